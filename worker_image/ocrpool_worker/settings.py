@@ -1,0 +1,179 @@
+"""What a worker is told: one YAML file in the words of the OcrPool resource, checked at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from ocrpool_wire.quantity import parse_bytes
+from ocrpool_worker.errors import SettingsError
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+    )
+
+
+class InstancesSettings(_Settings):
+    """How many instances the worker may be asked for."""
+
+    min: int = Field(default=1, ge=0, le=256, description="instances that it starts with")
+    max: int = Field(default=8, ge=1, le=256, description="most instances that it accepts")
+    boot_seconds: float = Field(
+        default=600, gt=0, description="longest time that one boot may take, warm-up included"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> InstancesSettings:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+class EngineSettings(_Settings):
+    """Which OCR engine an instance runs, and what is passed to it as it is."""
+
+    name: str = Field(default="paddleocr", description="entry point, or module:attribute")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ModelsSettings(_Settings):
+    """Where the staged model files are."""
+
+    dir: Path | None = None
+
+
+class AdmissionSettings(_Settings):
+    """What a request must satisfy before any pixel is decoded."""
+
+    max_megapixels: float = Field(
+        default=16, gt=0, le=1000, description="largest page, in millions of pixels"
+    )
+    max_pages: int = Field(default=200, ge=1, description="most pages of one document")
+    queue: int = Field(default=64, ge=0, description="most requests that wait for an instance")
+    timeout_seconds: float = Field(
+        default=60, gt=0, description="longest time without an answer (or a page's progress)"
+    )
+    max_body: Bytes = Field(default=128 * 2**20, description="largest request body")
+    body_memory: Bytes = Field(
+        default=2**30, description="most memory that all bodies held at once may take"
+    )
+
+    @property
+    def max_pixels(self) -> int:
+        return int(self.max_megapixels * 1_000_000)
+
+
+class MemorySettings(_Settings):
+    """`perInstance` as a quantity: an instance that holds more is replaced."""
+
+    reserve: Bytes = Field(default=2**30, description="device memory never planned for")
+    per_instance: Literal["auto"] | Bytes = "auto"
+
+
+class RecycleSettings(_Settings):
+    """When an instance is replaced although it works."""
+
+    after_requests: int = Field(default=0, ge=0, description="pages; 0 = never")
+    memory_growth: float = Field(
+        default=1.5, ge=0, description="times the memory that it held when warm; 0 = never"
+    )
+
+    @field_validator("memory_growth")
+    @classmethod
+    def _growth(cls, value: float) -> float:
+        if 0 < value <= 1:
+            raise ValueError(f"{value} would replace an instance that never grew; use > 1, or 0")
+        return value
+
+
+class HttpSettings(_Settings):
+    """The two ports, and what clients may ask for."""
+
+    host: str = "0.0.0.0"
+    port: int = Field(default=8080, ge=0, le=65535, description="data port; 0 = any free one")
+    control_host: str = "0.0.0.0"
+    control_port: int = Field(default=8081, ge=0, le=65535)
+    token_file: Path | None = Field(
+        default=None, description="file with the bearer token that /v1/* of the control port asks"
+    )
+    visualize: bool = Field(
+        default=True, description="/ocr draws pictures where a request does not say"
+    )
+    fetch_urls: bool = Field(
+        default=False, description="/ocr fetches `file` where it is a URL (mind what it can reach)"
+    )
+    grace_seconds: float = Field(
+        default=25, ge=0, description="after SIGTERM: time for accepted requests to finish"
+    )
+
+
+class WorkerSettings(_Settings):
+    """All settings of one worker. Every field has a default."""
+
+    device: str = Field(
+        default="cpu", pattern=r"^(cpu|gpu(:\S+)?)$", description="cpu, gpu, gpu:0 or gpu:UUID"
+    )
+    instances: InstancesSettings = InstancesSettings()
+    engine: EngineSettings = EngineSettings()
+    models: ModelsSettings = ModelsSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    memory: MemorySettings = MemorySettings()
+    recycle: RecycleSettings = RecycleSettings()
+    http: HttpSettings = HttpSettings()
+
+
+def settings_from(raw: object, *, origin: str = "settings") -> WorkerSettings:
+    """Check `raw` (what YAML or a program gave). Raises SettingsError: one line, with the path."""
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{origin}: expected a mapping, found {type(raw).__name__}")
+    try:
+        return WorkerSettings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(f"{origin}: {describe(error)}") from None
+
+
+def load_settings(path: Path) -> dict[str, Any]:
+    """Read a settings file as a mapping. Raises SettingsError."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{path}: expected a mapping, found {type(raw).__name__}")
+    return raw
+
+
+def describe(error: ValidationError) -> str:
+    """Every complaint of a pydantic error in one line: `path: what (got value)`."""
+    parts = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(step) for step in item["loc"]) or "(top level)"
+        message = item["msg"].removeprefix("Value error, ")
+        given = repr(item["input"])
+        if item["type"] == "extra_forbidden":
+            message, given = "no such setting", ""
+        shown = f" (got {given})" if given and len(given) <= 60 else ""
+        parts.append(f"{where}: {message}{shown}")
+    return "; ".join(parts)
