@@ -1,0 +1,22 @@
+"""Requests in the two forms that the worker takes."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from bench.lib.load import http_request
+
+
+def json_body(data: bytes) -> bytes:
+    """The JSON of `POST /ocr` for an image, as PaddleX's clients send it."""
+    file = base64.b64encode(data).decode()
+    return json.dumps({"file": file, "fileType": 1, "visualize": False}).encode()
+
+
+def json_request(data: bytes) -> bytes:
+    return http_request("/ocr", json_body(data), "application/json")
+
+
+def plain_request(data: bytes) -> bytes:
+    return http_request("/v1/ocr", data, "application/octet-stream")
