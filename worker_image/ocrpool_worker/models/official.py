@@ -49,6 +49,8 @@ class OfficialSource:
     ) -> None:
         self._names = tuple(names)
         self._program = tuple(program)
+        if not self._names:
+            raise StageError(f"official: names no model; expected {','.join(DEFAULT_NAMES)}")
         for name in self._names:
             if role_of(name) is None:
                 raise StageError(

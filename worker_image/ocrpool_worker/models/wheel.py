@@ -120,6 +120,9 @@ class WheelSource:
             return scratch / self._pin.filename
         if done.code is None:
             why = f"pip did not finish in {seconds:g} s"
+        elif "Retrying" in done.output:
+            # pip's own last word would be that no such version exists, which misleads.
+            why = "the index cannot be reached"
         else:
             why = last_line(done.output, containing="ERROR:") or last_line(done.output)
         raise StageError(
