@@ -128,7 +128,7 @@ def test_index_that_cannot_be_reached_is_named_as_the_cause(
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")  # nobody listens there
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    with pytest.raises(StageError, match="could not be had .*index cannot be reached") as caught:
+    with pytest.raises(StageError, match=r"could not be had .*index cannot be reached") as caught:
         stage(WheelSource(), tmp_path / "out")
     assert str(caught.value).isprintable()
 
