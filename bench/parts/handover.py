@@ -33,7 +33,7 @@ Send = Callable[[bytes], int]
 
 
 def run(setup: Setup) -> Report:
-    ways = {
+    ways: dict[str, _Way | _QueueWay] = {
         "socketpair, copied": _Way(_echo_copy, _send_copy),
         "memfd per request, descriptor passed": _Way(_echo_memfd, _send_memfd),
         "shared memory kept per process": _Way(_echo_shared, _send_shared, shared=max_size()),
@@ -83,11 +83,13 @@ def _cell(value: float, base: float) -> str:
 def _timed(send: Send, payload: bytes) -> float:
     """Median µs of a hand-over, repeated for SECONDS."""
     times = []
+    expected = touch(payload)
     end = time.perf_counter() + SECONDS
     while (start := time.perf_counter()) < end:
-        if send(payload) != touch(payload):
-            raise RuntimeError("the bytes that arrived are not those that were sent")
+        arrived = send(payload)
         times.append(time.perf_counter() - start)
+        if arrived != expected:
+            raise RuntimeError("the bytes that arrived are not those that were sent")
     return median(times) * 1e6
 
 
@@ -182,6 +184,7 @@ def _echo_memfd(peer: socket.socket, _: str) -> None:
 
 def _send_shared(way: _Way, payload: bytes) -> int:
     assert way.memory is not None
+    assert way.memory.buf is not None
     way.memory.buf[: len(payload)] = payload
     way.socket.sendall(_HEAD.pack(len(payload)))
     return way.answer()
@@ -189,6 +192,7 @@ def _send_shared(way: _Way, payload: bytes) -> int:
 
 def _echo_shared(peer: socket.socket, name: str) -> None:
     memory = SharedMemory(name)
+    assert memory.buf is not None
     for length in _lengths(peer):
         with memory.buf[:length] as view:
             total = touch(view)
