@@ -62,7 +62,7 @@ class AdmissionSettings(_Settings):
     """What a request must satisfy before any pixel is decoded."""
 
     max_megapixels: float = Field(
-        default=16, gt=0, le=1000, description="largest page, in millions of pixels"
+        default=16, gt=0, le=300, description="largest page, in millions of pixels"
     )
     max_pages: int = Field(default=200, ge=1, description="most pages of one document")
     queue: int = Field(default=64, ge=0, description="most requests that wait for an instance")

@@ -1,0 +1,107 @@
+"""What goes back to a client: answers joined from what the instances wrote, errors in JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from ocrpool_worker.admission import Kind
+from ocrpool_worker.errors import RequestError
+from ocrpool_worker.supervisor.work import PageAnswer
+
+_log = logging.getLogger(__name__)
+_JSON = {"Content-Type": "application/json"}
+
+
+def lines_answer(pages: Sequence[PageAnswer]) -> web.Response:
+    """`/v1/ocr`: `{"pages": [{width, height, lines}]}`."""
+    body = b'{"pages":[' + b",".join(page.json for page in pages) + b"]}"
+    return web.Response(body=body, headers=_JSON)
+
+
+def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.Response:
+    """`/ocr`: PaddleX's fields in PaddleX's order."""
+    body = b"".join(
+        (
+            b'{"logId":',
+            json.dumps(log_id).encode(),
+            b',"result":{"ocrResults":[',
+            b",".join(page.json for page in pages),
+            b'],"dataInfo":',
+            json.dumps(_data_info(kind, pages), separators=(",", ":")).encode(),
+            b'},"errorCode":0,"errorMsg":"Success"}',
+        )
+    )
+    return web.Response(body=body, headers=_JSON)
+
+
+def _data_info(kind: Kind, pages: Sequence[PageAnswer]) -> dict[str, object]:
+    sizes = [{"width": page.width, "height": page.height} for page in pages]
+    if kind == "image":
+        return {**sizes[0], "type": "image"}
+    return {"numPages": len(sizes), "pages": sizes, "type": kind}
+
+
+def paddlex_error(
+    log_id: str, status: int, message: str, *, retry_after: float | None = None
+) -> web.Response:
+    """An error in PaddleX's shape; `errorCode` is the HTTP status."""
+    body = {"logId": log_id, "errorCode": status, "errorMsg": message}
+    return web.json_response(body, status=status, headers=_retry(retry_after))
+
+
+def error(failure: RequestError) -> web.Response:
+    """An error of `/v1/*`: reason, message, the field and the limit that it met."""
+    body: dict[str, object] = {"status": failure.status, "reason": failure.reason}
+    body["message"] = failure.message
+    if failure.field is not None:
+        body["field"] = failure.field
+    if failure.limit is not None:
+        body["limit"] = failure.limit
+    return web.json_response(
+        {"error": body}, status=failure.status, headers=_retry(failure.retry_after)
+    )
+
+
+@web.middleware
+async def errors_as_json(
+    request: web.Request,
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> web.StreamResponse:
+    """Whatever a handler raises becomes JSON, in the shape of the path."""
+    try:
+        return await handler(request)
+    except RequestError as failure:
+        return error(failure)
+    except web.HTTPException as failure:
+        return _of_status(request, failure.status, failure.reason, failure.headers.get("Allow"))
+    except Exception:
+        ident = uuid.uuid4().hex
+        _log.exception("a handler failed", extra={"path": request.path, "id": ident})
+        return _of_status(request, 500, f"internal error, in the log as {ident}", None)
+
+
+def _of_status(
+    request: web.Request, status: int, message: str, allow: str | None
+) -> web.StreamResponse:
+    if status == 404:
+        message = f"there is nothing at {request.path}; this port has /ocr, /v1/ocr and /health"
+    if request.path == "/ocr":
+        response = paddlex_error(str(uuid.uuid4()), status, message)
+    else:
+        failure = RequestError(message)
+        failure.status = status
+        failure.reason = HTTPStatus(status).phrase.title().replace(" ", "")
+        response = error(failure)
+    if allow:
+        response.headers["Allow"] = allow
+    return response
+
+
+def _retry(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Retry-After": str(max(1, round(seconds)))}

@@ -1,0 +1,223 @@
+"""One instance as its supervisor sees it: an exec'd process, a socket, a lifeline, its last words.
+
+This module moves bytes and watches the process; what follows from a message or a death is the
+pool's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ocrpool_worker.ipc.frames import ChannelBroken, Frame, FrameReader, encode
+
+_log = logging.getLogger(__name__)
+_CHUNK = 256 * 1024
+_LAST_WORDS = 20
+_LINE_LIMIT = 64 * 1024
+
+
+class InstanceProcess:
+    """Started with `start`, gone when `on_gone` was called (exactly once, with the reason)."""
+
+    def __init__(
+        self,
+        ident: str,
+        *,
+        environment: Mapping[str, str],
+        on_frame: Callable[[Frame], None],
+        on_gone: Callable[[str], None],
+    ) -> None:
+        self.ident = ident
+        self.pid = 0
+        self._environment = environment
+        self._on_frame = on_frame
+        self._on_gone = on_gone
+        self._reader = FrameReader()
+        self._sock: socket.socket | None = None
+        self._lifeline = -1
+        self._process: asyncio.subprocess.Process | None = None
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._watch: asyncio.Task[None] | None = None
+        self._outbox = bytearray()
+
+    async def start(self) -> None:
+        """Exec the process. Raises OSError where the system has no room for one more."""
+        ours, theirs = socket.socketpair()
+        held, watched = -1, -1
+        try:
+            # The instance holds the reading end; the writing end closes with this process.
+            watched, held = os.pipe()
+            command: Sequence[str] = (
+                sys.executable,
+                "-m",
+                "ocrpool_worker.instance.main",
+                str(theirs.fileno()),
+                str(watched),
+                str(os.getpid()),
+            )
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=dict(self._environment),
+                pass_fds=(theirs.fileno(), watched),
+                limit=_LINE_LIMIT,
+                # Ctrl-C in a terminal must not reach it: the supervisor ends it in order.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            if held >= 0:
+                os.close(held)
+            raise
+        finally:
+            theirs.close()
+            if watched >= 0:
+                os.close(watched)
+        ours.setblocking(False)
+        self.pid = self._process.pid
+        self._sock, self._lifeline = ours, held
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours.fileno(), self._readable)
+        self._watch = loop.create_task(self._watch_process(self._process))
+
+    def send(self, head: Mapping[str, Any], descriptor: int | None = None) -> None:
+        """Send one frame, with a descriptor to hand over. A dead instance swallows it; its death
+        is reported through `on_gone`."""
+        if self._sock is None:
+            return
+        data = encode(head)
+        descriptors = [] if descriptor is None else [descriptor]
+        try:
+            sent = socket.send_fds(self._sock, [data], descriptors)
+        except (BlockingIOError, InterruptedError):
+            # Cannot happen with one small frame on the way at a time; if it does, the instance
+            # does not listen and is of no use.
+            self.kill("its socket is full")
+            return
+        except OSError:
+            return
+        if sent < len(data):
+            self._outbox += data[sent:]
+            asyncio.get_running_loop().add_writer(self._sock.fileno(), self._writable)
+
+    def hang_up(self) -> None:
+        """Ask it to end: it does when its socket reports the end, after the page it is on."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def kill(self, why: str) -> None:
+        """SIGKILL. Also ends a stopped process."""
+        if self._process is not None and self._process.returncode is None:
+            _log.info("instance killed", extra={"instance": self.ident, "why": why})
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def wait(self) -> None:
+        """Until it is gone."""
+        if self._watch is not None:
+            await asyncio.shield(self._watch)
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to its output, in one line."""
+        return " | ".join(self._last_words)
+
+    def _readable(self) -> None:
+        assert self._sock is not None
+        try:
+            data = self._sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close()
+            # It closed its end without having been asked to: nothing more can come of it.
+            self.kill("it closed its socket")
+            return
+        try:
+            for frame in self._reader.feed(data):
+                self._on_frame(frame)
+        except ChannelBroken as error:
+            self.kill(f"it sent {error}")
+
+    def _writable(self) -> None:
+        assert self._sock is not None
+        try:
+            sent = self._sock.send(self._outbox)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            sent = len(self._outbox)
+        del self._outbox[:sent]
+        if not self._outbox:
+            asyncio.get_running_loop().remove_writer(self._sock.fileno())
+
+    def _close(self) -> None:
+        if self._sock is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock.fileno())
+            loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+            os.close(self._lifeline)
+
+    async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        drain = asyncio.create_task(self._drain(process.stdout))
+        status = await process.wait()
+        # What it managed to send before it died still counts.
+        while self._sock is not None:
+            before = self._sock
+            self._readable()
+            if self._sock is before and not _has_more(before):
+                break
+        self._close()
+        # A grandchild may hold the pipe open; last words are worth a moment, not more.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(drain, timeout=0.2)
+        self._on_gone(describe_exit(status))
+
+    async def _drain(self, stream: asyncio.StreamReader) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # a line over the limit; its beginning is gone
+                continue
+            if not line:
+                return
+            text = line.decode("utf-8", errors="replace").rstrip()
+            if text:
+                self._last_words.append(text)
+                _log.debug(text, extra={"instance": self.ident})
+
+
+def _has_more(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False
+
+
+def describe_exit(status: int) -> str:
+    """An exit status in words, for example `killed by SIGKILL (perhaps out of memory?)`."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (perhaps the kernel ran out of memory?)" if -status == signal.SIGKILL else ""
+    return f"killed by {name}{hint}"
