@@ -131,8 +131,8 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
     def failed(self, what: str) -> StartError:
-        state = "it still runs" if self.alive else f"it exited with {self._exit_code()}"
-        return StartError(f"{self.name}: {what}; {state}. End of its log:\n{self.log_tail()}")
+        state = "still running" if self.alive else f"exit status {self._exit_code()}"
+        return StartError(f"{self.name}: {what} ({state}). End of its log:\n{self.log_tail()}")
 
     def _exit_code(self) -> int | None:
         return self.process.returncode if self.process is not None else None
@@ -158,7 +158,9 @@ class Server(Process):
         """Wait for `health`. Raises StartError."""
         deadline = time.monotonic() + seconds
         while get_status(f"http://127.0.0.1:{self.port}{self._health}") != 200:
-            if not self.alive or time.monotonic() > deadline:
+            if not self.alive:
+                raise self.failed("ended before it was ready")
+            if time.monotonic() > deadline:
                 raise self.failed(f"not ready within {seconds:.0f} s")
             time.sleep(0.1)
         return self

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from ocrpool_wire.state import State
 
 from bench.lib.servers import Process, get_status
+from ocrpool_wire.state import State
 
 
 class Worker(Process):
@@ -54,7 +54,9 @@ class Worker(Process):
         """Wait until all instances are warm. Raises StartError."""
         deadline = time.monotonic() + seconds
         while not (self._listening() and self._all_warm()):
-            if not self.alive or time.monotonic() > deadline:
+            if not self.alive:
+                raise self.failed("ended before it was ready")
+            if time.monotonic() > deadline:
                 raise self.failed(f"{self.instances} instances were not ready in {seconds:.0f} s")
             time.sleep(0.2)
         return self
