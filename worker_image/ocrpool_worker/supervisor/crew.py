@@ -10,67 +10,31 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from ocrpool_wire import Counters, Footprint, InstanceState, Problem
+from ocrpool_wire import Counters, Footprint, Problem
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
 from ocrpool_worker.supervisor.launch import Launch, Launcher
+from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.process import InstanceProcess
 from ocrpool_worker.supervisor.work import Work
 
 _log = logging.getLogger(__name__)
 # How often broken model files are looked at again.
 _RECHECK_SECONDS = 30.0
-
-
-@dataclass(eq=False)
-class Member:
-    """One instance and what is known of it. Memory in bytes, times on the crew's clock."""
-
-    ident: str
-    process: InstanceProcess
-    born: float
-    state: InstanceState = "booting"
-    work: Work | None = None
-    work_began: float = 0.0
-    answered: int = 0
-    failed_in_a_row: int = 0
-    memory: int = 0
-    peak: int = 0
-    memory_when_warm: int = 0
-    recycle: str | None = None
-    failure: Problem | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
-
-    @property
-    def here(self) -> bool:
-        """Whether it counts towards what is wanted."""
-        return self.state != "retiring"
-
-    @property
-    def ready(self) -> bool:
-        return self.state in ("idle", "busy")
-
-    def note_memory(self, head: dict[str, object]) -> tuple[int, str]:
-        """Take over what it said of its memory; returns its peak and where the figure is from."""
-        device, rss, peak = head.get("device"), head.get("rss"), head.get("rssPeak")
-        if isinstance(device, int):
-            self.memory, self.peak = device, max(self.peak, device)
-            return self.peak, "paddle"
-        self.memory = rss if isinstance(rss, int) else 0
-        self.peak = max(self.peak, self.memory, peak if isinstance(peak, int) else 0)
-        return self.peak, "rss"
+# How long an instance without work may take to end after it was asked to.
+_LEAVE_SECONDS = 5.0
 
 
 class Dispatcher(Protocol):
     """What the crew tells the pool."""
 
     def on_free(self) -> None:
-        """A member is idle, or the crew has changed: there may be something to hand out."""
+        """The crew has changed: there may be something to hand out."""
 
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
         """A member finished its work, well or badly; it is idle or retiring already."""
@@ -80,7 +44,7 @@ class Dispatcher(Protocol):
 
 
 class Crew:
-    """All members, and the one loop that keeps their number."""
+    """All members, and the one function that keeps their number."""
 
     def __init__(
         self,
@@ -90,9 +54,10 @@ class Crew:
         counters: dict[str, float],
         *,
         target: int,
-        clock: Callable[[], float],
+        clock: Clock,
         room_for_one_more: Callable[[int], bool],
     ) -> None:
+        """`room_for_one_more` says whether the device has room for so many bytes."""
         self._settings = settings
         self._launcher = launcher
         self._dispatcher = dispatcher
@@ -102,23 +67,19 @@ class Crew:
         self._names = itertools.count(1)
         self.members: dict[str, Member] = {}
         self.target = target
-        self.ceiling = settings.instances.max
+        self.ceiling = Ceiling(settings.instances.max, clock)
+        self.boots = BootPolicy(clock)
         self.footprint = Footprint(bytes=0, source="none")
-        self.problem: Problem | None = None
-        self.was_ready = False
-        self._boot_failures = 0
-        self._fruitless = 0
-        self._next_boot = 0.0
-        self._lowered = 0.0
-        self._surge = False
-        self._starting = False
+        # One more than wanted while the only instance is replaced.
+        self._surge = 0
+        self._preparing = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def wanted(self) -> int:
-        return min(self.target, self.ceiling)
+        return min(self.target, self.ceiling.value)
 
     @property
     def ready(self) -> int:
@@ -127,44 +88,37 @@ class Crew:
     @property
     def booting(self) -> int:
         return sum(member.state == "booting" for member in self.members.values()) or int(
-            self._starting
+            self._preparing
         )
 
     def idle(self) -> list[Member]:
         """Idle members, the one that has rested longest first."""
-        rested = (member for member in self.members.values() if member.state == "idle")
-        return sorted(rested, key=lambda member: member.work_began)
+        resting = (member for member in self.members.values() if member.state == "idle")
+        return sorted(resting, key=lambda member: member.since)
 
     def alone(self, member: Member) -> bool:
         """Whether no other instance is there or will come."""
         others = any(other.here for other in self.members.values() if other is not member)
-        return not others and (self.wanted <= 1 or self.problem is not None)
+        return not others and (self.wanted <= 1 or self.boots.problem is not None)
 
     def set_target(self, target: int) -> None:
         """Ask for another number of instances; also starts over after failed boots."""
         self.target = target
-        self.forget_failures()
+        self.boots.forget()
         self.tend()
 
-    def forget_failures(self) -> None:
-        self.problem = None
-        self._boot_failures = 0
-        self._next_boot = 0.0
-
-    def lower_ceiling(self) -> None:
+    def out_of_memory(self) -> None:
         """Memory ran out: one fewer from now on, for a while."""
-        here = sum(member.here for member in self.members.values())
-        self.ceiling = max(1, min(self.ceiling, here) - 1)
-        self._lowered = self._clock()
-        _log.warning("out of memory: ceiling lowered", extra={"ceiling": self.ceiling})
+        self.ceiling.lower(sum(member.here for member in self.members.values()) - 1)
+        _log.warning("out of memory", extra={"ceiling": self.ceiling.value})
 
     def hand(self, member: Member, work: Work) -> None:
         """Mark a member busy with `work`."""
-        member.work, member.work_began, member.state = work, self._clock(), "busy"
+        member.work, member.since, member.state = work, self._clock(), "busy"
 
     def retire(self, member: Member, why: str) -> None:
         """Let it finish what it is on, and end."""
-        if member.state == "retiring":
+        if not member.here:
             return
         _log.info("instance retires", extra={"instance": member.ident, "why": why})
         booting = member.state == "booting"
@@ -173,22 +127,32 @@ class Crew:
             member.process.kill(why)
         else:
             member.process.hang_up()
+            self._expect_leave(member)
+
+    def discard(self, member: Member, why: str) -> None:
+        """End it now: it hangs, or its device context cannot be trusted any more."""
+        if member.here:
+            self._counters["deaths"] += 1
+        member.state = "retiring"
+        member.process.kill(why)
 
     def tend(self) -> None:
         """Take the next step from what is there towards what is wanted."""
         if self._closing:
             return
-        now = self._clock()
-        self._raise_ceiling(now)
+        until_raise = self.ceiling.wait()
+        if until_raise is not None:
+            self._wake_in(until_raise)
         self._dismiss_surplus()
         self._replace_one()
-        room = self.wanted + int(self._surge) - len(self.members)
-        if room > 0 and not self.booting and self.problem is None:
-            if now >= self._next_boot:
-                self._starting = True
-                self._spawn(self._boot())
+        room = self.wanted + self._surge - len(self.members)
+        if room > 0 and not self.booting and self.boots.problem is None:
+            wait = self.boots.wait()
+            if wait > 0:
+                self._wake_in(wait)
             else:
-                self._wake_in(self._next_boot - now)
+                self._preparing = True
+                self._spawn(self._boot())
         self._dispatcher.on_free()
 
     async def close(self) -> None:
@@ -213,56 +177,46 @@ class Crew:
             if late:
                 await asyncio.wait(late)
 
-    def _raise_ceiling(self, now: float) -> None:
-        while self.ceiling < self._settings.instances.max:
-            left = self._lowered + rules.CEILING_COOLDOWN - now
-            if left > 0:
-                self._wake_in(left)
-                return
-            self.ceiling += 1
-            self._lowered = now
-
     def _dismiss_surplus(self) -> None:
         here = [member for member in self.members.values() if member.here]
-        surplus = len(here) - self.wanted - int(self._surge)
-        if self._surge and sum(member.ready for member in here) > self.wanted:
-            surplus = len(here) - self.wanted  # the replacement is ready: the old one may go
-            self._surge = False
+        if self._surge and self.ready > self.wanted:
+            self._surge = 0  # the replacement is warm: the old one may go
         # First those that are to be replaced anyway, then what serves nobody, then the newest.
-        order = {"booting": 0, "idle": 1, "busy": 2, "retiring": 3}
+        order = {"booting": 0, "idle": 1, "busy": 2}
         here.sort(key=lambda member: (member.recycle is None, order[member.state], -member.born))
-        for member in here[: max(0, surplus)]:
+        for member in here[: max(0, len(here) - self.wanted - self._surge)]:
             self.retire(member, member.recycle or f"{self.wanted} instances are wanted")
 
     def _replace_one(self) -> None:
         """Start replacing one worn-out member, if nothing else is going on."""
         worn = next((m for m in self.members.values() if m.recycle and m.ready), None)
         busy = self._surge or self.booting or any(not m.here for m in self.members.values())
-        if worn is None or busy or self.problem is not None:
+        if worn is None or busy or self.boots.problem is not None:
             return
         self._counters["recycled"] += 1
         if self.ready > 1 or not self._room_for_one_more(worn.peak):
             self.retire(worn, worn.recycle or "")
         else:  # the only one: its replacement is warm before it goes
-            self._surge = True
+            self._surge = 1
 
     async def _boot(self) -> None:
-        member: Member | None = None
+        started = False
         try:
             launch = await self._launcher.prepare()
-            if not self._closing and self.wanted + int(self._surge) > len(self.members):
-                member = await self._start(launch)
+            if not self._closing and self.wanted + self._surge > len(self.members):
+                await self._start(launch)
+                started = True
         except ModelError as error:
-            self._boot_failed(Problem(reason=error.reason, message=str(error)), final=False)
+            self._boot_failed(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
-            self._boot_failed(Problem(reason="BootFailed", message=message), final=False)
+            self._boot_failed(Problem(reason="BootFailed", message=message))
         finally:
-            self._starting = False
-        if member is None:
+            self._preparing = False
+        if not started:
             self.tend()
 
-    async def _start(self, launch: Launch) -> Member:
+    async def _start(self, launch: Launch) -> None:
         ident = f"i{next(self._names)}"
 
         def on_frame(frame: Frame) -> None:
@@ -281,126 +235,58 @@ class Crew:
         limit = self._settings.instances.boot_seconds
         member.timers.append(asyncio.get_running_loop().call_later(limit, self._late, member))
         _log.info("instance boots", extra={"instance": ident, "pid": process.pid})
-        return member
 
     def _late(self, member: Member) -> None:
-        if member.state == "booting":
-            limit = self._settings.instances.boot_seconds
-            message = f"not ready after {limit:g} s (instances.bootSeconds)"
-            member.failure = Problem(reason="BootTimeout", message=message)
-            member.process.kill(message)
+        limit = self._settings.instances.boot_seconds
+        message = f"not ready after {limit:g} s (instances.bootSeconds)"
+        member.failure = Problem(reason="BootTimeout", message=message)
+        member.process.kill(message)
 
     def _on_frame(self, member: Member, frame: Frame) -> None:
-        head = dict(frame.head)
-        if head.get("op") == "failed":
-            reason = "InsufficientMemory" if head.get("fault") == "memory" else "BootFailed"
-            member.failure = Problem(reason=reason, message=str(head.get("message")))
+        op = frame.head.get("op")
+        if op == "failed":
+            reason = "InsufficientMemory" if frame.head.get("fault") == "memory" else "BootFailed"
+            member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
             return
-        self._note(member, head)
-        if head.get("op") == "ready":
-            self._on_ready(member, head)
-            return
+        member.note_memory(frame.head)
+        if member.peak > self.footprint.bytes:  # it only ratchets up
+            self.footprint = Footprint(bytes=member.peak, source=member.memory_source)
         work, member.work = member.work, None
-        if work is None:
+        if op == "ready":
+            self._on_ready(member, frame)
+        elif work is None:
             member.process.kill("it answered what it was not asked")
-            return
+        else:
+            self._on_answer(member, work, frame)
+
+    def _on_ready(self, member: Member, frame: Frame) -> None:
+        member.cancel_timers()
+        self._counters["boots"] += 1
+        self.boots.ready()
+        member.memory_when_warm = member.memory
+        member.since = self._clock()
+        if member.state == "booting":
+            member.state = "idle"
+        seconds = {name: frame.head.get(name) for name in ("buildSeconds", "warmSeconds")}
+        extra = {"instance": member.ident, "memory": member.memory, **seconds}
+        _log.info("instance ready", extra=extra)
+        self.tend()
+
+    def _on_answer(self, member: Member, work: Work, frame: Frame) -> None:
+        member.cancel_timers()
+        began, member.since = member.since, self._clock()
         if member.state == "busy":
             member.state = "idle"
-        self._cancel_timers(member)
-        began, member.work_began = member.work_began, self._clock()
-        if head.get("op") in ("done", "inspected", "refused"):
+        else:
+            self._expect_leave(member)
+        op = frame.head.get("op")
+        if op != "fault":
             member.failed_in_a_row = 0
-            self._fruitless = 0
-        if head.get("op") == "done":
+            self.boots.useful()
+        if op == "done":
             member.answered += 1
             self._counters["pages"] += 1
-            self._counters["page_seconds"] += member.work_began - began
-        self._consider_recycling(member)
-        self._dispatcher.on_answer(member, work, frame)
-        self.tend()
-
-    def _on_ready(self, member: Member, head: dict[str, object]) -> None:
-        self._cancel_timers(member)
-        self._counters["boots"] += 1
-        self._boot_failures = 0
-        self.was_ready = True
-        member.memory_when_warm = member.memory
-        member.work_began = self._clock()
-        if member.state == "booting":
-            member.state = "idle"
-        _log.info(
-            "instance ready",
-            extra={
-                "instance": member.ident,
-                "buildSeconds": head.get("buildSeconds"),
-                "warmSeconds": head.get("warmSeconds"),
-                "memory": member.memory,
-            },
-        )
-        self.tend()
-
-    def _on_gone(self, member: Member, why: str) -> None:
-        self._cancel_timers(member)
-        self.members.pop(member.ident, None)
-        work, member.work = member.work, None
-        words = member.process.last_words
-        extra = {"instance": member.ident, "why": why, "lastWords": words}
-        if member.state == "booting":
-            message = f"the instance {why} while it booted" + (f": {words[-500:]}" if words else "")
-            problem = member.failure or Problem(reason="BootFailed", message=message)
-            final = problem is member.failure and problem.reason == "BootFailed"
-            self._boot_failed(problem, final=final and not self.was_ready)
-        elif member.state == "retiring" and work is None:
-            _log.info("instance gone", extra=extra)
-        else:
-            _log.warning("instance died", extra=extra)
-            self._counters["deaths"] += 1
-            if member.answered == 0:
-                self._fruitless += 1
-                self._next_boot = self._clock() + rules.backoff(self._fruitless)
-        if not any(other.recycle for other in self.members.values()):
-            self._surge = False  # whom it was for has gone
-        if work is not None:
-            self._dispatcher.on_lost(member, work, why)
-        self.tend()
-
-    def _boot_failed(self, problem: Problem, *, final: bool) -> None:
-        self._counters["boot_failures"] += 1
-        self._boot_failures += 1
-        _log.error(
-            "instance failed to boot", extra={"reason": problem.reason, "why": str(problem.message)}
-        )
-        if problem.reason == "InsufficientMemory" and self.ready:
-            # What is there fits; one more does not.
-            self.ceiling, self._lowered = max(1, self.ready), self._clock()
-            self._boot_failures = 0
-            return
-        if final or self._boot_failures >= rules.BOOT_ATTEMPTS:
-            self.problem = problem
-            if problem.reason.startswith("Model"):
-                self._wake_in(_RECHECK_SECONDS, self._recheck_models)
-            return
-        self._next_boot = self._clock() + rules.backoff(self._boot_failures)
-
-    def _recheck_models(self) -> None:
-        async def recheck() -> None:
-            try:
-                await self._launcher.prepare()
-            except ModelError:
-                self._wake_in(_RECHECK_SECONDS, self._recheck_models)
-            else:
-                self.forget_failures()
-                self.tend()
-
-        if self.problem is not None and not self._closing:
-            self._spawn(recheck())
-
-    def _note(self, member: Member, head: dict[str, object]) -> None:
-        peak, source = member.note_memory(head)
-        if peak > self.footprint.bytes:  # it only ratchets up
-            self.footprint = Footprint(bytes=peak, source=source)
-
-    def _consider_recycling(self, member: Member) -> None:
+            self._counters["page_seconds"] += member.since - began
         cap = self._settings.memory.per_instance
         member.recycle = member.recycle or rules.should_recycle(
             answered=member.answered,
@@ -410,22 +296,79 @@ class Crew:
             growth=self._settings.recycle.memory_growth,
             cap=cap if isinstance(cap, int) else None,
         )
+        self._dispatcher.on_answer(member, work, frame)
+        self.tend()
 
-    def _cancel_timers(self, member: Member) -> None:
-        for timer in member.timers:
-            timer.cancel()
-        member.timers.clear()
+    def _on_gone(self, member: Member, why: str) -> None:
+        member.cancel_timers()
+        self.members.pop(member.ident, None)
+        work, member.work = member.work, None
+        words = member.process.last_words
+        if member.state == "booting":
+            message = f"the instance {why} while it booted" + (f": {words[-500:]}" if words else "")
+            problem = member.failure or Problem(reason="BootFailed", message=message)
+            # It said itself what is wrong: a wrong option stays wrong.
+            final = problem is member.failure and problem.reason == "BootFailed"
+            self._boot_failed(problem, final=final)
+        elif not member.here:
+            _log.info("instance gone", extra={"instance": member.ident, "why": why})
+        else:
+            extra = {"instance": member.ident, "why": why, "lastWords": words}
+            _log.warning("instance died", extra=extra)
+            self._counters["deaths"] += 1
+            if member.answered == 0:
+                self.boots.died_fruitless()
+        if not any(other.recycle for other in self.members.values()):
+            self._surge = 0  # whom it was for has gone
+        if work is not None:
+            self._dispatcher.on_lost(member, work, why)
+        self.tend()
 
-    def _wake_in(self, seconds: float, then: Callable[[], None] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        if then is not None:
-            loop.call_later(seconds, then)
+    def _boot_failed(self, problem: Problem, *, final: bool = False) -> None:
+        self._counters["boot_failures"] += 1
+        extra = {"reason": problem.reason, "why": problem.message}
+        _log.error("instance failed to boot", extra=extra)
+        if problem.reason == "InsufficientMemory" and self.ready:
+            self.ceiling.lower(self.ready)  # what is there fits; one more does not
             return
+        self.boots.failed(problem, final=final)
+        if self.boots.problem is not None and problem.reason.startswith("Model"):
+            self._recheck_later()
+
+    def _recheck_later(self) -> None:
+        """Look at broken model files again: who puts them right need not know about us."""
+
+        async def recheck() -> None:
+            try:
+                await self._launcher.prepare()
+            except ModelError:
+                self._recheck_later()
+            else:
+                self.boots.forget()
+                self.tend()
+
+        def begin() -> None:
+            if self.boots.problem is not None and not self._closing:
+                self._spawn(recheck())
+
+        asyncio.get_running_loop().call_later(_RECHECK_SECONDS, begin)
+
+    def _expect_leave(self, member: Member) -> None:
+        """A retiring member that has no work should be gone soon."""
+        if member.work is None:
+            why = f"it did not end within {_LEAVE_SECONDS:g} s"
+            loop = asyncio.get_running_loop()
+            member.timers.append(loop.call_later(_LEAVE_SECONDS, member.process.kill, why))
+
+    def _wake_in(self, seconds: float) -> None:
+        """Tend again after `seconds`, or earlier where that is arranged already."""
+        loop = asyncio.get_running_loop()
         when = loop.time() + seconds
         if self._timer is not None and not self._timer.cancelled():
             if loop.time() < self._timer.when() <= when:
                 return
             self._timer.cancel()
+        # A little later, so that the clock is past the time when we look.
         self._timer = loop.call_later(seconds + 0.01, self.tend)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ocrpool_wire import Counters, Device, Instance, Instances, Problem, Queue, State
+from ocrpool_wire import Problem, State
 from ocrpool_worker.admission import check_scaling
 from ocrpool_worker.devices import DeviceProbe
 from ocrpool_worker.errors import (
@@ -23,17 +21,16 @@ from ocrpool_worker.errors import (
     TooLarge,
     Unavailable,
 )
-from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.ipc.memory import Buffer, SharedBytes
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
-from ocrpool_worker.supervisor.crew import Crew, Member, new_counters
+from ocrpool_worker.supervisor.crew import Crew, new_counters
+from ocrpool_worker.supervisor.deadline import Deadline
+from ocrpool_worker.supervisor.dispatch import Dispatch
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.refusals import Refusals
+from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
-
-_log = logging.getLogger(__name__)
-_REFUSED: dict[str, type[RequestError]] = {error.reason: error for error in (NotAnImage, TooLarge)}
 
 
 class Pool:
@@ -54,23 +51,33 @@ class Pool:
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
         self._probe = probe
-        self._on_page = on_page
         self._queue = FairQueue()
         self._refusals = Refusals()
         self._jobs: set[Job] = set()
-        self._device_errors: deque[float] = deque(maxlen=rules.DEVICE_ERRORS)
+        self._health = DeviceHealth(clock)
         self._draining = False
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
+        self._dispatch = Dispatch(
+            settings.admission,
+            self._queue,
+            self._refusals,
+            self._health,
+            self.counters,
+            clock=clock,
+            on_page=on_page,
+            on_change=self._changed.set,
+        )
         self._crew = Crew(
             settings,
             Launcher(settings, instances=target),
-            self,
+            self._dispatch,
             self.counters,
             target=target,
             clock=clock,
             room_for_one_more=self._room_for_one_more,
         )
+        self._dispatch.serve(self._crew)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -81,7 +88,7 @@ class Pool:
     async def first_ready(self) -> None:
         """Wait for the first warm instance. Raises BootError when there will be none."""
         while not self._crew.ready:
-            problem = self._crew.problem
+            problem = self._crew.boots.problem
             if problem is not None:
                 raise BootError(problem.reason, problem.message)
             if self._crew.target == 0:
@@ -122,64 +129,21 @@ class Pool:
     @property
     def ready(self) -> bool:
         """At least one warm instance, not draining, and a device that works."""
-        return bool(self._crew.ready) and not self._draining and not self._device_failing()
+        return bool(self._crew.ready) and not self._draining and not self._health.failing
 
     def problem(self) -> Problem | None:
         """Why the worker is not ready, or cannot have what it was asked for."""
-        if self._device_failing():
-            message = (
-                f"{rules.DEVICE_ERRORS} device errors within {rules.DEVICE_WINDOW:g} s; look at "
-                "the device (dmesg, nvidia-smi), or move the worker to another one"
-            )
-            return Problem(reason="DeviceError", message=message)
-        if self._crew.problem is not None:
-            return self._crew.problem
-        if self._draining:
-            return Problem(reason="Draining", message="the worker takes no new requests")
-        if not self._crew.ready and self._crew.target:
-            reason = "Restarting" if self._crew.was_ready else "Starting"
-            return Problem(reason=reason, message="no instance is warm yet")
-        return None
+        return problem_of(self._crew, self._health, draining=self._draining)
 
     def state(self) -> State:
         """All that there is to know of this worker, as the operator sees it."""
-        now, crew = self._clock(), self._crew
-        oldest = self._queue.oldest()
-        identity = self._probe.identity()
-        each = tuple(
-            Instance(
-                id=member.ident,
-                pid=member.process.pid,
-                state=member.state,
-                age_seconds=round(now - member.born, 3),
-                busy_seconds=round(now - member.work_began, 3) if member.work else 0.0,
-                requests=member.answered,
-                memory=member.memory,
-                peak=member.peak,
-            )
-            for member in crew.members.values()
-        )
-        return State(
-            device=Device(
-                kind=identity.kind,
-                name=identity.name,
-                uuid=identity.uuid,
-                memory=self._probe.memory(),
-            ),
-            instances=Instances(
-                target=crew.target,
-                ready=crew.ready,
-                booting=crew.booting,
-                ceiling=crew.ceiling,
-                each=each,
-            ),
-            footprint=crew.footprint,
-            queue=Queue(
-                depth=len(self._queue),
-                capacity=self.settings.admission.queue,
-                oldest_seconds=0.0 if oldest is None else round(now - oldest, 3),
-            ),
-            counters=Counters(**self.counters),  # type: ignore[arg-type]
+        return state_of(
+            self.settings,
+            self._crew,
+            self._queue,
+            self.counters,
+            self._probe,
+            now=self._clock(),
             ready=self.ready,
             draining=self._draining,
             problem=self.problem(),
@@ -233,9 +197,7 @@ class Pool:
             ) from None
         self.counters["requests"] += 1
         self._jobs.add(job)
-        deadline = _Deadline(
-            self.settings.admission.timeout_seconds, self._clock, job, self._expire
-        )
+        deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
         try:
             answers = await self._pages(job)
         except asyncio.CancelledError:
@@ -292,123 +254,10 @@ class Pool:
     def _put(self, job: Job, op: Any, page: int | None) -> Work:
         work = Work(job, op, page, self._clock())
         self._queue.put(work)
-        self.on_free()
+        self._dispatch.on_free()
         return work
 
-    # -- what the crew tells ---------------------------------------------------------------
-
-    def on_free(self) -> None:
-        """Hand out what waits to whoever is idle."""
-        self._changed.set()
-        for member in self._crew.idle():
-            if not len(self._queue):
-                return
-            work = self._queue.pull(member.ident, alone=self._crew.alone(member))
-            if work is not None:
-                self._hand(member, work)
-
-    def _hand(self, member: Member, work: Work) -> None:
-        job, order = work.job, work.job.order
-        work.waited = self._clock() - work.since
-        self._crew.hand(member, work)
-        member.process.send(
-            {
-                "op": work.op,
-                "job": job.number,
-                "kind": order.kind,
-                "form": order.form,
-                "page": work.page,
-                "params": dict(order.params),
-                "pictures": order.pictures,
-                "size": job.body.size,
-                "shape": order.shape,
-                "width": order.width,
-                "height": order.height,
-                "maxPages": self.settings.admission.max_pages,
-            },
-            job.body.fileno(),
-        )
-        limit = self.settings.admission.timeout_seconds
-        loop = asyncio.get_running_loop()
-        member.timers.append(loop.call_later(limit, self._page_late, member, work))
-
-    def _page_late(self, member: Member, work: Work) -> None:
-        if member.work is not work:
-            return
-        limit = self.settings.admission.timeout_seconds
-        why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
-        if not work.done.done():
-            self.counters["timeouts"] += 1
-        message = _named(work, f"{why}; the OCR process that it was on is replaced")
-        self._resolve(work, TimedOut(message, limit=limit))
-        member.process.kill(why)
-
-    def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
-        head = frame.head
-        op = head.get("op")
-        if op == "fault":
-            self._failed(member, work, head["fault"], str(head.get("message")))
-            return
-        work.job.progressed = self._clock()
-        self._on_page(work.waited, float(head.get("seconds", 0.0)))
-        if op == "done":
-            answer = PageAnswer(int(head["width"]), int(head["height"]), frame.payload)
-            self._resolve(work, answer)
-        elif op == "inspected":
-            sizes = tuple((int(width), int(height)) for width, height in head["sizes"])
-            self._resolve(work, Inspection(int(head["count"]), sizes))
-        else:
-            kind = _REFUSED.get(str(head.get("reason")), RequestError)
-            error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
-            self._resolve(work, error)
-
-    def on_lost(self, member: Member, work: Work, why: str) -> None:
-        self._failed(member, work, "death", why)
-
-    def _failed(self, member: Member, work: Work, failure: rules.Failure, detail: str) -> None:
-        member.failed_in_a_row += 1
-        verdict = rules.after_failure(
-            failure,
-            failed_before=len(work.failures),
-            in_a_row=member.failed_in_a_row,
-            detail=detail,
-        )
-        extra = {"instance": member.ident, "failure": failure, "why": detail}
-        _log.warning("page failed", extra=extra)
-        work.failures.append(member.ident)
-        if failure == "memory":
-            self.counters["out_of_memory"] += 1
-        elif failure == "device":
-            self.counters["device_errors"] += 1
-            self._device_errors.append(self._clock())
-        if verdict.lower_ceiling:
-            self._crew.lower_ceiling()
-        if verdict.fate == "retire":
-            self._crew.retire(member, f"{failure}: {detail}")
-        elif verdict.fate == "kill":
-            member.process.kill(f"{failure}: {detail}")
-        if work.done.done() or work.job.closed:
-            return
-        if verdict.error is None:
-            self.counters["retried"] += 1
-            self._queue.put_back(work)
-            return
-        if isinstance(verdict.error, PoisonPage):
-            self.counters["poisoned"] += 1
-        if verdict.remember:
-            self._refusals.add(work.job.body.read(), self._clock())
-        verdict.error.message = _named(work, verdict.error.message)
-        self._resolve(work, verdict.error)
-
     # -- endings ---------------------------------------------------------------------------
-
-    def _resolve(self, work: Work, result: PageAnswer | Inspection | RequestError) -> None:
-        if work.done.done():
-            return
-        if isinstance(result, RequestError):
-            work.done.set_exception(result)
-        else:
-            work.done.set_result(result)
 
     def _expire(self, job: Job) -> None:
         limit = self.settings.admission.timeout_seconds
@@ -426,11 +275,6 @@ class Pool:
             if not work.done.done():
                 work.done.set_exception(error)
 
-    def _device_failing(self) -> bool:
-        if len(self._device_errors) < rules.DEVICE_ERRORS:
-            return False
-        return self._clock() - self._device_errors[0] < rules.DEVICE_WINDOW
-
     def _room_for_one_more(self, footprint: int) -> bool:
         memory = self._probe.memory()
         return memory is not None and memory.free - self.settings.memory.reserve >= footprint
@@ -442,39 +286,6 @@ class Pool:
         return rules.retry_after(waiting=waiting, page_seconds=mean, ready=self._crew.ready)
 
 
-class _Deadline:
-    """Expires a request that made no progress for `limit` seconds: for a single page since it was
-    accepted, for a document since its last page."""
-
-    def __init__(
-        self,
-        limit: float,
-        clock: Callable[[], float],
-        job: Job,
-        expire: Callable[[Job], None],
-    ) -> None:
-        self._limit = limit
-        self._clock = clock
-        self._job = job
-        self._expire = expire
-        self._handle = asyncio.get_running_loop().call_later(limit, self._check)
-
-    def _check(self) -> None:
-        left = self._job.progressed + self._limit - self._clock()
-        if left <= 0:
-            self._expire(self._job)
-        else:
-            self._handle = asyncio.get_running_loop().call_later(left, self._check)
-
-    def cancel(self) -> None:
-        self._handle.cancel()
-
-
 def _page_answer(result: PageAnswer | Inspection) -> PageAnswer:
     assert isinstance(result, PageAnswer)
     return result
-
-
-def _named(work: Work, message: str) -> str:
-    """Say which page of a document a message is about."""
-    return message if work.page is None else f"page {work.page + 1}: {message}"

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
 _LAST_WORDS = 20
 _LINE_LIMIT = 64 * 1024
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class InstanceProcess:
@@ -48,6 +50,8 @@ class InstanceProcess:
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._watch: asyncio.Task[None] | None = None
         self._outbox = bytearray()
+        self._hung_up = False
+        self._pidfd = -1
 
     async def start(self) -> None:
         """Exec the process. Raises OSError where the system has no room for one more."""
@@ -86,6 +90,8 @@ class InstanceProcess:
                 os.close(watched)
         ours.setblocking(False)
         self.pid = self._process.pid
+        with contextlib.suppress(OSError):  # a kernel or sandbox without it
+            self._pidfd = os.pidfd_open(self.pid)
         self._sock, self._lifeline = ours, held
         loop = asyncio.get_running_loop()
         loop.add_reader(ours.fileno(), self._readable)
@@ -113,16 +119,23 @@ class InstanceProcess:
 
     def hang_up(self) -> None:
         """Ask it to end: it does when its socket reports the end, after the page it is on."""
+        self._hung_up = True
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
     def kill(self, why: str) -> None:
         """SIGKILL. Also ends a stopped process."""
-        if self._process is not None and self._process.returncode is None:
-            _log.info("instance killed", extra={"instance": self.ident, "why": why})
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        if self._process is None or self._process.returncode is not None:
+            return
+        _log.info("instance killed", extra={"instance": self.ident, "why": why})
+        # Not through asyncio's kill: it looks for the exit status itself, and what asyncio waits
+        # with would then find none.
+        with contextlib.suppress(ProcessLookupError):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
 
     async def wait(self) -> None:
         """Until it is gone."""
@@ -144,8 +157,8 @@ class InstanceProcess:
             data = b""
         if not data:
             self._close()
-            # It closed its end without having been asked to: nothing more can come of it.
-            self.kill("it closed its socket")
+            if not self._hung_up:  # nothing more can come of it
+                self.kill("it closed its socket")
             return
         try:
             for frame in self._reader.feed(data):
@@ -185,6 +198,9 @@ class InstanceProcess:
             if self._sock is before and not _has_more(before):
                 break
         self._close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
         # A grandchild may hold the pipe open; last words are worth a moment, not more.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(drain, timeout=0.2)
@@ -198,7 +214,7 @@ class InstanceProcess:
                 continue
             if not line:
                 return
-            text = line.decode("utf-8", errors="replace").rstrip()
+            text = _COLOUR.sub("", line.decode("utf-8", errors="replace")).rstrip()
             if text:
                 self._last_words.append(text)
                 _log.debug(text, extra={"instance": self.ident})
