@@ -42,12 +42,14 @@ class Plan:
 @dataclass
 class Result:
     """`latencies` in seconds, from the first byte sent to the last byte received, as they came.
-    `statuses`: HTTP status → how many. `broken`: connections that ended within an answer."""
+    `statuses`: HTTP status → how many. `broken`: connections that ended within an answer.
+    `complaint`: the first answer other than 200, shortened."""
 
     elapsed: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
     broken: int = 0
+    complaint: str = ""
 
     @property
     def per_second(self) -> float:
@@ -181,6 +183,8 @@ class _Run:
         now = self._last = time.perf_counter()
         self._statuses[status] += 1
         self.result.latencies.append(now - sent)
+        if status != "200" and not self.result.complaint:
+            self.result.complaint = body[:500].decode(errors="replace")
         if self._plan.answers:
             (Path(self._plan.answers) / str(number)).write_bytes(body)
 

@@ -40,7 +40,9 @@ def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[
 def checked(result: Result) -> Result:
     """The result, if every request was answered with 200. Raises RuntimeError."""
     if result.failures:
-        raise RuntimeError(f"failed requests: {result.statuses}, {result.broken} broken off")
+        raise RuntimeError(
+            f"failed requests: {result.statuses}, {result.broken} broken off; {result.complaint}"
+        )
     return result
 
 
