@@ -1,31 +1,37 @@
 """What a request must satisfy before any pixel is decoded.
 
-Only headers are read here, with Pillow, in the supervisor: enough to say what the bytes are and how
-large the page would be. PDFs and TIFFs of several frames are looked into by an instance.
+Only headers are read here, in the supervisor: enough to say what the bytes are and how large the
+page would be, at a cost that does not depend on what is in them. PDFs and TIFFs of several frames
+are looked into by an instance.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from PIL import Image, UnidentifiedImageError
-
 from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.headers import Unknown, read_header
 from ocrpool_worker.ipc.memory import Buffer
 from ocrpool_worker.settings import AdmissionSettings
 
 Kind = Literal["image", "pdf", "tiff"]
 
-# What both Pillow can measure and OpenCV can decode.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*")
 _PDF_MAGIC = b"%PDF-"
 # Readers accept a header within the first 1024 bytes of the file (ISO 32000-1, annex H).
 _PDF_WINDOW = 1024
+# An image may carry a PDF in its metadata, and stays an image.
+_IMAGE_STARTS = (
+    b"\x89PNG",
+    b"\xff\xd8",
+    b"RIFF",
+    b"BM",
+    b"II*\x00",
+    b"MM\x00*",
+    b"II+\x00",
+    b"MM\x00+",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,19 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
             "the file is not a PDF, but fileType says so (0); an image is fileType 1",
             field="fileType",
         )
-    width, height = image_size(data)
+    try:
+        form, width, height = read_header(data)
+    except Unknown as error:
+        raise NotAnImage(
+            "the file is no PNG, JPEG, BMP, WebP, TIFF or PDF, or is damaged at its start: "
+            f"{error}",
+            field="file",
+        ) from None
+    if width <= 0 or height <= 0:
+        raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
     check_size(width, height, limits)
     # TIFF frames are counted in the instance: a hostile file can have millions of them.
-    kind: Kind = "tiff" if data[:4] in _TIFF_MAGIC else "image"
-    return Admitted(kind, width, height)
+    return Admitted("tiff" if form == "TIFF" else "image", width, height)
 
 
 def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
@@ -101,32 +115,4 @@ def check_scaling(
 def is_pdf(data: Buffer) -> bool:
     """Whether the bytes look like a PDF to a lenient reader."""
     start = bytes(data[:_PDF_WINDOW])
-    known_images = (b"\x89PNG", b"\xff\xd8", b"RIFF", b"BM", *_TIFF_MAGIC)
-    return _PDF_MAGIC in start and not start.startswith(known_images)
-
-
-def image_size(data: Buffer) -> tuple[int, int]:
-    """(width, height) from the header alone. Raises NotAnImage."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow has a limit of its own, at another size
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise TooLarge(
-            f"the image is far too large ({error}); the limit is admission.maxMegapixels",
-            field="file",
-        ) from None
-    except Exception as error:
-        # Pillow's header readers index and unpack what they are given: any error of theirs on
-        # hostile bytes means the same thing.
-        raise _not_an_image(error) from None
-    if width <= 0 or height <= 0:
-        raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
-    return width, height
-
-
-def _not_an_image(error: Exception) -> NotAnImage:
-    known = "PNG, JPEG, BMP, WebP, TIFF or PDF"
-    detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
-    return NotAnImage(f"the file is no {known}, or is damaged at its start{detail}", field="file")
+    return _PDF_MAGIC in start and not start.startswith(_IMAGE_STARTS)
