@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
+import pybase64
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -29,6 +30,19 @@ from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Form, Order, PageAnswer
 
 _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
+
+
+def decode_base64(text: str) -> bytes:
+    """As `base64.b64decode`, PaddleX's choice, and many times as fast. Raises NotAnImage."""
+    try:
+        # The strict decoder is the fast one; line breaks and the like need the lenient one.
+        return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    try:
+        return pybase64.b64decode(text)
+    except (binascii.Error, ValueError) as error:
+        raise NotAnImage(f"file is not base64: {error}", field="file") from None
 
 
 class DataPort:
@@ -140,10 +154,7 @@ class DataPort:
                     field="file",
                 )
             return await self._fetcher.fetch(file)
-        try:
-            return binascii.a2b_base64(file)
-        except (binascii.Error, ValueError) as error:
-            raise NotAnImage(f"file is not base64: {error}", field="file") from None
+        return decode_base64(file)
 
     @web.middleware
     async def _measure(

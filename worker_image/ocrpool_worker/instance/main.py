@@ -21,8 +21,9 @@ from typing import Any
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
 from ocrpool_worker.engine.faults import classify
 from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
-from ocrpool_worker.instance import answers, memory
+from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
+from ocrpool_worker.instance.memory import Resident
 from ocrpool_worker.instance.pages import (
     Document,
     DocumentPage,
@@ -43,6 +44,7 @@ class Instance:
     def __init__(self, channel: InstanceChannel) -> None:
         self._channel = channel
         self._max_pixels = 0
+        self._resident = Resident()
         # The document that was read from last: its next page is likely to be asked for here.
         self._document: tuple[int, Document] | None = None
 
@@ -159,9 +161,8 @@ class Instance:
             payload = answers.page_lines(reading, width, height)
         return {"op": "done", "width": width, "height": height}, payload
 
-    @staticmethod
-    def _memory(engine: Engine) -> dict[str, Any]:
-        now, peak = memory.resident()
+    def _memory(self, engine: Engine) -> dict[str, Any]:
+        now, peak = self._resident.read()
         return {"rss": now, "rssPeak": peak, "device": engine.device_memory()}
 
 
