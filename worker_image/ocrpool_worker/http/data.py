@@ -87,6 +87,8 @@ class DataPort:
                 expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
                 pictures = self._visualize if asked.visualize is None else asked.visualize
                 data = await self._file(asked.file)
+                # The base64 text is not needed while the request waits for its turn.
+                asked = asked.model_copy(update={"file": ""})
                 kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
             finally:
                 self._bodies.release(held)

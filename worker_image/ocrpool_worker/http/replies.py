@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
@@ -71,9 +73,7 @@ def error(failure: RequestError) -> web.Response:
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def errors_as_json(
-    endpoints: str,
-) -> Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]:
+def errors_as_json(endpoints: str) -> Middleware:
     """A middleware: whatever a handler raises becomes JSON, in the shape of the path.
     `endpoints`: what this port has, for who asks for something else."""
 
@@ -92,6 +92,9 @@ def errors_as_json(
             return _of_status(request, 404, message, None)
         except web.HTTPException as failure:
             return _of_status(request, failure.status, failure.reason, None)
+        except (web.RequestPayloadError, HttpProcessingError) as failure:
+            why = " ".join(str(failure).split()) or type(failure).__name__
+            return _of_status(request, 400, f"the body is broken as HTTP: {why}", None)
         except Exception:
             ident = uuid.uuid4().hex
             _log.exception("a handler failed", extra={"path": request.path, "id": ident})

@@ -27,7 +27,7 @@ _READ_BUFFER = 1 << 20
 async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_start: bool) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted.
 
-    Raises SettingsError, or BootError when no first instance comes up; with
+    Raises SettingsError, ModelError, or BootError when no first instance comes up; with
     `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
     """
     metrics = Metrics()
@@ -35,6 +35,8 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         settings, probe=probe_for(settings.device), instances=instances, on_page=metrics.on_page
     )
     metrics.watch(pool)
+    if not wait_on_failed_start:
+        await pool.check()
     data = DataPort(pool, metrics, settings)
     control = ControlPort(pool, metrics, settings.http.token_file)
     stop = _stop_on_signals()

@@ -68,9 +68,10 @@ class Pool:
             on_page=on_page,
             on_change=self._changed.set,
         )
+        self._launcher = Launcher(settings, instances=target)
         self._crew = Crew(
             settings,
-            Launcher(settings, instances=target),
+            self._launcher,
             self._dispatch,
             self.counters,
             target=target,
@@ -80,6 +81,10 @@ class Pool:
         self._dispatch.serve(self._crew)
 
     # -- life ------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """Whether an instance could be launched, model files verified. Raises ModelError."""
+        await self._launcher.prepare()
 
     def start(self) -> None:
         """Begin to boot instances. Returns at once."""
