@@ -28,7 +28,7 @@ from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.engine.base import Line
 from ocrpool_worker.errors import BadRequest, RequestError
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings, settings_from
 from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Order, PageAnswer
