@@ -138,4 +138,5 @@ def test_counting_pages_has_a_time_limit(tmp_path: Path) -> None:
         (pid,) = worker.pids()
         os.kill(pid, signal.SIGSTOP)
         assert worker.post(pdf_of([{"say": "first"}])).status == 504
+        worker.until("a new one is warm", lambda state: state["counters"]["boots"] == 2)
         assert worker.read(say="next").pids != [pid]

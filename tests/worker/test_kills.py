@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.worker.harness import Answer, Worker, start_worker, wait_for
 
 REQUESTS, KILLS, CLIENTS, INSTANCES = 500, 100, 10, 4
@@ -70,6 +72,7 @@ class Run:
         return [pid for pid in busy if pid not in self.victims]
 
 
+@pytest.mark.timeout(300)  # 100 boots, on however busy a machine
 def test_500_requests_get_500_answers_while_100_instances_are_killed(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=INSTANCES) as worker:
         run = Run(worker)

@@ -67,7 +67,9 @@ def test_what_dies_while_it_drains_is_still_answered(tmp_path: Path) -> None:
 
 def test_it_ends_when_the_grace_is_over(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings={"http": {"graceSeconds": 0.5}}) as worker:
-        pages = [worker.begin(say="endless", sleep=60), worker.begin(say="behind it")]
+        pages = [worker.begin(say="endless", sleep=60)]
+        worker.until_busy()
+        pages.append(worker.begin(say="behind it"))
         worker.until("one waits", lambda state: state["queue"]["depth"] == 1)
         began = time.monotonic()
         worker.signal(signal.SIGTERM)
