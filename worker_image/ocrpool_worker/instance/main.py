@@ -23,7 +23,7 @@ from ocrpool_worker.engine.faults import classify
 from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
-from ocrpool_worker.instance.memory import Resident
+from ocrpool_worker.instance.memory import Resident, limit_data
 from ocrpool_worker.instance.pages import (
     Document,
     DocumentPage,
@@ -53,6 +53,8 @@ class Instance:
         frame, _ = self._channel.receive()
         order = frame.head
         self._max_pixels = int(order["maxPixels"])
+        if order.get("dataLimit"):
+            limit_data(int(order["dataLimit"]))
         context = EngineContext(
             device=order["device"],
             options=order["options"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 
@@ -24,6 +25,15 @@ class Resident:
         if now - self._read_at >= _FRESH_SECONDS:
             self._last, self._read_at = _resident(), now
         return self._last
+
+
+def limit_data(size: int) -> None:
+    """Cap this process's own memory (RLIMIT_DATA: heap and private mappings) at `size` bytes.
+
+    What is beyond fails to be allocated, which engines report as out of memory, instead of growing
+    until the kernel ends somebody. Mapped files and libraries do not count.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def _resident() -> tuple[int, int]:
