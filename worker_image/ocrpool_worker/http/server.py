@@ -10,6 +10,7 @@ import signal
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import BootError, SettingsError
@@ -22,6 +23,19 @@ from ocrpool_worker.supervisor.pool import Pool
 _log = logging.getLogger(__name__)
 # A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
 _READ_BUFFER = 1 << 20
+
+
+class _NoBadHttp(logging.Filter):
+    """Bytes that are no HTTP are answered with 400; they are the sender's fault, and whoever can
+    reach the port must not be able to fill the log with stack traces."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_server_log = logging.getLogger(f"{__name__}.aiohttp")
+_server_log.addFilter(_NoBadHttp())
 
 
 async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_start: bool) -> None:
@@ -96,6 +110,7 @@ async def _listen(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=_server_log,
         # A client that hangs up cancels its request: what waits is dropped.
         handler_cancellation=True,
         auto_decompress=False,
