@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ocrpool_worker.devices import probe_for
-from ocrpool_worker.errors import BootError, SettingsError
+from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.http.control import ControlPort
 from ocrpool_worker.http.data import DataPort
 from ocrpool_worker.http.metrics import Metrics
@@ -84,10 +84,7 @@ async def _first_ready(pool: Pool, stop: asyncio.Event) -> None:
     if not ready.done():
         ready.cancel()
         return
-    try:
-        ready.result()
-    except BootError as error:
-        raise BootError(error.reason, f"{error.reason}: {error}") from None
+    ready.result()
     _log.info("ready")
 
 
