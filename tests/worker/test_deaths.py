@@ -45,9 +45,10 @@ def test_a_page_whose_instance_is_killed_is_read_by_another(
         replaced(worker, before, dead=1)
 
 
-@pytest.mark.parametrize("instances", [1, 2])
 @pytest.mark.parametrize(
-    "end", [{"signal": "SIGSEGV"}, {"signal": "SIGABRT"}, {"exit": 3}, {"exit": 0}], ids=str
+    ("end", "instances"),
+    [({"signal": "SIGSEGV"}, 2), ({"signal": "SIGABRT"}, 1), ({"exit": 3}, 1), ({"exit": 0}, 2)],
+    ids=str,
 )
 def test_a_page_that_ends_its_process_once_is_answered(
     tmp_path: Path, end: dict[str, Any], instances: int

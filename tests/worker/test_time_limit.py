@@ -17,8 +17,8 @@ def limited(seconds: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "order",
-    [{"sleep": 60}, {"spin": 60}, {"native": 60}, {"stop": True}],
-    ids=["sleeps", "computes", "in native code", "SIGSTOP"],
+    [{"sleep": 60}, {"native": 60}, {"stop": True}],
+    ids=["hangs", "hangs in native code", "SIGSTOP"],
 )
 def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[str, Any]) -> None:
     with start_worker(tmp_path, instances=2, settings=limited(0.7)) as worker:
@@ -28,7 +28,6 @@ def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[
         assert "0.7 s (admission.timeoutSeconds)" in answer.message
         assert worker.read(say="meanwhile").text == "meanwhile"
         worker.until("one was replaced", lambda state: state["counters"]["deaths"] == 1)
-        after = set(worker.pids()) if len(worker.pids()) == 2 else set()
         state = worker.until_ready(2)
         after = {one["pid"] for one in state["instances"]["each"]}
         assert len(before & after) == 1

@@ -1,4 +1,5 @@
-"""The instance's program: `python -m ocrpool_worker.instance.main SOCKET LIFELINE SUPERVISOR_PID`.
+"""The instance's program, started by the supervisor with the numbers of three descriptors (socket,
+lifeline, mailbox) and the supervisor's pid.
 
 Boot: tie to the supervisor, receive the order, build the engine, warm it up, say `ready`. Then
 one page at a time until the supervisor hangs up. It is exec'd, never forked, with its environment
@@ -33,7 +34,7 @@ from ocrpool_worker.instance.pages import (
 )
 from ocrpool_worker.instance.warmup import WarmUpPage
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
-from ocrpool_worker.ipc.memory import map_bytes
+from ocrpool_worker.ipc.mailbox import MailboxReader
 
 EXIT_BOOT_FAILED = 3
 
@@ -41,8 +42,9 @@ EXIT_BOOT_FAILED = 3
 class Instance:
     """Serves one supervisor over one channel."""
 
-    def __init__(self, channel: InstanceChannel) -> None:
+    def __init__(self, channel: InstanceChannel, mailbox: MailboxReader) -> None:
         self._channel = channel
+        self._mailbox = mailbox
         self._max_pixels = 0
         self._resident = Resident()
         # The document that was read from last: its next page is likely to be asked for here.
@@ -50,8 +52,7 @@ class Instance:
 
     def boot(self) -> Engine:
         """Build and warm up the engine. Any exception is a failed boot."""
-        frame, _ = self._channel.receive()
-        order = frame.head
+        order = self._channel.receive().head
         self._max_pixels = int(order["maxPixels"])
         if order.get("dataLimit"):
             limit_data(int(order["dataLimit"]))
@@ -82,12 +83,10 @@ class Instance:
     def serve(self, engine: Engine) -> None:
         """Answer until the supervisor hangs up (ChannelClosed)."""
         while True:
-            frame, descriptor = self._channel.receive()
+            order = self._channel.receive().head
             started = time.monotonic()
             try:
-                if descriptor is None:
-                    raise ValueError(f"{frame.head.get('op')!r} came without its bytes")
-                head, payload = self._answer(engine, frame.head, descriptor)
+                head, payload = self._answer(engine, order)
             except RequestError as error:
                 head = {
                     "op": "refused",
@@ -107,28 +106,27 @@ class Instance:
             head |= {"seconds": time.monotonic() - started, **self._memory(engine)}
             self._channel.send(head, payload)
 
-    def _answer(
-        self, engine: Engine, order: Mapping[str, Any], descriptor: int
-    ) -> tuple[dict[str, Any], bytes]:
+    def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         size, kind = int(order["size"]), order["kind"]
         if kind in ("pdf", "tiff"):
-            document = self._opened(int(order["job"]), kind, descriptor, size)
+            document = self._opened(int(order["job"]), kind, size)
             if order["op"] == "inspect":
                 return self._inspect(document, order), b""
             page = DocumentPage(document, int(order["page"]))
             return self._read(engine, order, page)
         self._document = None
-        data = map_bytes(descriptor, size)
+        data = self._mailbox.view(size)
         if kind == "pixels":
             return self._read(engine, order, RawImage(data, tuple(order["shape"])))
         return self._read(engine, order, EncodedImage(data, self._max_pixels))
 
-    def _opened(self, job: int, kind: str, descriptor: int, size: int) -> Document:
+    def _opened(self, job: int, kind: str, size: int) -> Document:
         if self._document is not None and self._document[0] == job:
-            os.close(descriptor)
             return self._document[1]
         self._document = None
-        document = open_document(kind, map_bytes(descriptor, size), self._max_pixels)
+        # A copy: the document is kept for its next pages, the mailbox is not ours for so long.
+        data = bytes(self._mailbox.view(size))
+        document = open_document(kind, data, self._max_pixels)
         self._document = (job, document)
         return document
 
@@ -169,14 +167,14 @@ class Instance:
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, lifeline, supervisor = (int(argument) for argument in arguments)
+    descriptor, lifeline, mailbox, supervisor = (int(argument) for argument in arguments)
     die_with(supervisor, lifeline)
     # Ctrl-C in a terminal reaches the whole group; ending instances is the supervisor's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.set_inheritable(descriptor, False)
-    os.set_inheritable(lifeline, False)
+    for inherited in (descriptor, lifeline, mailbox):
+        os.set_inheritable(inherited, False)
     channel = InstanceChannel(socket.socket(fileno=descriptor))
-    instance = Instance(channel)
+    instance = Instance(channel, MailboxReader(mailbox))
     try:
         try:
             engine = instance.boot()

@@ -22,7 +22,7 @@ from ocrpool_worker.errors import (
     TooLarge,
     Unavailable,
 )
-from ocrpool_worker.ipc.memory import Buffer, SharedBytes
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.brake import Brake
@@ -206,12 +206,7 @@ class Pool:
                 field="file",
                 retry_after=left,
             )
-        try:
-            job = Job(order, SharedBytes(data), now)
-        except OSError as error:
-            raise Unavailable(
-                f"no memory for the request's bytes: {error}", retry_after=1
-            ) from None
+        job = Job(order, data, now)
         self.counters["requests"] += 1
         self._jobs.add(job)
         deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
