@@ -212,7 +212,8 @@ class Crew:
     def _replace_one(self) -> None:
         """Start replacing one worn-out member, if nothing else is going on."""
         worn = next((m for m in self.members.values() if m.recycle and m.ready), None)
-        busy = self._surge or self.booting or any(not m.here for m in self.members.values())
+        short = len(self.members) < self.wanted or any(not m.here for m in self.members.values())
+        busy = self._surge or self.booting or short
         if worn is None or busy or self.boots.problem is not None:
             return
         self._counters["recycled"] += 1

@@ -46,10 +46,6 @@ class Footprints:
         self.overhead = 0
         self._booted_alone = 0
 
-    @property
-    def on_cpu(self) -> bool:
-        return not self._on_gpu
-
     def booted(self, figures: Figures, lost: int | None) -> None:
         """An instance is warm. `lost`: what the device lost meanwhile, if it booted alone."""
         if not self._on_gpu:
@@ -64,11 +60,11 @@ class Footprints:
     def held(self, figures: Figures) -> tuple[int, str]:
         """(bytes that an instance holds now, source of that figure); ratchets the footprint."""
         held, source = self._held(figures)
-        self._ratchet(held if self._on_gpu else max(held, figures.rss_peak), source)
+        self._ratchet(max(held, figures.rss_peak) if source == "rss" else held, source)
         return held, source
 
     def _held(self, figures: Figures) -> tuple[int, str]:
-        if not self._on_gpu:
+        if not self._on_gpu and figures.reserved is None:
             return figures.rss, "rss"
         if figures.nvml is not None:
             return max(figures.nvml, figures.reserved or 0), "nvml"

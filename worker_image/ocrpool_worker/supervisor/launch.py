@@ -14,6 +14,9 @@ from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models.manifest import verify
 from ocrpool_worker.settings import WorkerSettings
 
+# On a CPU: an instance over its cap is replaced after its page; one that would go this far over it
+# is refused the memory.
+CPU_HARD_LIMIT = 1.25
 # What a CUDA context and its libraries take, until it was measured (about 0.7 GB on a T4:
 # Paddle#57943).
 CONTEXT_BYTES = 750 * 2**20
@@ -88,13 +91,13 @@ class Launcher:
 
 
 def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:
-    """Bytes that the engine of one instance may allocate: `memory.perInstance`, on a GPU less the
-    context, which Paddle's own limit does not see."""
+    """Bytes that one instance may allocate. On a GPU `memory.perInstance` less the context, which
+    Paddle's own limit does not see; on a CPU a quarter more than that, for the whole process."""
     cap = settings.memory.per_instance
     if not isinstance(cap, int):
         return None
     if settings.device == "cpu":
-        return cap
+        return int(cap * CPU_HARD_LIMIT)
     return max(1, cap - (context_bytes or CONTEXT_BYTES))
 
 

@@ -53,7 +53,8 @@ class Member:
     def note_memory(self, figures: Figures, footprints: Footprints) -> None:
         """Take over what is known of its memory."""
         self.memory, self.memory_source = footprints.held(figures)
-        self.peak = max(self.peak, self.memory, figures.rss_peak if footprints.on_cpu else 0)
+        peak = figures.rss_peak if self.memory_source == "rss" else self.memory
+        self.peak = max(self.peak, self.memory, peak)
 
     def cancel_timers(self) -> None:
         for timer in self.timers:
