@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
-from ocrpool_worker.engine.faults import classify
+from ocrpool_worker.engine.faults import FaultKind, classify
 from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
-from ocrpool_worker.instance.memory import Resident
+from ocrpool_worker.instance.memory import Resident, limit_data
 from ocrpool_worker.instance.pages import (
     Document,
     DocumentPage,
@@ -47,6 +47,7 @@ class Instance:
         self._mailbox = mailbox
         self._max_pixels = 0
         self._resident = Resident()
+        self._limited = False
         # The document that was read from last: its next page is likely to be asked for here.
         self._document: tuple[int, Document] | None = None
 
@@ -63,6 +64,9 @@ class Instance:
         started = time.monotonic()
         engine = load_engine(order["engine"])(context)
         built = time.monotonic()
+        if order["dataLimit"] is not None and engine.device_memory() is None:
+            limit_data(order["dataLimit"])
+            self._limited = True
         engine.read(WarmUpPage(self._max_pixels), {})
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
@@ -77,6 +81,10 @@ class Instance:
             }
         )
         return engine
+
+    def fault(self, error: BaseException) -> FaultKind:
+        """What an error of the engine means here."""
+        return classify(error, limited=self._limited)
 
     def serve(self, engine: Engine) -> None:
         """Answer until the supervisor hangs up (ChannelClosed)."""
@@ -98,7 +106,7 @@ class Instance:
             except Exception as error:
                 # Whatever the engine raises, a KeyboardInterrupt or SystemExit aside.
                 text = " ".join(str(error).split()) or type(error).__name__
-                kind = classify(error)
+                kind = self.fault(error)
                 head = {"op": "fault", "fault": kind, "message": f"{type(error).__name__}: {text}"}
                 payload = b""
             head |= {"seconds": time.monotonic() - started, **self._memory(engine)}
@@ -183,7 +191,7 @@ def main(arguments: list[str]) -> int:
             expected = isinstance(error, OcrPoolError)
             message = text if expected else f"{type(error).__name__}: {text}"
             with contextlib.suppress(ChannelClosed):
-                channel.send({"op": "failed", "fault": classify(error), "message": message})
+                channel.send({"op": "failed", "fault": instance.fault(error), "message": message})
             return EXIT_BOOT_FAILED
         instance.serve(engine)
     except ChannelClosed:
