@@ -103,7 +103,11 @@ class Crew:
 
     def idle(self) -> list[Member]:
         """Idle members, the one that has rested longest first."""
-        resting = (member for member in self.members.values() if member.state == "idle")
+        resting = [
+            member
+            for member in self.members.values()
+            if member.state == "idle" and member.process.listens
+        ]
         return sorted(resting, key=lambda member: member.since)
 
     def alone(self, member: Member) -> bool:
