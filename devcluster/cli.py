@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from devcluster import cluster, images
+from devcluster import cluster, images, machine, processes
 from devcluster.build import parts, run
 from devcluster.errors import DevClusterError
 from devcluster.layout import Folder, folder, folders
+from devcluster.testing import runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,13 +32,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="build the components, once (minutes)")
-    build.add_argument("--control-plane-only", action="store_true", help="leave out what a node needs")
+    build.add_argument(
+        "--control-plane-only", action="store_true", help="leave out what a node needs"
+    )
     build.set_defaults(command=_build)
+
+    packages = commands.add_parser("packages", help="install Debian's packages for a node (root)")
+    packages.set_defaults(command=_packages)
 
     up = commands.add_parser("up", help="start a control plane, with --node also a node")
     _name(up)
     up.add_argument("--node", action="store_true", help="with a node that runs containers (root)")
-    up.add_argument("--gpus", type=int, default=2, help="how many fake GPUs the node has (%(default)s)")
+    up.add_argument(
+        "--gpus", type=int, default=2, help="how many fake GPUs the node has (%(default)s)"
+    )
     up.add_argument("--port", type=int, help="of the API server; a free one is taken otherwise")
     up.set_defaults(command=_up)
 
@@ -72,21 +80,17 @@ def _build(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     began = time.monotonic()
     target = folder(options.name)
-    cluster.up(
-        target, api_port=options.port, with_node=options.node, gpus=options.gpus, say=_say
-    )
+    cluster.up(target, api_port=options.port, with_node=options.node, gpus=options.gpus, say=_say)
     _say(f"up in {time.monotonic() - began:.1f} s; export KUBECONFIG={target.kubeconfig}")
     kubectl = parts.find("kubectl")
-    _say(f"kubectl: {kubectl}" + _helm())
+    _say(f"kubectl and helm: {kubectl.parent}")
     return 0
 
 
-def _helm() -> str:
-    return f", helm: {parts.find('helm')}" if parts.CLIENTS.is_complete() else ""
-
-
 def _down(options: argparse.Namespace) -> int:
-    targets: list[Folder] = folders() if options.all else [folder(options.name)]
+    named: list[Folder] = folders() if options.all else [folder(options.name)]
+    # Nobody else would clean up after a test run that was killed.
+    targets = {each.name: each for each in (*named, *runs.orphans())}.values()
     for target in targets:
         was = cluster.down(target)
         _say(f"{target.name}: removed" if was else f"{target.name}: nothing was there")
@@ -115,4 +119,16 @@ def _status(options: argparse.Namespace) -> int:
 
 def _images(options: argparse.Namespace) -> int:
     images.make(options.only, _say)
+    for each in folders():
+        if any(process.name == "containerd" for process in processes.running(each)):
+            images.load(each)
+            _say(f"loaded into {each.name}")
+    return 0
+
+
+def _packages(options: argparse.Namespace) -> int:
+    lacking = machine.lacking_packages()
+    if lacking:
+        machine.install(lacking)
+    _say(f"installed: {' '.join(lacking)}" if lacking else "every package is there")
     return 0

@@ -56,7 +56,9 @@ def _wanted(folder: Folder, api_port: int | None, with_node: bool, gpus: int) ->
         if folder.root.exists():
             raise _left_over(folder)
         return settings.claim(folder, api_port, with_node, gpus)
-    if not alive.issuperset(("etcd", "kube-apiserver")) or (found.node and node.PROCESS not in alive):
+    if not alive.issuperset(("etcd", "kube-apiserver")) or (
+        found.node and node.PROCESS not in alive
+    ):
         raise _left_over(folder)
     if with_node and not found.node:
         processes.stop(folder, control_plane.NAMES)
@@ -72,17 +74,27 @@ def _left_over(folder: Folder) -> DevClusterError:
 
 
 def _down(folder: Folder) -> str:
-    return "make cluster-down" if folder.name == "dev" else f"python -m devcluster down --name {folder.name}"
+    return (
+        "make cluster-down"
+        if folder.name == "dev"
+        else f"python -m devcluster down --name {folder.name}"
+    )
 
 
 def down(folder: Folder) -> bool:
-    """Remove all that a cluster left on the machine, whatever state it is in; False: nothing was."""
+    """Remove all that a cluster left, whatever state it is in. False: there was nothing."""
     found = settings.load(folder)
     alive = processes.running(folder)
     if not folder.root.exists() and not alive:
         return False
-    if (alive or (found and found.node)) and os.geteuid() and folder.root.stat().st_uid != os.geteuid():
-        raise DevClusterError(f"Cluster {folder.name!r} is another user's", f"As that user, or root: {_down(folder)}")
+    if (
+        (alive or (found and found.node))
+        and os.geteuid()
+        and folder.root.stat().st_uid != os.geteuid()
+    ):
+        raise DevClusterError(
+            f"Cluster {folder.name!r} is another user's", f"As that user, or root: {_down(folder)}"
+        )
     if found is not None and found.node:
         node.remove(folder, found)
     stuck = processes.stop(folder)

@@ -48,7 +48,7 @@ class Settings:
 
 
 def load(folder: Folder) -> Settings | None:
-    """The settings of a cluster; None where it has none, or was cut off before they were written."""
+    """The settings of a cluster; None where it was cut off before they were written."""
     try:
         return Settings(**json.loads(folder.settings.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -67,7 +67,8 @@ def claim(folder: Folder, api_port: int | None, node: bool, gpus: int) -> Settin
     """Take the first slot that no other cluster has and whose ports are free."""
     if api_port is not None and not ports.is_free(api_port):
         raise DevClusterError(
-            f"Port {api_port} is in use", "Choose another one, or leave --port out: a free one is taken"
+            f"Port {api_port} is in use",
+            "Choose another one, or leave --port out: a free one is taken",
         )
     with _claiming():
         others = (load(each) for each in folders())

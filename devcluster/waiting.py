@@ -67,7 +67,9 @@ def wait_until(
             verb = "ended" if ended else f"not ready after {patience_s:.0f} s"
             hint = f" ({_last_words(started.log)})" if started else ""
             where = f"The whole log: {started.log}. " if started else ""
-            raise DevClusterError(f"{what}: {verb}{hint}", f"{where}Clean up with: make cluster-down")
+            raise DevClusterError(
+                f"{what}: {verb}{hint}", f"{where}Clean up with: make cluster-down"
+            )
         time.sleep(0.1)
 
 
@@ -103,3 +105,11 @@ def wait_for_etcd(port: int, etcd: Started, patience_s: float) -> None:
 def wait_for_api(kubeconfig: Path, server: Started, patience_s: float) -> None:
     api = api_of(kubeconfig)
     wait_until(lambda: answers(lambda: api.get("/readyz")), "kube-apiserver", server, patience_s)
+
+
+def wait_for_service_account(kubeconfig: Path, controllers: Started, patience_s: float) -> None:
+    api = api_of(kubeconfig)
+    path = "/api/v1/namespaces/default/serviceaccounts/default"
+    wait_until(
+        lambda: answers(lambda: api.get(path)), "kube-controller-manager", controllers, patience_s
+    )

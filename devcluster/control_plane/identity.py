@@ -77,7 +77,9 @@ class Pki:
         return self.root / f"{caller.user.rpartition(':')[2]}.kubeconfig"
 
 
-def issue(pki: Pki, server: str, addresses: Iterable[IPv4Address], callers: Iterable[Caller]) -> None:
+def issue(
+    pki: Pki, server: str, addresses: Iterable[IPv4Address], callers: Iterable[Caller]
+) -> None:
     """Make all keys, certificates, tokens and kubeconfigs anew, for a server at `addresses`."""
     pki.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority_key = ec.generate_private_key(ec.SECP256R1())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from devcluster.control_plane.identity import Pki
 from devcluster.errors import DevClusterError
 from devcluster.layout import Folder
 from devcluster.settings import Settings
-from devcluster.waiting import Started, wait_for_api, wait_for_etcd
+from devcluster.waiting import Started, wait_for_api, wait_for_etcd, wait_for_service_account
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
@@ -50,12 +49,17 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     wait_for_etcd(settings.ports.etcd, etcd, patience_s)
     api = begin("kube-apiserver", _api_server(settings, pki))
     wait_for_api(folder.kubeconfig, api, patience_s)
+    started: dict[str, Started] = {}
     for name, argv in (
         ("kube-controller-manager", _controller_manager(settings, pki)),
         ("kube-scheduler", _scheduler(settings, pki)),
     ):
         if _is_there(name):
-            begin(name, argv)
+            started[name] = begin(name, argv)
+    controllers = started.get("kube-controller-manager")
+    if controllers is not None:
+        # No pod is admitted before the namespace has one.
+        wait_for_service_account(folder.kubeconfig, controllers, patience_s)
 
 
 def _is_there(name: str) -> bool:
@@ -140,5 +144,3 @@ def _scheduler(settings: Settings, pki: Pki) -> list[str]:
 def _kubeconfig(path: Path) -> list[str]:
     """With the API server's word on who may read the metrics, too."""
     return [f"--{use}kubeconfig={path}" for use in ("", "authentication-", "authorization-")]
-
-

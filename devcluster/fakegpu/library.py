@@ -31,7 +31,7 @@ def library() -> Path:
             ) from None
         if done.returncode:
             raise DevClusterError(
-                f"nvml.c does not compile: {done.stderr.strip().splitlines()[-1]}",
+                f"nvml.c does not compile: {done.stderr.strip().splitlines()[0]}",
                 "On Debian or Ubuntu: apt-get install -y gcc libc6-dev",
             )
         fresh.replace(target)

@@ -10,6 +10,7 @@ from pathlib import Path
 from devcluster.errors import DevClusterError
 from devcluster.images.catalogue import BASE
 from devcluster.layout import cache_root
+from devcluster.scratch import ENCLOSED
 
 HOST_AUTHORITIES = Path("/etc/ssl/certs")
 
@@ -26,7 +27,7 @@ def _buildah(command: str, *words: str | Path) -> str:
     done = subprocess.run(
         [
             # buildah leaves its storage folder mounted; here that goes with the process.
-            *("unshare", "--mount", "buildah"),
+            *(*ENCLOSED, "buildah"),
             *("--root", str(storage / "root"), "--runroot", str(storage / "run")),
             *("--storage-driver", "overlay", command, "--signature-policy", str(policy)),
             *(str(word) for word in words),

@@ -45,3 +45,13 @@ def archives() -> Path:
 
 def archive_of(name: str) -> Path:
     return archives() / f"{name}.tar"
+
+
+def missing() -> str | None:
+    """Why a node's tests cannot run yet; None if every image has been built."""
+    lacking = [
+        each.name
+        for each in CATALOGUE
+        if each.dockerfile.is_file() and not archive_of(each.name).is_file()
+    ]
+    return f"No image yet of: {', '.join(lacking)}. Run: make images" if lacking else None

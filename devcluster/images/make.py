@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from devcluster.errors import DevClusterError
 from devcluster.images import buildah
@@ -20,8 +18,8 @@ from devcluster.images.catalogue import (
     archive_of,
     archives,
 )
-from devcluster.layout import cache_root
-from devcluster.machine import need_commands, need_root
+from devcluster.machine import IMAGE_COMMANDS, need_commands, need_root
+from devcluster.scratch import ENCLOSED, locked, scratch
 
 RELEASE = "bookworm"
 # python:3.11-slim has these, or a Dockerfile that is written for it expects them.
@@ -33,10 +31,18 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
     need_root("Building images")
     known = {image.name: image for image in CATALOGUE}
     if unknown := set(only) - set(known):
-        raise DevClusterError(f"No such image: {', '.join(unknown)}", f"There are: {', '.join(known)}")
+        raise DevClusterError(
+            f"No such image: {', '.join(unknown)}", f"There are: {', '.join(known)}"
+        )
     wanted = [known[name] for name in only] if only else list(CATALOGUE)
     present = [image for image in wanted if image.dockerfile.is_file()]
-    need_commands({"buildah": "buildah", "unshare": "util-linux", "gcc": "gcc"})
+    need_commands(IMAGE_COMMANDS)
+    with locked("images"):
+        _make(present, say)
+    return present
+
+
+def _make(present: Sequence[Image], say: Callable[[str], None]) -> None:
     _compile_pause()
     if any(image is not PAUSE for image in present):
         _make_base(say)
@@ -51,8 +57,8 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
             buildah.export(image.tag, archive)
             stamp.write_text(identity)
         news = "built" if changed else "unchanged"
-        say(f"{image.tag}: {news}, {archive.stat().st_size >> 20} MiB, {time.monotonic() - began:.1f} s")
-    return present
+        size_mib, took_s = archive.stat().st_size >> 20, time.monotonic() - began
+        say(f"{image.tag}: {news}, {size_mib} MiB, {took_s:.1f} s")
 
 
 def _compile_pause() -> None:
@@ -74,29 +80,30 @@ def _make_base(say: Callable[[str], None]) -> None:
     """Debian with Python, once."""
     if buildah.has(BASE):
         return
-    need_commands({"debootstrap": "debootstrap", "tar": "tar"})
     say(f"{BASE}: installing Debian {RELEASE}, once")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=cache_root(), prefix="base-") as scratch:
-        rootfs = Path(scratch, "rootfs")
+    with scratch(archives()) as folder:
+        rootfs = folder / "rootfs"
         argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(rootfs)]
-        # With its own mounts, that end with it when it is killed.
-        done = subprocess.run(
-            ["unshare", "--mount", *argv], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*ENCLOSED, *argv], capture_output=True, text=True, check=False)
         if done.returncode:
             raise DevClusterError(
                 f"debootstrap: {(done.stderr or done.stdout).strip().splitlines()[-1]}",
                 "Check that this machine reaches Debian's packages, then: make images",
             )
-        for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
+        for waste in (
+            "var/cache/apt/archives",
+            "var/lib/apt/lists",
+            "usr/share/doc",
+            "usr/share/man",
+        ):
             shutil.rmtree(rootfs / waste, ignore_errors=True)
         (rootfs / "var/cache/apt/archives/partial").mkdir(parents=True)
         (rootfs / "var/lib/apt/lists/partial").mkdir(parents=True)
         subprocess.run(
-            ["tar", "-C", rootfs, "--one-file-system", "-cf", Path(scratch, "rootfs.tar"), "."],
+            ["tar", "-C", rootfs, "--one-file-system", "-cf", folder / "rootfs.tar", "."],
             check=True,
         )
         shutil.rmtree(rootfs)
-        buildah.build(BASE, OURS / "base" / "Dockerfile", Path(scratch))
+        buildah.build(BASE, OURS / "base" / "Dockerfile", folder)
     say(f"{BASE}: {time.monotonic() - began:.0f} s")

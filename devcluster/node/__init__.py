@@ -5,7 +5,7 @@ that a node does happens inside: the kernel removes its processes, mounts, firew
 network devices when that one process ends, however it ends. This is what keeps the host clean.
 """
 
-from devcluster.node.lifecycle import PROCESS, describe, lay_wire, name_of, remove, start
 from devcluster.machine import check_machine
+from devcluster.node.lifecycle import PROCESS, describe, lay_wire, name_of, remove, start
 
 __all__ = ["PROCESS", "check_machine", "describe", "lay_wire", "name_of", "remove", "start"]

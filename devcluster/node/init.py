@@ -20,10 +20,10 @@ from devcluster.control_plane import identity
 from devcluster.control_plane.identity import Pki
 from devcluster.images.catalogue import archive_of
 from devcluster.layout import Folder
+from devcluster.machine import cni_folder
 from devcluster.node import config
 from devcluster.node.config import NodeFiles
 from devcluster.node.lifecycle import name_of
-from devcluster.machine import cni_folder
 from devcluster.settings import Settings, load
 
 # What kubelet wants, so that it finds nothing to change (kubelet: container_manager_linux.go,

@@ -39,7 +39,7 @@ def _has_device(name: str) -> bool:
 
 
 def lay_wire(settings: Settings) -> None:
-    """A bridge of our own on the host: the API server's address, and the way to pods and Services."""
+    """A bridge on the host: the API server's address, and the way to pods and Services."""
     network = settings.network
     if not _has_device(network.device):
         _ip("link", "add", network.device, "type", "bridge")
@@ -50,7 +50,7 @@ def lay_wire(settings: Settings) -> None:
 
 
 def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
-    """Start the node and return once the API server calls it Ready, with its GPUs, images loaded."""
+    """Start the node; return once it is Ready in the API, with GPUs and images."""
     images.make(("pause",), lambda _: None)
     device.make_all(folder.gpus, settings.gpus)
     cgroups.make(cgroup_of(folder))

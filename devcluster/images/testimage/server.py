@@ -12,6 +12,8 @@ import subprocess
 import sys
 import urllib.parse
 
+import pynvml
+
 HOLDER = """
 import ctypes, sys, time
 taken = ctypes.CDLL("libnvidia-ml.so.1").fakegpuCharge(0, ctypes.c_ulonglong(int(sys.argv[1])))
@@ -22,8 +24,6 @@ if taken == 0:
 
 
 def gpus() -> list[dict[str, object]]:
-    import pynvml
-
     pynvml.nvmlInit()
     handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
     found = []
