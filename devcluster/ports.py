@@ -10,7 +10,7 @@ SLOTS = 64
 # Below the range that Linux hands out for outgoing connections (from 32768 on), so that no
 # connection takes a port between the look at it and its use.
 FIRST_PORT = 21300
-PORTS_A_SLOT = 8
+PORTS_A_SLOT = 4
 BLOCK = IPv4Network("10.213.0.0/16")
 
 
@@ -19,11 +19,9 @@ class Ports:
     api: int
     etcd: int
     etcd_peer: int
-    controller_manager: int
-    scheduler: int
 
     def all(self) -> tuple[int, ...]:
-        return (self.api, self.etcd, self.etcd_peer, self.controller_manager, self.scheduler)
+        return (self.api, self.etcd, self.etcd_peer)
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Network:
 
 def ports_of(slot: int, api_port: int | None = None) -> Ports:
     first = FIRST_PORT + slot * PORTS_A_SLOT
-    return Ports(api_port or first, first + 1, first + 2, first + 3, first + 4)
+    return Ports(api_port or first, first + 1, first + 2)
 
 
 def is_free(port: int, address: str = "127.0.0.1") -> bool:

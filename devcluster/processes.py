@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,19 +34,29 @@ def environment(folder: Folder, name: str) -> dict[str, str]:
 
 def start(
     folder: Folder, name: str, argv: Sequence[str | Path], extra: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a process that outlives this one; what it prints goes to its log."""
+) -> int:
+    """Start a process that outlives this one; its output goes to its log. Returns its pid."""
     folder.logs.mkdir(parents=True, exist_ok=True)
-    with folder.log(name).open("ab") as log:
-        return subprocess.Popen(
-            [str(word) for word in argv],
-            env={**environment(folder, name), **(extra or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd="/",
-        )
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        str(argv[0]),
+        [str(word) for word in argv],
+        {**environment(folder, name), **(extra or {})},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(folder.log(name)), log_flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def has_ended(child: int) -> bool:
+    """Whether a process that this one started is over; a dead one is collected."""
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] == child
+    except ChildProcessError:  # collected before
+        return True
 
 
 def _marks(pid: int) -> dict[str, str]:
@@ -93,6 +102,9 @@ def stop(folder: Folder, names: Iterable[str] | None = None, grace_s: float = 5.
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
+            for each in found:
+                # Those that this very process started would stay zombies; others are not ours.
+                has_ended(each.pid)
     return left()
 
 

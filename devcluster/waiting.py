@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster.errors import DevClusterError
+from devcluster.processes import has_ended
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Started:
     """A process that was just started, and where it says what ails it."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    pid: int
     log: Path
 
 
@@ -62,7 +62,7 @@ def wait_until(
     """Ask every 100 ms. Raises DevClusterError when the process ends, or on lost patience."""
     deadline = time.monotonic() + patience_s
     while not is_ready():
-        ended = started is not None and started.process.poll() is not None
+        ended = started is not None and has_ended(started.pid)
         if ended or time.monotonic() > deadline:
             verb = "ended" if ended else f"not ready after {patience_s:.0f} s"
             hint = f" ({_last_words(started.log)})" if started else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from ipaddress import IPv4Address
-from pathlib import Path
 
 from devcluster import processes
 from devcluster.build import parts
@@ -16,6 +15,8 @@ from devcluster.settings import Settings
 from devcluster.waiting import Started, wait_for_api, wait_for_etcd, wait_for_service_account
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+# Nobody asks these two for their metrics.
+NO_PORT = "--secure-port=0"
 
 
 def node_name(folder: Folder) -> str:
@@ -51,8 +52,8 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     wait_for_api(folder.kubeconfig, api, patience_s)
     started: dict[str, Started] = {}
     for name, argv in (
-        ("kube-controller-manager", _controller_manager(settings, pki)),
-        ("kube-scheduler", _scheduler(settings, pki)),
+        ("kube-controller-manager", _controller_manager(pki)),
+        ("kube-scheduler", _scheduler(pki)),
     ):
         if _is_there(name):
             started[name] = begin(name, argv)
@@ -120,27 +121,23 @@ def _endpoint(settings: Settings) -> list[str]:
     return ["--endpoint-reconciler-type=none"]
 
 
-def _controller_manager(settings: Settings, pki: Pki) -> list[str]:
+def _controller_manager(pki: Pki) -> list[str]:
     return [
-        *_kubeconfig(pki.kubeconfig(identity.CONTROLLER_MANAGER)),
-        "--bind-address=127.0.0.1",
-        f"--secure-port={settings.ports.controller_manager}",
+        f"--kubeconfig={pki.kubeconfig(identity.CONTROLLER_MANAGER)}",
+        NO_PORT,
         f"--root-ca-file={pki.authority}",
         f"--service-account-private-key-file={pki.service_accounts}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
+        # At the default of 20 a second it takes seconds to find out what the API server has.
+        "--kube-api-qps=300",
+        "--kube-api-burst=600",
     ]
 
 
-def _scheduler(settings: Settings, pki: Pki) -> list[str]:
+def _scheduler(pki: Pki) -> list[str]:
     return [
-        *_kubeconfig(pki.kubeconfig(identity.SCHEDULER)),
-        "--bind-address=127.0.0.1",
-        f"--secure-port={settings.ports.scheduler}",
+        f"--kubeconfig={pki.kubeconfig(identity.SCHEDULER)}",
+        NO_PORT,
         "--leader-elect=false",
     ]
-
-
-def _kubeconfig(path: Path) -> list[str]:
-    """With the API server's word on who may read the metrics, too."""
-    return [f"--{use}kubeconfig={path}" for use in ("", "authentication-", "authorization-")]

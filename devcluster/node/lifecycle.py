@@ -54,7 +54,7 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     images.make(("pause",), lambda _: None)
     device.make_all(folder.gpus, settings.gpus)
     cgroups.make(cgroup_of(folder))
-    process = processes.start(
+    pid = processes.start(
         folder,
         PROCESS,
         [
@@ -63,8 +63,8 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
         ],
         {"PYTHONPATH": str(REPOSITORY)},
     )
-    started = Started(PROCESS, process, folder.log(PROCESS))
-    _plug_in(process.pid, settings, started)
+    started = Started(PROCESS, pid, folder.log(PROCESS))
+    _plug_in(pid, settings, started)
     api = api_of(folder.kubeconfig)
 
     def is_ready() -> bool:

@@ -31,13 +31,14 @@ def pod(name: str, labels: dict[str, str] | None = None, **container: Any) -> di
     }
 
 
-def service(name: str, **spec: Any) -> dict[str, Any]:
+def service(name: str, app: str, **spec: Any) -> dict[str, Any]:
+    """In front of the pods with that `app`. A pod knows its own name: give the Service another."""
     ports = [{"port": 80, "targetPort": PORT}]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name},
-        "spec": {"selector": {"app": name}, "ports": ports, **spec},
+        "spec": {"selector": {"app": app}, "ports": ports, **spec},
     }
 
 

@@ -105,7 +105,11 @@ def test_a_service_account_may_do_what_its_role_says_and_no_more(namespace: Name
     namespace.kubectl("create", "serviceaccount", "reader")
     namespace.kubectl("create", "role", "reads", "--verb=get", "--resource=configmaps")
     namespace.kubectl(
-        "create", "rolebinding", "reads", "--role=reads", f"--serviceaccount={namespace.name}:reader"
+        "create",
+        "rolebinding",
+        "reads",
+        "--role=reads",
+        f"--serviceaccount={namespace.name}:reader",
     )
     token = namespace.kubectl("create", "token", "reader").strip()
 

@@ -35,6 +35,17 @@ def _eventually(url: str, patience_s: float = 10) -> dict[str, str]:
             time.sleep(0.1)
 
 
+ASK = """
+import time, urllib.request
+for attempt in range(50):
+    try:
+        print(urllib.request.urlopen("http://{}/", timeout=5).read().decode())
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+
+
 def test_the_node_is_ready(node: Cluster) -> None:
     assert " Ready " in node.kubectl("get", "nodes", "--no-headers")
 
@@ -42,9 +53,9 @@ def test_the_node_is_ready(node: Cluster) -> None:
 @only_here
 def test_a_service_answers_from_the_host(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("web"))
-    namespace.apply(service("web"))
+    namespace.apply(service("front", "web"))
     await_ready(namespace, "web")
-    address = namespace.get("service", "web")["spec"]["clusterIP"]
+    address = namespace.get("service", "front")["spec"]["clusterIP"]
 
     assert _eventually(f"http://{address}/") == {"pod": "web"}
 
@@ -54,22 +65,21 @@ def test_a_service_answers_by_name_in_pods_also_to_itself(
 ) -> None:
     for name in ("one", "two"):
         namespace.apply(pod(name))
-    namespace.apply(service("one"))
+    namespace.apply(service("front", "one"))
     await_ready(namespace, "one", "two")
 
-    ask = "import urllib.request as u; print(u.urlopen('http://{}/', timeout=5).read().decode())"
     for caller in ("two", "one"):
-        for host in ("one", f"one.{namespace.name}.svc.cluster.local"):
-            assert json.loads(run_python(namespace, caller, ask.format(host))) == {"pod": "one"}
+        for host in ("front", f"front.{namespace.name}.svc.cluster.local"):
+            assert json.loads(run_python(namespace, caller, ASK.format(host))) == {"pod": "one"}
 
 
 def test_a_headless_service_names_its_pods(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("one"))
-    namespace.apply(service("one", clusterIP="None"))
+    namespace.apply(service("front", "one", clusterIP="None"))
     await_ready(namespace, "one")
     address = namespace.get("pod", "one")["status"]["podIP"]
 
-    found = run_python(namespace, "one", "import socket; print(socket.gethostbyname('one'))")
+    found = run_python(namespace, "one", "import socket; print(socket.gethostbyname('front'))")
 
     assert found == address
 
@@ -100,7 +110,9 @@ def test_a_container_over_its_memory_limit_is_killed(node: Cluster, namespace: N
     hungry["spec"]["restartPolicy"] = "Never"
     namespace.apply(hungry)
 
-    namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/hungry", "--timeout=40s")
+    namespace.kubectl(
+        "wait", "--for=jsonpath={.status.phase}=Failed", "pod/hungry", "--timeout=40s"
+    )
 
     ended = namespace.get("pod", "hungry")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["reason"] == "OOMKilled"
