@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +86,14 @@ def _plug_in(pid: int, settings: Settings, started: Started) -> None:
     wait_until(
         lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, "the node's namespaces", started, 10
     )
-    bridge = settings.network.device
-    _ip("link", "add", f"{bridge}n", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-    _ip("link", "set", f"{bridge}n", "master", bridge, "up")
+    plug = _plug_of(settings)
+    _ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    _ip("link", "set", plug, "master", settings.network.device, "up")
+
+
+def _plug_of(settings: Settings) -> str:
+    """The host's end of the wire to the node."""
+    return f"{settings.network.device}n"
 
 
 def _is_ready(found: dict[str, Any]) -> bool:
@@ -107,15 +111,13 @@ def describe(found: dict[str, Any]) -> str:
 def remove(folder: Folder, settings: Settings) -> None:
     """End the node and take back what it had on the host. Safe to repeat, or to find nothing."""
     # What runs in containers bears no mark of ours, and ends with the node's first process.
-    for each in processes.running(folder):
-        if each.name == PROCESS:
-            processes.stop(folder, (PROCESS,), grace_s=1)
-            break
+    processes.stop(folder, (PROCESS,))
     held = cgroups.remove(cgroup_of(folder))
     if held:
         raise DevClusterError(
             f"Processes are left in {', '.join(map(str, held))}", "End them and run it again"
         )
-    deadline = time.monotonic() + 5
-    while _has_device(settings.network.device) and time.monotonic() < deadline:
-        _ip("link", "del", settings.network.device)
+    # The kernel takes its time to remove the wire with the node's namespace.
+    for name in (_plug_of(settings), settings.network.device):
+        if _has_device(name):
+            _ip("link", "del", name)
