@@ -64,6 +64,8 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     )
     started = Started(PROCESS, pid, folder.log(PROCESS))
     _plug_in(pid, settings, started)
+    # From here on kubelet knows best what is amiss.
+    started = Started(PROCESS, pid, folder.log("kubelet"))
     api = api_of(folder.kubeconfig)
 
     def is_ready() -> bool:

@@ -1,4 +1,4 @@
-"""pytest fixtures: `control_plane`, `node`, `namespace`.
+"""pytest fixtures: `control_plane`, `controllers`, `node`, `namespace`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,
 and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
@@ -17,6 +17,7 @@ from devcluster import images
 from devcluster.build import parts
 from devcluster.errors import DevClusterError
 from devcluster.machine import check_machine
+from devcluster.processes import running
 from devcluster.testing.handle import Cluster, Namespace, existing
 from devcluster.testing.runs import temporary
 
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons: dict[str, str | None] = {}
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
-        if not used & {"control_plane", "node", "namespace"}:
+        if not used & {"control_plane", "node", "namespace", "controllers"}:
             continue
         level = "node" if "node" in used else "control_plane"
         item.add_marker(level)
@@ -110,6 +111,23 @@ def node() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def controllers(control_plane: Cluster) -> Cluster:
+    """The control plane, if it has its controllers: `KUBEBUILDER_ASSETS` seldom brings them."""
+    if not _has_controllers(control_plane):
+        reason = f"{os.environ['KUBEBUILDER_ASSETS']} has no kube-controller-manager. {parts.HOW}"
+        if os.environ.get("CI") == "true":
+            _fail_with(reason)
+        pytest.skip(LEFT_OUT + reason)
+    return control_plane
+
+
+def _has_controllers(cluster: Cluster) -> bool:
+    if cluster.folder is None:
+        return True
+    return any(each.name == "kube-controller-manager" for each in running(cluster.folder))
+
+
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace for one test: on the node's cluster if the test uses `node`."""
@@ -117,7 +135,8 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     cluster: Cluster = request.getfixturevalue(level)
     own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
     cluster.kubectl("create", "namespace", own.name)
-    _await_service_account(own)
+    if _has_controllers(cluster):
+        _await_service_account(own)
     yield own
     cluster.kubectl("delete", "namespace", own.name, "--wait=false")
 
