@@ -29,7 +29,7 @@ def up(
         node.check_machine()
     lacking = parts.missing(parts.NODE_PARTS if with_node else parts.CONTROL_PLANE_PARTS)
     if lacking is not None:
-        raise DevClusterError(*_sentences(lacking))
+        raise lacking
 
     wanted = _wanted(folder, api_port, with_node, gpus)
     alive = {each.name for each in processes.running(folder)}
@@ -42,11 +42,6 @@ def up(
         node.start(folder, wanted)
         say(f"node ready: {node.name_of(folder)}")
     return wanted
-
-
-def _sentences(text: str) -> tuple[str, str]:
-    what, _, mend = text.rpartition(". ")
-    return what, mend
 
 
 def _wanted(folder: Folder, api_port: int | None, with_node: bool, gpus: int) -> Settings:

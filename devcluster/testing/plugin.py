@@ -28,19 +28,19 @@ LEFT_OUT = "left out: "
 
 
 def _lacking(level: str) -> str | None:
-    """Why tests of this level cannot run here; None if they can."""
+    """Why tests of this level cannot run here, and the one command that brings them."""
     if existing() is not None:
         return None
-    lacking = parts.missing(
-        parts.CONTROL_PLANE_PARTS if level == "control_plane" else parts.NODE_PARTS
-    )
-    if lacking or level == "control_plane":
-        return lacking
+    if level == "control_plane":
+        lacking = parts.missing(parts.CONTROL_PLANE_PARTS)
+        return str(lacking) if lacking else None
     try:
         check_machine()
     except DevClusterError as error:
-        return str(error)
-    return images.missing()
+        lacking = error
+    else:
+        lacking = parts.missing(parts.NODE_PARTS) or images.missing()
+    return f"{lacking.what}. Run, as root: make e2e" if lacking else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
