@@ -3,5 +3,6 @@
 from devcluster.images.catalogue import missing, tag_of
 from devcluster.images.load import load
 from devcluster.images.make import make
+from devcluster.images.store import copy_to
 
-__all__ = ["load", "make", "missing", "tag_of"]
+__all__ = ["copy_to", "load", "make", "missing", "tag_of"]

@@ -10,14 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster import processes
 from devcluster.build import parts
 from devcluster.control_plane import identity
 from devcluster.control_plane.identity import Pki
-from devcluster.images.catalogue import archive_of
 from devcluster.layout import Folder
 from devcluster.machine import cni_folder
 from devcluster.node import config
@@ -89,7 +87,6 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
         processes.start(folder, name, argv)
 
     begin("containerd", "containerd", "--config", files.containerd)
-    _import(archive_of("pause"))
     begin("coredns", parts.find("coredns"), "-conf", files.dns)
     begin(
         "kubelet",
@@ -107,16 +104,6 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
     )
     if settings.gpus:
         begin("fake-gpus", sys.executable, "-m", "devcluster.fakegpu.plugin", folder.gpus)
-
-
-def _import(archive: Path) -> None:
-    """Wait for containerd and give it the image without which no pod starts."""
-    argv: Sequence[str] = ("ctr", "-a", config.SOCKET, "-n", "k8s.io", "images", "import")
-    deadline = time.monotonic() + 30
-    while subprocess.run([*argv, str(archive)], check=False, stdin=subprocess.DEVNULL).returncode:
-        if time.monotonic() > deadline:
-            sys.exit("containerd does not answer, see containerd.log")
-        time.sleep(0.2)
 
 
 def _collect_the_dead() -> None:

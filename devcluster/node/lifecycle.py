@@ -13,7 +13,7 @@ from devcluster.errors import DevClusterError
 from devcluster.fakegpu import device
 from devcluster.layout import REPOSITORY, Folder
 from devcluster.node import cgroups
-from devcluster.node.config import cgroup_of
+from devcluster.node.config import NodeFiles, cgroup_of
 from devcluster.settings import Settings
 from devcluster.waiting import Started, answers, api_of, wait_until
 
@@ -51,6 +51,7 @@ def lay_wire(settings: Settings) -> None:
 def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     """Start the node; return once it is Ready in the API, with GPUs and images."""
     images.make(("pause",), lambda _: None)
+    images.copy_to(NodeFiles(folder.node).containerd_root)
     device.make_all(folder.gpus, settings.gpus)
     cgroups.make(cgroup_of(folder))
     pid = processes.start(
@@ -79,7 +80,6 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
         seen[:] = [is_ready()]
 
     wait_until(lambda: answers(probe) and all(seen), "node", started, patience_s)
-    images.load(folder)
 
 
 def _plug_in(pid: int, settings: Settings, started: Started) -> None:
