@@ -7,6 +7,7 @@ everything else in the node.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -87,6 +88,7 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
         processes.start(folder, name, argv)
 
     begin("containerd", "containerd", "--config", files.containerd)
+    _await_containerd()
     begin("coredns", parts.find("coredns"), "-conf", files.dns)
     begin(
         "kubelet",
@@ -104,6 +106,16 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
     )
     if settings.gpus:
         begin("fake-gpus", sys.executable, "-m", "devcluster.fakegpu.plugin", folder.gpus)
+
+
+def _await_containerd() -> None:
+    """Without it kubelet ends at once."""
+    deadline = time.monotonic() + 30
+    with socket.socket(socket.AF_UNIX) as probe:
+        while probe.connect_ex(config.SOCKET):
+            if time.monotonic() > deadline:
+                sys.exit("containerd does not answer, see containerd.log")
+            time.sleep(0.05)
 
 
 def _collect_the_dead() -> None:

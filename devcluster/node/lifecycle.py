@@ -50,7 +50,8 @@ def lay_wire(settings: Settings) -> None:
 
 def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     """Start the node; return once it is Ready in the API, with GPUs and images."""
-    images.make(("pause",), lambda _: None)
+    if not images.archive_of("pause").is_file():
+        images.make(("pause",), lambda _: None)
     images.copy_to(NodeFiles(folder.node).containerd_root)
     device.make_all(folder.gpus, settings.gpus)
     cgroups.make(cgroup_of(folder))
@@ -121,5 +122,7 @@ def remove(folder: Folder, settings: Settings) -> None:
         )
     # The kernel takes its time to remove the wire with the node's namespace.
     for name in (_plug_of(settings), settings.network.device):
+        # Or it has done so by now: then there is nothing to say.
+        subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
         if _has_device(name):
-            _ip("link", "del", name)
+            raise DevClusterError(f"The network device {name} stays", f"Run: ip link del {name}")
