@@ -10,7 +10,7 @@ READY_BENCH := $(VENV)/.ready-bench
 .PHONY: help demo test check format bench serve clean
 
 help: ## what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
 	$(BIN)/python -m bench.demo --models $(MODELS)

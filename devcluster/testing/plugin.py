@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{level}: runs against the fixture `{level}`")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks that -m names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the level that it needs, and skip it where that is not to be had."""
     reasons: dict[str, str | None] = {}
