@@ -49,20 +49,24 @@ class EngineSettings(_Settings):
     """Which OCR engine an instance runs, and what is passed to it as it is."""
 
     name: str = Field(default="paddleocr", description="entry point, or module:attribute")
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="handed to the engine as they are: PaddleOCR(**options)"
+    )
 
 
 class ModelsSettings(_Settings):
     """Where the staged model files are."""
 
-    dir: Path | None = None
+    dir: Path | None = Field(
+        default=None, description="folder of staged models; verified before every boot"
+    )
 
 
 class AdmissionSettings(_Settings):
     """What a request must satisfy before any pixel is decoded."""
 
     max_megapixels: float = Field(
-        default=16, gt=0, le=1000, description="largest page, in millions of pixels"
+        default=16, gt=0, le=300, description="largest page, in millions of pixels"
     )
     max_pages: int = Field(default=200, ge=1, description="most pages of one document")
     queue: int = Field(default=64, ge=0, description="most requests that wait for an instance")
@@ -83,7 +87,9 @@ class MemorySettings(_Settings):
     """`perInstance` as a quantity: an instance that holds more is replaced."""
 
     reserve: Bytes = Field(default=2**30, description="device memory never planned for")
-    per_instance: Literal["auto"] | Bytes = "auto"
+    per_instance: Literal["auto"] | Bytes = Field(
+        default="auto", description="an instance that holds more than this is replaced"
+    )
 
 
 class RecycleSettings(_Settings):
@@ -105,10 +111,12 @@ class RecycleSettings(_Settings):
 class HttpSettings(_Settings):
     """The two ports, and what clients may ask for."""
 
-    host: str = "0.0.0.0"
+    host: str = Field(default="0.0.0.0", description="address of the data port")
     port: int = Field(default=8080, ge=0, le=65535, description="data port; 0 = any free one")
-    control_host: str = "0.0.0.0"
-    control_port: int = Field(default=8081, ge=0, le=65535)
+    control_host: str = Field(default="0.0.0.0", description="address of the control port")
+    control_port: int = Field(
+        default=8081, ge=0, le=65535, description="control port; 0 = any free one"
+    )
     token_file: Path | None = Field(
         default=None, description="file with the bearer token that /v1/* of the control port asks"
     )

@@ -1,0 +1,1 @@
+"""OCR engines: what one is, how it is found, and what its errors mean."""

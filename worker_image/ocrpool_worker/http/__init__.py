@@ -1,0 +1,1 @@
+"""The worker's two ports: data for clients, control for the operator."""

@@ -1,0 +1,1 @@
+"""What runs inside an instance: one engine in a process of its own, one page at a time."""

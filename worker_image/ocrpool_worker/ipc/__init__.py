@@ -1,0 +1,1 @@
+"""How the supervisor and an instance talk: one stream socket, frames, and sealed memory."""

@@ -1,0 +1,1 @@
+"""Keeps the instances of one worker alive and gives them their pages."""

@@ -1,0 +1,51 @@
+"""`make bench`: every measurement in one run, printed and written to bench/results/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from bench.lib.machine import this_machine
+from bench.lib.report import Report, write
+from bench.lib.rounds import Setup, say
+from bench.lib.servers import ROOT, StartError
+
+PARTS = ("throughput", "pdf", "serving", "handover", "equality")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts")
+    parser.add_argument("--quick", action="store_true", help="one short round of each")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal is not met")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder")
+    given = parser.parse_args()
+    setup = Setup(models=given.models.resolve(), quick=given.quick)
+    machine = this_machine()
+    print(machine, end="\n\n", flush=True)
+    reports: list[Report] = []
+    broken = False
+    for part in given.only:
+        say(f"{part}:")
+        try:
+            reports.append(importlib.import_module(f"bench.parts.{part}").run(setup))
+        except (StartError, RuntimeError) as error:
+            # The other parts are still worth their time.
+            print(f"{part}: {error}", file=sys.stderr)
+            broken = True
+            continue
+        print(reports[-1].markdown(), flush=True)
+    if reports:
+        label = "" if set(given.only) == set(PARTS) else "-" + "-".join(given.only)
+        label += "-quick" if given.quick else ""
+        path = write(given.out, machine, reports, quick=given.quick, label=label)
+        print(f"written: {path}")
+    unmet = [goal for report in reports for goal in report.goals if not goal.met]
+    return int(broken or (given.check and bool(unmet)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What the measurements share: server processes, the load generator, reports."""

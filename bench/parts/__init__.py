@@ -1,0 +1,1 @@
+"""The measurements. Each has `run(setup) -> Report`."""

@@ -1,0 +1,1 @@
+"""What ocrpool is measured against, each a process of its own."""

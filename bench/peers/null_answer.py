@@ -1,0 +1,18 @@
+"""What the peers without OCR answer: as much as the worker's null engine says on `/ocr`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+
+def null_answer() -> dict[str, Any]:
+    return {
+        "logId": str(uuid.uuid4()),
+        "errorCode": 0,
+        "errorMsg": "Success",
+        "result": {
+            "ocrResults": [{"prunedResult": {"rec_texts": [], "rec_scores": []}}],
+            "dataInfo": {"width": 640, "height": 480, "type": "image"},
+        },
+    }

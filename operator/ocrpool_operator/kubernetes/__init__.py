@@ -1,0 +1,1 @@
+"""The shell around the planner in a cluster: kopf handlers, pods, status."""

@@ -1,0 +1,1 @@
+"""The shell around the planner on one machine, without a cluster."""

@@ -1,0 +1,160 @@
+"""Sizes out of headers: what Pillow writes is read back, and nothing costs more than a moment."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import time
+import zlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ocrpool_worker.headers import MOST_RUBBISH, MOST_SEGMENTS, Unknown, read_header
+
+FRAME = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 120, 340, 1) + b"\x01\x11\x00"
+
+
+def encoded(
+    form: str, size: tuple[int, int] = (340, 120), mode: str = "RGB", **save: object
+) -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, size).save(out, form, **save)
+    return out.getvalue()
+
+
+def png_chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def tiff(*tags: tuple[int, int, int, int], count: int | None = None) -> bytes:
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", count or len(tags)) + entries
+
+
+@pytest.mark.parametrize(
+    ("data", "form"),
+    [
+        (encoded("PNG"), "PNG"),
+        (encoded("PNG", mode="1"), "PNG"),
+        (encoded("JPEG"), "JPEG"),
+        (encoded("JPEG", progressive=True), "JPEG"),
+        (encoded("JPEG", exif=b"Exif\x00\x00" + b"x" * 60_000, icc_profile=b"i" * 200_000), "JPEG"),
+        (encoded("BMP"), "BMP"),
+        (encoded("WEBP"), "WebP"),
+        (encoded("WEBP", lossless=True), "WebP"),
+        (encoded("WEBP", mode="RGBA", exif=b"Exif\x00\x00MM\x00*"), "WebP"),
+        (encoded("TIFF"), "TIFF"),
+        (encoded("TIFF", big_tiff=True), "BigTIFF"),
+    ],
+)
+def test_every_format_tells_its_size(data: bytes, form: str) -> None:
+    for buffer in (data, bytearray(data), memoryview(data)):
+        assert read_header(buffer) == (form, 340, 120)
+
+
+def test_rarer_headers() -> None:
+    core = b"BM" + bytes(12) + struct.pack("<IHH", 12, 340, 120) + bytes(8)
+    assert read_header(core) == ("BMP", 340, 120)
+    from_the_top = b"BM" + bytes(12) + struct.pack("<Iii", 40, 340, -120) + bytes(8)
+    assert read_header(from_the_top) == ("BMP", 340, 120)
+    motorola = b"MM\x00*" + struct.pack(">IH", 8, 2)
+    motorola += struct.pack(">HHIHH", 256, 3, 1, 340, 0) + struct.pack(">HHII", 257, 4, 1, 120)
+    assert read_header(motorola) == ("TIFF", 340, 120)
+    filled = b"\xff\xd8" + b"\xff" * 9 + b"\xe0\x00\x04ab" + b"rubbish" + b"\xff\xd0" + FRAME
+    assert read_header(filled) == ("JPEG", 340, 120)
+
+
+@pytest.mark.parametrize("data", [encoded(form) for form in ("PNG", "JPEG", "BMP", "WEBP", "TIFF")])
+def test_a_header_cut_anywhere_is_unknown_or_whole(data: bytes) -> None:
+    for end in range(min(len(data), 1000)):
+        with contextlib.suppress(Unknown):
+            assert read_header(data[:end])[1:] == (340, 120)
+
+
+@given(st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "TIFF", None]), st.binary(max_size=200))
+def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
+    start = encoded(form)[: 4 + len(rubbish) % 24] if form else b""
+    with contextlib.suppress(Unknown):
+        read_header(start + rubbish)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"a\x00b") + bytes(99), "begins with IHDR"),
+        (b"\xff\xd8\xff\xda" + bytes(50), "before its size"),
+        (b"\xff\xd8\xff\xd9" + FRAME, "before its size"),
+        (b"\xff\xd8\xff\xe0\x00\x02" + bytes(MOST_RUBBISH + 1) + FRAME, "without the start"),
+        (b"\xff\xd8" + (b"\xff\xfe\x00\x02" + bytes(999)) * 99 + FRAME, "rubbish"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(40), "damaged header"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8L" + bytes(40), "damaged header"),
+        (b"RIFF\x00\x00\x00\x00WEBPABCD" + bytes(40), "damaged header"),
+        (b"II*\x00\xff\xff\xff\xff" + bytes(40), "not in the file"),
+        (tiff((256, 4, 1, 9), (258, 3, 1, 8)), "does not tell its size"),
+        (tiff((256, 2, 1, 9), (257, 4, 1, 9)), "no number"),
+        (tiff((256, 16, 1, 9), (257, 4, 1, 9)), "no number"),
+        (tiff((256, 4, 2, 9), (257, 4, 1, 9)), "no number"),
+        (tiff((256, 4, 1, 9), count=9), "ends within"),
+        (b"GIF89a" + bytes(40), "no known format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no known format"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST" + bytes(40), "no known format"),
+    ],
+)
+def test_why_a_header_is_unknown(data: bytes, why: str) -> None:
+    with pytest.raises(Unknown, match=why):
+        read_header(data)
+
+
+def _many_png_chunks() -> bytes:
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 340, 120, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"abCd") * 1_000_000
+
+
+def _inflating_profiles() -> bytes:
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 340, 120, 8, 2, 0, 0, 0))
+    profile = png_chunk(b"iCCP", b"k\x00\x00" + zlib.compress(bytes(1_000_000), 9))
+    return b"\x89PNG\r\n\x1a\n" + head + profile * 5000
+
+
+def _many_tags() -> bytes:
+    return tiff(*[(1000, 7, 20_000_000, 8)] * 65_000) + bytes(20_000_000)
+
+
+def _many_segments() -> bytes:
+    return b"\xff\xd8" + b"\xff\xfe\x00\x02" * 5_000_000 + FRAME
+
+
+def _fill_bytes() -> bytes:
+    return b"\xff\xd8" + b"\xff" * 30_000_000 + FRAME
+
+
+def _far_size() -> bytes:
+    return b"\xff\xd8" + (b"\xff\xe1\xff\xff" + bytes(65_533)) * 700 + FRAME
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_many_png_chunks, _inflating_profiles, _many_tags, _many_segments, _fill_bytes, _far_size],
+)
+def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
+    """With Pillow these take from one to twenty seconds, in the supervisor's event loop."""
+    data = make()
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        with contextlib.suppress(Unknown):
+            read_header(data)
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.05, f"{make.__name__}: {min(took):.3f} s of CPU"
+
+
+def test_as_many_segments_as_fit_are_walked() -> None:
+    most = b"\xff\xd8" + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 1) + FRAME
+    assert read_header(most) == ("JPEG", 340, 120)
+    with pytest.raises(Unknown, match="more than 4096 segments"):
+        read_header(b"\xff\xd8" + b"\xff\xfe\x00\x02" * MOST_SEGMENTS + FRAME)

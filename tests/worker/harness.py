@@ -1,0 +1,105 @@
+"""Starts a real worker with the stand-in engine, talks to it over HTTP, and leaves nothing behind.
+
+Use it as `with start_worker(tmp_path, instances=2) as worker:`. When the block ends, the worker is
+stopped with SIGTERM and must end in order: status 0, no traceback in its log, no instance left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.worker.client import Answer, Worker, instances_of, pids_of, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = "tests.standin:StandInEngine"
+__all__ = ["Answer", "Worker", "instances_of", "launch", "pids_of", "start_worker", "wait_for"]
+
+SETTINGS: dict[str, Any] = {
+    "instances": {"min": 1, "max": 4, "bootSeconds": 30},
+    "engine": {"name": ENGINE, "options": {}},
+    "admission": {"maxMegapixels": 0.25, "maxPages": 100, "timeoutSeconds": 15},
+    "memory": {"reserve": 0},
+    # Small processes grow by half when they load PDFium; tests of recycling say what they want.
+    "recycle": {"memoryGrowth": 0},
+    "http": {"graceSeconds": 0.2},
+}
+
+
+def launch(
+    tmp_path: Path,
+    *arguments: str,
+    settings: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Worker:
+    """Start a worker process and return at once, before it listens."""
+    config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
+    config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
+    command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config", str(config)]
+    command += ["--host", "127.0.0.1", "--port", "0", "--control-port", "0", *arguments]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            # One thread a process: what the libraries would start is of no use here.
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
+        )
+    return Worker(process, log)
+
+
+@contextlib.contextmanager
+def start_worker(
+    tmp_path: Path,
+    *arguments: str,
+    instances: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    ready: bool = True,
+) -> Iterator[Worker]:
+    """A worker that listens; with `ready` also one with all of its instances warm."""
+    tmp_path.mkdir(exist_ok=True)
+    worker = launch(tmp_path, "--instances", str(instances), *arguments, settings=settings)
+    try:
+        until_listening(worker)
+        if ready:
+            worker.until_ready(instances)
+        yield worker
+        worker.stop()
+    except BaseException as error:
+        error.add_note(f"the worker's log:\n{worker.log_tail()}")
+        raise
+    finally:
+        worker.clean_up()
+
+
+def until_listening(worker: Worker) -> None:
+    """Wait for its ports and take them down."""
+
+    def look() -> bool:
+        assert worker.process.poll() is None, f"it ended: {worker.log_tail()}"
+        for event in worker.events():
+            if event.get("event") == "listening":
+                worker.port, worker.control_port = event["port"], event["controlPort"]
+                return True
+        return False
+
+    wait_for("the worker listens", look, or_tell=worker.log_tail)
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`more` over `base`, mapping by mapping."""
+    both = dict(base)
+    for key, value in more.items():
+        inside = both.get(key)
+        nested = isinstance(inside, Mapping) and isinstance(value, Mapping)
+        both[key] = merged(inside, value) if nested else value  # type: ignore[arg-type]
+    return both

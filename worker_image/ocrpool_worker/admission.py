@@ -1,0 +1,118 @@
+"""What a request must satisfy before any pixel is decoded.
+
+Only headers are read here, in the supervisor: enough to say what the bytes are and how large the
+page would be, at a cost that does not depend on what is in them. PDFs and TIFFs of several frames
+are looked into by an instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.headers import Unknown, read_header
+from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.settings import AdmissionSettings
+
+Kind = Literal["image", "pdf", "tiff"]
+
+_PDF_MAGIC = b"%PDF-"
+# Readers accept a header within the first 1024 bytes of the file (ISO 32000-1, annex H).
+_PDF_WINDOW = 1024
+# An image may carry a PDF in its metadata, and stays an image.
+_IMAGE_STARTS = (
+    b"\x89PNG",
+    b"\xff\xd8",
+    b"RIFF",
+    b"BM",
+    b"II*\x00",
+    b"MM\x00*",
+    b"II+\x00",
+    b"MM\x00+",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What the bytes are. `width` and `height` are in pixels, 0 for documents."""
+
+    kind: Kind
+    width: int = 0
+    height: int = 0
+
+
+def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = None) -> Admitted:
+    """Say what `data` is, or why it is not let in.
+
+    `expected`: what the client says that it is (`image` covers `tiff`). Raises NotAnImage (422)
+    or TooLarge (413).
+    """
+    if not data:
+        raise NotAnImage("the file is empty", field="file")
+    if is_pdf(data):
+        if expected == "image":
+            raise NotAnImage(
+                "the file is a PDF, but fileType says image (1); send fileType 0", field="fileType"
+            )
+        return Admitted("pdf")
+    if expected == "pdf":
+        raise NotAnImage(
+            "the file is not a PDF, but fileType says so (0); an image is fileType 1",
+            field="fileType",
+        )
+    try:
+        form, width, height = read_header(data)
+    except Unknown as error:
+        raise NotAnImage(
+            "the file is no PNG, JPEG, BMP, WebP, TIFF or PDF, or is damaged at its start: "
+            f"{error}",
+            field="file",
+        ) from None
+    if width <= 0 or height <= 0:
+        raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
+    check_size(width, height, limits)
+    # TIFF frames are counted in the instance: a hostile file can have millions of them.
+    return Admitted("tiff" if form == "TIFF" else "image", width, height)
+
+
+def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
+    """Raises TooLarge for a page of more than `maxMegapixels`."""
+    if width * height > limits.max_pixels:
+        raise TooLarge(
+            f"the image is {width}×{height} = {width * height / 1e6:.1f} megapixels, the limit is "
+            f"{limits.max_megapixels:g} (admission.maxMegapixels); send it smaller or raise the "
+            "limit",
+            field="file",
+            limit=limits.max_megapixels,
+        )
+
+
+def check_scaling(
+    width: int, height: int, params: Mapping[str, Any], limits: AdmissionSettings
+) -> None:
+    """Refuse parameters that would blow a page up beyond the largest admitted size.
+
+    PaddleOCR's detector scales a page up until its shorter side is `text_det_limit_side_len`
+    (where `text_det_limit_type` is `min`, its default), and memory follows. Raises TooLarge.
+    """
+    side = params.get("text_det_limit_side_len")
+    if side is None or params.get("text_det_limit_type", "min") != "min" or not width * height:
+        return
+    factor = max(1.0, side / min(width, height))
+    pixels = width * height * factor * factor
+    if pixels > limits.max_pixels:
+        raise TooLarge(
+            f"textDetLimitSideLen {side} would scale this page of {width}×{height} up to "
+            f"{pixels / 1e6:.1f} megapixels, the limit is {limits.max_megapixels:g} "
+            "(admission.maxMegapixels); ask for less, or send textDetLimitType max",
+            field="textDetLimitSideLen",
+            limit=limits.max_megapixels,
+        )
+
+
+def is_pdf(data: Buffer) -> bool:
+    """Whether the bytes look like a PDF to a lenient reader."""
+    start = bytes(data[:_PDF_WINDOW])
+    return _PDF_MAGIC in start and not start.startswith(_IMAGE_STARTS)

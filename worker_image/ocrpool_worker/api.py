@@ -1,0 +1,319 @@
+"""The pool for programs, without a server.
+
+    with InstancePool(instances=4, device="gpu:0", models="models") as pool:
+        for page in pool.map(images):
+            print(page.text)
+
+An image is a path, the bytes of a file, an H×W×3 uint8 array in BGR (as OpenCV reads it), or a
+Pillow image. Documents (PDF, TIFF of several frames) have several pages: `read` gives them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ocrpool_wire import State
+from ocrpool_worker.admission import admit, check_scaling, check_size
+from ocrpool_worker.devices import probe_for
+from ocrpool_worker.engine.base import Line
+from ocrpool_worker.errors import BadRequest, RequestError
+from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.settings import WorkerSettings, settings_from
+from ocrpool_worker.supervisor.pool import Pool
+from ocrpool_worker.supervisor.work import Order, PageAnswer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image as PillowImage
+
+    Input = str | os.PathLike[str] | bytes | NDArray[np.uint8] | PillowImage
+
+__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was read on one page. `source` is the index of its input in `map`, `number` its index
+    in that document; both start at 0. Sizes and polygons are in pixels."""
+
+    width: int
+    height: int
+    lines: tuple[Line, ...]
+    source: int = 0
+    number: int = 0
+
+    @property
+    def text(self) -> str:
+        """All lines, one under the other."""
+        return "\n".join(line.text for line in self.lines)
+
+
+class AsyncInstancePool:
+    """Several OCR processes in an asyncio program. Use it with `async with`."""
+
+    def __init__(
+        self,
+        *,
+        instances: int = 1,
+        device: str = "cpu",
+        models: str | os.PathLike[str] | None = None,
+        engine: str = "paddleocr",
+        options: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`models`: a folder of staged models; `options` go to the engine as they are; `settings`:
+        anything else, in the words of the worker's settings file. Raises SettingsError."""
+        raw: dict[str, Any] = {**(settings or {})}
+        raw["device"] = device
+        raw["engine"] = {"name": engine, "options": dict(options or {})}
+        if models is not None:
+            raw["models"] = {"dir": os.fspath(models)}
+        counts = {"min": instances, "max": max(1, instances)}
+        raw["instances"] = {**counts, **dict(raw.get("instances") or {})}
+        # The program waits for its own turn; it is never told to come back later.
+        window = 2 * max(1, instances) + 2
+        raw["admission"] = {"queue": 10**6, **dict(raw.get("admission") or {})}
+        self._settings: WorkerSettings = settings_from(raw, origin="InstancePool")
+        self._instances = instances
+        self._window = window
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the instances and wait for the first warm one. Raises BootError."""
+        pool = Pool(
+            self._settings, probe=probe_for(self._settings.device), instances=self._instances
+        )
+        pool.start()
+        try:
+            await pool.first_ready()
+        except BaseException:
+            await pool.close()
+            raise
+        self._pool = pool
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+    async def read(self, image: Input, **params: Any) -> list[Page]:
+        """All pages of one image or document. `params` are PaddleOCR's, such as
+        `text_det_thresh`. Raises a RequestError; RuntimeError outside of `async with`."""
+        return await self._read(image, params, 0)
+
+    async def map(
+        self, images: Iterable[Input], *, return_errors: bool = False, **params: Any
+    ) -> AsyncIterator[Page | RequestError]:
+        """Pages in the order of their inputs, read side by side; inputs are drawn as needed.
+
+        An input that fails raises its RequestError in its place, or, with `return_errors`, is
+        given as that error and the rest goes on.
+        """
+        running: deque[asyncio.Task[list[Page]]] = deque()
+        source = iter(enumerate(images))
+        try:
+            while True:
+                while len(running) < self._window:
+                    drawn = next(source, None)
+                    if drawn is None:
+                        break
+                    index, image = drawn
+                    running.append(asyncio.ensure_future(self._read(image, params, index)))
+                if not running:
+                    return
+                try:
+                    pages = await running.popleft()
+                except RequestError as error:
+                    if not return_errors:
+                        raise
+                    yield error
+                else:
+                    for page in pages:
+                        yield page
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def resize(self, instances: int) -> None:
+        """Ask for another number of instances, up to `instances.max`. Raises ValueError."""
+        self._open().set_target(instances)
+
+    def state(self) -> State:
+        """What the worker's `GET /v1/state` would say."""
+        return self._open().state()
+
+    def _open(self) -> Pool:
+        if self._pool is None:
+            raise RuntimeError("the pool is not open; use it with `with` or `async with`")
+        return self._pool
+
+    async def _read(self, image: Input, params: Mapping[str, Any], source: int) -> list[Page]:
+        pool = self._open()
+        data, order = await asyncio.to_thread(_order, image, params, self._settings)
+        answers = await pool.read(data, order)
+        return [_page(answer, source, number) for number, answer in enumerate(answers)]
+
+
+class InstancePool:
+    """The same for programs without asyncio: its event loop runs in a thread of its own.
+
+    Takes the arguments of AsyncInstancePool. Safe to use from several threads.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        self._pool = AsyncInstancePool(**arguments)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ocrpool", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._wait(self._pool.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._wait(self._pool.__aexit__(kind, error, trace))
+        finally:
+            self._stop()
+
+    def submit(self, image: Input, **params: Any) -> concurrent.futures.Future[list[Page]]:
+        """Start to read one input; the future gives its pages, or raises its RequestError."""
+        return self._begin(self._pool.read(image, **params))
+
+    def read(self, image: Input, **params: Any) -> list[Page]:
+        """All pages of one image or document. Raises a RequestError."""
+        return self._wait(self._pool.read(image, **params))
+
+    def map(
+        self, images: Iterable[Input], *, return_errors: bool = False, **params: Any
+    ) -> Iterator[Page | RequestError]:
+        """See AsyncInstancePool.map. `images` is drawn from in the caller's thread."""
+        running: deque[concurrent.futures.Future[list[Page]]] = deque()
+        source = iter(enumerate(images))
+        window = self._pool._window
+        try:
+            while True:
+                while len(running) < window:
+                    drawn = next(source, None)
+                    if drawn is None:
+                        break
+                    index, image = drawn
+                    reading = self._pool._read(image, params, index)
+                    running.append(self._begin(reading))
+                if not running:
+                    return
+                try:
+                    pages = running.popleft().result()
+                except RequestError as error:
+                    if not return_errors:
+                        raise
+                    yield error
+                else:
+                    yield from pages
+        finally:
+            for future in running:
+                future.cancel()
+
+    def resize(self, instances: int) -> None:
+        """Ask for another number of instances, up to `instances.max`. Raises ValueError."""
+        self._call(lambda: self._pool.resize(instances))
+
+    def state(self) -> State:
+        """What the worker's `GET /v1/state` would say."""
+        return self._call(self._pool.state)
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        async def call() -> _T:
+            return function()
+
+        return self._wait(call())
+
+    def _begin(self, coroutine: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+        if not self._thread.is_alive():
+            coroutine.close()
+            raise RuntimeError("the pool is not open; use it with `with`")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        future = self._begin(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        with contextlib.suppress(RuntimeError):
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+def _order(
+    image: Input, params: Mapping[str, Any], settings: WorkerSettings
+) -> tuple[Buffer, Order]:
+    """The bytes to hand over and what they are. Raises a RequestError, or OSError for a path."""
+    limits = settings.admission
+    if isinstance(image, str | os.PathLike):
+        image = Path(image).read_bytes()
+    if isinstance(image, bytes | bytearray):
+        admitted = admit(image, limits)
+        order = Order(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
+        check_scaling(order.width, order.height, params, limits)
+        return image, order
+    import numpy as np  # noqa: PLC0415
+
+    if not isinstance(image, np.ndarray):
+        pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    else:
+        pixels = np.ascontiguousarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise BadRequest(
+            f"an array must be H×W×3 uint8 (BGR), this one is {pixels.shape} {pixels.dtype}"
+        )
+    height, width = int(pixels.shape[0]), int(pixels.shape[1])
+    check_size(width, height, limits)
+    check_scaling(width, height, params, limits)
+    order = Order("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
+    return pixels.data.cast("B"), order
+
+
+def _page(answer: PageAnswer, source: int, number: int) -> Page:
+    found = json.loads(answer.json)
+    lines = tuple(
+        Line(item["text"], item["score"], tuple((x, y) for x, y in item["polygon"]))
+        for item in found["lines"]
+    )
+    return Page(answer.width, answer.height, lines, source, number)

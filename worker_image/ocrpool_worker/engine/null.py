@@ -1,0 +1,31 @@
+"""An engine that reads nothing: it measures what serving costs without any OCR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ocrpool_worker.engine.base import EngineContext, Page, Reading
+
+
+class NullEngine:
+    """Finds no text on any page, and does not even decode it."""
+
+    needs_models = False
+
+    def __init__(self, context: EngineContext) -> None:
+        if context.options:
+            raise TypeError(f"the null engine takes no options, got {sorted(context.options)}")
+
+    @staticmethod
+    def environment(context: EngineContext) -> Mapping[str, str]:
+        return {}
+
+    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+        return Reading(lines=())
+
+    def refuse(self, params: Mapping[str, Any]) -> str | None:
+        return None
+
+    def device_memory(self) -> int | None:
+        return None

@@ -1,0 +1,139 @@
+"""PaddleOCR as an engine. Paddle is imported when an engine is made, in the instance only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+FONT = Path(__file__).parent.parent / "assets" / "OcrpoolSans.otf"
+
+# What decides whether an optional model is loaded, by its role.
+_OPTIONAL = {
+    "doc_orientation_classify": "use_doc_orientation_classify",
+    "doc_unwarping": "use_doc_unwarping",
+    "textline_orientation": "use_textline_orientation",
+}
+_REQUIRED = ("text_detection", "text_recognition")
+# PaddleX leaves these out of the pruned result.
+_PRUNED = frozenset({"input_path", "page_index"})
+
+
+class PaddleOcrEngine:
+    """One `PaddleOCR` pipeline. `options` go to its constructor as they are.
+
+    The staged models fill in `<role>_model_name` and `<role>_model_dir`; an optional part whose
+    model was not staged is switched off, unless the options ask for it, which is an error: nothing
+    is downloaded at boot.
+    """
+
+    needs_models = True
+
+    def __init__(self, context: EngineContext) -> None:
+        arguments = constructor_arguments(context)
+        # Imported here and not above: it takes seconds and a gigabyte, and its environment must
+        # have been set before.
+        from paddleocr import PaddleOCR  # noqa: PLC0415
+
+        self._loaded = {name: bool(arguments[name]) for name in _OPTIONAL.values()}
+        self._on_gpu = context.device != "cpu"
+        try:
+            self._ocr = PaddleOCR(**arguments)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                "PaddleOCR cannot be built from engine.options and the staged models: "
+                f"{type(error).__name__}: {error}"
+            ) from None
+
+    @staticmethod
+    def environment(context: EngineContext) -> Mapping[str, str]:
+        threads = str(context.cpu_threads)
+        limit = {}
+        if context.memory_limit is not None and context.device != "cpu":
+            # Read once, at import; it counts what Paddle allocates itself (gpu_info.cc).
+            limit["FLAGS_gpu_memory_limit_mb"] = str(max(1, context.memory_limit // 2**20))
+        return limit | {
+            "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
+            "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(FONT),
+            "FLAGS_allocator_strategy": "auto_growth",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+        }
+
+    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+        (result,) = list(self._ocr.predict(page.pixels(), **params))
+        if set(result) == {"error"}:
+            raise ValueError(str(result["error"]))
+        polygons, texts, scores = result["rec_polys"], result["rec_texts"], result["rec_scores"]
+        lines = tuple(
+            Line(str(text), float(score), tuple((float(x), float(y)) for x, y in polygon))
+            for text, score, polygon in zip(texts, scores, polygons, strict=True)
+        )
+        pruned = _without(result.json["res"], _PRUNED)
+        return Reading(lines=lines, raw=pruned, pictures=lambda: _pictures(result))
+
+    def refuse(self, params: Mapping[str, Any]) -> str | None:
+        for name, loaded in self._loaded.items():
+            if params.get(name) and not loaded:
+                role = next(role for role, option in _OPTIONAL.items() if option == name)
+                return (
+                    f"{name} was asked for, but no {role} model is loaded; stage one with "
+                    "`ocrpool-worker models stage`, or leave the parameter out"
+                )
+        return None
+
+    def device_memory(self) -> int | None:
+        if not self._on_gpu:
+            return None
+        import paddle  # noqa: PLC0415
+
+        return int(paddle.device.cuda.memory_reserved(0))
+
+
+def constructor_arguments(context: EngineContext) -> dict[str, Any]:
+    """What `PaddleOCR()` is called with. Raises SettingsError where options and models disagree."""
+    options = dict(context.options)
+    arguments: dict[str, Any] = {"device": context.device, "cpu_threads": context.cpu_threads}
+    for role, folder in context.models.items():
+        if role in _OPTIONAL and options.get(_OPTIONAL[role]) is False:
+            continue
+        arguments[f"{role}_model_name"] = folder.name
+        arguments[f"{role}_model_dir"] = str(folder)
+    arguments |= options
+    for role in _REQUIRED:
+        if f"{role}_model_dir" not in arguments:
+            raise SettingsError(f"no {role} model among the staged models (models.dir)")
+    for role, option in _OPTIONAL.items():
+        present = f"{role}_model_dir" in arguments
+        if options.get(option) and not present:
+            raise SettingsError(
+                f"engine.options.{option} needs a {role} model, and none is staged (models.dir)"
+            )
+        arguments.setdefault(option, present)
+    return arguments
+
+
+def _without(value: Any, keys: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(item, keys) for key, item in value.items() if key not in keys}
+    if isinstance(value, list):
+        return [_without(item, keys) for item in value]
+    return value
+
+
+def _pictures(result: Any) -> dict[str, Pixels]:
+    import numpy as np  # noqa: PLC0415
+
+    names = {"ocr_res_img": "ocrImage", "preprocessed_img": "docPreprocessingImage"}
+    return {
+        names[key]: np.asarray(image.convert("RGB"))[:, :, ::-1]
+        for key, image in result.img.items()
+        if key in names
+    }

@@ -1,0 +1,133 @@
+"""Width and height of an image out of its header, in a bounded number of steps.
+
+The supervisor reads headers in its event loop, so a hostile file must not cost it time: general
+readers walk all chunks of a PNG, inflate its colour profile and load every tag of a TIFF (seconds
+for a few megabytes). Nothing here looks further than the size, and every walk has an end.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Literal
+
+from ocrpool_worker.ipc.mailbox import Buffer
+
+Format = Literal["PNG", "JPEG", "BMP", "WebP", "TIFF", "BigTIFF"]
+
+# More segments than a JPEG of the largest body can have where each is full, and more tags than
+# any known TIFF has.
+MOST_SEGMENTS = 4096
+MOST_TAGS = 4096
+# Decoders skip rubbish between the segments of a JPEG; so much of it in all is still a JPEG.
+MOST_RUBBISH = 64 * 1024
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
+_PIXELS_FOLLOW, _IMAGE_ENDS = 0xDA, 0xD9
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+# TIFF's types of a whole number, and how their one value is unpacked.
+_TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}
+
+
+class Unknown(Exception):
+    """The bytes are none of the known formats, or damaged before their size is told."""
+
+
+def read_header(data: Buffer) -> tuple[Format, int, int]:
+    """(format, width, height). Raises Unknown. Widths and heights may be 0 or absurd."""
+    start = bytes(data[:32])
+    try:
+        if start.startswith(_PNG_START):
+            return "PNG", *_png(start)
+        if start.startswith(b"\xff\xd8\xff"):
+            return "JPEG", *_jpeg(data)
+        if start.startswith(b"BM"):
+            return "BMP", *_bmp(start)
+        if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+            return "WebP", *_webp(start)
+        if start[:4] in (b"II*\x00", b"MM\x00*"):
+            return "TIFF", *_tiff(data, start, big=False)
+        if start[:4] in (b"II+\x00", b"MM\x00+"):
+            return "BigTIFF", *_tiff(data, start, big=True)
+    except struct.error:
+        raise Unknown("it ends within its header") from None
+    raise Unknown("its first bytes are of no known format")
+
+
+def _png(start: bytes) -> tuple[int, int]:
+    length, kind, width, height = struct.unpack_from(">I4sII", start, 8)
+    if kind != b"IHDR" or length != 13:
+        raise Unknown("a PNG begins with IHDR")
+    return width, height
+
+
+def _jpeg(data: Buffer) -> tuple[int, int]:
+    at, rubbish = 2, 0
+    for _ in range(MOST_SEGMENTS):
+        found = _MARKER.search(data, at, at + MOST_RUBBISH)
+        if found is None:
+            raise Unknown("a JPEG without the start of a frame")
+        rubbish += found.start() - at
+        if rubbish > MOST_RUBBISH:
+            raise Unknown("a JPEG with rubbish between its segments")
+        marker, at = data[found.end() - 1], found.end()
+        if marker in _FRAME_MARKERS:
+            height, width = struct.unpack_from(">3xHH", data, at)
+            return width, height
+        if marker in (_PIXELS_FOLLOW, _IMAGE_ENDS):
+            raise Unknown("a JPEG whose pixels come before its size")
+        if marker not in _LONE_MARKERS:
+            (length,) = struct.unpack_from(">H", data, at)
+            at += max(2, length)
+    raise Unknown(f"a JPEG with more than {MOST_SEGMENTS} segments before its size")
+
+
+def _bmp(start: bytes) -> tuple[int, int]:
+    (size,) = struct.unpack_from("<I", start, 14)
+    width, height = struct.unpack_from("<HH" if size == 12 else "<ii", start, 18)
+    return width, abs(height)  # a negative height: rows from the top
+
+
+def _webp(start: bytes) -> tuple[int, int]:
+    kind = start[12:16]
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", start, 24)
+        return (high_width << 16 | low_width) + 1, (high_height << 16 | low_height) + 1
+    if kind == b"VP8L":
+        mark, packed = struct.unpack_from("<BI", start, 20)
+        if mark != 0x2F:
+            raise Unknown("a WebP with a damaged header")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        mark, width, height = struct.unpack_from("<3x3sHH", start, 20)
+        if mark != b"\x9d\x01\x2a":
+            raise Unknown("a WebP with a damaged header")
+        return width & 0x3FFF, height & 0x3FFF
+    raise Unknown("a WebP with a damaged header")
+
+
+def _tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
+    order = "<" if start.startswith(b"II") else ">"
+    offset, count = ("Q", "Q") if big else ("I", "H")
+    (at,) = struct.unpack_from(order + offset, start, 8 if big else 4)
+    if at >= len(data):
+        raise Unknown("a TIFF whose first directory is not in the file")
+    (tags,) = struct.unpack_from(order + count, data, at)
+    at += struct.calcsize(order + count)
+    entry = struct.Struct(order + "HH" + offset)
+    width_of_value = struct.calcsize(order + offset)
+    sides: dict[int, int] = {}
+    for _ in range(min(tags, MOST_TAGS)):
+        tag, kind, values = entry.unpack_from(data, at)
+        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and tag not in sides:
+            number = _TIFF_NUMBERS.get(kind)
+            if number is None or values != 1 or struct.calcsize(number) > width_of_value:
+                raise Unknown("a TIFF whose size is no number")
+            (sides[tag],) = struct.unpack_from(order + number, data, at + entry.size)
+            if len(sides) == 2:
+                return sides[_TIFF_WIDTH], sides[_TIFF_HEIGHT]
+        at += entry.size + width_of_value
+    raise Unknown("a TIFF that does not tell its size")

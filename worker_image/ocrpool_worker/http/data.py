@@ -1,0 +1,176 @@
+"""The data port: `POST /ocr` as PaddleX's OCR service answers it, and `POST /v1/ocr`."""
+
+from __future__ import annotations
+
+import binascii
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import pybase64
+from aiohttp import web
+from pydantic import ValidationError
+
+from ocrpool_worker.admission import Kind, admit, check_scaling
+from ocrpool_worker.errors import BadRequest, NotAnImage, RequestError
+from ocrpool_worker.http import replies
+from ocrpool_worker.http.bodies import Bodies, UnsupportedEncoding
+from ocrpool_worker.http.fetch import Fetcher, is_url
+from ocrpool_worker.http.metrics import Metrics
+from ocrpool_worker.http.params import (
+    OcrRequest,
+    Params,
+    QueryParams,
+    errors_as_paddlex,
+    errors_in_words,
+    log_id_in,
+)
+from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor.pool import Pool
+from ocrpool_worker.supervisor.work import Form, Order, PageAnswer
+
+_FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
+
+
+def decode_base64(text: str) -> bytes:
+    """As `base64.b64decode`, PaddleX's choice, and many times as fast. Raises NotAnImage."""
+    try:
+        # The strict decoder is the fast one; line breaks and the like need the lenient one.
+        return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    try:
+        return pybase64.b64decode(text)
+    except (binascii.Error, ValueError) as error:
+        raise NotAnImage(f"file is not base64: {error}", field="file") from None
+
+
+class DataPort:
+    """The handlers of the data port over one pool."""
+
+    def __init__(self, pool: Pool, metrics: Metrics, settings: WorkerSettings) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._limits = settings.admission
+        self._visualize = settings.http.visualize
+        self._bodies = Bodies(settings.admission)
+        self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
+
+    def application(self) -> web.Application:
+        errors = replies.errors_as_json("/ocr, /v1/ocr and /health")
+        app = web.Application(middlewares=[self._measure, errors])
+        app.router.add_post("/ocr", self.ocr)
+        app.router.add_post("/v1/ocr", self.v1_ocr)
+        app.router.add_get("/health", self.health)
+        return app
+
+    async def close(self) -> None:
+        if self._fetcher is not None:
+            await self._fetcher.close()
+
+    async def ocr(self, request: web.Request) -> web.Response:
+        """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
+        log_id = str(uuid.uuid4())
+        try:
+            self._pool.check_room()
+            body = await self._bodies.read(request)
+            held = len(body)
+            try:
+                try:
+                    asked = OcrRequest.model_validate_json(body)
+                except ValidationError as error:
+                    log_id = log_id_in(body) or log_id
+                    return replies.paddlex_error(log_id, 422, errors_as_paddlex(error))
+                del body
+                log_id = asked.log_id or log_id
+                expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
+                pictures = self._visualize if asked.visualize is None else asked.visualize
+                data = await self._file(asked.file)
+                # The base64 text is not needed while the request waits for its turn.
+                asked = asked.model_copy(update={"file": ""})
+                kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
+            finally:
+                self._bodies.release(held)
+        except RequestError as error:
+            return replies.paddlex_error(
+                log_id, error.status, error.message, retry_after=error.retry_after
+            )
+        return replies.paddlex_answer(log_id, kind, pages)
+
+    async def v1_ocr(self, request: web.Request) -> web.Response:
+        """The image or PDF as the body, parameters in the query string."""
+        self._pool.check_room()
+        if request.content_type.startswith("multipart/"):
+            raise UnsupportedEncoding(
+                "send the file itself as the body, not as a form: curl --data-binary @FILE"
+            )
+        try:
+            params = QueryParams.model_validate(dict(request.query))
+        except ValidationError as error:
+            message, field = errors_in_words(error)
+            raise BadRequest(message, field=field) from None
+        body = await self._bodies.read(request)
+        try:
+            _, pages = await self._read(body, params, "lines", None, False)
+        finally:
+            self._bodies.release(len(body))
+        return replies.lines_answer(pages)
+
+    async def health(self, request: web.Request) -> web.Response:
+        """PaddleX's health check, told truthfully: 503 while nothing could be read."""
+        log_id = str(uuid.uuid4())
+        if self._pool.ready:
+            text = {"logId": log_id, "errorCode": 0, "errorMsg": "Healthy"}
+            return web.json_response(text)
+        problem = self._pool.problem()
+        message = f"{problem.reason}: {problem.message}" if problem else "no instance is ready"
+        return replies.paddlex_error(log_id, 503, message)
+
+    async def _read(
+        self, data: Buffer, params: Params, form: Form, expected: Kind | None, pictures: bool
+    ) -> tuple[Kind, list[PageAnswer]]:
+        try:
+            admitted = admit(data, self._limits, expected=expected)
+            given = params.given()
+            check_scaling(admitted.width, admitted.height, given, self._limits)
+        except RequestError:
+            self._pool.counters["refused"] += 1
+            raise
+        order = Order(
+            kind=admitted.kind,
+            form=form,
+            width=admitted.width,
+            height=admitted.height,
+            params=given,
+            pictures=pictures,
+        )
+        pages = await self._pool.read(data, order)
+        kind = "image" if admitted.kind == "tiff" and len(pages) == 1 else admitted.kind
+        return kind, pages
+
+    async def _file(self, file: str) -> Buffer:
+        """The bytes that `file` stands for: base64, or a URL where that is allowed."""
+        if is_url(file):
+            if self._fetcher is None:
+                raise BadRequest(
+                    "file is a URL, and this worker fetches none (http.fetchUrls is false); send "
+                    "the file as base64",
+                    field="file",
+                )
+            return await self._fetcher.fetch(file)
+        return decode_base64(file)
+
+    @web.middleware
+    async def _measure(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        began = time.perf_counter()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        endpoint = resource.canonical if resource is not None else "other"
+        self._metrics.responses.labels(endpoint, str(response.status)).inc()
+        self._metrics.seconds.labels(endpoint).observe(time.perf_counter() - began)
+        return response

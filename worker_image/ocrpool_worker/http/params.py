@@ -1,0 +1,97 @@
+"""What a request may ask of the engine, by PaddleX's names, and `/ocr`'s request as a whole.
+
+Source of the names and types: PaddleX 3.7, `inference/serving/schemas/ocr.py`. The bounds are ours:
+values outside of them make PaddleOCR fail, or take memory without end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+
+class Params(BaseModel):
+    """The parameters of one request; None leaves one to the engine."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, protected_namespaces=())
+
+    use_doc_orientation_classify: bool | None = None
+    use_doc_unwarping: bool | None = None
+    use_textline_orientation: bool | None = None
+    text_det_limit_side_len: int | None = Field(default=None, ge=1, le=100_000)
+    text_det_limit_type: Literal["min", "max"] | None = None
+    text_det_thresh: float | None = Field(default=None, ge=0, le=1)
+    text_det_box_thresh: float | None = Field(default=None, ge=0, le=1)
+    text_det_unclip_ratio: float | None = Field(default=None, gt=0, le=10)
+    text_rec_score_thresh: float | None = Field(default=None, ge=0, le=1)
+    return_word_box: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that the request named, in snake_case."""
+        return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+
+
+_NAMES = tuple(Params.model_fields)
+
+
+class QueryParams(Params):
+    """As the query string of `/v1/ocr`: an unknown name is an error there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OcrRequest(Params):
+    """The body of `POST /ocr`. Unknown fields are ignored, as PaddleX does."""
+
+    file: str
+    file_type: Literal[0, 1] | None = None
+    visualize: bool | None = None
+    log_id: str | None = None
+
+
+class _Named(BaseModel):
+    log_id: Any = Field(default=None, alias="logId")
+
+
+def log_id_in(body: bytes | bytearray) -> str | None:
+    """The `logId` of a request that is wrong in some other place, where it can be made out."""
+    try:
+        found = _Named.model_validate_json(body).log_id
+    except ValidationError:
+        return None
+    return found if isinstance(found, str) and found else None
+
+
+def errors_in_words(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
+    """(a sentence that names every wrong field, the first field's path)."""
+    found = error.errors(include_url=False, include_context=False)
+    parts = []
+    for item in found:
+        message = "no such parameter" if item["type"] == "extra_forbidden" else item["msg"]
+        parts.append(f"{location((at, *item['loc']))}: {message}")
+    return "; ".join(parts), location(found[0]["loc"]) or None
+
+
+def errors_as_paddlex(error: ValidationError) -> str:
+    """PaddleX's `errorMsg` for a request that does not validate: a JSON list of type, loc, msg."""
+    return json.dumps(
+        [
+            {"type": item["type"], "loc": location(("body", *item["loc"])), "msg": item["msg"]}
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    )
+
+
+def location(steps: Sequence[str | int]) -> str:
+    """`("body", "file")` → `body.file`; numbers in brackets."""
+    path = ""
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step:
+            path += f".{step}" if path else step
+    return path

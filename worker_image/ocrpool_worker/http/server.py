@@ -1,0 +1,130 @@
+"""Runs a worker: the pool, its two ports, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ocrpool_worker.devices import probe_for
+from ocrpool_worker.errors import SettingsError
+from ocrpool_worker.http.control import ControlPort
+from ocrpool_worker.http.data import DataPort
+from ocrpool_worker.http.metrics import Metrics
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor.pool import Pool
+
+_log = logging.getLogger(__name__)
+# A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
+_READ_BUFFER = 1 << 20
+
+
+class _NoBadHttp(logging.Filter):
+    """Bytes that are no HTTP are answered with 400; they are the sender's fault, and whoever can
+    reach the port must not be able to fill the log with stack traces."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_server_log = logging.getLogger(f"{__name__}.aiohttp")
+_server_log.addFilter(_NoBadHttp())
+
+
+async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_start: bool) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted.
+
+    Raises SettingsError, ModelError, or BootError when no first instance comes up; with
+    `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
+    """
+    metrics = Metrics()
+    pool = Pool(
+        settings, probe=probe_for(settings.device), instances=instances, on_page=metrics.on_page
+    )
+    metrics.watch(pool)
+    if not wait_on_failed_start:
+        await pool.check()
+    data = DataPort(pool, metrics, settings)
+    control = ControlPort(pool, metrics, settings.http.token_file)
+    stop = _stop_on_signals()
+    async with contextlib.AsyncExitStack() as stack:
+        http = settings.http
+        port = await _listen(stack, data.application(), http.host, http.port, "http.port")
+        control_port = await _listen(
+            stack, control.application(), http.control_host, http.control_port, "http.controlPort"
+        )
+        stack.push_async_callback(data.close)
+        stack.push_async_callback(pool.close)
+        _log.info("listening", extra={"port": port, "controlPort": control_port})
+        pool.start()
+        if not wait_on_failed_start:
+            await _first_ready(pool, stop)
+        await stop.wait()
+        _log.info("draining", extra={"graceSeconds": http.grace_seconds})
+        pool.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(http.grace_seconds):
+                await pool.drained()
+    _log.info("stopped")
+
+
+async def _first_ready(pool: Pool, stop: asyncio.Event) -> None:
+    """Wait for a warm instance or the signal to stop. Raises BootError."""
+    ready = asyncio.ensure_future(pool.first_ready())
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not ready.done():
+        ready.cancel()
+        return
+    ready.result()
+    _log.info("ready")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    host: str,
+    port: int,
+    setting: str,
+) -> int:
+    """Bind an application; returns the port. Raises SettingsError in one line."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_server_log,
+        # A client that hangs up cancels its request: what waits is dropped.
+        handler_cancellation=True,
+        auto_decompress=False,
+        read_bufsize=_READ_BUFFER,
+        shutdown_timeout=5.0,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, host, port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"{setting}: {host}:{port} is in use, perhaps by another worker; choose another "
+                "port, or 0 for any free one"
+            ) from None
+        raise SettingsError(f"{setting}: cannot listen on {host}:{port}: {error}") from None
+    addresses: list[Any] = runner.addresses
+    return int(addresses[0][1])

@@ -1,0 +1,207 @@
+"""The instance's program, started by the supervisor with the numbers of three descriptors (socket,
+lifeline, mailbox) and the supervisor's pid.
+
+Boot: tie to the supervisor, receive the order, build the engine, warm it up, say `ready`. Then
+one page at a time until the supervisor hangs up. It is exec'd, never forked, with its environment
+set before any library is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
+from ocrpool_worker.engine.faults import FaultKind, classify
+from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
+from ocrpool_worker.instance import answers
+from ocrpool_worker.instance.lifeline import die_with
+from ocrpool_worker.instance.memory import Resident, limit_data
+from ocrpool_worker.instance.pages import (
+    Document,
+    DocumentPage,
+    EncodedImage,
+    RawImage,
+    open_document,
+)
+from ocrpool_worker.instance.warmup import WarmUpPage
+from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
+from ocrpool_worker.ipc.mailbox import MailboxReader
+
+EXIT_BOOT_FAILED = 3
+
+
+class Instance:
+    """Serves one supervisor over one channel."""
+
+    def __init__(self, channel: InstanceChannel, mailbox: MailboxReader) -> None:
+        self._channel = channel
+        self._mailbox = mailbox
+        self._max_pixels = 0
+        self._resident = Resident()
+        self._limited = False
+        # The document that was read from last: its next page is likely to be asked for here.
+        self._document: tuple[int, Document] | None = None
+
+    def boot(self) -> Engine:
+        """Build and warm up the engine. Any exception is a failed boot."""
+        order = self._channel.receive().head
+        self._max_pixels = int(order["maxPixels"])
+        context = EngineContext(
+            device=order["device"],
+            options=order["options"],
+            models={role: Path(folder) for role, folder in order["models"].items()},
+            cpu_threads=int(order["cpuThreads"]),
+        )
+        started = time.monotonic()
+        engine = load_engine(order["engine"])(context)
+        built = time.monotonic()
+        if order["dataLimit"] is not None and engine.device_memory() is None:
+            limit_data(order["dataLimit"])
+            self._limited = True
+        engine.read(WarmUpPage(self._max_pixels), {})
+        warm = time.monotonic()
+        # What was made while booting lives as long as the process: not worth looking at again.
+        gc.collect()
+        gc.freeze()
+        self._channel.send(
+            {
+                "op": "ready",
+                "buildSeconds": built - started,
+                "warmSeconds": warm - built,
+                **self._memory(engine),
+            }
+        )
+        return engine
+
+    def fault(self, error: BaseException) -> FaultKind:
+        """What an error of the engine means here."""
+        return classify(error, limited=self._limited)
+
+    def serve(self, engine: Engine) -> None:
+        """Answer until the supervisor hangs up (ChannelClosed)."""
+        while True:
+            order = self._channel.receive().head
+            started = time.monotonic()
+            try:
+                head, payload = self._answer(engine, order)
+            except RequestError as error:
+                head = {
+                    "op": "refused",
+                    "reason": error.reason,
+                    "status": error.status,
+                    "message": error.message,
+                    "field": error.field,
+                    "limit": error.limit,
+                }
+                payload = b""
+            except Exception as error:
+                # Whatever the engine raises, a KeyboardInterrupt or SystemExit aside.
+                text = " ".join(str(error).split()) or type(error).__name__
+                kind = self.fault(error)
+                head = {"op": "fault", "fault": kind, "message": f"{type(error).__name__}: {text}"}
+                payload = b""
+            head |= {"seconds": time.monotonic() - started, **self._memory(engine)}
+            self._channel.send(head, payload)
+
+    def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        size, kind = int(order["size"]), order["kind"]
+        if kind in ("pdf", "tiff"):
+            document = self._opened(int(order["job"]), kind, size)
+            if order["op"] == "inspect":
+                return self._inspect(document, order), b""
+            page = DocumentPage(document, int(order["page"]))
+            return self._read(engine, order, page)
+        self._document = None
+        data = self._mailbox.view(size)
+        if kind == "pixels":
+            return self._read(engine, order, RawImage(data, tuple(order["shape"])))
+        return self._read(engine, order, EncodedImage(data, self._max_pixels))
+
+    def _opened(self, job: int, kind: str, size: int) -> Document:
+        if self._document is not None and self._document[0] == job:
+            return self._document[1]
+        self._document = None
+        # A copy: the document is kept for its next pages, the mailbox is not ours for so long.
+        data = bytes(self._mailbox.view(size))
+        document = open_document(kind, data, self._max_pixels)
+        self._document = (job, document)
+        return document
+
+    def _inspect(self, document: Document, order: Mapping[str, Any]) -> dict[str, Any]:
+        # Sizes only of as many pages as may be admitted: a lying count must not cost time.
+        count = document.count
+        known = range(count) if count <= order["maxPages"] else ()
+        return {
+            "op": "inspected",
+            "count": count,
+            "sizes": [document.size(index) for index in known],
+        }
+
+    def _read(
+        self,
+        engine: Engine,
+        order: Mapping[str, Any],
+        page: EncodedImage | RawImage | DocumentPage,
+    ) -> tuple[dict[str, Any], bytes]:
+        params = order["params"]
+        refusal = engine.refuse(params)
+        if refusal is not None:
+            raise BadRequest(refusal)
+        reading: Reading = engine.read(page, params)
+        if page.decoded is not None:
+            height, width = page.decoded.shape[:2]
+        else:  # an engine that looked at no pixel
+            width, height = order["width"], order["height"]
+        if order["form"] == "paddlex":
+            payload = answers.page_paddlex(reading, page.pixels() if order["pictures"] else None)
+        else:
+            payload = answers.page_lines(reading, width, height)
+        return {"op": "done", "width": width, "height": height}, payload
+
+    def _memory(self, engine: Engine) -> dict[str, Any]:
+        now, peak = self._resident.read()
+        return {"rss": now, "rssPeak": peak, "device": engine.device_memory()}
+
+
+def main(arguments: list[str]) -> int:
+    descriptor, lifeline, mailbox, supervisor = (int(argument) for argument in arguments)
+    die_with(supervisor, lifeline)
+    # Ctrl-C in a terminal reaches the whole group; ending instances is the supervisor's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for inherited in (descriptor, lifeline, mailbox):
+        os.set_inheritable(inherited, False)
+    channel = InstanceChannel(socket.socket(fileno=descriptor))
+    instance = Instance(channel, MailboxReader(mailbox))
+    try:
+        try:
+            engine = instance.boot()
+        except ChannelClosed:
+            return 0
+        except BaseException as error:
+            text = " ".join(str(error).split()) or "no message"
+            expected = isinstance(error, OcrPoolError)
+            message = text if expected else f"{type(error).__name__}: {text}"
+            with contextlib.suppress(ChannelClosed):
+                channel.send({"op": "failed", "fault": instance.fault(error), "message": message})
+            return EXIT_BOOT_FAILED
+        instance.serve(engine)
+    except ChannelClosed:
+        pass
+    # Not through the interpreter's end: native libraries are known to crash there, and nothing
+    # here is worth saving.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

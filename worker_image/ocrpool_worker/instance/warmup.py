@@ -1,0 +1,41 @@
+"""The page that a new instance reads before it may serve.
+
+PaddleOCR's memory follows the largest page that it has seen and never falls (PaddleX#4506), so
+the first page is one of the largest admitted size, with text from edge to edge: what the instance
+holds afterwards is what it will hold.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+_TEXT = "ocrpool warms up at the largest admitted size 0123456789 "
+_LINES = 6  # one batch of PaddleOCR's recogniser
+
+
+class WarmUpPage:
+    """A white page of `max_pixels` pixels (4:3 on its side) with a batch of full-width lines."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self.height = max(1, math.isqrt(max_pixels * 3 // 4))
+        self.width = max(1, max_pixels // self.height)
+
+    def pixels(self) -> Pixels:
+        import cv2  # noqa: PLC0415
+        import numpy as np  # noqa: PLC0415
+
+        page = np.full((self.height, self.width, 3), 255, np.uint8)
+        # Letters of about a fiftieth of the height: lines as long as the recogniser ever sees.
+        scale = max(0.4, self.height / 50 / 22)
+        thickness = max(1, round(scale * 2))
+        text = _TEXT * (1 + int(self.width / max(1.0, scale * 18 * len(_TEXT))))
+        for line in range(_LINES):
+            baseline = (line + 1) * self.height // (_LINES + 1)
+            origin = (self.width // 50, baseline)
+            font = cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(page, text, origin, font, scale, (0, 0, 0), thickness, cv2.LINE_AA)
+        return page

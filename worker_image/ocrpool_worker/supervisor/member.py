@@ -1,0 +1,62 @@
+"""One instance and what the supervisor knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ocrpool_wire import InstanceState, Problem
+from ocrpool_worker.supervisor.footprint import Figures, Footprints
+from ocrpool_worker.supervisor.process import InstanceProcess
+from ocrpool_worker.supervisor.work import Work
+
+
+@dataclass(eq=False)
+class Member:
+    """Memory is in bytes, times are on the crew's clock."""
+
+    ident: str
+    process: InstanceProcess
+    born: float
+    # The first frame that it gets.
+    order: Mapping[str, object] = field(default_factory=dict)
+    state: InstanceState = "booting"
+    work: Work | None = None
+    # When it was given its work or, when it has none, since when it rests.
+    since: float = 0.0
+    # The number of the request whose bytes are in its mailbox.
+    holds: int = 0
+    answered: int = 0
+    failed_in_a_row: int = 0
+    memory: int = 0
+    peak: int = 0
+    memory_when_warm: int = 0
+    memory_source: str = "none"
+    # What the device had free before it booted, if it boots alone on it.
+    free_before: int | None = None
+    # Why it is to be replaced although it works.
+    recycle: str | None = None
+    # Why its boot failed, in its own words.
+    failure: Problem | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    @property
+    def here(self) -> bool:
+        """Whether it counts towards what is wanted."""
+        return self.state != "retiring"
+
+    @property
+    def ready(self) -> bool:
+        return self.state in ("idle", "busy")
+
+    def note_memory(self, figures: Figures, footprints: Footprints) -> None:
+        """Take over what is known of its memory."""
+        self.memory, self.memory_source = footprints.held(figures)
+        peak = figures.rss_peak if self.memory_source == "rss" else self.memory
+        self.peak = max(self.peak, self.memory, peak)
+
+    def cancel_timers(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()

@@ -1,0 +1,304 @@
+"""The pool: takes requests in, gives their pages to idle instances, answers each exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ocrpool_wire import Problem, State
+from ocrpool_worker.admission import check_scaling
+from ocrpool_worker.devices import DeviceProbe, Look
+from ocrpool_worker.devices.watch import DeviceWatch
+from ocrpool_worker.errors import (
+    BootError,
+    NotAnImage,
+    PoisonPage,
+    QueueFull,
+    RequestError,
+    TimedOut,
+    TooLarge,
+    Unavailable,
+)
+from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.brake import Brake
+from ocrpool_worker.supervisor.crew import Crew, new_counters
+from ocrpool_worker.supervisor.deadline import Deadline
+from ocrpool_worker.supervisor.dispatch import Dispatch
+from ocrpool_worker.supervisor.launch import Launcher
+from ocrpool_worker.supervisor.refusals import Refusals
+from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
+from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
+
+
+class Pool:
+    """Several instances behind one queue. Lives in one event loop, from `start` to `close`."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        probe: DeviceProbe,
+        instances: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_page: Callable[[float, float], None] = lambda waited, took: None,
+    ) -> None:
+        """`instances`: how many to start with (default `instances.min`). `on_page` is told the
+        seconds that each page waited and took. Raises SettingsError."""
+        self.settings = settings
+        self.counters: dict[str, float] = new_counters()
+        self._clock = clock
+        self._watch = DeviceWatch(probe, clock=clock)
+        self._brake = Brake(settings.memory.reserve)
+        self._queue = FairQueue()
+        self._refusals = Refusals()
+        self._jobs: set[Job] = set()
+        self._health = DeviceHealth(clock)
+        self._draining = False
+        self._changed = asyncio.Event()
+        target = settings.instances.min if instances is None else instances
+        self._dispatch = Dispatch(
+            settings.admission,
+            self._queue,
+            self._refusals,
+            self._health,
+            self.counters,
+            clock=clock,
+            on_page=on_page,
+            on_change=self._changed.set,
+        )
+        self._launcher = Launcher(settings, instances=target)
+        self._crew = Crew(
+            settings,
+            self._launcher,
+            self._dispatch,
+            self.counters,
+            target=target,
+            clock=clock,
+            watch=self._watch,
+        )
+        self._dispatch.serve(self._crew)
+
+    # -- life ------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """Whether an instance could be launched, model files verified. Raises ModelError."""
+        await self._launcher.prepare()
+
+    def start(self) -> None:
+        """Begin to watch the device and to boot instances. Returns at once."""
+        self._watch.start(self._on_look)
+        self._crew.tend()
+
+    async def first_ready(self) -> None:
+        """Wait for the first warm instance. Raises BootError when there will be none."""
+        while not self._crew.ready:
+            problem = self._crew.boots.problem
+            if problem is not None:
+                raise BootError(problem.reason, problem.message)
+            if self._crew.target == 0:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def drain(self) -> None:
+        """Take no new request from now on; those accepted are finished."""
+        self._draining = True
+
+    async def drained(self) -> None:
+        """Wait until no accepted request is left."""
+        while self._jobs:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """End everything now. Requests that are left are answered with Unavailable."""
+        self.drain()
+        for job in tuple(self._jobs):
+            self._fail(job, Unavailable("the worker has stopped before this request was read"))
+        await self._crew.close()
+        await self._watch.stop()
+
+    # -- steering and looking --------------------------------------------------------------
+
+    def set_target(self, target: int) -> None:
+        """Ask for another number of instances. Raises ValueError over `instances.max`."""
+        most = self.settings.instances.max
+        if not 0 <= target <= most:
+            raise ValueError(f"target is {target}; it must be 0 to {most} (instances.max)")
+        self._crew.set_target(target)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
+    def ready(self) -> bool:
+        """At least one warm instance, not draining, and a device that works."""
+        lost = self._watch.latest().problem
+        return (
+            bool(self._crew.ready)
+            and not self._draining
+            and not self._health.failing
+            and not (lost is not None and lost.reason == "DeviceLost")
+        )
+
+    def problem(self) -> Problem | None:
+        """Why the worker is not ready, or cannot have what it was asked for."""
+        device = self._watch.latest().problem
+        return problem_of(self._crew, self._health, device, draining=self._draining)
+
+    def state(self) -> State:
+        """All that there is to know of this worker, as the operator sees it."""
+        return state_of(
+            self.settings,
+            self._crew,
+            self._queue,
+            self.counters,
+            self._watch,
+            now=self._clock(),
+            ready=self.ready,
+            draining=self._draining,
+            problem=self.problem(),
+        )
+
+    # -- requests --------------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Raise what a new request would meet now: Unavailable or QueueFull."""
+        if self._draining:
+            raise Unavailable("the worker is draining; send the request to another one")
+        crew = self._crew
+        if not crew.ready:
+            problem = self.problem()
+            if not crew.target:
+                raise Unavailable("the worker was asked for 0 instances")
+            # Between two instances a request may wait; before the first, or after the last, not.
+            if problem is not None and problem.reason != "Restarting":
+                raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
+        limit = self.settings.admission.queue
+        if len(self._queue) >= limit and not crew.idle():
+            self.counters["rejected"] += 1
+            raise QueueFull(
+                f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); come "
+                "back later, or add workers",
+                limit=limit,
+                retry_after=self._retry_after(),
+            )
+
+    async def read(self, data: Buffer, order: Order) -> list[PageAnswer]:
+        """Read one admitted request: its pages in order.
+
+        Raises a RequestError. When the caller is cancelled, what waits is dropped.
+        """
+        self.check_room()
+        now = self._clock()
+        left = self._refusals.remaining(data, now)
+        if left:
+            self.counters["refused"] += 1
+            raise PoisonPage(
+                "this request has ended two OCR processes before and is refused for another "
+                f"{left:.0f} s; check the file, or send it smaller",
+                field="file",
+                retry_after=left,
+            )
+        job = Job(order, data, now)
+        self.counters["requests"] += 1
+        self._jobs.add(job)
+        deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
+        try:
+            answers = await self._pages(job)
+        except asyncio.CancelledError:
+            self.counters["cancelled"] += 1
+            raise
+        except RequestError:
+            self.counters["failed"] += 1
+            raise
+        else:
+            self.counters["answered"] += 1
+            return answers
+        finally:
+            deadline.cancel()
+            self._queue.drop(job)
+            job.close()
+            self._jobs.discard(job)
+            self._changed.set()
+
+    async def _pages(self, job: Job) -> list[PageAnswer]:
+        pages: list[int | None] = [None]
+        if job.order.kind in ("pdf", "tiff"):
+            count = await self._inspect(job)
+            if job.order.kind == "tiff" and count == 1:
+                job.order = replace(job.order, kind="image")  # as PaddleX takes it
+            else:
+                pages = list(range(count))
+        works = [self._put(job, "read", page) for page in pages]
+        if len(works) == 1:  # the usual case, and the one whose latency counts
+            return [_page_answer(await works[0].done)]
+        try:
+            answers = await asyncio.gather(*(work.done for work in works))
+            return [_page_answer(answer) for answer in answers]
+        finally:
+            for work in works:
+                work.done.cancel()
+
+    async def _inspect(self, job: Job) -> int:
+        """Count a document's pages and hold them against the limits. Raises TooLarge."""
+        found = await self._put(job, "inspect", None).done
+        assert isinstance(found, Inspection)
+        most = self.settings.admission.max_pages
+        if found.count > most:
+            raise TooLarge(
+                f"the document has {found.count} pages, the limit is {most} (admission.maxPages); "
+                "split it or raise the limit",
+                field="file",
+                limit=most,
+            )
+        if found.count < 1:
+            raise NotAnImage("the document has no pages", field="file")
+        for width, height in found.sizes:
+            check_scaling(width, height, job.order.params, self.settings.admission)
+        return found.count
+
+    def _put(self, job: Job, op: Any, page: int | None) -> Work:
+        work = Work(job, op, page, self._clock())
+        self._queue.put(work)
+        self._dispatch.on_free()
+        return work
+
+    # -- endings ---------------------------------------------------------------------------
+
+    def _expire(self, job: Job) -> None:
+        limit = self.settings.admission.timeout_seconds
+        place = "in the queue" if job.waiting else "on an OCR process"
+        self.counters["timeouts"] += 1
+        message = (
+            f"no answer within {limit:g} s (admission.timeoutSeconds), the time went by {place}; "
+            "send less at once, add workers, or raise the limit"
+        )
+        self._fail(job, TimedOut(message, limit=limit))
+
+    def _fail(self, job: Job, error: RequestError) -> None:
+        self._queue.drop(job)
+        for work in job.open:
+            if not work.done.done():
+                work.done.set_exception(error)
+
+    def _on_look(self, look: Look) -> None:
+        if self._brake.see(look.memory):
+            self._crew.brake()
+
+    def _retry_after(self) -> float:
+        done = self.counters["pages"]
+        mean = self.counters["page_seconds"] / done if done else 0.0
+        waiting = sum(len(job.waiting) for job in self._queue)
+        return rules.retry_after(waiting=waiting, page_seconds=mean, ready=self._crew.ready)
+
+
+def _page_answer(result: PageAnswer | Inspection) -> PageAnswer:
+    assert isinstance(result, PageAnswer)
+    return result

@@ -1,0 +1,108 @@
+"""What the worker says of itself: the state for the operator, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from ocrpool_wire import Counters, Device, Instance, Instances, Problem, Queue, State
+from ocrpool_worker.devices.watch import DeviceWatch
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.crew import Crew
+from ocrpool_worker.supervisor.work import FairQueue
+
+
+class DeviceHealth:
+    """Several device errors within a minute: it is the device, not the pages."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._errors: deque[float] = deque(maxlen=rules.DEVICE_ERRORS)
+
+    def note_error(self) -> None:
+        self._errors.append(self._clock())
+
+    @property
+    def failing(self) -> bool:
+        full = len(self._errors) == rules.DEVICE_ERRORS
+        return full and self._clock() - self._errors[0] < rules.DEVICE_WINDOW
+
+
+def problem_of(
+    crew: Crew, health: DeviceHealth, device: Problem | None, *, draining: bool
+) -> Problem | None:
+    """Why the worker is not ready, or cannot have what it was asked for. `device`: what is wrong
+    with the device itself."""
+    if device is not None and device.reason == "DeviceLost":
+        return device
+    if health.failing:
+        message = (
+            f"{rules.DEVICE_ERRORS} device errors within {rules.DEVICE_WINDOW:g} s; look at the "
+            "device (dmesg, nvidia-smi), or move the worker to another one"
+        )
+        return Problem(reason="DeviceError", message=message)
+    if crew.boots.problem is not None:
+        return crew.boots.problem
+    if draining:
+        return Problem(reason="Draining", message="the worker takes no new requests")
+    if not crew.ready and crew.target:
+        reason = "Restarting" if crew.boots.was_ready else "Starting"
+        return Problem(reason=reason, message="no instance is warm yet")
+    return device
+
+
+def state_of(
+    settings: WorkerSettings,
+    crew: Crew,
+    queue: FairQueue,
+    counters: Mapping[str, float],
+    watch: DeviceWatch,
+    *,
+    now: float,
+    ready: bool,
+    draining: bool,
+    problem: Problem | None,
+) -> State:
+    """All that there is to know of a worker, in the words of the wire. Times are rounded to
+    milliseconds."""
+    oldest = queue.oldest()
+    identity, memory = watch.identity, watch.latest().memory
+    each = tuple(
+        Instance(
+            id=member.ident,
+            pid=member.process.pid,
+            state=member.state,
+            age_seconds=round(now - member.born, 3),
+            busy_seconds=round(now - member.since, 3) if member.work else 0.0,
+            requests=member.answered,
+            memory=member.memory,
+            peak=member.peak,
+            source=member.memory_source,
+        )
+        for member in crew.members.values()
+    )
+    return State(
+        device=Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory),
+        instances=Instances(
+            target=crew.target,
+            ready=crew.ready,
+            booting=crew.booting,
+            ceiling=crew.ceiling.value,
+            each=each,
+        ),
+        footprint=crew.footprint,
+        unattributed=None
+        if memory is None
+        else max(0, memory.used - sum(member.memory for member in crew.members.values())),
+        queue=Queue(
+            depth=len(queue),
+            capacity=settings.admission.queue,
+            oldest_seconds=0.0 if oldest is None else round(now - oldest, 3),
+        ),
+        counters=Counters.model_validate(counters),
+        ready=ready,
+        draining=draining,
+        problem=problem,
+    )
