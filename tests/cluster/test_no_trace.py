@@ -14,8 +14,7 @@ import pytest
 from devcluster import cluster, processes
 from devcluster.layout import REPOSITORY, Folder, folder
 from devcluster.testing import Cluster, handle
-
-from .machine_state import observe
+from tests.cluster.machine_state import observe
 
 pytestmark = [
     pytest.mark.timeout(240),
