@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import processes
-from devcluster.layout import Folder, clusters_root
+from devcluster.layout import Folder, folders
+from devcluster.settings import load
 
 # Where Kubernetes and containerd write on an ordinary node, and where temporary files go.
 USUAL_PLACES = (
@@ -37,20 +38,32 @@ class MachineState:
 def observe(folder: Folder) -> MachineState:
     """The state of the machine, as far as the cluster of that folder could have changed it."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    links = _lines("ip", "-oneline", "link")
     return MachineState(
         processes=frozenset(_processes(folder)),
         mounts=frozenset(line.split()[4] for line in mounts),
-        network=frozenset(line.split(":")[1] for line in links) | frozenset(_lines("ip", "route")),
+        network=frozenset(_network(folder)),
         firewall=frozenset(_firewall()),
-        cgroups=frozenset(str(each) for each in Path("/sys/fs/cgroup").glob("*/ocrpool-*")),
-        files=frozenset(_files()),
+        cgroups=frozenset(
+            str(each) for each in Path("/sys/fs/cgroup").glob(f"*/ocrpool-{folder.name}")
+        ),
+        files=frozenset(_files(folder)),
         tunables=tuple(Path("/proc/sys", name).read_text() for name in TUNABLES),
     )
 
 
 def _lines(*argv: str) -> list[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _network(folder: Folder) -> list[str]:
+    """Devices and routes, but for those of other clusters, which may come and go meanwhile."""
+    others = [load(each) for each in folders() if each != folder]
+    foreign = tuple(each.network.device for each in others if each is not None and each.node)
+    names = [line.split(":")[1].split("@")[0].strip() for line in _lines("ip", "-oneline", "link")]
+    routes = _lines("ip", "route")
+    is_foreign = {name for name in names if name.removesuffix("n") in foreign}
+    ours = [name for name in names if name not in is_foreign]
+    return ours + [route for route in routes if not is_foreign & set(route.split())]
 
 
 def _firewall() -> list[str]:
@@ -75,10 +88,10 @@ def _processes(folder: Folder) -> list[str]:
     return found
 
 
-def _files() -> list[str]:
+def _files(folder: Folder) -> list[str]:
     places = [top for top in USUAL_PLACES if not Path(top).is_symlink()]
     found = [str(path) for top in places for path in _walk(top)]
-    return found + [str(path) for path in clusters_root().glob("*")]
+    return found + [str(path) for path in (folder.root, *folder.root.rglob("*")) if path.exists()]
 
 
 def _walk(top: str) -> list[Path]:
