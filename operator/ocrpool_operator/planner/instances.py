@@ -1,0 +1,286 @@
+"""How many instances a worker should have: one observation in, one decision with its reason out.
+
+The rule, its formula and the reasons for it are in docs/scaling.md. In short, with
+    room = free − reserve − promised        promised = Σ max(0, footprint − held)
+    left = free − promised + returning      returning = what leaving instances still hold
+a worker grows by one when room ≥ footprint, and shrinks when left is (or is about to be) too little.
+Pure: `now` is a number of seconds on the caller's own clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from ocrpool_operator.planner import throughput
+from ocrpool_operator.planner.account import Account, account, compare, unusable
+from ocrpool_operator.planner.types import Decision, History, Limits, Reason
+from ocrpool_wire import State
+from ocrpool_wire.quantity import format_bytes as size
+
+# One observation may be a hiccup; two in a row are believed.
+IN_A_ROW = 2
+# The reserve is there to be used, but not for long: what little is missing is restored later.
+THIN_SHARE, THIN_IN_A_ROW = 7 / 8, 6
+# A growth that had to be taken back within a cool-down makes the next cool-down twice as long.
+MOST_RELAPSES = 4
+
+
+def plan(limits: Limits, history: History, state: State, now: float) -> Decision:
+    """Decide for one worker from one observation and what was remembered of those before."""
+    instances = state.instances
+    if state.counters.boots < history.boots:
+        history = History()  # another worker has taken its place
+    trouble = unusable(state)
+    if trouble is not None:
+        return _hold(state, trouble[0], trouble[1], _blind(history))
+    if state.draining:
+        return _hold(state, "Draining", "the worker drains", _blind(history))
+    figures = account(limits, history, state)
+    out_of_memory = (
+        history.out_of_memory is not None
+        and state.counters.out_of_memory > history.out_of_memory
+    )
+    history = _looked(limits, history, state, figures, now)
+    case = _Case(limits, history, state, figures, now)
+    if state.footprint.bytes == 0 and not out_of_memory:
+        return case.unmeasured()
+    if out_of_memory:
+        return case.shrink_after_out_of_memory()
+    if instances.target > limits.maximum:
+        return case.to(limits.maximum, "Limits", f"instances.max is {limits.maximum}")
+    why_low = case.why_low()
+    if why_low is not None:
+        return case.shrink(why_low)
+    if instances.target > max(instances.ceiling, limits.minimum):
+        return case.follow_ceiling()
+    return case.grow_or_hold()
+
+
+def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
+    target = state.instances.target
+    return Decision(target, reason, f"{target}: hold, {why}", history)
+
+
+def _blind(history: History) -> History:
+    """After an observation that says nothing, no streak goes on."""
+    return replace(history, roomy=0, low=0, thin=0, left=None, settled_free=None)
+
+
+def _looked(
+    limits: Limits, history: History, state: State, figures: Account, now: float
+) -> History:
+    """The history with this observation in it; `left` is still that of the one before."""
+    left, reserve = figures.left, limits.reserve
+    booting = state.instances.booting or any(
+        one.state == "booting" for one in state.instances.each
+    )
+    measured = state.footprint.bytes > 0
+    return replace(
+        history,
+        roomy=history.roomy + 1 if measured and figures.room >= figures.footprint else 0,
+        low=history.low + 1 if 2 * left < reserve else 0,
+        thin=history.thin + 1 if left < THIN_SHARE * reserve else 0,
+        settled_free=history.settled_free if booting else figures.free,
+        out_of_memory=state.counters.out_of_memory,
+        boots=state.counters.boots,
+        throughput=throughput.observe(history.throughput, state, now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that bears on one decision."""
+
+    limits: Limits
+    history: History
+    state: State
+    figures: Account
+    now: float
+
+    @property
+    def here(self) -> int:
+        """The number that the worker keeps now."""
+        return min(self.state.instances.target, self.state.instances.ceiling)
+
+    def hold(self, reason: Reason, why: str) -> Decision:
+        history = replace(self.history, left=self.figures.left)
+        return _hold(self.state, reason, why, history)
+
+    def to(self, target: int, reason: Reason, why: str) -> Decision:
+        """Another target. A smaller one begins a cool-down, longer after each relapse."""
+        history = replace(self.history, left=None, roomy=0, low=0, thin=0)
+        if target > self.state.instances.target:
+            history = replace(history, grown_at=self.now)
+        else:
+            wait = self.limits.cool_down * 2**history.relapses
+            soon = self.now - history.grown_at < wait
+            relapses = min(MOST_RELAPSES, history.relapses + 1) if soon else 0
+            wait = self.limits.cool_down * 2**relapses
+            history = replace(history, grow_after=self.now + wait, relapses=relapses)
+        return Decision(target, reason, f"{self.state.instances.target} → {target}: {why}", history)
+
+    def unmeasured(self) -> Decision:
+        """Without a footprint: one instance, to measure it."""
+        if self.state.instances.target == 0 and self.limits.minimum > 0:
+            return self.to(1, "Limits", "one instance, to measure its footprint")
+        problem = self.state.problem
+        if problem is not None and problem.reason != "Starting":
+            reason: Reason = (
+                "InsufficientMemory" if problem.reason == "InsufficientMemory" else "NotMeasured"
+            )
+            return self.hold(reason, f"{problem.reason}: {problem.message}")
+        if self.limits.reserve >= self.figures.total:
+            return self.hold("InsufficientMemory", self._reserve_too_large())
+        return self.hold("NotMeasured", "the footprint is not measured yet")
+
+    # -- fewer -----------------------------------------------------------------------------
+
+    def shrink_after_out_of_memory(self) -> Decision:
+        """At once: memory did run out. The worker may have lowered its own ceiling already."""
+        missing = self._missing() if self.state.footprint.bytes else 0
+        target = min(self.here, self.state.instances.target - 1, self.here - missing)
+        target = max(self.limits.minimum, target)
+        why = f"out of memory (report {self.state.counters.out_of_memory})"
+        if target >= self.state.instances.target:
+            return self._stuck_at_minimum(why)
+        return self.to(target, "Shrink", why)
+
+    def why_low(self) -> str | None:
+        """Why there must be fewer instances, or None."""
+        left, half = self.figures.left, self.limits.reserve / 2
+        before = self.history.left
+        if self.history.low >= IN_A_ROW:
+            shown, bound = compare(left, math.ceil(half))
+            return (
+                f"{self._left(shown)} < {bound}, half of the {size(self.limits.reserve)} reserve, "
+                f"{self.history.low} times in a row"
+            )
+        if before is not None and left < self.limits.reserve:
+            falling = before - left
+            if falling > 0 and left < falling * self.limits.horizon:
+                bound_bytes = math.ceil(falling * self.limits.horizon)
+                shown, bound = compare(left, bound_bytes)
+                return (
+                    f"{self._left(shown)} < {bound}, {self.limits.horizon:g} times the "
+                    f"{size(falling)} that went since the last look"
+                )
+        if self.history.thin >= THIN_IN_A_ROW:
+            shown, bound = compare(left, math.ceil(THIN_SHARE * self.limits.reserve))
+            return (
+                f"{self._left(shown)} < {bound}, most of the {size(self.limits.reserve)} reserve, "
+                f"{self.history.thin} times in a row"
+            )
+        return None
+
+    def shrink(self, why: str) -> Decision:
+        """By as many as bring the reserve back."""
+        fewer = self._missing()
+        target = max(self.limits.minimum, self.here - fewer)
+        if target >= self.state.instances.target:
+            return self._stuck_at_minimum(why)
+        given = f"; {fewer} × {size(self.figures.footprint)} footprint brings the reserve back"
+        return self.to(target, "Shrink", why + given)
+
+    def follow_ceiling(self) -> Decision:
+        ceiling = self.state.instances.ceiling
+        target = max(self.limits.minimum, ceiling)
+        return self.to(target, "AtCeiling", f"the worker allows itself {ceiling} instances")
+
+    # -- more, or as many ------------------------------------------------------------------
+
+    def grow_or_hold(self) -> Decision:
+        """One more where every condition is met; else the first that is not."""
+        figures, limits, instances = self.figures, self.limits, self.state.instances
+        target = instances.target
+        if instances.booting or instances.ready != self.here:
+            why = f"{instances.ready} of {self.here} are ready"
+            problem = self.state.problem
+            if problem is not None:
+                why += f" ({problem.reason}: {problem.message})"
+            return self.hold("Booting", why)
+        if target < limits.minimum:
+            return self._up_to_minimum()
+        if limits.reserve >= figures.total:
+            return self.hold("InsufficientMemory", self._reserve_too_large())
+        if limits.reserve + figures.footprint > figures.total:
+            return self.hold("InsufficientMemory", self._fits_never())
+        if target >= limits.maximum:
+            return self.hold("AtMax", f"instances.max is {limits.maximum}")
+        if target >= instances.ceiling:
+            return self.hold("AtCeiling", f"the worker allows itself {instances.ceiling} instances")
+        if figures.room < figures.footprint:
+            return self.hold("Hold", self._room("<"))
+        if self.now < self.history.grow_after:
+            left = math.ceil(self.history.grow_after - self.now)
+            return self.hold("CoolDown", f"{self._room('≥')}, but it cools down for {left} s more")
+        if self.history.roomy < IN_A_ROW:
+            return self.hold("Hold", f"{self._room('≥')}, seen once")
+        measured = self.history.throughput
+        if measured.brought_nothing:
+            return self.hold("NoGain", f"{self._room('≥')}, but {self._rates()}")
+        if measured.measuring:
+            return self.hold("Hold", f"{self._room('≥')}; measuring what the last instance brought")
+        return self.to(target + 1, "Grow", self._room("≥"))
+
+    def _up_to_minimum(self) -> Decision:
+        """The user's least number may use the reserve, but no memory that is not there."""
+        figures, limits = self.figures, self.limits
+        spare = figures.free - figures.promised
+        target = self.state.instances.target
+        shown, footprint = compare(spare, figures.footprint)
+        sum_ = (
+            f"instances.min is {limits.minimum}, {shown} ({size(figures.free)} free − "
+            f"{size(figures.promised)} promised)"
+        )
+        if target >= self.state.instances.ceiling:
+            ceiling = self.state.instances.ceiling
+            return self.hold("AtCeiling", f"the worker allows itself {ceiling} instances")
+        if spare < figures.footprint:
+            return self.hold("InsufficientMemory", f"{sum_} < {footprint} footprint")
+        return self.to(target + 1, "Limits", f"{sum_} ≥ {footprint} footprint")
+
+    # -- words and sums --------------------------------------------------------------------
+
+    def _missing(self) -> int:
+        """How many instances must go until the reserve is whole again; each gives back what it
+        holds and what it was promised, which is a footprint."""
+        deficit = self.limits.reserve - self.figures.left
+        return max(0, -(-deficit // self.figures.footprint))
+
+    def _room(self, sign: str) -> str:
+        figures = self.figures
+        room, footprint = compare(figures.room, figures.footprint)
+        return (
+            f"room {room} ({size(figures.free)} free − {size(figures.reserve)} reserve − "
+            f"{size(figures.promised)} promised) {sign} {footprint} footprint"
+        )
+
+    def _left(self, shown: str) -> str:
+        figures = self.figures
+        returning = f" + {size(figures.returning)} returning" if figures.returning else ""
+        return f"left {shown} ({size(figures.free)} free − {size(figures.promised)} promised" + (
+            f"{returning})"
+        )
+
+    def _rates(self) -> str:
+        now, fewer = self.history.throughput.now, self.history.throughput.fewer
+        return (
+            f"the last instance brought nothing: {fewer.rate:.2f} pages/s with {fewer.instances}, "
+            f"{now.rate:.2f} with {now.instances}"
+        )
+
+    def _stuck_at_minimum(self, why: str) -> Decision:
+        return self.hold("InsufficientMemory", f"{why}; but instances.min is {self.limits.minimum}")
+
+    def _reserve_too_large(self) -> str:
+        reserve, total = compare(self.limits.reserve, self.figures.total)
+        return f"the reserve of {reserve} leaves nothing of the device's {total}"
+
+    def _fits_never(self) -> str:
+        need = self.limits.reserve + self.figures.footprint
+        shown, total = compare(need, self.figures.total)
+        return (
+            f"not even one fits: {shown} ({size(self.figures.footprint)} footprint + "
+            f"{size(self.limits.reserve)} reserve) > {total} of the device"
+        )
