@@ -1,0 +1,86 @@
+"""One trace under one planner, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.headroom.gpu import Gpu
+from bench.headroom.oracle import instance_seconds
+from bench.headroom.traces import Trace
+from ocrpool_operator.planner.instances import plan
+from ocrpool_operator.planner.types import Decision, History, Limits
+from ocrpool_wire import State
+
+Planner = Callable[[Limits, History, State, float], Decision]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the plot shows of one observation, in bytes and instances."""
+
+    time: float
+    ours: int
+    strangers: float
+    instances: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`growth`: the most that strangers grew in one observation interval, `surge` in one reaction
+    (interval, delay and retirement), both in reserves. `hurried`: reversals that came within a
+    cool-down of the one before."""
+
+    seed: int
+    growth: float
+    surge: float
+    out_of_memory: int
+    seconds: float
+    oracle: float
+    steps: int
+    reversals: int
+    hurried: int
+
+
+def limits_of(trace: Trace) -> Limits:
+    return Limits(trace.minimum, trace.maximum, trace.reserve)
+
+
+def run(
+    trace: Trace, planner: Planner = plan, watch: Callable[[Gpu, Decision], None] | None = None
+) -> Outcome:
+    """Let `planner` steer a simulated worker through the trace."""
+    gpu, limits, history = Gpu(trace), limits_of(trace), History()
+    steps = reversals = hurried = direction = 0
+    last_reversal = -limits.cool_down
+    for look in range(1, trace.observations):
+        gpu.run_until(look * trace.interval)
+        seen_at = gpu.now
+        decision = planner(limits, history, gpu.state(), seen_at)
+        history = decision.history
+        if watch is not None:
+            watch(gpu, decision)
+        if decision.target == gpu.target:
+            continue
+        gpu.run_until(seen_at + trace.delay)
+        way = 1 if decision.target > gpu.target else -1
+        steps += 1
+        if way == -direction:
+            reversals += 1
+            hurried += seen_at - last_reversal < limits.cool_down
+            last_reversal = seen_at
+        direction = way
+        gpu.set_target(decision.target)
+    gpu.run_until(trace.seconds)
+    return Outcome(
+        seed=trace.seed,
+        growth=trace.growth(trace.interval),
+        surge=trace.growth(trace.reaction),
+        out_of_memory=gpu.out_of_memory,
+        seconds=gpu.ready_seconds,
+        oracle=instance_seconds(trace),
+        steps=steps,
+        reversals=reversals,
+        hurried=hurried,
+    )
