@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from bench.headroom.traces import FINE, Trace
 from ocrpool_wire import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
@@ -33,6 +34,8 @@ class Member:
     level: int = 0
     crash: float = _NEVER
 
+    told: Instance | None = None
+
     def holds(self, now: float) -> int:
         if now < self.ready:
             return int(self.peak * max(0.0, now - self.born) / (self.ready - self.born))
@@ -54,7 +57,8 @@ class Gpu:
         self._ceiling, self._raise_at = trace.maximum, _NEVER
         self._dice = random.Random(~trace.seed)
         self._curve: list[float] = trace.strangers.tolist()
-        self._device = Device(kind="gpu", name="simulated", uuid="GPU-0")
+        self._told: tuple[object, ...] = ()
+        self._parts: dict[str, Any] = {}
         self._tend()
 
     # -- what the planner sees and does ------------------------------------------------------
@@ -64,41 +68,26 @@ class Gpu:
         trace, now = self.trace, self.now
         free = trace.total - self.ours() - self.strangers(now)
         free = int(min(max(free + self._dice.gauss(0.0, trace.noise), 0), trace.total))
-        each, ready, booting = [], 0, 0
-        for one in self.members:
-            kind: InstanceState = "idle"
-            if one.gone < _NEVER:
-                kind = "retiring"
-            elif now < one.ready:
-                kind, booting = "booting", booting + 1
-            else:
-                ready += 1
-            # The worker hears of an instance's memory when it is warm, and then with each page.
-            held = 0 if now < one.ready else one.held
-            each.append(
-                Instance.model_construct(
-                    id="", pid=0, state=kind, age_seconds=0.0, busy_seconds=0.0, requests=0,
-                    memory=held, peak=held,
-                )
-            )
-        memory = Memory.model_construct(total=trace.total, used=trace.total - free, free=free)
-        return State.model_construct(
-            device=self._device.model_construct(
-                kind="gpu", name="simulated", uuid="GPU-0", memory=memory
-            ),
-            instances=Instances.model_construct(
-                target=self.target, ready=ready, booting=booting, ceiling=self._ceiling,
-                each=tuple(each),
-            ),
-            footprint=Footprint.model_construct(bytes=self.footprint, source="paddle"),
-            queue=_QUEUE,
-            counters=Counters.model_construct(
-                pages=0, page_seconds=0.0, out_of_memory=self.out_of_memory, boots=self._boots
-            ),
-            ready=ready > 0,
-            draining=False,
-            problem=None,
-        )
+        each = tuple(_told(one, now) for one in self.members)
+        told = (each, self.target, self._ceiling, self.footprint, self.out_of_memory, self._boots)
+        if told != self._told:  # most of it is as it was: made once, shown often
+            self._told = told
+            kinds = [one.state for one in each]
+            self._parts = {
+                "instances": Instances(
+                    target=self.target,
+                    ready=kinds.count("idle"),
+                    booting=kinds.count("booting"),
+                    ceiling=self._ceiling,
+                    each=each,
+                ),
+                "footprint": Footprint(bytes=self.footprint, source="paddle"),
+                "counters": Counters(out_of_memory=self.out_of_memory, boots=self._boots),
+                "ready": "idle" in kinds,
+            }
+        memory = Memory(total=trace.total, used=trace.total - free, free=free)
+        device = Device(kind="gpu", name="simulated", uuid="GPU-0", memory=memory)
+        return State(device=device, queue=_QUEUE, draining=False, **self._parts)
 
     def set_target(self, target: int) -> None:
         self.target = target
@@ -211,3 +200,26 @@ class Gpu:
             if trace.crash:
                 one.crash = one.ready + self._dice.expovariate(trace.crash)
             self.members.append(one)
+
+
+def _told(one: Member, now: float) -> Instance:
+    """The instance as the worker tells of it: it hears of its memory when it is warm, and then
+    with each page."""
+    state: InstanceState = "idle"
+    if one.gone < _NEVER:
+        state = "retiring"
+    elif now < one.ready:
+        state = "booting"
+    held = 0 if now < one.ready else one.held
+    if one.told is None or one.told.state != state or one.told.memory != held:
+        one.told = Instance(
+            id=f"i{one.number}",
+            pid=one.number,
+            state=state,
+            age_seconds=0,
+            busy_seconds=0,
+            requests=0,
+            memory=held,
+            peak=held,
+        )
+    return one.told

@@ -65,11 +65,11 @@ def make(seed: int, observations: int) -> Trace:
     reserve = int(dice.choice((0.5, 1, 1, 1, 2)) * GI)
     interval = dice.choice((2.0, 5.0, 5.0, 10.0))
     seconds = interval * observations
+    times = sorted(dice.uniform(0.1, 0.9) * seconds for _ in range(dice.choice((0, 0, 1, 1, 2, 3))))
+    # Instances are warmed up at the largest admitted page, so what comes beyond is small.
     peaks = [(0.0, footprint)]
-    for _ in range(dice.choice((0, 0, 1, 1, 2, 3))):
-        when = dice.uniform(0.1, 0.9) * seconds
-        peaks.append((when, int(peaks[-1][1] * dice.uniform(1.02, 1.2))))
-    peaks = [(0.0, footprint), *((t, p) for (t, _), (_, p) in zip(sorted(peaks[1:]), peaks[1:], strict=True))]
+    for when in times:
+        peaks.append((when, peaks[-1][1] + int(dice.uniform(0.01, 0.3) * reserve)))
     most = total - reserve - int(1.05 * peaks[-1][1])
     strangers = _strangers(dice, total, reserve, seconds, observations, most)
     return Trace(

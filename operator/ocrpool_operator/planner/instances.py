@@ -22,6 +22,11 @@ from ocrpool_wire.quantity import format_bytes as size
 IN_A_ROW = 2
 # The reserve is there to be used, but not for long: what little is missing is restored later.
 THIN_SHARE, THIN_IN_A_ROW = 7 / 8, 6
+# What is left after a boot was a whole reserve when it began. If much of it goes before the boot
+# ends, a stranger grows at the same time, hidden by the boot: the boot is given up.
+BOOT_SHARE = 3 / 4
+# No boot begins while memory goes faster than so much of the reserve in one observation.
+CALM_SHARE = 1 / 8
 # A growth that had to be taken back within a cool-down makes the next cool-down twice as long.
 MOST_RELAPSES = 4
 
@@ -165,6 +170,12 @@ class _Case:
                     f"{self._left(shown)} < {bound}, {self.limits.horizon:g} times the "
                     f"{size(falling)} that went since the last look"
                 )
+        if self.state.instances.booting and left < BOOT_SHARE * self.limits.reserve:
+            shown, bound = compare(left, math.ceil(BOOT_SHARE * self.limits.reserve))
+            return (
+                f"{self._left(shown)} < {bound}, three quarters of the "
+                f"{size(self.limits.reserve)} reserve, while one boots"
+            )
         if self.history.thin >= THIN_IN_A_ROW:
             shown, bound = compare(left, math.ceil(THIN_SHARE * self.limits.reserve))
             return (
@@ -216,6 +227,9 @@ class _Case:
             return self.hold("CoolDown", f"{self._room('≥')}, but it cools down for {left} s more")
         if self.history.roomy < IN_A_ROW:
             return self.hold("Hold", f"{self._room('≥')}, seen once")
+        falling = (self.history.left or figures.left) - figures.left
+        if falling > CALM_SHARE * limits.reserve:
+            return self.hold("Hold", f"{self._room('≥')}, but {size(falling)} went since the last look")
         measured = self.history.throughput
         if measured.brought_nothing:
             return self.hold("NoGain", f"{self._room('≥')}, but {self._rates()}")
