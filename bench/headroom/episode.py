@@ -28,8 +28,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`growth`: the most that strangers grew in one observation interval, `surge` in one reaction
-    (interval, delay and retirement), both in reserves. `hurried`: reversals that came within a
+    """`growth`: the most that strangers grew in one observation interval. `surge`: in one reaction
+    (interval, delay and retirement), and what our own instances took at most in one interval for
+    pages larger than all before. Both in reserves. `hurried`: reversals that came within a
     cool-down of the one before."""
 
     seed: int
@@ -54,9 +55,11 @@ def run(
     gpu, limits, history = Gpu(trace), limits_of(trace), History()
     steps = reversals = hurried = direction = 0
     last_reversal = -limits.cool_down
+    drift = 0
     for look in range(1, trace.observations):
         gpu.run_until(look * trace.interval)
         seen_at = gpu.now
+        drift, gpu.ratcheted = max(drift, gpu.ratcheted), 0
         decision = planner(limits, history, gpu.state(), seen_at)
         history = decision.history
         if watch is not None:
@@ -76,7 +79,7 @@ def run(
     return Outcome(
         seed=trace.seed,
         growth=trace.growth(trace.interval),
-        surge=trace.growth(trace.reaction),
+        surge=trace.growth(trace.reaction) + drift / trace.reserve,
         out_of_memory=gpu.out_of_memory,
         seconds=gpu.ready_seconds,
         oracle=instance_seconds(trace),

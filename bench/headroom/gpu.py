@@ -53,6 +53,8 @@ class Gpu:
         self.footprint = 0
         self.out_of_memory = 0
         self.ready_seconds = 0.0
+        # What instances took beyond what they held when warm, since this was last set to 0.
+        self.ratcheted = 0
         self._boots = self._numbers = 0
         self._ceiling, self._raise_at = trace.maximum, _NEVER
         self._dice = random.Random(~trace.seed)
@@ -161,7 +163,8 @@ class Gpu:
                 self._boots += 1
                 self._look_ahead(one)
             if now >= one.meets:
-                one.held = max(one.held, self.trace.peaks[one.level][1])
+                held, one.held = one.held, max(one.held, self.trace.peaks[one.level][1])
+                self.ratcheted += one.held - held
                 self._look_ahead(one)
             self.footprint = max(self.footprint, one.held)
         self.members = alive

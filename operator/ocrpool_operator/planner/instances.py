@@ -20,15 +20,15 @@ from ocrpool_wire.quantity import format_bytes as size
 
 # One observation may be a hiccup; two in a row are believed.
 IN_A_ROW = 2
-# The reserve is there to be used, but not for long: what little is missing is restored later.
-THIN_SHARE, THIN_IN_A_ROW = 7 / 8, 6
+# The reserve is whole while so much of it is left; the rest is for noise in what is observed.
+WHOLE_SHARE = 7 / 8
 # What is left after a boot was a whole reserve when it began. If much of it goes before the boot
 # ends, a stranger grows at the same time, hidden by the boot: the boot is given up.
 BOOT_SHARE = 3 / 4
 # No boot begins while memory goes faster than so much of the reserve in one observation.
 CALM_SHARE = 1 / 8
 # A growth that had to be taken back within a cool-down makes the next cool-down twice as long.
-MOST_RELAPSES = 4
+MOST_RELAPSES = 2
 
 
 def plan(limits: Limits, history: History, state: State, now: float) -> Decision:
@@ -69,7 +69,7 @@ def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
 
 def _blind(history: History) -> History:
     """After an observation that says nothing, no streak goes on."""
-    return replace(history, roomy=0, low=0, thin=0, left=None, settled_free=None)
+    return replace(history, roomy=0, low=0, left=None, settled_free=None)
 
 
 def _looked(
@@ -84,8 +84,7 @@ def _looked(
     return replace(
         history,
         roomy=history.roomy + 1 if measured and figures.room >= figures.footprint else 0,
-        low=history.low + 1 if 2 * left < reserve else 0,
-        thin=history.thin + 1 if left < THIN_SHARE * reserve else 0,
+        low=history.low + 1 if left < WHOLE_SHARE * reserve else 0,
         settled_free=history.settled_free if booting else figures.free,
         out_of_memory=state.counters.out_of_memory,
         boots=state.counters.boots,
@@ -114,15 +113,20 @@ class _Case:
 
     def to(self, target: int, reason: Reason, why: str) -> Decision:
         """Another target. A smaller one begins a cool-down, longer after each relapse."""
-        history = replace(self.history, left=None, roomy=0, low=0, thin=0)
+        # What the step itself will do to what is left, so that the next look sees others' doing.
+        step = (self.here - target) * self.figures.footprint
+        history = replace(self.history, left=self.figures.left + step, roomy=0, low=0)
         if target > self.state.instances.target:
-            history = replace(history, grown_at=self.now)
+            if history.grow_after > -math.inf:  # it has shrunk before: this is a second try
+                history = replace(history, grown_at=self.now)
         else:
             wait = self.limits.cool_down * 2**history.relapses
             soon = self.now - history.grown_at < wait
             relapses = min(MOST_RELAPSES, history.relapses + 1) if soon else 0
             wait = self.limits.cool_down * 2**relapses
-            history = replace(history, grow_after=self.now + wait, relapses=relapses)
+            history = replace(
+                history, grow_after=self.now + wait, grown_at=-math.inf, relapses=relapses
+            )
         return Decision(target, reason, f"{self.state.instances.target} → {target}: {why}", history)
 
     def unmeasured(self) -> Decision:
@@ -153,34 +157,24 @@ class _Case:
 
     def why_low(self) -> str | None:
         """Why there must be fewer instances, or None."""
-        left, half = self.figures.left, self.limits.reserve / 2
-        before = self.history.left
+        left, falling = self.figures.left, self._falling()
         if self.history.low >= IN_A_ROW:
-            shown, bound = compare(left, math.ceil(half))
+            shown, bound = compare(left, math.ceil(WHOLE_SHARE * self.limits.reserve))
             return (
-                f"{self._left(shown)} < {bound}, half of the {size(self.limits.reserve)} reserve, "
-                f"{self.history.low} times in a row"
+                f"{self._left(shown)} < {bound}, seven eighths of the {size(self.limits.reserve)} "
+                f"reserve, {self.history.low} times in a row"
             )
-        if before is not None and left < self.limits.reserve:
-            falling = before - left
-            if falling > 0 and left < falling * self.limits.horizon:
-                bound_bytes = math.ceil(falling * self.limits.horizon)
-                shown, bound = compare(left, bound_bytes)
-                return (
-                    f"{self._left(shown)} < {bound}, {self.limits.horizon:g} times the "
-                    f"{size(falling)} that went since the last look"
-                )
+        if left < self.limits.reserve and left < falling * self.limits.horizon:
+            shown, bound = compare(left, math.ceil(falling * self.limits.horizon))
+            return (
+                f"{self._left(shown)} < {bound}, {self.limits.horizon:g} times the "
+                f"{size(falling)} that went since the last look"
+            )
         if self.state.instances.booting and left < BOOT_SHARE * self.limits.reserve:
             shown, bound = compare(left, math.ceil(BOOT_SHARE * self.limits.reserve))
             return (
                 f"{self._left(shown)} < {bound}, three quarters of the "
                 f"{size(self.limits.reserve)} reserve, while one boots"
-            )
-        if self.history.thin >= THIN_IN_A_ROW:
-            shown, bound = compare(left, math.ceil(THIN_SHARE * self.limits.reserve))
-            return (
-                f"{self._left(shown)} < {bound}, most of the {size(self.limits.reserve)} reserve, "
-                f"{self.history.thin} times in a row"
             )
         return None
 
@@ -227,7 +221,7 @@ class _Case:
             return self.hold("CoolDown", f"{self._room('≥')}, but it cools down for {left} s more")
         if self.history.roomy < IN_A_ROW:
             return self.hold("Hold", f"{self._room('≥')}, seen once")
-        falling = (self.history.left or figures.left) - figures.left
+        falling = self._falling()
         if falling > CALM_SHARE * limits.reserve:
             return self.hold("Hold", f"{self._room('≥')}, but {size(falling)} went since the last look")
         measured = self.history.throughput
@@ -256,10 +250,17 @@ class _Case:
 
     # -- words and sums --------------------------------------------------------------------
 
+    def _falling(self) -> int:
+        """Bytes that went since the last look, our own steps aside; 0 where that is not known."""
+        before = self.history.left
+        return max(0, before - self.figures.left) if before is not None else 0
+
     def _missing(self) -> int:
-        """How many instances must go until the reserve is whole again; each gives back what it
-        holds and what it was promised, which is a footprint."""
-        deficit = self.limits.reserve - self.figures.left
+        """How many instances must go until the reserve is whole again, and stays so for one more
+        look if memory goes on going; each gives back what it holds and what it was promised,
+        which is a footprint."""
+        falling = min(self._falling(), self.limits.reserve)
+        deficit = self.limits.reserve - self.figures.left + falling
         return max(0, -(-deficit // self.figures.footprint))
 
     def _room(self, sign: str) -> str:

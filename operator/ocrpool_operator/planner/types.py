@@ -41,7 +41,7 @@ class Limits:
     reserve: int
     per_instance: int | None = None
     cool_down: float = 60.0
-    horizon: float = 1.5
+    horizon: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,16 @@ class History:
     A default History is right for a worker that was never seen.
     """
 
-    # Observations in a row with room for one more; under half the reserve; under most of it.
+    # Observations in a row with room for one more; with part of the reserve gone.
     roomy: int = 0
     low: int = 0
-    thin: int = 0
     # Bytes left at the last observation, and bytes free at the last one at which none booted.
     left: int | None = None
     settled_free: int | None = None
     # Counters then; None before the first observation.
     out_of_memory: int | None = None
     boots: int = 0
-    # On the caller's clock, in seconds.
+    # On the caller's clock, in seconds; `grown_at` is the first growth since the last shrink.
     grow_after: float = -math.inf
     grown_at: float = -math.inf
     # Shrinks, one after the other, that each took back a growth made shortly before.
