@@ -1,7 +1,7 @@
 """What happens on a simulated GPU whatever the planner does: one random trace for each seed.
 
-Times are seconds, memory is bytes. The figures span what FACTS and docs/why-processes.md tell of
-PaddleOCR: instances of 0.7 to 8 GiB, boots of 5 to 30 s, memory that ratchets with the largest page.
+Times are seconds, memory is bytes. The figures span what is known of PaddleOCR: instances of 0.7 to
+8 GiB (PaddleX#4506), boots of 5 to 30 s, memory that ratchets with the largest page.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def make(seed: int, observations: int) -> Trace:
     for when in times:
         peaks.append((when, peaks[-1][1] + int(dice.uniform(0.01, 0.3) * reserve)))
     most = total - reserve - int(1.05 * peaks[-1][1])
-    strangers = _strangers(dice, total, reserve, seconds, observations, most)
+    strangers = _strangers(
+        dice, total, reserve, most, interval * np.arange(observations * FINE + 1) / FINE
+    )
     return Trace(
         seed=seed,
         total=total,
@@ -92,13 +94,11 @@ def make(seed: int, observations: int) -> Trace:
 
 
 def _strangers(
-    dice: random.Random, total: int, reserve: int, seconds: float, observations: int, most: int
+    dice: random.Random, total: int, reserve: int, most: int, time: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Tenants that come, ramp up, stay, ramp down and go. They never take what the reserve and one
     instance need: that would be out of memory whatever anybody plans."""
-    points = observations * FINE + 1
-    time = np.linspace(0.0, seconds, points)
-    step = seconds / observations
+    points, seconds, step = len(time), float(time[-1]), float(time[FINE])
     held = np.full(points, dice.uniform(0.0, 0.3) * total)
     for _ in range(dice.choice((0, 1, 2, 2, 3, 4))):
         size = dice.uniform(0.03, 0.4) * total

@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ocrpool {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    text = "run a worker on every GPU (or on the CPU), with as many instances as memory has room for"
+    text = (
+        "run a worker on every GPU (or on the CPU), with as many instances as memory has room for"
+    )
     up = commands.add_parser("up", help=text, description=text)
     _add_pool(up)
     up.add_argument("--models", type=Path, metavar="DIR", help="folder of staged models")
@@ -147,7 +149,9 @@ def _up(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     running = all_running()
     if not running:
-        raise LocalError("nothing is running; start it with `ocrpool up -f FILE`", status=EXIT_NOTHING)
+        raise LocalError(
+            "nothing is running; start it with `ocrpool up -f FILE`", status=EXIT_NOTHING
+        )
     console = Console()
     for pool in running:
         rows: list[Row] = [_row(pool, worker) for worker in pool.workers]

@@ -160,7 +160,7 @@ class WorkerProcess:
         return (told or lines or [""])[-1][:500]
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, which drains it; after `seconds`, SIGKILL, which its instances do not survive."""
+        """SIGTERM, which drains it; after `seconds`, SIGKILL, which ends its instances too."""
         process = self._process
         if process is None or process.returncode is not None:
             return

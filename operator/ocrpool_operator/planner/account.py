@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ocrpool_operator.planner.types import History, Limits, Reason
 from ocrpool_wire import State
-from ocrpool_wire.quantity import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +84,3 @@ def unusable(state: State) -> tuple[Reason, str] | None:
     if not math.isfinite(state.counters.page_seconds):
         return "ImplausibleFigures", f"the worker claims {state.counters.page_seconds} pageSeconds"
     return None
-
-
-def compare(left: int, right: int) -> tuple[str, str]:
-    """Two byte counts for a person; in full where rounding would make different ones look equal."""
-    texts = format_bytes(left), format_bytes(right)
-    if texts[0] == texts[1] and left != right:
-        return str(left), str(right)
-    return texts

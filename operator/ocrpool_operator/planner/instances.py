@@ -3,7 +3,8 @@
 The rule, its formula and the reasons for it are in docs/scaling.md. In short, with
     room = free − reserve − promised        promised = Σ max(0, footprint − held)
     left = free − promised + returning      returning = what leaving instances still hold
-a worker grows by one when room ≥ footprint, and shrinks when left is (or is about to be) too little.
+a worker grows by one when room ≥ footprint, and shrinks when left is, or is about to be, too
+little.
 Pure: `now` is a number of seconds on the caller's own clock.
 """
 
@@ -12,16 +13,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.planner import throughput
-from ocrpool_operator.planner.account import Account, account, compare, unusable
+from ocrpool_operator.planner import throughput, words
+from ocrpool_operator.planner.account import Account, account, unusable
 from ocrpool_operator.planner.types import Decision, History, Limits, Reason
+from ocrpool_operator.planner.words import compare, size
 from ocrpool_wire import State
-from ocrpool_wire.quantity import format_bytes as size
 
 # One observation may be a hiccup; two in a row are believed.
 IN_A_ROW = 2
 # The reserve is whole while so much of it is left; the rest is for noise in what is observed.
 WHOLE_SHARE = 7 / 8
+# At the pace of the last look, what is left must last for so many more: one passes before the next
+# look, and a part of the second until an instance has ended.
+HORIZON = 2
 # What is left after a boot was a whole reserve when it began. If much of it goes before the boot
 # ends, a stranger grows at the same time, hidden by the boot: the boot is given up.
 BOOT_SHARE = 3 / 4
@@ -43,8 +47,7 @@ def plan(limits: Limits, history: History, state: State, now: float) -> Decision
         return _hold(state, "Draining", "the worker drains", _blind(history))
     figures = account(limits, history, state)
     out_of_memory = (
-        history.out_of_memory is not None
-        and state.counters.out_of_memory > history.out_of_memory
+        history.out_of_memory is not None and state.counters.out_of_memory > history.out_of_memory
     )
     history = _looked(limits, history, state, figures, now)
     case = _Case(limits, history, state, figures, now)
@@ -77,9 +80,7 @@ def _looked(
 ) -> History:
     """The history with this observation in it; `left` is still that of the one before."""
     left, reserve = figures.left, limits.reserve
-    booting = state.instances.booting or any(
-        one.state == "booting" for one in state.instances.each
-    )
+    booting = state.instances.booting or any(one.state == "booting" for one in state.instances.each)
     measured = state.footprint.bytes > 0
     return replace(
         history,
@@ -140,7 +141,7 @@ class _Case:
             )
             return self.hold(reason, f"{problem.reason}: {problem.message}")
         if self.limits.reserve >= self.figures.total:
-            return self.hold("InsufficientMemory", self._reserve_too_large())
+            return self.hold("InsufficientMemory", words.reserve_too_large(self.figures))
         return self.hold("NotMeasured", "the footprint is not measured yet")
 
     # -- fewer -----------------------------------------------------------------------------
@@ -157,25 +158,21 @@ class _Case:
 
     def why_low(self) -> str | None:
         """Why there must be fewer instances, or None."""
-        left, falling = self.figures.left, self._falling()
-        if self.history.low >= IN_A_ROW:
-            shown, bound = compare(left, math.ceil(WHOLE_SHARE * self.limits.reserve))
-            return (
-                f"{self._left(shown)} < {bound}, seven eighths of the {size(self.limits.reserve)} "
-                f"reserve, {self.history.low} times in a row"
-            )
-        if left < self.limits.reserve and left < falling * self.limits.horizon:
-            shown, bound = compare(left, math.ceil(falling * self.limits.horizon))
-            return (
-                f"{self._left(shown)} < {bound}, {self.limits.horizon:g} times the "
-                f"{size(falling)} that went since the last look"
-            )
-        if self.state.instances.booting and left < BOOT_SHARE * self.limits.reserve:
-            shown, bound = compare(left, math.ceil(BOOT_SHARE * self.limits.reserve))
-            return (
-                f"{self._left(shown)} < {bound}, three quarters of the "
-                f"{size(self.limits.reserve)} reserve, while one boots"
-            )
+        reserve, left, falling = self.limits.reserve, self.figures.left, self._falling()
+        whole = math.ceil(WHOLE_SHARE * reserve)
+        streak = self.history.low >= IN_A_ROW
+        if streak or (left < whole and falling > CALM_SHARE * reserve):
+            bound = words.left_below(self.figures, whole)
+            times = f"{self.history.low} times in a row"
+            went = f"and {size(falling)} went since the last look"
+            part = f"seven eighths of the {size(reserve)} reserve"
+            return f"{bound}, {part}, {times if streak else went}"
+        if left < reserve and left < falling * HORIZON:
+            bound = words.left_below(self.figures, falling * HORIZON)
+            return f"{bound}, {HORIZON} times the {size(falling)} that went since the last look"
+        if self.state.instances.booting and left < BOOT_SHARE * reserve:
+            bound = words.left_below(self.figures, math.ceil(BOOT_SHARE * reserve))
+            return f"{bound}, three quarters of the {size(reserve)} reserve, while one boots"
         return None
 
     def shrink(self, why: str) -> Decision:
@@ -206,30 +203,39 @@ class _Case:
             return self.hold("Booting", why)
         if target < limits.minimum:
             return self._up_to_minimum()
-        if limits.reserve >= figures.total:
-            return self.hold("InsufficientMemory", self._reserve_too_large())
-        if limits.reserve + figures.footprint > figures.total:
-            return self.hold("InsufficientMemory", self._fits_never())
-        if target >= limits.maximum:
-            return self.hold("AtMax", f"instances.max is {limits.maximum}")
-        if target >= instances.ceiling:
-            return self.hold("AtCeiling", f"the worker allows itself {instances.ceiling} instances")
-        if figures.room < figures.footprint:
-            return self.hold("Hold", self._room("<"))
+        obstacle = self._obstacle()
+        if obstacle is not None:
+            return self.hold(*obstacle)
+        room = words.room(figures, "≥")
         if self.now < self.history.grow_after:
             left = math.ceil(self.history.grow_after - self.now)
-            return self.hold("CoolDown", f"{self._room('≥')}, but it cools down for {left} s more")
+            return self.hold("CoolDown", f"{room}, but it cools down for {left} s more")
         if self.history.roomy < IN_A_ROW:
-            return self.hold("Hold", f"{self._room('≥')}, seen once")
+            return self.hold("Hold", f"{room}, seen once")
         falling = self._falling()
         if falling > CALM_SHARE * limits.reserve:
-            return self.hold("Hold", f"{self._room('≥')}, but {size(falling)} went since the last look")
+            return self.hold("Hold", f"{room}, but {size(falling)} went since the last look")
         measured = self.history.throughput
         if measured.brought_nothing:
-            return self.hold("NoGain", f"{self._room('≥')}, but {self._rates()}")
+            return self.hold("NoGain", f"{room}, but {words.rates(measured)}")
         if measured.measuring:
-            return self.hold("Hold", f"{self._room('≥')}; measuring what the last instance brought")
-        return self.to(target + 1, "Grow", self._room("≥"))
+            return self.hold("Hold", f"{room}; measuring what the last instance brought")
+        return self.to(target + 1, "Grow", room)
+
+    def _obstacle(self) -> tuple[Reason, str] | None:
+        """What stands against one more whatever happened before."""
+        figures, limits, instances = self.figures, self.limits, self.state.instances
+        if limits.reserve >= figures.total:
+            return "InsufficientMemory", words.reserve_too_large(figures)
+        if limits.reserve + figures.footprint > figures.total:
+            return "InsufficientMemory", words.fits_never(figures)
+        if instances.target >= limits.maximum:
+            return "AtMax", f"instances.max is {limits.maximum}"
+        if instances.target >= instances.ceiling:
+            return "AtCeiling", f"the worker allows itself {instances.ceiling} instances"
+        if figures.room < figures.footprint:
+            return "Hold", words.room(figures, "<")
+        return None
 
     def _up_to_minimum(self) -> Decision:
         """The user's least number may use the reserve, but no memory that is not there."""
@@ -263,39 +269,5 @@ class _Case:
         deficit = self.limits.reserve - self.figures.left + falling
         return max(0, -(-deficit // self.figures.footprint))
 
-    def _room(self, sign: str) -> str:
-        figures = self.figures
-        room, footprint = compare(figures.room, figures.footprint)
-        return (
-            f"room {room} ({size(figures.free)} free − {size(figures.reserve)} reserve − "
-            f"{size(figures.promised)} promised) {sign} {footprint} footprint"
-        )
-
-    def _left(self, shown: str) -> str:
-        figures = self.figures
-        returning = f" + {size(figures.returning)} returning" if figures.returning else ""
-        return f"left {shown} ({size(figures.free)} free − {size(figures.promised)} promised" + (
-            f"{returning})"
-        )
-
-    def _rates(self) -> str:
-        now, fewer = self.history.throughput.now, self.history.throughput.fewer
-        return (
-            f"the last instance brought nothing: {fewer.rate:.2f} pages/s with {fewer.instances}, "
-            f"{now.rate:.2f} with {now.instances}"
-        )
-
     def _stuck_at_minimum(self, why: str) -> Decision:
         return self.hold("InsufficientMemory", f"{why}; but instances.min is {self.limits.minimum}")
-
-    def _reserve_too_large(self) -> str:
-        reserve, total = compare(self.limits.reserve, self.figures.total)
-        return f"the reserve of {reserve} leaves nothing of the device's {total}"
-
-    def _fits_never(self) -> str:
-        need = self.limits.reserve + self.figures.footprint
-        shown, total = compare(need, self.figures.total)
-        return (
-            f"not even one fits: {shown} ({size(self.figures.footprint)} footprint + "
-            f"{size(self.limits.reserve)} reserve) > {total} of the device"
-        )

@@ -7,7 +7,7 @@ no more pages per second, only less memory for others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ocrpool_wire import State
 
@@ -46,8 +46,8 @@ class Throughput:
     """The sample of the present count and that of one fewer; and where the counters stood at the
     last look, if it was under load (`at` is NaN where it was not)."""
 
-    now: Sample = Sample()
-    fewer: Sample = Sample()
+    now: Sample = field(default_factory=Sample)
+    fewer: Sample = field(default_factory=Sample)
     at: float = math.nan
     pages: int = 0
     page_seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ocrpool_operator.planner.throughput import Throughput
@@ -32,8 +32,7 @@ class Limits:
     """What the user allows one worker.
 
     `reserve` and `per_instance` are bytes; `per_instance` is None where the footprint is measured
-    (`memory.perInstance: auto`). `cool_down`: seconds without growth after a shrink. `horizon`:
-    how many observations a shrink takes to be felt, retirement included.
+    (`memory.perInstance: auto`). `cool_down`: seconds without growth after a shrink.
     """
 
     minimum: int
@@ -41,7 +40,6 @@ class Limits:
     reserve: int
     per_instance: int | None = None
     cool_down: float = 60.0
-    horizon: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class History:
     grown_at: float = -math.inf
     # Shrinks, one after the other, that each took back a growth made shortly before.
     relapses: int = 0
-    throughput: Throughput = Throughput()
+    throughput: Throughput = field(default_factory=Throughput)
 
 
 @dataclass(frozen=True, slots=True)
