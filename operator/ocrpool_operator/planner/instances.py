@@ -121,9 +121,11 @@ class _Case:
             if history.grow_after > -math.inf:  # it has shrunk before: this is a second try
                 history = replace(history, grown_at=self.now)
         else:
-            wait = self.limits.cool_down * 2**history.relapses
-            soon = self.now - history.grown_at < wait
-            relapses = min(MOST_RELAPSES, history.relapses + 1) if soon else 0
+            relapses = history.relapses
+            if self.now - history.grown_at < self.limits.cool_down * 2**relapses:
+                relapses = min(MOST_RELAPSES, relapses + 1)
+            elif self.now >= history.grow_after:
+                relapses = 0
             wait = self.limits.cool_down * 2**relapses
             history = replace(
                 history, grow_after=self.now + wait, grown_at=-math.inf, relapses=relapses

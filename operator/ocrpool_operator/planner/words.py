@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocrpool_operator.planner.account import Account
 from ocrpool_operator.planner.throughput import Throughput
-from ocrpool_wire.quantity import format_bytes
+from ocrpool_wire.quantity import format_bytes, parse_bytes
 
 
 def size(count: int) -> str:
@@ -15,7 +15,8 @@ def size(count: int) -> str:
 def compare(left: int, right: int) -> tuple[str, str]:
     """Two byte counts for a person; in full where rounding would make different ones look equal."""
     texts = size(left), size(right)
-    if texts[0] == texts[1] and left != right:
+    rounded = tuple(parse_bytes(text.removeprefix("−")) for text in texts)
+    if left != right and rounded[0] == rounded[1] and (left < 0) == (right < 0):
         return str(left).replace("-", "−"), str(right).replace("-", "−")
     return texts
 
