@@ -109,14 +109,20 @@ class _Case:
         return min(self.state.instances.target, self.state.instances.ceiling)
 
     def hold(self, reason: Reason, why: str) -> Decision:
-        history = replace(self.history, left=self.figures.left)
+        history = replace(self.history, left=self.figures.left, footprint=self.figures.footprint)
         return _hold(self.state, reason, why, history)
 
     def to(self, target: int, reason: Reason, why: str) -> Decision:
         """Another target. A smaller one begins a cool-down, longer after each relapse."""
         # What the step itself will do to what is left, so that the next look sees others' doing.
         step = (self.here - target) * self.figures.footprint
-        history = replace(self.history, left=self.figures.left + step, roomy=0, low=0)
+        history = replace(
+            self.history,
+            left=self.figures.left + step,
+            footprint=self.figures.footprint,
+            roomy=0,
+            low=0,
+        )
         if target > self.state.instances.target:
             if history.grow_after > -math.inf:  # it has shrunk before: this is a second try
                 history = replace(history, grown_at=self.now)
@@ -267,7 +273,9 @@ class _Case:
         """How many instances must go until the reserve is whole again, and stays so for one more
         look if memory goes on going; each gives back what it holds and what it was promised,
         which is a footprint."""
-        falling = min(self._falling(), self.limits.reserve)
+        # A new peak takes from what is left once, and is no pace.
+        steady = self.history.footprint == self.figures.footprint
+        falling = min(self._falling(), self.limits.reserve) if steady else 0
         deficit = self.limits.reserve - self.figures.left + falling
         return max(0, -(-deficit // self.figures.footprint))
 

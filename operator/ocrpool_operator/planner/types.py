@@ -52,8 +52,9 @@ class History:
     # Observations in a row with room for one more; with part of the reserve gone.
     roomy: int = 0
     low: int = 0
-    # Bytes left at the last observation, and bytes free at the last one at which none booted.
+    # Bytes left and the footprint at the last observation; bytes free when last none booted.
     left: int | None = None
+    footprint: int = 0
     settled_free: int | None = None
     # Counters then; None before the first observation.
     out_of_memory: int | None = None
