@@ -16,22 +16,12 @@ Planner = Callable[[Limits, History, State, float], Decision]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What the plot shows of one observation, in bytes and instances."""
-
-    time: float
-    ours: int
-    strangers: float
-    instances: int
-    target: int
-
-
-@dataclass(frozen=True)
 class Outcome:
     """`growth`: the most that strangers grew in one observation interval. `surge`: in one reaction
     (interval, delay and retirement), and what our own instances took at most in one interval for
     pages larger than all before. Both in reserves. `hurried`: reversals that came within a
-    cool-down of the one before."""
+    cool-down of the one before; `unforced`: those of them before which no stranger grew and no page
+    was larger than all before, so that nothing but the rule was to blame."""
 
     seed: int
     growth: float
@@ -42,6 +32,7 @@ class Outcome:
     steps: int
     reversals: int
     hurried: int
+    unforced: int
 
 
 def limits_of(trace: Trace) -> Limits:
@@ -53,7 +44,8 @@ def run(
 ) -> Outcome:
     """Let `planner` steer a simulated worker through the trace."""
     gpu, limits, history = Gpu(trace), limits_of(trace), History()
-    steps = reversals = hurried = direction = 0
+    steps = reversals = hurried = unforced = direction = 0
+    around = 0.0
     last_reversal = -limits.cool_down
     drift = 0
     for look in range(1, trace.observations):
@@ -71,9 +63,11 @@ def run(
         steps += 1
         if way == -direction:
             reversals += 1
-            hurried += seen_at - last_reversal < limits.cool_down
+            soon = seen_at - last_reversal < limits.cool_down
+            hurried += soon
+            unforced += soon and way < 0 and _around(gpu) - around < trace.reserve / 16
             last_reversal = seen_at
-        direction = way
+        direction, around = way, _around(gpu)
         gpu.set_target(decision.target)
     gpu.run_until(trace.seconds)
     return Outcome(
@@ -86,4 +80,10 @@ def run(
         steps=steps,
         reversals=reversals,
         hurried=hurried,
+        unforced=unforced,
     )
+
+
+def _around(gpu: Gpu) -> float:
+    """What strangers hold and what our instances may take, in bytes: what forces a step."""
+    return gpu.strangers(gpu.now) + gpu.footprint * len(gpu.members)
