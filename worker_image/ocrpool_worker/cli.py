@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except OcrPoolError as error:
-        print(f"ocrpool-worker: {error}", file=sys.stderr)
+        text = str(error)
+        if isinstance(error, ModelError | BootError):
+            text = f"{error.reason}: {text}"
+        print(f"ocrpool-worker: {text}", file=sys.stderr)
         if isinstance(error, SettingsError):
             return EXIT_SETTINGS
         if isinstance(error, ModelError):

@@ -17,6 +17,7 @@ from ocrpool_worker.errors import (
     RequestError,
     TimedOut,
     TooLarge,
+    Unavailable,
 )
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import AdmissionSettings
@@ -82,6 +83,17 @@ class Dispatch:
     def _hand(self, member: Member, work: Work) -> None:
         job, order = work.job, work.job.order
         work.waited = self._clock() - work.since
+        mailbox = member.process.mailbox
+        assert mailbox is not None
+        # An instance keeps the document of its last page open, in a copy of its own.
+        if order.kind not in ("pdf", "tiff") or member.holds != job.number:
+            try:
+                mailbox.put(job.body)
+            except OSError as error:
+                message = f"no memory for the request's bytes: {error}"
+                _resolve(work, Unavailable(message, retry_after=1))
+                return
+            member.holds = job.number
         self.crew.hand(member, work)
         member.process.send(
             {
@@ -92,13 +104,12 @@ class Dispatch:
                 "page": work.page,
                 "params": dict(order.params),
                 "pictures": order.pictures,
-                "size": job.body.size,
+                "size": len(job.body),
                 "shape": order.shape,
                 "width": order.width,
                 "height": order.height,
                 "maxPages": self._limits.max_pages,
-            },
-            job.body.fileno(),
+            }
         )
         limit = self._limits.timeout_seconds
         loop = asyncio.get_running_loop()
@@ -116,6 +127,8 @@ class Dispatch:
         self.crew.discard(member, why)
 
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
+        if member.process.mailbox is not None:
+            member.process.mailbox.trim()
         head = frame.head
         op = head.get("op")
         if op == "fault":
@@ -168,7 +181,7 @@ class Dispatch:
         if isinstance(verdict.error, PoisonPage):
             self._counters["poisoned"] += 1
         if verdict.remember:
-            self._refusals.add(work.job.body.read(), self._clock())
+            self._refusals.add(work.job.body, self._clock())
         verdict.error.message = _named(work, verdict.error.message)
         _resolve(work, verdict.error)
 

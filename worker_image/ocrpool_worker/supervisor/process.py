@@ -1,4 +1,4 @@
-"""One instance as its supervisor sees it: an exec'd process, a socket, a lifeline, its last words.
+"""One instance as its supervisor sees it: an exec'd process, its socket, mailbox and lifeline.
 
 This module moves bytes and watches the process; what follows from a message or a death is the
 pool's business.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame, FrameReader, encode
+from ocrpool_worker.ipc.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -52,12 +53,14 @@ class InstanceProcess:
         self._outbox = bytearray()
         self._hung_up = False
         self._pidfd = -1
+        self.mailbox: Mailbox | None = None
 
     async def start(self) -> None:
         """Exec the process. Raises OSError where the system has no room for one more."""
         ours, theirs = socket.socketpair()
         held, watched = -1, -1
         try:
+            self.mailbox = Mailbox()
             # The instance holds the reading end; the writing end closes with this process.
             watched, held = os.pipe()
             command: Sequence[str] = (
@@ -66,6 +69,7 @@ class InstanceProcess:
                 "ocrpool_worker.instance.main",
                 str(theirs.fileno()),
                 str(watched),
+                str(self.mailbox.fileno()),
                 str(os.getpid()),
             )
             self._process = await asyncio.create_subprocess_exec(
@@ -74,12 +78,14 @@ class InstanceProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=dict(self._environment),
-                pass_fds=(theirs.fileno(), watched),
+                pass_fds=(theirs.fileno(), watched, self.mailbox.fileno()),
                 limit=_LINE_LIMIT,
                 # Ctrl-C in a terminal must not reach it: the supervisor ends it in order.
                 start_new_session=True,
             )
         except BaseException:
+            if self.mailbox is not None:
+                self.mailbox.close()
             ours.close()
             if held >= 0:
                 os.close(held)
@@ -97,15 +103,13 @@ class InstanceProcess:
         loop.add_reader(ours.fileno(), self._readable)
         self._watch = loop.create_task(self._watch_process(self._process))
 
-    def send(self, head: Mapping[str, Any], descriptor: int | None = None) -> None:
-        """Send one frame, with a descriptor to hand over. A dead instance swallows it; its death
-        is reported through `on_gone`."""
+    def send(self, head: Mapping[str, Any]) -> None:
+        """Send one frame. A dead instance swallows it; its death is reported through `on_gone`."""
         if self._sock is None:
             return
         data = encode(head)
-        descriptors = [] if descriptor is None else [descriptor]
         try:
-            sent = socket.send_fds(self._sock, [data], descriptors)
+            sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             # Cannot happen with one small frame on the way at a time; if it does, the instance
             # does not listen and is of no use.
@@ -126,9 +130,13 @@ class InstanceProcess:
 
     def kill(self, why: str) -> None:
         """SIGKILL. Also ends a stopped process."""
+        if self._process is not None and self._process.returncode is None:
+            _log.info("instance killed", extra={"instance": self.ident, "why": why})
+            self._kill()
+
+    def _kill(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
-        _log.info("instance killed", extra={"instance": self.ident, "why": why})
         # Not through asyncio's kill: it looks for the exit status itself, and what asyncio waits
         # with would then find none.
         with contextlib.suppress(ProcessLookupError):
@@ -157,8 +165,8 @@ class InstanceProcess:
             data = b""
         if not data:
             self._close()
-            if not self._hung_up:  # nothing more can come of it
-                self.kill("it closed its socket")
+            if not self._hung_up:  # it is ending, most likely; nothing more can come of it
+                self._kill()
             return
         try:
             for frame in self._reader.feed(data):
@@ -186,6 +194,8 @@ class InstanceProcess:
             self._sock.close()
             self._sock = None
             os.close(self._lifeline)
+            if self.mailbox is not None:
+                self.mailbox.close()
 
     async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
