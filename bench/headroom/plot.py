@@ -41,7 +41,7 @@ def draw(seed: int, observations: int, path: Path) -> None:
     )
     memory.axhline(total, color="#202020", linewidth=1.6, label="total")
     memory.axhspan(total - reserve, total, color="#b33a3a", alpha=0.25, label="reserve")
-    memory.set_ylim(0, total * 1.04)
+    memory.set_ylim(0, total * 1.14)  # the legend's place
     memory.set_ylabel("memory, GiB")
     memory.legend(loc="upper left", ncols=4, framealpha=0.95)
     said = (

@@ -177,7 +177,12 @@ def test_without_a_footprint_there_is_one_instance_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("seen", "reason", "said"),
     [
-        (state(None), "DeviceLost", "cannot be read"),
+        (state(None), "DeviceUnreadable", "cannot be read"),
+        (
+            state(None, problem=Problem(reason="DeviceLost", message="it fell off the bus")),
+            "DeviceLost",
+            "cannot be read: it fell off the bus",
+        ),
         (state(25 * GI), "ImplausibleFigures", "free of"),
         (state(-1), "ImplausibleFigures", "-1 bytes free"),
         (state(0, total=0), "ImplausibleFigures", "0 bytes of memory"),

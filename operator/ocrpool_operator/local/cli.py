@@ -197,8 +197,9 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
         probe = probe_for(found.setting)
     except SettingsError as error:
         raise LocalError(str(error), status=EXIT_WRONG) from None
-    identity, memory = probe.identity(), probe.memory()
-    shown = "memory cannot be read"
+    identity, look = probe.identity(), probe.look()
+    memory = look.memory
+    shown = look.problem.message if look.problem is not None else "memory cannot be read"
     if memory is not None:
         headroom = format_bytes(max(0, memory.free - pool.limits.reserve))
         shown = (

@@ -62,14 +62,16 @@ def account(limits: Limits, history: History, state: State) -> Account:
 def unusable(state: State) -> tuple[Reason, str] | None:
     """Why nothing can be planned with this observation, or None.
 
-    Says `DeviceLost` where the worker cannot read the device's memory, `ImplausibleFigures` where
-    what it read cannot be true: neither grows nor shrinks anything.
+    Says `DeviceLost` or `DeviceUnreadable` where the worker has no figures of the device,
+    `ImplausibleFigures` where what it tells cannot be true: neither grows nor shrinks anything.
     """
     memory = state.device.memory
     if memory is None:
         told = state.problem
-        why = f": {told.message}" if told is not None and told.reason == "DeviceLost" else ""
-        return "DeviceLost", f"the {state.device.kind}'s memory cannot be read{why}"
+        lost = told is not None and told.reason == "DeviceLost"
+        why = f": {told.message}" if told is not None and told.reason.startswith("Device") else ""
+        reason: Reason = "DeviceLost" if lost else "DeviceUnreadable"
+        return reason, f"the {state.device.kind}'s memory cannot be read{why}"
     if memory.total <= 0:
         return "ImplausibleFigures", f"the device claims {memory.total} bytes of memory"
     if not 0 <= memory.free <= memory.total:

@@ -23,6 +23,7 @@ Reason = Literal[
     "Draining",
     "InsufficientMemory",
     "DeviceLost",
+    "DeviceUnreadable",
     "ImplausibleFigures",
 ]
 
