@@ -183,10 +183,10 @@ def _plan(args: argparse.Namespace) -> int:
         print(f"{pool.metadata.name} runs (pid {live[0].pid}); with this file it would next:")
         for worker in live[0].workers:
             state = _state(live[0], worker)
-            said = "no answer" if state is None else next_decision(pool.limits, state).sentence
+            said = "no answer" if state is None else next_decision(pool.limits(), state).sentence
             print(f"  {worker.name} ({worker.device}): {said}")
         return 0
-    footprint = args.footprint or pool.limits.per_instance
+    footprint = args.footprint or pool.limits().per_instance
     for device in found:
         _print_plan(pool, device, footprint)
     return 0
@@ -201,10 +201,10 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
     memory = look.memory
     shown = look.problem.message if look.problem is not None else "memory cannot be read"
     if memory is not None:
-        headroom = format_bytes(max(0, memory.free - pool.limits.reserve))
+        headroom = format_bytes(max(0, memory.free - pool.limits().reserve))
         shown = (
             f"{format_bytes(memory.free)} free of {format_bytes(memory.total)}, "
-            f"{format_bytes(pool.limits.reserve)} reserve, headroom {headroom}"
+            f"{format_bytes(pool.limits().reserve)} reserve, headroom {headroom}"
         )
     print(f"{found.setting} ({identity.name}): {shown}")
     print("  one instance boots alone and is measured at the largest admitted page")
@@ -212,7 +212,7 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
         print("  the footprint is not known before; try --footprint, for example --footprint 1.4Gi")
         return
     device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
-    for decision in steps(pool.limits, device, footprint):
+    for decision in steps(pool.limits(), device, footprint):
         print(f"  {decision.sentence}")
 
 

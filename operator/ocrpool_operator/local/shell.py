@@ -29,7 +29,7 @@ class Shell:
     def __init__(
         self,
         pool: str,
-        limits: Limits,
+        limits: Callable[[str], Limits],
         workers: Sequence[WorkerProcess],
         folder: Path,
         *,
@@ -38,8 +38,8 @@ class Shell:
         show: Callable[[Sequence[WorkerProcess]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`interval`: seconds between two observations. `grace`: seconds that a worker may take
-        to finish what it accepted."""
+        """`limits`: what a worker of this name may have. `interval`: seconds between two
+        observations. `grace`: seconds that a worker may take to finish what it accepted."""
         self._pool = pool
         self._limits = limits
         self._workers = tuple(workers)
@@ -80,7 +80,7 @@ class Shell:
             return
         try:
             state = await worker.observe(session)
-            decision = plan(self._limits, worker.history, state, self._clock())
+            decision = plan(self._limits(worker.name), worker.history, state, self._clock())
             if decision.target != state.instances.target:
                 await worker.set_target(session, decision.target)
             # Only now: a target that did not arrive is decided again.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from ocrpool_operator.local.errors import EXIT_WRONG, LocalError
-from ocrpool_operator.planner.types import Limits
+from ocrpool_operator.planner.types import Limits, own_cool_down
 from ocrpool_wire.quantity import parse_bytes
 from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import describe, settings_from
@@ -76,13 +76,18 @@ class Pool(_Part):
     spec: PoolSpec = PoolSpec()
     status: Any = None
 
-    @property
-    def limits(self) -> Limits:
-        """What the planner is told."""
+    def limits(self, worker: str = "") -> Limits:
+        """What the planner is told of a worker of this pool."""
         memory = self.spec.memory
         per_instance = memory.per_instance if isinstance(memory.per_instance, int) else None
         instances = self.spec.instances
-        return Limits(instances.min, instances.max, memory.reserve, per_instance)
+        return Limits(
+            instances.min,
+            instances.max,
+            memory.reserve,
+            per_instance,
+            own_cool_down(f"{self.metadata.name}/{worker}"),
+        )
 
 
 def load_pool(path: Path) -> Pool:

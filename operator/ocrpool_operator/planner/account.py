@@ -20,6 +20,9 @@ class Account:
     promised: int
     returning: int
     reserve: int
+    # One boots of which the worker cannot tell what it holds, and as much has gone since as it may
+    # take: what goes now is a stranger's.
+    boot_sated: bool = False
 
     @property
     def room(self) -> int:
@@ -35,14 +38,15 @@ class Account:
 def account(limits: Limits, history: History, state: State) -> Account:
     """The figures of one observation whose memory is known and plausible.
 
-    The worker learns what an instance holds when it is warm. Until then, what has gone from `free`
-    since the last observation without a boot is taken to be the booting instance's, up to one
-    footprint; otherwise its memory would count twice, once as gone and once as promised.
+    A worker may not know what an instance holds before it is warm. Until then, what has gone from
+    `free` since the last observation without a boot is taken to be the booting instance's, up to
+    one footprint; otherwise its memory would count twice, once as gone and once as promised.
     """
     memory = state.device.memory
     assert memory is not None
     footprint = max(state.footprint.bytes, limits.per_instance or 0)
     promised = returning = 0
+    sated = False
     booting_holds = 0
     if history.settled_free is not None:
         booting_holds = max(0, history.settled_free - memory.free)
@@ -51,12 +55,13 @@ def account(limits: Limits, history: History, state: State) -> Account:
             returning += instance.memory
             continue
         held = instance.memory
-        if instance.state == "booting":
-            held = max(held, min(booting_holds, footprint))
+        if instance.state == "booting" and held == 0:
+            held = min(booting_holds, footprint)
+            sated = booting_holds >= footprint
         promised += max(0, footprint - held)
     if state.footprint.bytes == 0:
         promised = 0  # not measured: nothing can be promised yet
-    return Account(memory.total, memory.free, footprint, promised, returning, limits.reserve)
+    return Account(memory.total, memory.free, footprint, promised, returning, limits.reserve, sated)
 
 
 def unusable(state: State) -> tuple[Reason, str] | None:

@@ -72,7 +72,7 @@ def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
 
 def _blind(history: History) -> History:
     """After an observation that says nothing, no streak goes on."""
-    return replace(history, roomy=0, low=0, left=None, settled_free=None)
+    return replace(history, roomy=0, low=0, left=None, free=None, settled_free=None)
 
 
 def _looked(
@@ -108,21 +108,24 @@ class _Case:
         """The number that the worker keeps now."""
         return min(self.state.instances.target, self.state.instances.ceiling)
 
+    def _seen(self, step: int = 0) -> History:
+        """The history with these figures as the last; `step`: what will be left more."""
+        figures = self.figures
+        return replace(
+            self.history,
+            left=figures.left + step,
+            free=figures.free,
+            footprint=figures.footprint,
+        )
+
     def hold(self, reason: Reason, why: str) -> Decision:
-        history = replace(self.history, left=self.figures.left, footprint=self.figures.footprint)
-        return _hold(self.state, reason, why, history)
+        return _hold(self.state, reason, why, self._seen())
 
     def to(self, target: int, reason: Reason, why: str) -> Decision:
         """Another target. A smaller one begins a cool-down, longer after each relapse."""
         # What the step itself will do to what is left, so that the next look sees others' doing.
         step = (self.here - target) * self.figures.footprint
-        history = replace(
-            self.history,
-            left=self.figures.left + step,
-            footprint=self.figures.footprint,
-            roomy=0,
-            low=0,
-        )
+        history = replace(self._seen(step), roomy=0, low=0)
         if target > self.state.instances.target:
             if history.grow_after > -math.inf:  # it has shrunk before: this is a second try
                 history = replace(history, grown_at=self.now)
@@ -178,6 +181,10 @@ class _Case:
         if left < reserve and left < falling * HORIZON:
             bound = words.left_below(self.figures, falling * HORIZON)
             return f"{bound}, {HORIZON} times the {size(falling)} that went since the last look"
+        gone = (self.history.free or 0) - self.figures.free
+        if self.figures.boot_sated and gone > 0 and left < gone * HORIZON:
+            bound = words.left_below(self.figures, gone * HORIZON)
+            return f"{bound}, {HORIZON} times the {size(gone)} that a stranger took behind a boot"
         if self.state.instances.booting and left < BOOT_SHARE * reserve:
             bound = words.left_below(self.figures, math.ceil(BOOT_SHARE * reserve))
             return f"{bound}, three quarters of the {size(reserve)} reserve, while one boots"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ocrpool_operator.planner.throughput import Throughput
+
+COOL_DOWN = 60.0
 
 # One word for machines; the sentence is for people.
 Reason = Literal[
@@ -40,7 +43,16 @@ class Limits:
     maximum: int
     reserve: int
     per_instance: int | None = None
-    cool_down: float = 60.0
+    cool_down: float = COOL_DOWN
+
+
+def own_cool_down(worker: str) -> float:
+    """A cool-down for a worker of this name: 60 to 90 seconds, always the same for the same name.
+
+    Two workers on one GPU that shrank together must not grow together again: with cool-downs of
+    their own, one is first, and the other one sees its room go.
+    """
+    return COOL_DOWN * (1 + zlib.crc32(worker.encode()) % 1000 / 2000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,10 @@ class History:
     # Observations in a row with room for one more; with part of the reserve gone.
     roomy: int = 0
     low: int = 0
-    # Bytes left and the footprint at the last observation; bytes free when last none booted.
+    # Bytes left and free and the footprint at the last observation; bytes free when last none
+    # booted.
     left: int | None = None
+    free: int | None = None
     footprint: int = 0
     settled_free: int | None = None
     # Counters then; None before the first observation.
