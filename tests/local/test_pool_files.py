@@ -37,9 +37,7 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     file.write_text(WHOLE)
     pool = load_pool(file)
     limits = pool.limits("worker-0")
-    assert limits == Limits(2, 6, 3 * 2**29, 3 * 2**30, limits.cool_down)
-    assert 60 <= limits.cool_down <= 90
-    assert limits.cool_down != pool.limits("worker-1").cool_down
+    assert limits == Limits(2, 6, 3 * 2**29, 3 * 2**30, name="test/worker-0")
     settings = worker_settings(
         pool, "cpu", models=None, host="127.0.0.1", port=8080, control_port=8081
     )
@@ -54,8 +52,7 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
 def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
     file = tmp_path / "pool.yaml"
     file.write_text(HEAD)
-    limits = load_pool(file).limits()
-    assert limits == Limits(1, 8, 2**30, None, limits.cool_down)
+    assert load_pool(file).limits() == Limits(1, 8, 2**30, name="test/")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from ocrpool_operator.planner.instances import plan
-from ocrpool_operator.planner.types import History, Limits, own_cool_down
+from ocrpool_operator.planner.types import History, Limits
 from ocrpool_wire import Counters, State
 from tests.unit.planner_states import GI, instance, state
 
 EVERY = 5.0
+TOTAL = 24 * GI
 
 
 @dataclass
@@ -26,8 +27,6 @@ class Pool:
     boot: float = 0.0
     leaving: int = 0
     boots: int = 0
-    ceiling: int = 32
-    raised: float = 0.0
     history: History = field(default_factory=History)
     steps: list[tuple[float, int]] = field(default_factory=list)
 
@@ -37,18 +36,12 @@ class Pool:
 
     def pass_time(self) -> None:
         self.leaving = 0
-        if self.boot or self.warm < min(self.target, self.ceiling):
+        if self.boot or self.warm < self.target:
             self.boot += 1 / 3
             if self.boot > 0.99:
                 self.boot, self.warm, self.boots = 0.0, self.warm + 1, self.boots + 1
 
-    def boot_fails(self, now: float) -> None:
-        """For want of memory: the worker allows itself what it has, and one more after 300 s."""
-        self.boot, self.ceiling, self.raised = 0.0, self.warm, now + 300
-
     def look(self, free: int, total: int, now: float) -> None:
-        if now > self.raised:
-            self.ceiling = 32
         decision = plan(self.limits, self.history, self.seen(free, total), now)
         self.history = decision.history
         if decision.target != self.target:
@@ -69,44 +62,48 @@ class Pool:
             each=each,
             footprint=self.footprint if self.boots else 0,
             target=self.target,
-            ceiling=self.ceiling,
+            ceiling=32,
             counters=Counters(boots=self.boots),
         )
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_they_share_the_gpu_and_come_to_rest(seed: int) -> None:
+def share(seed: int, *, newcomer: float | None = None) -> tuple[list[Pool], int]:
+    """Two pools of random footprints for 50 minutes on a GPU of 24 GiB; the pools, and the bytes
+    left at the end. `newcomer`: the second one comes when the first has filled the GPU, and its
+    instances hold up to so many GiB."""
     dice = random.Random(seed)
-    total = 24 * GI
-    names = ("desk", f"batch-{seed}")
     pools = [
-        Pool(int(dice.uniform(0.7, 4) * GI), Limits(1, 32, GI, cool_down=own_cool_down(name)))
-        for name in names
+        Pool(int(dice.uniform(0.7, most) * GI), Limits(1, 32, GI, name=name))
+        for name, most in (("desk", 4.0), (f"batch-{seed}", newcomer or 4.0))
     ]
-    late = dice.choice((0, 0, 40, 100))  # the second one may come to a GPU that is full
-    phase = dice.uniform(0, EVERY)
-    if late:
-        pools[1].target = 0
-    collisions = 0
+    comes, phase = (0 if newcomer is None else 100), dice.uniform(0, EVERY)
     for look in range(600):
-        now = look * EVERY
-        if late and look == late:
-            pools[1].target = 1
         for pool, after in zip(pools, (0.0, phase), strict=True):
-            if pool is pools[1] and look < late:
-                continue
-            pool.pass_time()
-            free = total - sum(one.held for one in pools)
-            if free < 0:  # both boot into the same last room: the later one finds none
-                collisions += 1
-                max(pools, key=lambda one: one.boot).boot_fails(now)
-                free = total - sum(one.held for one in pools)
-            assert free >= 0
-            pool.look(free, total, now + after)
-    assert collisions <= 1
-    for pool in pools:
-        assert pool.target >= 1
-        assert [step for step in pool.steps if step[0] > 300 * EVERY] == []
-    left = total - sum(one.held for one in pools)
+            if pool is pools[0] or look >= comes:
+                pool.pass_time()
+                free = TOTAL - sum(one.held for one in pools)
+                assert free >= 0, f"out of memory at look {look}: {pools}"
+                pool.look(free, TOTAL, look * EVERY + after)
+    return pools, TOTAL - sum(one.held for one in pools)
+
+
+def at_rest(pools: list[Pool]) -> bool:
+    """Whether nobody took a step in the second half of the time."""
+    return not any(now > 300 * EVERY for pool in pools for now, _ in pool.steps)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_two_that_start_together_share_the_gpu_and_come_to_rest(seed: int) -> None:
+    pools, left = share(seed)
+    assert at_rest(pools)
+    assert min(pool.warm for pool in pools) >= 2
+    assert GI * 7 / 8 <= left < GI + 2 * max(pool.footprint for pool in pools)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_newcomer_gets_its_first_instance_on_a_full_gpu(seed: int) -> None:
+    """Where its boot takes less than the reserve within a look, the other one makes room."""
+    pools, left = share(seed, newcomer=1.5)
+    assert at_rest(pools)
+    assert min(pool.warm for pool in pools) >= 1
     assert left >= GI * 7 / 8
-    assert left < GI + 2 * max(pool.footprint for pool in pools)  # little lies idle

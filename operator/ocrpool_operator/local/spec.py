@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from ocrpool_operator.local.errors import EXIT_WRONG, LocalError
-from ocrpool_operator.planner.types import Limits, own_cool_down
+from ocrpool_operator.planner.types import Limits
 from ocrpool_wire.quantity import parse_bytes
 from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import describe, settings_from
@@ -86,7 +86,7 @@ class Pool(_Part):
             instances.max,
             memory.reserve,
             per_instance,
-            own_cool_down(f"{self.metadata.name}/{worker}"),
+            name=f"{self.metadata.name}/{worker}",
         )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.planner import throughput, words
+from ocrpool_operator.planner import cooldown, throughput, words
 from ocrpool_operator.planner.account import Account, account, unusable
 from ocrpool_operator.planner.types import Decision, History, Limits, Reason
 from ocrpool_operator.planner.words import compare, size
@@ -31,8 +31,6 @@ HORIZON = 2
 BOOT_SHARE = 3 / 4
 # No boot begins while memory goes faster than so much of the reserve in one observation.
 CALM_SHARE = 1 / 8
-# A growth that had to be taken back within a cool-down makes the next cool-down twice as long.
-MOST_RELAPSES = 2
 
 
 def plan(limits: Limits, history: History, state: State, now: float) -> Decision:
@@ -127,18 +125,9 @@ class _Case:
         step = (self.here - target) * self.figures.footprint
         history = replace(self._seen(step), roomy=0, low=0)
         if target > self.state.instances.target:
-            if history.grow_after > -math.inf:  # it has shrunk before: this is a second try
-                history = replace(history, grown_at=self.now)
+            history = cooldown.grown(history, self.now)
         else:
-            relapses = history.relapses
-            if self.now - history.grown_at < self.limits.cool_down * 2**relapses:
-                relapses = min(MOST_RELAPSES, relapses + 1)
-            elif self.now >= history.grow_after:
-                relapses = 0
-            wait = self.limits.cool_down * 2**relapses
-            history = replace(
-                history, grow_after=self.now + wait, grown_at=-math.inf, relapses=relapses
-            )
+            history = cooldown.shrunk(self.limits, history, self.now)
         return Decision(target, reason, f"{self.state.instances.target} → {target}: {why}", history)
 
     def unmeasured(self) -> Decision:

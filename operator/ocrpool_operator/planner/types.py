@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ocrpool_operator.planner.throughput import Throughput
-
-COOL_DOWN = 60.0
 
 # One word for machines; the sentence is for people.
 Reason = Literal[
@@ -36,23 +33,17 @@ class Limits:
     """What the user allows one worker.
 
     `reserve` and `per_instance` are bytes; `per_instance` is None where the footprint is measured
-    (`memory.perInstance: auto`). `cool_down`: seconds without growth after a shrink.
+    (`memory.perInstance: auto`). `cool_down`: seconds without growth after a shrink;
+    with a `name`, up to half as much again, another each time. Two workers on one GPU that shrank
+    together must not grow together again and again: give each its own name.
     """
 
     minimum: int
     maximum: int
     reserve: int
     per_instance: int | None = None
-    cool_down: float = COOL_DOWN
-
-
-def own_cool_down(worker: str) -> float:
-    """A cool-down for a worker of this name: 60 to 90 seconds, always the same for the same name.
-
-    Two workers on one GPU that shrank together must not grow together again: with cool-downs of
-    their own, one is first, and the other one sees its room go.
-    """
-    return COOL_DOWN * (1 + zlib.crc32(worker.encode()) % 1000 / 2000)
+    cool_down: float = 60.0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +70,7 @@ class History:
     grown_at: float = -math.inf
     # Shrinks, one after the other, that each took back a growth made shortly before.
     relapses: int = 0
+    shrinks: int = 0
     throughput: Throughput = field(default_factory=Throughput)
 
 
