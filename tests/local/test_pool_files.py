@@ -45,6 +45,11 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert settings["models"] == {"dir": "/models"}
     assert settings["engine"]["options"] == {"lang": "ch"}
     assert (settings["http"]["port"], settings["http"]["controlPort"]) == (8080, 8081)
+    file.write_text(WHOLE.replace("dir: /models", "dir: /models, hostPath: /srv"))
+    mounted = worker_settings(
+        load_pool(file), "cpu", models=None, host="::1", port=0, control_port=0
+    )
+    assert mounted["models"] == {"dir": "/srv"}
     other = worker_settings(pool, "cpu", models=Path("/x"), host="::1", port=0, control_port=0)
     assert other["models"] == {"dir": "/x"}
 

@@ -119,7 +119,8 @@ def worker_settings(
     """
     spec = pool.spec
     per_instance = spec.memory.per_instance
-    folder = models if models is not None else spec.models.get("dir")
+    # A node's folder is this machine's; `dir` is where a container would find it.
+    folder = models or spec.models.get("hostPath") or spec.models.get("dir")
     settings: dict[str, Any] = {
         "device": device,
         "instances": {"min": min(1, spec.instances.min), "max": spec.instances.max},
