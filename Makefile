@@ -43,7 +43,7 @@ clean: ## remove all that the other targets made
 		.import_linter_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) scripts/venv.py $(VENV)
+	$(PYTHON) scripts/make_venv.py $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.standin import order_png
+from tests.worker.client import pids_of
 from tests.worker.harness import Worker, start_worker
 
 
@@ -117,6 +118,22 @@ def test_an_instance_that_dies_idle_costs_no_request(tmp_path: Path) -> None:
             pages = [worker.begin(say=str(page)) for page in range(3)]
             assert [page.result().text for page in pages] == ["0", "1", "2"]
             replaced(worker, {rested, victim}, dead=1, deaths=number)
+
+
+def test_a_page_is_not_blamed_for_deaths_before_it_was_begun(tmp_path: Path) -> None:
+    """Two instances that are stopped never look at the page that they are given."""
+    with start_worker(tmp_path, instances=2) as worker:
+        for pid in worker.pids():
+            os.kill(pid, signal.SIGSTOP)
+        page = worker.begin(say="innocent")
+        for given in (1, 2):
+            state = worker.until_busy(1)
+            (victim,) = pids_of(state, "busy")
+            os.kill(victim, signal.SIGKILL)
+            worker.until(f"{given} dead", lambda state, n=given: state["counters"]["deaths"] == n)
+        assert page.result().text == "innocent"
+        counters = worker.counters()
+        assert (counters["retried"], counters["poisoned"]) == (2, 0)
 
 
 def test_instances_that_die_without_an_answer_come_back_later_each_time(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ class Instance:
         """Answer until the supervisor hangs up (ChannelClosed)."""
         while True:
             order = self._channel.receive().head
+            self._mailbox.take(int(order["number"]))
             started = time.monotonic()
             try:
                 head, payload = self._answer(engine, order)

@@ -103,7 +103,11 @@ class Crew:
 
     def idle(self) -> list[Member]:
         """Idle members, the one that has rested longest first."""
-        resting = (member for member in self.members.values() if member.state == "idle")
+        resting = [
+            member
+            for member in self.members.values()
+            if member.state == "idle" and member.process.listens
+        ]
         return sorted(resting, key=lambda member: member.since)
 
     def alone(self, member: Member) -> bool:
@@ -125,12 +129,11 @@ class Crew:
     def brake(self) -> None:
         """Memory is critically low: give up the newest instance, if it is not the only one."""
         here = [member for member in self.members.values() if member.here]
-        ready = [member for member in here if member.ready]
-        if len(ready) < 2:
+        if len(here) < 2:
             return
         self._counters["braked"] += 1
         self.ceiling.lower(len(here) - 1)
-        newest = max(ready, key=lambda member: member.born)
+        newest = max(here, key=lambda member: member.born)
         self.retire(newest, "the device's memory is critically low")
         self.tend()
 

@@ -82,9 +82,8 @@ class Dispatch:
 
     def _hand(self, member: Member, work: Work) -> None:
         job, order = work.job, work.job.order
-        work.waited = self._clock() - work.since
         mailbox = member.process.mailbox
-        assert mailbox is not None
+        assert mailbox is not None  # who is idle listens
         # An instance keeps the document of its last page open, in a copy of its own.
         if order.kind not in ("pdf", "tiff") or member.holds != job.number:
             try:
@@ -94,10 +93,11 @@ class Dispatch:
                 _resolve(work, Unavailable(message, retry_after=1))
                 return
             member.holds = job.number
-        self.crew.hand(member, work)
-        member.process.send(
+        member.given += 1
+        heard = member.process.send(
             {
                 "op": work.op,
+                "number": member.given,
                 "job": job.number,
                 "kind": order.kind,
                 "form": order.form,
@@ -111,6 +111,11 @@ class Dispatch:
                 "maxPages": self._limits.max_pages,
             }
         )
+        if not heard:  # it is dying; its death will be reported
+            self._queue.put_back(work)
+            return
+        work.waited = self._clock() - work.since
+        self.crew.hand(member, work)
         limit = self._limits.timeout_seconds
         loop = asyncio.get_running_loop()
         member.timers.append(loop.call_later(limit, self._page_late, member, work))
@@ -148,7 +153,12 @@ class Dispatch:
             _resolve(work, error)
 
     def on_lost(self, member: Member, work: Work, why: str) -> None:
-        self._failed(member, work, "death", why)
+        if member.process.taken == member.given or work.done.done():
+            self._failed(member, work, "death", why)
+            return
+        # It died before it began: the page had no part in it.
+        self._counters["retried"] += 1
+        self._queue.put_back(work)
 
     def _failed(self, member: Member, work: Work, failure: rules.Failure, detail: str) -> None:
         member.failed_in_a_row += 1

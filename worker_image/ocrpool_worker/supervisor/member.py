@@ -25,6 +25,8 @@ class Member:
     work: Work | None = None
     # When it was given its work or, when it has none, since when it rests.
     since: float = 0.0
+    # The number of the order that it was given last.
+    given: int = 0
     # The number of the request whose bytes are in its mailbox.
     holds: int = 0
     answered: int = 0

@@ -54,6 +54,8 @@ class InstanceProcess:
         self._hung_up = False
         self._pidfd = -1
         self.mailbox: Mailbox | None = None
+        # The last order that it had taken when it went.
+        self.taken = 0
 
     async def start(self) -> None:
         """Exec the process. Raises OSError where the system has no room for one more."""
@@ -103,10 +105,15 @@ class InstanceProcess:
         loop.add_reader(ours.fileno(), self._readable)
         self._watch = loop.create_task(self._watch_process(self._process))
 
-    def send(self, head: Mapping[str, Any]) -> None:
-        """Send one frame. A dead instance swallows it; its death is reported through `on_gone`."""
+    @property
+    def listens(self) -> bool:
+        """Whether its socket is open; it closes a little before the death is reported."""
+        return self._sock is not None
+
+    def send(self, head: Mapping[str, Any]) -> bool:
+        """Send one frame. False where it is dead or dying, which `on_gone` reports."""
         if self._sock is None:
-            return
+            return False
         data = encode(head)
         try:
             sent = self._sock.send(data)
@@ -114,12 +121,13 @@ class InstanceProcess:
             # Cannot happen with one small frame on the way at a time; if it does, the instance
             # does not listen and is of no use.
             self.kill("its socket is full")
-            return
+            return False
         except OSError:
-            return
+            return False
         if sent < len(data):
             self._outbox += data[sent:]
             asyncio.get_running_loop().add_writer(self._sock.fileno(), self._writable)
+        return True
 
     def hang_up(self) -> None:
         """Ask it to end: it does when its socket reports the end, after the page it is on."""
@@ -195,7 +203,9 @@ class InstanceProcess:
             self._sock = None
             os.close(self._lifeline)
             if self.mailbox is not None:
+                self.taken = self.mailbox.taken()
                 self.mailbox.close()
+                self.mailbox = None
 
     async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
