@@ -15,7 +15,7 @@ from bench.lib.servers import ROOT
 
 TRACES, OBSERVATIONS = 10_000, 240
 # A trace in which strangers come, grow, stay and go, and a page is larger than all before.
-SHOWN = 36
+SHOWN = 133
 
 
 def main() -> int:

@@ -56,7 +56,7 @@ def draw(seed: int, observations: int, path: Path) -> None:
     )
     count.step(time, target, where="post", color="#8a8a8a", linewidth=1.4, label="target")
     count.step(time, ready, where="post", color="#3f7d6b", linewidth=1.8, label="ready")
-    count.set_ylim(0, max(target) + 1)
+    count.set_ylim(0, max(target) * 1.6)  # the legend's place
     count.set_ylabel("instances")
     count.set_xlabel("minutes")
     count.legend(loc="upper left", ncols=2, framealpha=0.95)

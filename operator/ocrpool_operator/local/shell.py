@@ -58,7 +58,11 @@ class Shell:
                 await worker.start()
             async with aiohttp.ClientSession() as session:
                 while not self._stop.is_set():
-                    await asyncio.gather(*(self._round(one, session) for one in self._workers))
+                    rounds = (self._round(one, session) for one in self._workers)
+                    # All of them come to their end before one that failed is told.
+                    for ended in await asyncio.gather(*rounds, return_exceptions=True):
+                        if ended is not None:
+                            raise ended
                     self._tell()
                     await self._pause()
         finally:
