@@ -41,6 +41,8 @@ PAGES = ((640, 480), (1240, 1754), (2480, 3508))
 MEGAPIXELS = 9
 CLIENTS = 8
 COOL_DOWN = 10.0
+# The worker looks at its device once a second; two looks of ours must be two of its own.
+INTERVAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Loop:
                     decision.sentence,
                 )
             )
-            time.sleep(1.0)
+            time.sleep(INTERVAL)
 
 
 def main() -> int:
