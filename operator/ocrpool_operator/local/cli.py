@@ -1,0 +1,220 @@
+"""`ocrpool`: an OcrPool on this machine, without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from ocrpool_operator.local.devices import Found, devices_for
+from ocrpool_operator.local.errors import EXIT_NOTHING, EXIT_WRONG, LocalError
+from ocrpool_operator.local.runfile import Running, RunningWorker, all_running, claimed
+from ocrpool_operator.local.shell import Shell, workers_of
+from ocrpool_operator.local.spec import Pool, load_pool, worker_settings
+from ocrpool_operator.local.table import Row, display, table
+from ocrpool_operator.local.whatif import next_decision, steps
+from ocrpool_wire import Device, State
+from ocrpool_wire.quantity import format_bytes, parse_bytes
+from ocrpool_worker import __version__
+from ocrpool_worker.devices import probe_for
+from ocrpool_worker.errors import SettingsError
+from ocrpool_worker.settings import settings_from
+
+HIGHEST_PORT = 65535
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every expected failure is one line on standard error."""
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except LocalError as error:
+        print(f"ocrpool: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ocrpool", description="An OcrPool on this machine, without a cluster"
+    )
+    parser.add_argument("--version", action="version", version=f"ocrpool {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    text = (
+        "run a worker on every GPU (or on the CPU), with as many instances as memory has room for"
+    )
+    up = commands.add_parser("up", help=text, description=text)
+    _add_pool(up)
+    up.add_argument("--models", type=Path, metavar="DIR", help="folder of staged models")
+    up.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    up.add_argument(
+        "--port",
+        type=int,
+        default=8080,
+        help="data port of the first worker, its control port is the next one, then come the next "
+        "worker's (%(default)s); 0 = any free ones",
+    )
+    up.add_argument(
+        "--interval",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="time between two observations (%(default)g)",
+    )
+    up.set_defaults(run=_up)
+    text = "show what `ocrpool up` runs now"
+    status = commands.add_parser("status", help=text, description=text)
+    status.set_defaults(run=_status)
+    text = "say what `ocrpool up` would do here, and why, without doing it"
+    would = commands.add_parser("plan", help=text, description=text)
+    _add_pool(would)
+    would.add_argument(
+        "--footprint",
+        type=_bytes,
+        metavar="BYTES",
+        help="plan as if an instance were measured to hold so much, for example 1.4Gi",
+    )
+    would.set_defaults(run=_plan)
+    return parser
+
+
+def _add_pool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-f", "--file", type=Path, required=True, metavar="FILE", help="the OcrPool as YAML"
+    )
+    parser.add_argument("--device", choices=("gpu", "cpu"), help="instead of spec.device")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.05 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 3600 seconds")
+    return value
+
+
+def _bytes(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _found(args: argparse.Namespace) -> tuple[Pool, tuple[Found, ...]]:
+    pool = load_pool(args.file)
+    kind = args.device or pool.spec.device
+    return pool, devices_for(kind, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _up(args: argparse.Namespace) -> int:
+    pool, found = _found(args)
+    if args.port and not 1 <= args.port <= HIGHEST_PORT + 1 - 2 * len(found):
+        raise LocalError(
+            f"--port {args.port}: {len(found)} workers need ports from it on, two each, up to "
+            f"{HIGHEST_PORT}",
+            status=EXIT_WRONG,
+        )
+
+    def settings(device: str, index: int) -> Mapping[str, Any]:
+        port = args.port + 2 * index if args.port else 0
+        return worker_settings(
+            pool,
+            device,
+            models=args.models,
+            host=args.host,
+            port=port,
+            control_port=port + 1 if port else 0,
+        )
+
+    name = pool.metadata.name
+    with claimed(name) as folder, display(name) as show:
+        workers = workers_of(found, settings, folder)
+        grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
+        shell = Shell(
+            name, pool.limits, workers, folder, interval=args.interval, grace=grace, show=show
+        )
+        asyncio.run(shell.run())
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    running = all_running()
+    if not running:
+        raise LocalError(
+            "nothing is running; start it with `ocrpool up -f FILE`", status=EXIT_NOTHING
+        )
+    console = Console()
+    for pool in running:
+        rows: list[Row] = [_row(pool, worker) for worker in pool.workers]
+        console.print(table(f"{pool.pool} (pid {pool.pid})", rows))
+    return 0
+
+
+def _row(pool: Running, worker: RunningWorker) -> Row:
+    where = f"http://{pool.host}:{worker.port}" if worker.port else "–"
+    return worker.name, worker.device, where, _state(pool, worker), worker.decision
+
+
+def _state(pool: Running, worker: RunningWorker) -> State | None:
+    """The worker's state, or None where it does not answer."""
+    if not worker.control_port:
+        return None
+    url = f"http://{pool.host}:{worker.control_port}/v1/state"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return State.model_validate_json(answer.read())
+    except (OSError, urllib.error.URLError, ValidationError):
+        return None
+
+
+def _plan(args: argparse.Namespace) -> int:
+    pool, found = _found(args)
+    live = [one for one in all_running() if one.pool == pool.metadata.name]
+    if live:
+        print(f"{pool.metadata.name} runs (pid {live[0].pid}); with this file it would next:")
+        for worker in live[0].workers:
+            state = _state(live[0], worker)
+            said = "no answer" if state is None else next_decision(pool.limits(), state).sentence
+            print(f"  {worker.name} ({worker.device}): {said}")
+        return 0
+    footprint = args.footprint or pool.limits().per_instance
+    for device in found:
+        _print_plan(pool, device, footprint)
+    return 0
+
+
+def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
+    try:
+        probe = probe_for(found.setting)
+    except SettingsError as error:
+        raise LocalError(str(error), status=EXIT_WRONG) from None
+    identity, look = probe.identity(), probe.look()
+    memory = look.memory
+    shown = look.problem.message if look.problem is not None else "memory cannot be read"
+    if memory is not None:
+        headroom = format_bytes(max(0, memory.free - pool.limits().reserve))
+        shown = (
+            f"{format_bytes(memory.free)} free of {format_bytes(memory.total)}, "
+            f"{format_bytes(pool.limits().reserve)} reserve, headroom {headroom}"
+        )
+    print(f"{found.setting} ({identity.name}): {shown}")
+    print("  one instance boots alone and is measured at the largest admitted page")
+    if footprint is None:
+        print("  the footprint is not known before; try --footprint, for example --footprint 1.4Gi")
+        return
+    device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
+    for decision in steps(pool.limits(), device, footprint):
+        print(f"  {decision.sentence}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

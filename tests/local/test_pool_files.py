@@ -1,0 +1,129 @@
+"""Pool files: one file for a cluster and for one machine, and one line for what is wrong in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrpool_operator.local.devices import devices_for
+from ocrpool_operator.local.errors import LocalError
+from ocrpool_operator.local.spec import load_pool, worker_settings
+from ocrpool_operator.planner.types import Limits
+from tests.local.shell import pool_file, run
+
+HEAD = "apiVersion: ocrpool.dev/v1alpha1\nkind: OcrPool\nmetadata: {name: test}\n"
+WHOLE = (
+    HEAD
+    + """
+spec:
+  replicas: 2
+  autoscaling: {minReplicas: 1, maxReplicas: 8, targetQueueSeconds: 2}
+  device: cpu
+  resourceName: nvidia.com/gpu
+  instances: {min: 2, max: 6}
+  memory: {reserve: 1.5Gi, perInstance: 3Gi}
+  engine: {name: paddleocr, options: {lang: ch}}
+  models: {dir: /models}
+  admission: {maxMegapixels: 9}
+  recycle: {afterRequests: 500}
+  template: {nodeSelector: {zone: a}}
+"""
+)
+
+
+def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(WHOLE)
+    pool = load_pool(file)
+    limits = pool.limits("worker-0")
+    assert limits == Limits(2, 6, 3 * 2**29, 3 * 2**30, name="test/worker-0")
+    settings = worker_settings(
+        pool, "cpu", models=None, host="127.0.0.1", port=8080, control_port=8081
+    )
+    assert settings["instances"] == {"min": 1, "max": 6}  # the planner asks for the second one
+    assert settings["models"] == {"dir": "/models"}
+    assert settings["engine"]["options"] == {"lang": "ch"}
+    assert (settings["http"]["port"], settings["http"]["controlPort"]) == (8080, 8081)
+    file.write_text(WHOLE.replace("dir: /models", "dir: /models, hostPath: /srv"))
+    mounted = worker_settings(
+        load_pool(file), "cpu", models=None, host="::1", port=0, control_port=0
+    )
+    assert mounted["models"] == {"dir": "/srv"}
+    other = worker_settings(pool, "cpu", models=Path("/x"), host="::1", port=0, control_port=0)
+    assert other["models"] == {"dir": "/x"}
+
+
+def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(HEAD)
+    assert load_pool(file).limits() == Limits(1, 8, 2**30, name="test/")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "spec: {memory: {reserv: 1Gi}}", "spec.memory.reserv: no such setting"),
+        (HEAD + "spec: {colour: red}", "spec.colour: no such setting"),
+        (HEAD + "spec: {memory: {reserve: lots}}", "write for example 512Mi"),
+        (HEAD + "spec: {instances: {min: 3, max: 2}}", "min (3) is above max (2)"),
+        (HEAD + "spec: {instances: {max: 0}}", "spec.instances.max:"),
+        (HEAD + "spec: {device: tpu}", "spec.device:"),
+        (HEAD.replace("test", "Te_st"), "metadata.name:"),
+        (HEAD.replace("OcrPool", "Pod"), "kind:"),
+        (HEAD.replace("v1alpha1", "v9"), "apiVersion:"),
+        ("", "expected one OcrPool, found 0 documents"),
+        (HEAD + "---\n" + HEAD, "found 2 documents"),
+        ("[1, 2]", "found no mapping"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_path(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(text)
+    with pytest.raises(LocalError) as caught:
+        load_pool(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file}: ")
+    assert said in message
+    assert "\n" not in message
+    assert caught.value.status == 2
+
+
+def test_settings_that_the_worker_refuses_are_refused_before_it_starts(tmp_path: Path) -> None:
+    done = run(tmp_path, "up", "-f", str(pool_file(tmp_path, admission={"maxMegapixel": 1})))
+    assert done.returncode == 2
+    assert done.stderr == "ocrpool: spec: admission.maxMegapixel: no such setting\n"
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "plan", "-f", "nowhere.yaml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "ocrpool: nowhere.yaml: No such file or directory\n",
+    )
+
+
+def test_no_gpu_is_one_line(tmp_path: Path) -> None:
+    """With the real NVML module, which finds no driver here."""
+    done = run(tmp_path, "plan", "-f", str(pool_file(tmp_path, device="gpu")), LD_LIBRARY_PATH="")
+    if done.returncode == 0:
+        pytest.skip("this machine has a GPU")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ocrpool: spec.device is gpu, and NVML says: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_cpu_is_always_there() -> None:
+    assert [found.setting for found in devices_for("cpu", visible="")] == ["cpu"]
+
+
+def test_plan_says_what_it_would_do_and_why(tmp_path: Path) -> None:
+    file = pool_file(tmp_path, memory={"reserve": 0})
+    done = run(tmp_path, "plan", "-f", str(file), "--footprint", "1Mi")
+    assert done.returncode == 0
+    assert "one instance boots alone and is measured" in done.stdout
+    assert "  1 → 2: room " in done.stdout
+    assert done.stdout.endswith("  2: hold, instances.max is 2\n")
+    unknown = run(tmp_path, "plan", "-f", str(file))
+    assert "the footprint is not known before" in unknown.stdout

@@ -1,0 +1,57 @@
+"""The simulator: seeded, in step with the planner, and its memory adds up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.headroom.episode import run
+from bench.headroom.fixed import FixedCount
+from bench.headroom.gpu import Gpu
+from bench.headroom.measure import measure
+from bench.headroom.traces import make
+from ocrpool_operator.planner.types import Decision
+
+
+def test_a_seed_is_the_same_trace_and_the_same_outcome() -> None:
+    assert run(make(3, 60)) == run(make(3, 60))
+    assert run(make(3, 60)) != run(make(4, 60))
+
+
+def test_memory_never_exceeds_the_device_after_it_has_run_out() -> None:
+    """What runs out is taken from the newest instance, as it would be on a device."""
+    for seed in range(20):
+        trace = make(seed, 60)
+
+        def watch(gpu: Gpu, decision: Decision) -> None:
+            assert gpu.ours() + gpu.strangers(gpu.now) <= gpu.trace.total + 1
+            assert len(gpu.members) <= gpu.trace.maximum + 1
+
+        run(trace, watch=watch)
+
+
+def test_a_quiet_gpu_is_filled_to_what_fits_and_left_alone() -> None:
+    trace = make(0, 200)
+    quiet = replace(
+        trace, strangers=trace.strangers * 0.0, peaks=trace.peaks[:1], crash=0.0, maximum=64
+    )
+    gpus: list[Gpu] = []
+    outcome = run(quiet, watch=lambda gpu, decision: gpus.append(gpu))
+    fits = (quiet.total - quiet.reserve) // quiet.peaks[0][1]
+    assert len(gpus[-1].members) in (fits - 1, fits)
+    assert (outcome.out_of_memory, outcome.reversals) == (0, 0)
+
+
+def test_a_fixed_count_runs_out_where_the_planner_does_not() -> None:
+    seeds = range(40)
+    ours = sum(run(make(seed, 120)).out_of_memory > 0 for seed in seeds)
+    fixed = sum(run(make(seed, 120), FixedCount()).out_of_memory > 0 for seed in seeds)
+    assert ours < fixed
+
+
+def test_the_report_tells_its_goals() -> None:
+    report = measure(40, 240, lambda text: None)
+    share = next(goal for goal in report.goals if "instance-seconds" in goal.text)
+    assert share.met
+    unforced = next(goal for goal in report.goals if "unforced" in goal.text)
+    assert unforced.value == 0
+    assert "surge" in report.markdown()
