@@ -10,7 +10,7 @@ READY_BENCH := $(VENV)/.ready-bench
 .PHONY: help demo test check format docs bench serve clean
 
 help: ## what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
 	$(BIN)/python -m bench.demo --models $(MODELS)
@@ -41,6 +41,8 @@ serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, 
 clean: ## remove all that the other targets made
 	rm -rf $(VENV) .models demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
+
+include devcluster/devcluster.mk
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) scripts/venv.py $(VENV)

@@ -1,0 +1,1 @@
+"""GPUs for a machine without any: a device plugin, and a stand-in NVML driver library."""

@@ -1,0 +1,79 @@
+"""buildah, with its storage in the cache and its mounts in a namespace that ends with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from devcluster.errors import DevClusterError
+from devcluster.images.catalogue import BASE
+from devcluster.layout import cache_root
+from devcluster.scratch import ENCLOSED
+
+HOST_AUTHORITIES = Path("/etc/ssl/certs")
+
+
+def _storage() -> Path:
+    return cache_root() / "buildah"
+
+
+def _buildah(command: str, *words: str | Path) -> str:
+    storage = _storage()
+    storage.mkdir(parents=True, exist_ok=True)
+    policy = storage / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    done = subprocess.run(
+        [
+            # buildah leaves its storage folder mounted; here that goes with the process.
+            *(*ENCLOSED, "buildah"),
+            *("--root", str(storage / "root"), "--runroot", str(storage / "run")),
+            *("--storage-driver", "overlay", command, "--signature-policy", str(policy)),
+            *(str(word) for word in words),
+        ],
+        env={**os.environ, "BUILDAH_ISOLATION": "chroot"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        log = storage / "last-failure.log"
+        log.write_text(done.stdout + done.stderr)
+        lines = done.stderr.strip().splitlines()
+        raise DevClusterError(
+            f"buildah {command}: {lines[-1] if lines else 'no word why'}",
+            f"The whole output: {log}",
+        )
+    return done.stdout
+
+
+def build(tag: str, dockerfile: Path, context: Path) -> str:
+    """Build an ordinary Dockerfile; its `ARG BASE` gets our base. Returns the image's id."""
+    identity = _storage() / "iid"
+    words: Sequence[str | Path] = [
+        *("--layers", "--tag", tag, "--iidfile", identity, "--build-arg", f"BASE={BASE}"),
+        # A machine behind an inspecting proxy trusts authorities that the base does not know.
+        *("--volume", f"{HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro"),
+        *("--pull-never", "--file", dockerfile, context),
+    ]
+    _buildah("bud", *words)
+    return identity.read_text().strip()
+
+
+def export(tag: str, archive: Path) -> None:
+    """Write the image as an archive that containerd reads; whole, or not at all."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    fresh = archive.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _buildah("push", tag, f"docker-archive:{fresh}:{tag}")
+    fresh.replace(archive)
+
+
+def has(tag: str) -> bool:
+    try:
+        _buildah("inspect", "--type", "image", tag)
+    except DevClusterError:
+        return False
+    return True

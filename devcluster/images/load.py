@@ -1,0 +1,34 @@
+"""Give the images to the containerd of a running node."""
+
+from __future__ import annotations
+
+import subprocess
+
+from devcluster import processes
+from devcluster.errors import DevClusterError
+from devcluster.images.catalogue import archives
+from devcluster.layout import Folder
+
+SOCKET = "/run/containerd/containerd.sock"
+
+
+def load(folder: Folder) -> None:
+    """Import every archive; what containerd has already costs a second."""
+    inside = next((each for each in processes.running(folder) if each.name == "containerd"), None)
+    if inside is None:
+        raise DevClusterError(f"Cluster {folder.name!r} has no node", "Run: make cluster-up")
+    for archive in sorted(archives().glob("*.tar")):
+        done = subprocess.run(
+            [
+                *("nsenter", "-t", str(inside.pid), "--mount", "--pid"),
+                *("ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", str(archive)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise DevClusterError(
+                f"containerd does not take {archive.name}: {done.stderr.strip()}",
+                f"Remove {archive} and run: make images",
+            )

@@ -1,0 +1,109 @@
+"""Build the images, and export those that changed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from devcluster.errors import DevClusterError
+from devcluster.images import buildah
+from devcluster.images.catalogue import (
+    BASE,
+    CATALOGUE,
+    OURS,
+    PAUSE,
+    Image,
+    archive_of,
+    archives,
+)
+from devcluster.machine import IMAGE_COMMANDS, need_commands, need_root
+from devcluster.scratch import ENCLOSED, locked, scratch
+
+RELEASE = "bookworm"
+# python:3.11-slim has these, or a Dockerfile that is written for it expects them.
+PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+
+
+def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
+    """Build the images named (all without names) whose Dockerfile is there; returns them."""
+    need_root("Building images")
+    known = {image.name: image for image in CATALOGUE}
+    if unknown := set(only) - set(known):
+        raise DevClusterError(
+            f"No such image: {', '.join(unknown)}", f"There are: {', '.join(known)}"
+        )
+    wanted = [known[name] for name in only] if only else list(CATALOGUE)
+    present = [image for image in wanted if image.dockerfile.is_file()]
+    need_commands(IMAGE_COMMANDS)
+    with locked("images"):
+        _make(present, say)
+    return present
+
+
+def _make(present: Sequence[Image], say: Callable[[str], None]) -> None:
+    _compile_pause()
+    if any(image is not PAUSE for image in present):
+        _make_base(say)
+    for image in present:
+        began = time.monotonic()
+        identity = buildah.build(image.tag, image.dockerfile, image.context)
+        stamp = archives() / f"{image.name}.id"
+        archive = archive_of(image.name)
+        changed = not (stamp.is_file() and archive.is_file() and stamp.read_text() == identity)
+        if changed:
+            stamp.unlink(missing_ok=True)
+            buildah.export(image.tag, archive)
+            stamp.write_text(identity)
+        news = "built" if changed else "unchanged"
+        size_mib, took_s = archive.stat().st_size >> 20, time.monotonic() - began
+        say(f"{image.tag}: {news}, {size_mib} MiB, {took_s:.1f} s")
+
+
+def _compile_pause() -> None:
+    PAUSE.context.mkdir(parents=True, exist_ok=True)
+    source = OURS / "pause" / "pause.c"
+    target = PAUSE.context / "pause"
+    if target.is_file() and target.stat().st_mtime > source.stat().st_mtime:
+        return
+    argv = ["gcc", "-static", "-Os", "-s", "-o", str(target), str(source)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DevClusterError(
+            f"pause.c does not compile: {done.stderr.strip().splitlines()[-1]}",
+            "On Debian or Ubuntu: apt-get install -y gcc libc6-dev",
+        )
+
+
+def _make_base(say: Callable[[str], None]) -> None:
+    """Debian with Python, once."""
+    if buildah.has(BASE):
+        return
+    say(f"{BASE}: installing Debian {RELEASE}, once")
+    began = time.monotonic()
+    with scratch(archives()) as folder:
+        rootfs = folder / "rootfs"
+        argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(rootfs)]
+        done = subprocess.run([*ENCLOSED, *argv], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DevClusterError(
+                f"debootstrap: {(done.stderr or done.stdout).strip().splitlines()[-1]}",
+                "Check that this machine reaches Debian's packages, then: make images",
+            )
+        for waste in (
+            "var/cache/apt/archives",
+            "var/lib/apt/lists",
+            "usr/share/doc",
+            "usr/share/man",
+        ):
+            shutil.rmtree(rootfs / waste, ignore_errors=True)
+        (rootfs / "var/cache/apt/archives/partial").mkdir(parents=True)
+        (rootfs / "var/lib/apt/lists/partial").mkdir(parents=True)
+        subprocess.run(
+            ["tar", "-C", rootfs, "--one-file-system", "-cf", folder / "rootfs.tar", "."],
+            check=True,
+        )
+        shutil.rmtree(rootfs)
+        buildah.build(BASE, OURS / "base" / "Dockerfile", folder)
+    say(f"{BASE}: {time.monotonic() - began:.0f} s")

@@ -1,0 +1,100 @@
+"""A test's handle on a cluster: ours, or one that the user names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devcluster.build import parts
+from devcluster.errors import DevClusterError
+from devcluster.fakegpu.device import FakeGpu
+from devcluster.layout import Folder
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`kubeconfig` and `context` lead to it; `folder` only where it is one of ours."""
+
+    kubeconfig: Path
+    context: str | None = None
+    folder: Folder | None = None
+
+    def command(self, *words: str) -> list[str]:
+        """kubectl's command line, for a test that starts and stops it itself (port-forward)."""
+        where = [f"--kubeconfig={self.kubeconfig}"]
+        if self.context:
+            where.append(f"--context={self.context}")
+        return [_kubectl(), *where, *words]
+
+    def kubectl(self, *words: str, manifest: object = None, timeout_s: float = 60) -> str:
+        """Run kubectl and return what it prints. `manifest` is piped to it, as JSON.
+
+        Raises AssertionError with kubectl's own words when it fails: in a test that is the finding.
+        """
+        done = subprocess.run(
+            self.command(*words),
+            input=None if manifest is None else json.dumps(manifest),
+            stdin=subprocess.DEVNULL if manifest is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
+        return done.stdout
+
+    def get(self, *words: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", *words, "--output=json"))
+        return found
+
+    @property
+    def gpus(self) -> list[FakeGpu]:
+        """The node's fake GPUs, in the order of their index."""
+        if self.folder is None or not self.folder.gpus.is_dir():
+            return []
+        return [FakeGpu(root) for root in sorted(self.folder.gpus.iterdir())]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of a test's own; every call goes there."""
+
+    cluster: Cluster
+    name: str
+
+    def command(self, *words: str) -> list[str]:
+        return self.cluster.command(f"--namespace={self.name}", *words)
+
+    def kubectl(self, *words: str, manifest: object = None, timeout_s: float = 60) -> str:
+        where = f"--namespace={self.name}"
+        return self.cluster.kubectl(where, *words, manifest=manifest, timeout_s=timeout_s)
+
+    def apply(self, manifest: object) -> None:
+        self.kubectl("apply", "--filename=-", manifest=manifest)
+
+    def get(self, *words: str) -> dict[str, Any]:
+        return self.cluster.get(f"--namespace={self.name}", *words)
+
+
+def _kubectl() -> str:
+    try:
+        return str(parts.find("kubectl"))
+    except DevClusterError:
+        found = shutil.which("kubectl")
+        if found is None:
+            raise
+        return found
+
+
+def existing() -> Cluster | None:
+    """The cluster that `make e2e KUBECONTEXT=…` names: kind, or any other."""
+    context = os.environ.get("KUBECONTEXT")
+    if not context:
+        return None
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    return Cluster(Path(named or Path.home() / ".kube" / "config"), context)

@@ -1,0 +1,126 @@
+"""pytest fixtures: `control_plane`, `node`, `namespace`.
+
+A test that needs what this machine has not built is left out, and the last lines say how many, why,
+and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster import images
+from devcluster.build import parts
+from devcluster.errors import DevClusterError
+from devcluster.machine import check_machine
+from devcluster.testing.handle import Cluster, Namespace, existing
+from devcluster.testing.runs import temporary
+
+GPUS = 2
+# Starting a node, on two busy cores.
+TIMEOUT_S = 300
+LEFT_OUT = "left out: "
+
+
+def _lacking(level: str) -> str | None:
+    """Why tests of this level cannot run here; None if they can."""
+    if existing() is not None:
+        return None
+    lacking = parts.missing(
+        parts.CONTROL_PLANE_PARTS if level == "control_plane" else parts.NODE_PARTS
+    )
+    if lacking or level == "control_plane":
+        return lacking
+    try:
+        check_machine()
+    except DevClusterError as error:
+        return str(error)
+    return images.missing()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for level in ("control_plane", "node"):
+        config.addinivalue_line("markers", f"{level}: runs against the fixture `{level}`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the level that it needs, and skip it where that is not to be had."""
+    reasons: dict[str, str | None] = {}
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if not used & {"control_plane", "node", "namespace"}:
+            continue
+        level = "node" if "node" in used else "control_plane"
+        item.add_marker(level)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+        if level not in reasons:
+            reasons[level] = _lacking(level)
+        reason = reasons[level]
+        if reason is not None and os.environ.get("CI") != "true":
+            item.add_marker(pytest.mark.skip(reason=LEFT_OUT + reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        _, _, text = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
+        _, found, reason = text.partition(LEFT_OUT)
+        if found:
+            counts[reason] = counts.get(reason, 0) + 1
+    for reason, count in counts.items():
+        terminalreporter.write_line(f"{count} tests with a real Kubernetes left out: {reason}")
+
+
+def _fail_with(reason: str | None) -> None:
+    if reason is not None:
+        pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """A real API server with its controllers and scheduler, without a node. Once a run."""
+    _fail_with(_lacking("control_plane"))
+    found = existing()
+    if found is not None:
+        yield found
+        return
+    with temporary(with_node=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Cluster]:
+    """A cluster of its own with a node that runs containers and has two fake GPUs. Once a run."""
+    _fail_with(_lacking("node"))
+    found = existing()
+    if found is not None:
+        yield found
+        return
+    with temporary(with_node=True, gpus=GPUS) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """A namespace for one test: on the node's cluster if the test uses `node`."""
+    level = "node" if "node" in request.fixturenames else "control_plane"
+    cluster: Cluster = request.getfixturevalue(level)
+    own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
+    cluster.kubectl("create", "namespace", own.name)
+    _await_service_account(own)
+    yield own
+    cluster.kubectl("delete", "namespace", own.name, "--wait=false")
+
+
+def _await_service_account(own: Namespace) -> None:
+    """The controller makes it in a moment, and no pod is admitted before."""
+    deadline = time.monotonic() + 30
+    while not own.get("serviceaccounts")["items"]:
+        if time.monotonic() > deadline:
+            pytest.fail("the controller manager made no service account within 30 s", pytrace=False)
+        time.sleep(0.1)

@@ -1,0 +1,36 @@
+"""The clusters that test runs start: named after the run's process, so that orphans are told."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devcluster import cluster
+from devcluster.layout import Folder, folder, folders
+from devcluster.testing.handle import Cluster
+
+
+def orphans() -> list[Folder]:
+    """Clusters of test runs that were killed."""
+    found = []
+    for each in folders():
+        owner = re.fullmatch(r"test-(\d+)(-node)?", each.name)
+        if owner and not Path("/proc", owner[1]).exists():
+            found.append(each)
+    return found
+
+
+@contextmanager
+def temporary(*, with_node: bool, gpus: int = 0) -> Iterator[Cluster]:
+    """A cluster for this process, removed at the end; what killed runs left is removed first."""
+    for orphan in orphans():
+        cluster.down(orphan)
+    own = folder(f"test-{os.getpid()}" + ("-node" if with_node else ""))
+    try:
+        cluster.up(own, with_node=with_node, gpus=gpus, say=lambda _: None)
+        yield Cluster(own.kubeconfig, folder=own)
+    finally:
+        cluster.down(own)
