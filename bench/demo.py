@@ -105,8 +105,8 @@ def kill_under_load(worker: Worker) -> None:
     counters = worker.state().counters
     say(
         f"No request failed: {REQUESTS} of {REQUESTS} were answered, each with its own text.\n"
-        f"The worker counted {counters.deaths} death and put {counters.retried} page back, "
-        "which the other process read."
+        f"By the worker's own count: processes that died: {counters.deaths}; "
+        f"pages put back and read by the other process: {counters.retried}."
     )
     await_recovery(worker, *killed)
 

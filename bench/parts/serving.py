@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
+from bench.lib.cpu import cpu_seconds
 from bench.lib.load import Result, generate
 from bench.lib.payload import json_body, json_request
 from bench.lib.report import Goal, Report
@@ -22,6 +24,14 @@ WORKER = "worker, null engine"
 LITSERVE = "LitServe"
 
 
+@dataclass(frozen=True)
+class Turn:
+    """`cpu_ms`: milliseconds of CPU time a request, of all the server's processes together."""
+
+    result: Result
+    cpu_ms: float
+
+
 def run(setup: Setup) -> Report:
     image = null_image_94k()
     request = json_request(image)
@@ -31,10 +41,11 @@ def run(setup: Setup) -> Report:
         many = take_turns(_turns(servers, request, MANY, seconds), setup.rounds(7))
         one = take_turns(_turns(servers, request, 1, seconds / 2), setup.rounds(7))
         fastest = servers[FASTEST].log_tail(1)
-    rates = {name: [result.per_second for result in results] for name, results in many.items()}
+    rates = {name: [turn.result.per_second for turn in turns] for name, turns in many.items()}
+    cpu = {name: [turn.cpu_ms for turn in turns] for name, turns in many.items()}
     p50 = {
-        name: [median(result.latencies) * 1000 for result in results]
-        for name, results in one.items()
+        name: [median(turn.result.latencies) * 1000 for turn in turns]
+        for name, turns in one.items()
     }
     above = {
         name: median(a - b for a, b in zip(values, p50[AIOHTTP], strict=True))
@@ -46,6 +57,7 @@ def run(setup: Setup) -> Report:
             f"{median(rates[name]):.0f}",
             f"{ratio(rates[name], rates[AIOHTTP]):.2f}",
             f"{ratio(rates[name], rates[LITSERVE]):.2f}",
+            f"{median(cpu[name]):.2f}",
             f"{median(p50[name]):.2f}",
             f"{above[name]:+.2f}",
         )
@@ -62,13 +74,14 @@ def run(setup: Setup) -> Report:
             "do nothing, LitServe with its default settings. The bare handlers: request.json(),",
             f"base64.b64decode, a JSON answer of like size; the fastest parsers were {fastest}.",
             "The others but the worker are frozen (SIGSTOP) while one is measured.",
-            "Ratios and differences: medians over the rounds.",
+            "Ratios and differences: medians over the rounds. CPU: of all processes of a server.",
         ),
         columns=(
             "",
             f"req/s at {MANY}",
             "of bare aiohttp",
             "of LitServe",
+            "CPU ms/req",
             "p50 ms at 1",
             "ms above bare",
         ),
@@ -78,7 +91,7 @@ def run(setup: Setup) -> Report:
             Goal("worker, of bare aiohttp", ratio(rates[WORKER], rates[AIOHTTP]), 0.7),
             Goal("worker, ms above bare aiohttp at one client", above[WORKER], 0.6, at_least=False),
         ),
-        rounds={"perSecond": rates, "p50Milliseconds": p50},
+        rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
     )
 
 
@@ -97,11 +110,15 @@ def _servers(stack: ExitStack) -> dict[str, Server | Worker]:
 
 def _turns(
     servers: dict[str, Server | Worker], request: bytes, clients: int, seconds: float
-) -> dict[str, Callable[[], Result]]:
-    def measure(server: Server | Worker) -> Result:
+) -> dict[str, Callable[[], Turn]]:
+    def measure(server: Server | Worker) -> Turn:
         _only(server, list(servers.values()))
         generate(server.port, [request], clients=clients, seconds=0.3)  # awake and warm
-        return checked(generate(server.port, [request], clients=clients, seconds=seconds))
+        assert server.process is not None
+        before = cpu_seconds([server.process.pid])
+        result = checked(generate(server.port, [request], clients=clients, seconds=seconds))
+        cpu = cpu_seconds([server.process.pid]) - before
+        return Turn(result, cpu * 1000 / len(result.latencies))
 
     return {name: partial(measure, server) for name, server in servers.items()}
 

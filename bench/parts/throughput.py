@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from bench.lib import direct
 from bench.lib.bare import BareOcr, bare_rate
+from bench.lib.cpu import cpu_seconds
 from bench.lib.load import generate
 from bench.lib.payload import json_request, pages_of, plain_request
 from bench.lib.report import Goal, Report
@@ -33,7 +35,7 @@ METHOD = (
     "process. Bare: each process reads the same files, decoding included, and its rate is taken",
     "over its own time. LitServe and PaddleX with their default settings; LitServe is frozen",
     "(SIGSTOP) while another one is measured, because its idle servers poll.",
-    "Ratio: median of the rounds' ratios.",
+    "Ratio: median of the rounds' ratios. CPU: of all processes of a contestant.",
 )
 
 
@@ -42,12 +44,15 @@ def run(setup: Setup) -> Report:
     pages = sorted(mixed_set(), key=lambda page: -len(page.lines))
     with ExitStack() as stack:
         contest = _Contest(setup, pages, stack)
-        rates = take_turns(contest.contestants, setup.rounds(5))
+        turns = take_turns(contest.contestants, setup.rounds(5))
+    rates = {name: [turn.rate for turn in taken] for name, taken in turns.items()}
+    cpu = {name: [turn.cpu / contest.count for turn in taken] for name, taken in turns.items()}
     rows = tuple(
         (
             name,
             f"{median(values):.2f}",
             f"{ratio(values, rates[BARE]):.3f}",
+            f"{median(cpu[name]):.3f}",
             str(contest.differing.get(name, 0)),
         )
         for name, values in rates.items()
@@ -56,7 +61,7 @@ def run(setup: Setup) -> Report:
         part="throughput",
         title="pages per second of real OCR",
         method=(f"{setup.rounds(5)} rounds of {contest.count} pages.", *METHOD),
-        columns=("", "pages/s", "of bare", "pages with other text"),
+        columns=("", "pages/s", "of bare", "CPU s/page", "pages with other text"),
         rows=rows,
         goals=(
             Goal("worker, of bare processes", ratio(rates[WORKER], rates[BARE]), 0.97),
@@ -64,8 +69,16 @@ def run(setup: Setup) -> Report:
                 "worker with JSON, of bare processes", ratio(rates[WORKER_JSON], rates[BARE]), 0.97
             ),
         ),
-        rounds={"pagesPerSecond": rates},
+        rounds={"pagesPerSecond": rates, "cpuSecondsPerPage": cpu},
     )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """`rate` in pages per second; `cpu`: the seconds of CPU time that all its processes took."""
+
+    rate: float
+    cpu: float
 
 
 class _Contest:
@@ -77,11 +90,11 @@ class _Contest:
         self._stack = stack
         self.count = len(pages) * self._repeat
         self.differing: dict[str, int] = {}
-        self.contestants: dict[str, Callable[[], float]] = {}
+        self.contestants: dict[str, Callable[[], Turn]] = {}
         self._bare(setup.models)
         worker = self._up(Worker(instances=INSTANCES, models=setup.models)).wait_ready()
-        self._serve(WORKER, worker.port, plain_request)
-        self._serve(WORKER_JSON, worker.port, json_request)
+        self._serve(WORKER, worker, plain_request)
+        self._serve(WORKER_JSON, worker, json_request)
         models = ("--models", str(setup.models))
         lit = self._up(
             Server(
@@ -93,7 +106,7 @@ class _Contest:
                 environment=direct.ENVIRONMENT,
             )
         ).wait_ready()
-        self._serve("LitServe", lit.port, json_request, freeze=lit)
+        self._serve("LitServe", lit, json_request, freeze=True)
         paddlex = self._up(
             Server(
                 "bench.peers.paddlex_serve",
@@ -102,7 +115,7 @@ class _Contest:
                 environment=direct.ENVIRONMENT,
             )
         ).wait_ready()
-        self._serve("PaddleX --serve", paddlex.port, json_request)
+        self._serve("PaddleX --serve", paddlex, json_request)
 
     def _up(self, process: P) -> P:
         say(f"starting {process.name}")
@@ -121,31 +134,48 @@ class _Contest:
             process.begin(files)  # the warm-up
         answers = [process.finish() for process in processes]
         self._expected: list[list[str]] = answers[0]["texts"]
-        self.contestants[BARE] = lambda: bare_rate(processes, files * self._repeat)
+        # Each process reads every page, so their CPU time is that of INSTANCES readings.
+        self._add(BARE, processes, lambda: bare_rate(processes, files * self._repeat), INSTANCES)
 
     def _serve(
         self,
         name: str,
-        port: int,
+        server: Server | Worker,
         request: Callable[[bytes], bytes],
-        freeze: Process | None = None,
+        freeze: bool = False,
     ) -> None:
         requests = [request(page.data) for page in self._pages]
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="ocrpool-bench-")))
-        checked(generate(port, requests, clients=CLIENTS, answers=folder))  # the warm-up
+        checked(generate(server.port, requests, clients=CLIENTS, answers=folder))  # the warm-up
         self.differing[name] = sum(
             pages_of(folder / str(number)) != [expected]
             for number, expected in enumerate(self._expected)
         )
 
-        def measure() -> float:
-            if freeze is not None:
-                freeze.resume()
-            result = checked(generate(port, requests * self._repeat, clients=CLIENTS))
-            if freeze is not None:
-                freeze.pause()
+        def rate() -> float:
+            server.resume()
+            result = checked(generate(server.port, requests * self._repeat, clients=CLIENTS))
+            if freeze:
+                server.pause()
             return result.per_second
 
-        if freeze is not None:
-            freeze.pause()
-        self.contestants[name] = measure
+        if freeze:
+            server.pause()
+        self._add(name, [server], rate)
+
+    def _add(
+        self,
+        name: str,
+        processes: Sequence[Process],
+        rate: Callable[[], float],
+        times: int = 1,
+    ) -> None:
+        """`times`: how often the processes read every page in a turn."""
+        pids = [process.process.pid for process in processes if process.process is not None]
+
+        def turn() -> Turn:
+            before = cpu_seconds(pids)
+            pages_per_second = rate()
+            return Turn(pages_per_second, (cpu_seconds(pids) - before) / times)
+
+        self.contestants[name] = turn

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except OcrPoolError as error:
-        print(f"ocrpool-worker: {error}", file=sys.stderr)
+        named = isinstance(error, ModelError | BootError)
+        text = f"{error.reason}: {error}" if named else str(error)
+        print(f"ocrpool-worker: {text}", file=sys.stderr)
         if isinstance(error, SettingsError):
             return EXIT_SETTINGS
         if isinstance(error, ModelError):

@@ -44,8 +44,21 @@ class RamProbe:
         self._proc = root / "proc"
         self._cgroup = root / "sys/fs/cgroup"
 
+        self._identity = Identity("cpu", self._processor())
+
     def identity(self) -> Identity:
-        return Identity("cpu", platform.processor() or platform.machine())
+        return self._identity
+
+    def _processor(self) -> str:
+        try:
+            lines = (self._proc / "cpuinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            lines = ""
+        for line in lines.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+        return platform.machine()
 
     def memory(self) -> Memory | None:
         host = _fields(self._proc / "meminfo")

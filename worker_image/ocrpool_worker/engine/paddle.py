@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.errors import SettingsError
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -42,7 +43,13 @@ class PaddleOcrEngine:
 
         self._loaded = {name: bool(arguments[name]) for name in _OPTIONAL.values()}
         self._on_gpu = context.device != "cpu"
-        self._ocr = PaddleOCR(**arguments)
+        try:
+            self._ocr = PaddleOCR(**arguments)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                "PaddleOCR cannot be built from engine.options and the staged models: "
+                f"{type(error).__name__}: {error}"
+            ) from None
 
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:
@@ -87,7 +94,7 @@ class PaddleOcrEngine:
 
 
 def constructor_arguments(context: EngineContext) -> dict[str, Any]:
-    """What `PaddleOCR()` is called with. Raises ValueError where options and models disagree."""
+    """What `PaddleOCR()` is called with. Raises SettingsError where options and models disagree."""
     options = dict(context.options)
     arguments: dict[str, Any] = {"device": context.device, "cpu_threads": context.cpu_threads}
     for role, folder in context.models.items():
@@ -98,11 +105,13 @@ def constructor_arguments(context: EngineContext) -> dict[str, Any]:
     arguments |= options
     for role in _REQUIRED:
         if f"{role}_model_dir" not in arguments:
-            raise ValueError(f"no {role} model among the staged models")
+            raise SettingsError(f"no {role} model among the staged models (models.dir)")
     for role, option in _OPTIONAL.items():
         present = f"{role}_model_dir" in arguments
         if options.get(option) and not present:
-            raise ValueError(f"engine.options.{option} needs a {role} model, and none is staged")
+            raise SettingsError(
+                f"engine.options.{option} needs a {role} model, and none is staged (models.dir)"
+            )
         arguments.setdefault(option, present)
     return arguments
 

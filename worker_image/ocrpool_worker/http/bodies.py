@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from ocrpool_wire.quantity import format_bytes
-from ocrpool_worker.errors import BadRequest, QueueFull, RequestError, TooLarge
+from ocrpool_worker.errors import QueueFull, RequestError, TooLarge
 from ocrpool_worker.settings import AdmissionSettings
 
 
@@ -33,7 +33,7 @@ class Bodies:
     async def read(self, request: web.Request) -> bytearray:
         """The whole body; `release` its size when the request is over.
 
-        Raises TooLarge (413), QueueFull (429, `bodyMemory`), SlowBody (408), BadRequest (422) and
+        Raises TooLarge (413), QueueFull (429, `bodyMemory`), SlowBody (408) and
         UnsupportedEncoding (415).
         """
         limits = self._limits
@@ -68,8 +68,6 @@ class Bodies:
         except BaseException:
             self.release(len(body))
             raise
-        if not body:
-            raise BadRequest("the request has no body", field="body")
         return body
 
     def release(self, size: int) -> None:

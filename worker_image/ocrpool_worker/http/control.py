@@ -32,9 +32,10 @@ class ControlPort:
         self._token_file = token_file
 
     def application(self) -> web.Application:
-        app = web.Application(
-            middlewares=[replies.errors_as_json, self._authorize], client_max_size=64 * 1024
+        errors = replies.errors_as_json(
+            "/v1/state, /v1/instances, /v1/drain, /metrics, /livez and /readyz"
         )
+        app = web.Application(middlewares=[errors, self._authorize], client_max_size=64 * 1024)
         app.router.add_get("/v1/state", self.state)
         app.router.add_put("/v1/instances", self.put_instances)
         app.router.add_post("/v1/drain", self.drain)
@@ -95,6 +96,8 @@ class ControlPort:
                 token = self._token_file.read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise Unauthorized(f"the token file cannot be read: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise Unauthorized("the token file is not UTF-8 text") from None
             given = request.headers.get("Authorization", "")
             if not token or not hmac.compare_digest(
                 given.encode("utf-8", "surrogateescape"), f"Bearer {token}".encode()

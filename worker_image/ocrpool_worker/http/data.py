@@ -23,6 +23,7 @@ from ocrpool_worker.http.params import (
     QueryParams,
     errors_as_paddlex,
     errors_in_words,
+    log_id_in,
 )
 from ocrpool_worker.ipc.memory import Buffer
 from ocrpool_worker.settings import WorkerSettings
@@ -57,7 +58,8 @@ class DataPort:
         self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._measure, replies.errors_as_json])
+        errors = replies.errors_as_json("/ocr, /v1/ocr and /health")
+        app = web.Application(middlewares=[self._measure, errors])
         app.router.add_post("/ocr", self.ocr)
         app.router.add_post("/v1/ocr", self.v1_ocr)
         app.router.add_get("/health", self.health)
@@ -78,12 +80,15 @@ class DataPort:
                 try:
                     asked = OcrRequest.model_validate_json(body)
                 except ValidationError as error:
+                    log_id = log_id_in(body) or log_id
                     return replies.paddlex_error(log_id, 422, errors_as_paddlex(error))
                 del body
                 log_id = asked.log_id or log_id
                 expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
                 pictures = self._visualize if asked.visualize is None else asked.visualize
                 data = await self._file(asked.file)
+                # The base64 text is not needed while the request waits for its turn.
+                asked = asked.model_copy(update={"file": ""})
                 kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
             finally:
                 self._bodies.release(held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from ocrpool_wire.quantity import format_bytes
 from ocrpool_worker.errors import BadRequest, TooLarge
@@ -35,10 +36,13 @@ class Fetcher:
             self._session = aiohttp.ClientSession(
                 timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
             )
+        # Taken as it is, as PaddleX does: a signed URL is only good to the letter.
+        if any(character <= " " or character == "\x7f" for character in url):
+            raise BadRequest("file: a URL has no blanks or control characters", field="file")
         most = self._limits.max_body
         data = bytearray()
         try:
-            async with self._session.get(url) as response:
+            async with self._session.get(URL(url, encoded=True)) as response:
                 if response.status != 200:
                     raise BadRequest(f"file: the URL answered {response.status}", field="file")
                 async for chunk in response.content.iter_any():

@@ -53,6 +53,19 @@ class OcrRequest(Params):
     log_id: str | None = None
 
 
+class _Named(BaseModel):
+    log_id: Any = Field(default=None, alias="logId")
+
+
+def log_id_in(body: bytes | bytearray) -> str | None:
+    """The `logId` of a request that is wrong in some other place, where it can be made out."""
+    try:
+        found = _Named.model_validate_json(body).log_id
+    except ValidationError:
+        return None
+    return found if isinstance(found, str) and found else None
+
+
 def errors_in_words(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
     """(a sentence that names every wrong field, the first field's path)."""
     found = error.errors(include_url=False, include_context=False)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
@@ -68,29 +70,42 @@ def error(failure: RequestError) -> web.Response:
     )
 
 
-@web.middleware
-async def errors_as_json(
-    request: web.Request,
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> web.StreamResponse:
-    """Whatever a handler raises becomes JSON, in the shape of the path."""
-    try:
-        return await handler(request)
-    except RequestError as failure:
-        return error(failure)
-    except web.HTTPException as failure:
-        return _of_status(request, failure.status, failure.reason, failure.headers.get("Allow"))
-    except Exception:
-        ident = uuid.uuid4().hex
-        _log.exception("a handler failed", extra={"path": request.path, "id": ident})
-        return _of_status(request, 500, f"internal error, in the log as {ident}", None)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def errors_as_json(endpoints: str) -> Middleware:
+    """A middleware: whatever a handler raises becomes JSON, in the shape of the path.
+    `endpoints`: what this port has, for who asks for something else."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RequestError as failure:
+            return error(failure)
+        except web.HTTPMethodNotAllowed as failure:
+            allowed = ", ".join(sorted(failure.allowed_methods))
+            message = f"{request.path} does not take {request.method}; it takes {allowed}"
+            return _of_status(request, 405, message, allowed)
+        except web.HTTPNotFound:
+            message = f"there is nothing at {request.path}; this port has {endpoints}"
+            return _of_status(request, 404, message, None)
+        except web.HTTPException as failure:
+            return _of_status(request, failure.status, failure.reason, None)
+        except (web.RequestPayloadError, HttpProcessingError) as failure:
+            why = " ".join(str(failure).split()) or type(failure).__name__
+            return _of_status(request, 400, f"the body is broken as HTTP: {why}", None)
+        except Exception:
+            ident = uuid.uuid4().hex
+            _log.exception("a handler failed", extra={"path": request.path, "id": ident})
+            return _of_status(request, 500, f"internal error, in the log as {ident}", None)
+
+    return middleware
 
 
 def _of_status(
     request: web.Request, status: int, message: str, allow: str | None
 ) -> web.StreamResponse:
-    if status == 404:
-        message = f"there is nothing at {request.path}; this port has /ocr, /v1/ocr and /health"
     if request.path == "/ocr":
         response = paddlex_error(str(uuid.uuid4()), status, message)
     else:

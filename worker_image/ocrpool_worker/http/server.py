@@ -10,9 +10,10 @@ import signal
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ocrpool_worker.devices import probe_for
-from ocrpool_worker.errors import BootError, SettingsError
+from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.http.control import ControlPort
 from ocrpool_worker.http.data import DataPort
 from ocrpool_worker.http.metrics import Metrics
@@ -24,10 +25,23 @@ _log = logging.getLogger(__name__)
 _READ_BUFFER = 1 << 20
 
 
+class _NoBadHttp(logging.Filter):
+    """Bytes that are no HTTP are answered with 400; they are the sender's fault, and whoever can
+    reach the port must not be able to fill the log with stack traces."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_server_log = logging.getLogger(f"{__name__}.aiohttp")
+_server_log.addFilter(_NoBadHttp())
+
+
 async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_start: bool) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted.
 
-    Raises SettingsError, or BootError when no first instance comes up; with
+    Raises SettingsError, ModelError, or BootError when no first instance comes up; with
     `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
     """
     metrics = Metrics()
@@ -35,6 +49,8 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         settings, probe=probe_for(settings.device), instances=instances, on_page=metrics.on_page
     )
     metrics.watch(pool)
+    if not wait_on_failed_start:
+        await pool.check()
     data = DataPort(pool, metrics, settings)
     control = ControlPort(pool, metrics, settings.http.token_file)
     stop = _stop_on_signals()
@@ -68,10 +84,7 @@ async def _first_ready(pool: Pool, stop: asyncio.Event) -> None:
     if not ready.done():
         ready.cancel()
         return
-    try:
-        ready.result()
-    except BootError as error:
-        raise BootError(error.reason, f"{error.reason}: {error}") from None
+    ready.result()
     _log.info("ready")
 
 
@@ -94,6 +107,7 @@ async def _listen(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=_server_log,
         # A client that hangs up cancels its request: what waits is dropped.
         handler_cancellation=True,
         auto_decompress=False,

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.errors import NotAnImage, RequestError, TooLarge
+from ocrpool_worker.instance.frames import count_frames
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -42,6 +43,14 @@ class EncodedImage:
                 pixels = cv2.imdecode(view, cv2.IMREAD_COLOR)
             except cv2.error as error:
                 # OpenCV has a limit of its own, set from ours; a header can lie to ours.
+                if "MAX_IMAGE" in error.err:
+                    raise TooLarge(
+                        f"the image has more than {self._max_pixels / 1e6:g} megapixels "
+                        "(admission.maxMegapixels), whatever its first header says; send it "
+                        "smaller or raise the limit",
+                        field="file",
+                        limit=self._max_pixels / 1e6,
+                    ) from None
                 raise NotAnImage(f"the image cannot be decoded: {error.err}") from None
             if pixels is None:
                 raise NotAnImage("the image is damaged, or of a kind that OpenCV cannot decode")
@@ -101,7 +110,7 @@ class _Pdf(Document):
     def size(self, index: int) -> tuple[int, int]:
         with self._page(index) as page:
             width, height = page.get_size()
-        scale = pdf_scale((width, height), index, self._max_pixels)
+            scale = pdf_scale((width, height), index, self._max_pixels)
         return math.ceil(width * scale), math.ceil(height * scale)
 
     def render(self, index: int) -> Pixels:
@@ -118,21 +127,17 @@ class _Pdf(Document):
 
     @contextmanager
     def _page(self, index: int) -> Iterator[Any]:
-        import pypdfium2  # noqa: PLC0415
-
-        try:
+        with _decoding(f"page {index + 1} of the PDF cannot be read"):
             page = self._pdf[index]
-        except pypdfium2.PdfiumError as error:
-            raise NotAnImage(f"page {index + 1} of the PDF cannot be read: {error}") from None
-        try:
-            yield page
-        finally:
-            page.close()
+            try:
+                yield page
+            finally:
+                page.close()
 
 
 class _Tiff(Document):
-    def __init__(self, image: Any, max_pixels: int) -> None:
-        super().__init__(int(getattr(image, "n_frames", 1)))
+    def __init__(self, image: Any, frames: int, max_pixels: int) -> None:
+        super().__init__(frames)
         self._image = image
         self._max_pixels = max_pixels
 
@@ -146,17 +151,13 @@ class _Tiff(Document):
         import numpy as np  # noqa: PLC0415
 
         self.size(index)
-        try:
+        with _decoding(f"page {index + 1} of the TIFF cannot be read"):
             rgb = np.asarray(self._image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise NotAnImage(f"page {index + 1} of the TIFF cannot be read: {error}") from None
         return np.ascontiguousarray(rgb[:, :, ::-1])
 
     def _seek(self, index: int) -> None:
-        try:
+        with _decoding(f"page {index + 1} of the TIFF cannot be read"):
             self._image.seek(index)
-        except (EOFError, OSError, ValueError, SyntaxError) as error:
-            raise NotAnImage(f"page {index + 1} of the TIFF cannot be read: {error}") from None
 
 
 def open_document(kind: str, data: mmap.mmap, max_pixels: int) -> Document:
@@ -164,19 +165,30 @@ def open_document(kind: str, data: mmap.mmap, max_pixels: int) -> Document:
     if kind == "pdf":
         import pypdfium2  # noqa: PLC0415
 
-        try:
+        with _decoding("the PDF cannot be opened"):
             pdf = pypdfium2.PdfDocument(bytes(data))
             pdf.init_forms()
-        except pypdfium2.PdfiumError as error:
-            raise NotAnImage(f"the PDF cannot be opened: {error}") from None
-        return _Pdf(pdf, max_pixels)
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+            return _Pdf(pdf, max_pixels)
+    from PIL import Image  # noqa: PLC0415
 
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is checked page by page
+    with _decoding("the TIFF cannot be opened"):
+        # Counted and looked through before Pillow loads the tags: it trusts what they claim.
+        frames = count_frames(data)
+        return _Tiff(Image.open(io.BytesIO(data), formats=["TIFF"]), frames, max_pixels)
+
+
+@contextmanager
+def _decoding(what: str) -> Iterator[None]:
+    """Whatever a decoder raises over hostile bytes means the same: they cannot be read. It must
+    not count as a failure of the engine, which would cost the instance."""
     try:
-        return _Tiff(Image.open(io.BytesIO(data), formats=["TIFF"]), max_pixels)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        raise NotAnImage(f"the TIFF cannot be opened: {error}") from None
+        yield
+    except (RequestError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise NotAnImage(f"{what}: {text}", field="file") from None
 
 
 def pdf_scale(size: tuple[float, float], index: int, max_pixels: int) -> float:
@@ -186,7 +198,7 @@ def pdf_scale(size: tuple[float, float], index: int, max_pixels: int) -> float:
     without an area.
     """
     width, height = size
-    if not (width > 0 and height > 0):
+    if not (0 < width < math.inf and 0 < height < math.inf):
         raise NotAnImage(f"page {index + 1} of the PDF is {width}×{height} points")
     if math.ceil(width * PDF_SCALE) * math.ceil(height * PDF_SCALE) <= max_pixels:
         return PDF_SCALE

@@ -68,9 +68,10 @@ class Pool:
             on_page=on_page,
             on_change=self._changed.set,
         )
+        self._launcher = Launcher(settings, instances=target)
         self._crew = Crew(
             settings,
-            Launcher(settings, instances=target),
+            self._launcher,
             self._dispatch,
             self.counters,
             target=target,
@@ -80,6 +81,10 @@ class Pool:
         self._dispatch.serve(self._crew)
 
     # -- life ------------------------------------------------------------------------------
+
+    async def check(self) -> None:
+        """Whether an instance could be launched, model files verified. Raises ModelError."""
+        await self._launcher.prepare()
 
     def start(self) -> None:
         """Begin to boot instances. Returns at once."""
@@ -225,13 +230,14 @@ class Pool:
             else:
                 pages = list(range(count))
         works = [self._put(job, "read", page) for page in pages]
+        if len(works) == 1:  # the usual case, and the one whose latency counts
+            return [_page_answer(await works[0].done)]
         try:
-            await asyncio.gather(*(work.done for work in works))
-        except BaseException:
+            answers = await asyncio.gather(*(work.done for work in works))
+            return [_page_answer(answer) for answer in answers]
+        finally:
             for work in works:
                 work.done.cancel()
-            raise
-        return [_page_answer(work.done.result()) for work in works]
 
     async def _inspect(self, job: Job) -> int:
         """Count a document's pages and hold them against the limits. Raises TooLarge."""

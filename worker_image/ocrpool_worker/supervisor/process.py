@@ -126,9 +126,13 @@ class InstanceProcess:
 
     def kill(self, why: str) -> None:
         """SIGKILL. Also ends a stopped process."""
+        if self._process is not None and self._process.returncode is None:
+            _log.info("instance killed", extra={"instance": self.ident, "why": why})
+            self._kill()
+
+    def _kill(self) -> None:
         if self._process is None or self._process.returncode is not None:
             return
-        _log.info("instance killed", extra={"instance": self.ident, "why": why})
         # Not through asyncio's kill: it looks for the exit status itself, and what asyncio waits
         # with would then find none.
         with contextlib.suppress(ProcessLookupError):
@@ -157,8 +161,8 @@ class InstanceProcess:
             data = b""
         if not data:
             self._close()
-            if not self._hung_up:  # nothing more can come of it
-                self.kill("it closed its socket")
+            if not self._hung_up:  # it is ending, most likely; nothing more can come of it
+                self._kill()
             return
         try:
             for frame in self._reader.feed(data):

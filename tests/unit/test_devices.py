@@ -1,0 +1,114 @@
+"""What a device has: RAM from the kernel's files, GPUs through NVML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrpool_worker.devices import NvmlProbe, RamProbe, probe_for
+from ocrpool_worker.errors import SettingsError
+
+KIB = 1024
+MEMINFO = "MemTotal:       8000 kB\nMemFree:  100 kB\nMemAvailable:   5000 kB\nHugePages_Total: 0\n"
+
+
+def root(folder: Path, **files: str) -> Path:
+    """A root folder with the given files under proc and sys/fs/cgroup (`__` for `/`)."""
+    for name, text in ({"proc__meminfo": MEMINFO} | files).items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def measured(folder: Path) -> tuple[int, int, int] | None:
+    memory = RamProbe(folder).memory()
+    return None if memory is None else (memory.total, memory.used, memory.free)
+
+
+V2 = "sys__fs__cgroup__memory."
+V1 = "sys__fs__cgroup__memory__memory."
+
+
+def test_without_a_limit_it_is_what_the_host_has(tmp_path: Path) -> None:
+    assert measured(root(tmp_path)) == (8000 * KIB, 3000 * KIB, 5000 * KIB)
+
+
+def test_cgroup_v2_without_a_limit_is_the_host(tmp_path: Path) -> None:
+    folder = root(tmp_path, **{V2 + "max": "max\n", V2 + "current": "1000\n"})
+    assert measured(folder) == (8000 * KIB, 3000 * KIB, 5000 * KIB)
+
+
+def test_cgroup_v2_with_a_limit(tmp_path: Path) -> None:
+    stat = f"anon 5\nfile 9\ninactive_file {100 * KIB}\nactive_file 3\n"
+    folder = root(
+        tmp_path,
+        **{V2 + "max": f"{2000 * KIB}\n", V2 + "current": f"{600 * KIB}\n", V2 + "stat": stat},
+    )
+    assert measured(folder) == (2000 * KIB, 500 * KIB, 1500 * KIB)
+
+
+def test_cgroup_v1_with_a_limit(tmp_path: Path) -> None:
+    stat = f"inactive_file 1\ntotal_inactive_file {100 * KIB}\n"
+    folder = root(
+        tmp_path,
+        **{
+            V1 + "limit_in_bytes": f"{2000 * KIB}\n",
+            V1 + "usage_in_bytes": f"{600 * KIB}\n",
+            V1 + "stat": stat,
+        },
+    )
+    assert measured(folder) == (2000 * KIB, 500 * KIB, 1500 * KIB)
+
+
+def test_cgroup_v1_without_a_limit_is_the_host(tmp_path: Path) -> None:
+    nearly_all = str(2**63 - 4096)
+    folder = root(tmp_path, **{V1 + "limit_in_bytes": nearly_all, V1 + "usage_in_bytes": "5"})
+    assert measured(folder) == (8000 * KIB, 3000 * KIB, 5000 * KIB)
+
+
+def test_a_limit_is_worth_no_more_than_the_host_has(tmp_path: Path) -> None:
+    folder = root(tmp_path, **{V2 + "max": f"{7000 * KIB}", V2 + "current": f"{100 * KIB}"})
+    assert measured(folder) == (7000 * KIB, 2000 * KIB, 5000 * KIB)
+
+
+def test_over_the_limit_nothing_is_free(tmp_path: Path) -> None:
+    folder = root(tmp_path, **{V2 + "max": f"{500 * KIB}", V2 + "current": f"{600 * KIB}"})
+    assert measured(folder) == (500 * KIB, 500 * KIB, 0)
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "rubbish\n", "MemTotal: x kB\n\xff"])
+def test_a_kernel_that_does_not_tell_is_no_error(tmp_path: Path, text: str) -> None:
+    assert measured(root(tmp_path, proc__meminfo=text)) is None
+
+
+def test_no_files_at_all(tmp_path: Path) -> None:
+    assert measured(tmp_path) is None
+
+
+def test_this_machine() -> None:
+    probe = probe_for("cpu")
+    memory, identity = probe.memory(), probe.identity()
+    assert memory is not None
+    assert 0 < memory.free <= memory.total
+    assert memory.used + memory.free == memory.total
+    assert (identity.kind, identity.uuid) == ("cpu", "")
+
+
+@pytest.mark.parametrize("device", ["gpu", "gpu:7", "gpu:GPU-0000"])
+def test_no_such_gpu_is_one_line_with_advice(device: str) -> None:
+    """With the real pynvml: no driver, no such index and no such UUID all end here."""
+    try:
+        NvmlProbe("0")
+    except SettingsError:
+        pass
+    else:
+        if device == "gpu":
+            pytest.skip("this machine has a GPU")
+    with pytest.raises(SettingsError) as caught:
+        probe_for(device)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("device: gpu:")
+    assert "Use device: cpu without one" in message

@@ -1,0 +1,94 @@
+"""Frames between supervisor and instance, however the stream is cut."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrpool_worker.ipc.frames import (
+    MAX_HEAD,
+    MAX_PAYLOAD,
+    ChannelBroken,
+    ChannelClosed,
+    Frame,
+    FrameReader,
+    InstanceChannel,
+    encode,
+)
+
+HEADS = st.dictionaries(
+    st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    max_size=4,
+)
+FRAMES = st.lists(st.tuples(HEADS, st.binary(max_size=60)), max_size=5)
+
+
+@given(FRAMES, st.lists(st.integers(min_value=0, max_value=400), max_size=12))
+def test_any_cut_of_the_stream_gives_the_same_frames(
+    frames: list[tuple[dict[str, object], bytes]], cuts: list[int]
+) -> None:
+    stream = b"".join(encode(head, payload) for head, payload in frames)
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    reader = FrameReader()
+    found: list[Frame] = []
+    for begin, end in itertools.pairwise(edges):
+        found.extend(reader.feed(stream[begin:end]))
+    assert found == [Frame(head, payload) for head, payload in frames]
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_called_broken_and_nothing_else(rubbish: bytes) -> None:
+    try:
+        frames = list(FrameReader().feed(rubbish))
+    except ChannelBroken:
+        return
+    assert all(isinstance(frame.head, dict) for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        (struct.pack("<IQ", MAX_HEAD + 1, 0), "a frame of"),
+        (struct.pack("<IQ", 2, MAX_PAYLOAD + 1), "a frame of"),
+        (struct.pack("<IQ", 3, 0) + b"{]}", "no JSON"),
+        (struct.pack("<IQ", 2, 0) + b"\xff\xfe", "no JSON"),
+        (struct.pack("<IQ", 2, 0) + b"[]", "no object"),
+    ],
+)
+def test_what_is_no_frame_is_called_broken(stream: bytes, why: str) -> None:
+    with pytest.raises(ChannelBroken, match=why):
+        list(FrameReader().feed(stream))
+
+
+def test_a_frame_brings_its_descriptor_and_the_end_is_told() -> None:
+    ours, theirs = socket.socketpair()
+    channel = InstanceChannel(theirs)
+    reading, writing = os.pipe()
+    try:
+        socket.send_fds(ours, [encode({"op": "read"})], [reading])
+        frame, descriptor = channel.receive()
+        assert frame.head == {"op": "read"}
+        assert descriptor is not None
+        assert os.fstat(descriptor).st_ino == os.fstat(reading).st_ino
+        os.close(descriptor)
+        ours.sendall(encode({"op": "next"}, b"abc"))
+        assert channel.receive() == (Frame({"op": "next"}, b"abc"), None)
+        channel.send({"op": "done"}, b"xyz")
+        assert list(FrameReader().feed(ours.recv(1000))) == [Frame({"op": "done"}, b"xyz")]
+        ours.close()
+        with pytest.raises(ChannelClosed):
+            channel.receive()
+        with pytest.raises(ChannelClosed):
+            channel.send({"op": "done"})
+    finally:
+        os.close(reading)
+        os.close(writing)
+        ours.close()
+        theirs.close()

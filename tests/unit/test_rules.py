@@ -1,0 +1,103 @@
+"""The failure rules, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocrpool_worker.errors import EngineFailure, PoisonPage
+from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.rules import Failure, after_failure, backoff, retry_after
+
+
+@pytest.mark.parametrize(
+    ("failure", "fate", "lowers"),
+    [
+        ("death", "kill", False),
+        ("memory", "retire", True),
+        ("device", "kill", False),
+        ("engine", "keep", False),
+    ],
+)
+def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lowers: bool) -> None:
+    verdict = after_failure(failure, failed_before=0, in_a_row=1, detail="boom")
+    assert (verdict.fate, verdict.error, verdict.remember) == (fate, None, False)
+    assert verdict.lower_ceiling is lowers
+
+
+@pytest.mark.parametrize(
+    ("failure", "fate", "remember", "words"),
+    [
+        ("death", "kill", True, "ended two OCR processes (boom)"),
+        ("memory", "retire", True, "ran out of memory in two OCR processes (boom)"),
+        # A failing device is not the page's fault.
+        ("device", "kill", False, "ended in a device error in two OCR processes (boom)"),
+    ],
+)
+def test_the_second_failure_blames_the_page(
+    failure: Failure, fate: str, remember: bool, words: str
+) -> None:
+    verdict = after_failure(failure, failed_before=1, in_a_row=1, detail="boom")
+    assert isinstance(verdict.error, PoisonPage)
+    assert words in verdict.error.message
+    assert (verdict.fate, verdict.remember) == (fate, remember)
+
+
+def test_an_engine_that_fails_twice_on_a_page_answers_with_its_error() -> None:
+    verdict = after_failure("engine", failed_before=1, in_a_row=1, detail="ValueError: odd")
+    assert isinstance(verdict.error, EngineFailure)
+    assert "ValueError: odd" in verdict.error.message
+    assert (verdict.fate, verdict.remember) == ("keep", False)
+
+
+def test_an_engine_that_fails_on_page_after_page_is_replaced() -> None:
+    fates = [
+        after_failure("engine", failed_before=0, in_a_row=row, detail="").fate for row in (1, 2, 3)
+    ]
+    assert fates == ["keep", "keep", "retire"]
+
+
+def test_boots_wait_longer_and_longer_up_to_a_bound() -> None:
+    assert [backoff(count) for count in (-1, 0, 1, 2, 3)] == [0, 0, 0.5, 1, 2]
+    assert backoff(10_000) == rules.BACKOFF_MOST
+
+
+GIB = 2**30
+WORN = {
+    "answered": 9,
+    "memory": GIB,
+    "memory_when_warm": GIB,
+    "after_requests": 0,
+    "growth": 0.0,
+    "cap": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "setting"),
+    [
+        ({}, None),
+        ({"after_requests": 10}, None),
+        ({"after_requests": 9}, "recycle.afterRequests 9"),
+        ({"cap": GIB}, None),
+        ({"cap": GIB - 1}, "memory.perInstance"),
+        ({"growth": 1.5, "memory": GIB + GIB // 2}, None),
+        ({"growth": 1.5, "memory": 2 * GIB}, "2.00 times"),
+        ({"growth": 1.5, "memory": 2 * GIB, "memory_when_warm": 0}, None),
+        ({"growth": 0.0, "memory": 9 * GIB}, None),
+    ],
+)
+def test_when_a_working_instance_is_replaced(
+    change: dict[str, float | None], setting: str | None
+) -> None:
+    reason = rules.should_recycle(**{**WORN, **change})  # type: ignore[arg-type]
+    assert (reason is None) if setting is None else (setting in (reason or ""))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "page_seconds", "ready", "seconds"),
+    [(0, 0.0, 0, 1), (10, 0.0, 1, 5), (10, 2.0, 1, 10), (10, 2.0, 5, 2), (10**6, 9.0, 1, 60)],
+)
+def test_retry_after_follows_what_waits(
+    waiting: int, page_seconds: float, ready: int, seconds: float
+) -> None:
+    assert retry_after(waiting=waiting, page_seconds=page_seconds, ready=ready) == seconds

@@ -1,0 +1,69 @@
+"""Single HTTP calls with any header, and raw bytes over a socket, for tests of the two ports."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import re
+import socket
+from collections.abc import Mapping
+
+from tests.worker.client import Answer
+
+
+def call(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    timeout: float = 60,
+) -> Answer:
+    """One request on a connection of its own."""
+    data = body.encode() if isinstance(body, str) else body
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body=data, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return Answer(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def post_json(port: int, body: object, path: str = "/ocr") -> Answer:
+    """POST a value as JSON, or a text as it is."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return call(port, "POST", path, text, {"Content-Type": "application/json"})
+
+
+def file_request(data: bytes, **fields: object) -> dict[str, object]:
+    """The body of a `POST /ocr`."""
+    return {"file": base64.b64encode(data).decode(), **fields}
+
+
+def raw_exchange(port: int, sent: bytes, *, timeout: float = 30) -> bytes:
+    """Send bytes and return the first response, or what came before the other side hung up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
+        received = b""
+        # To hang up on rubbish is an answer too.
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(sent)
+            while not whole(received) and (chunk := sock.recv(65536)):
+                received += chunk
+        return received
+
+
+def whole(response: bytes) -> bool:
+    """Whether a response has all the bytes that it declares."""
+    head, end, body = response.partition(b"\r\n\r\n")
+    declared = re.search(rb"\r\nContent-Length: (\d+)", head, re.IGNORECASE)
+    return bool(end) and declared is not None and len(body) >= int(declared[1])
+
+
+def status_of(response: bytes) -> int:
+    """The status in the first line of a raw response."""
+    assert response.startswith(b"HTTP/1."), response
+    return int(response.split(b" ", 2)[1])

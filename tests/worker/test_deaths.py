@@ -1,0 +1,121 @@
+"""DESIGN §8: a process that dies costs no request; a request that kills two is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from base64 import b64encode
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standin import order_png
+from tests.worker.harness import Worker, start_worker
+
+
+def replaced(worker: Worker, before: set[int], *, dead: int) -> None:
+    """Wait until as many instances are warm as before, all but `dead` of them the same."""
+    state = worker.until(
+        f"{dead} of {len(before)} instances are replaced",
+        lambda state: (
+            state["instances"]["ready"] == len(before) and state["counters"]["deaths"] == dead
+        ),
+    )
+    after = {one["pid"] for one in state["instances"]["each"]}
+    assert len(before & after) == len(before) - dead
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda one: one.name)
+def test_a_page_whose_instance_is_killed_is_read_by_another(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    gate = tmp_path / "gate"
+    with start_worker(tmp_path, instances=2) as worker:
+        before = set(worker.pids())
+        answer = worker.begin(say="survives", gate=str(gate))
+        (victim,) = worker.until_busy() and worker.pids("busy")
+        os.kill(victim, number)
+        worker.until("it is put back", lambda state: state["counters"]["retried"] == 1)
+        gate.touch()
+        assert answer.result().text == "survives"
+        assert answer.result().pids != [victim]
+        replaced(worker, before, dead=1)
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+@pytest.mark.parametrize(
+    "end", [{"signal": "SIGSEGV"}, {"signal": "SIGABRT"}, {"exit": 3}, {"exit": 0}], ids=str
+)
+def test_a_page_that_ends_its_process_once_is_answered(
+    tmp_path: Path, end: dict[str, Any], instances: int
+) -> None:
+    with start_worker(tmp_path, instances=instances) as worker:
+        before = set(worker.pids())
+        answer = worker.read(say="second try", once=str(tmp_path / "flag"), **end)
+        assert answer.text == "second try"
+        assert worker.counters()["retried"] == 1
+        replaced(worker, before, dead=1)
+
+
+def test_a_page_that_kills_two_is_refused_from_then_on(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    settings = {"engine": {"options": {"trace": str(trace)}}}
+    poison = order_png(say="poison", signal="SIGSEGV")
+    with start_worker(tmp_path, instances=3, settings=settings) as worker:
+        before = set(worker.pids())
+        answer = worker.post(poison)
+        assert (answer.status, answer.reason) == (422, "PoisonPage"), answer
+        assert "SIGSEGV" in answer.message
+        killed = [int(line.split()[0]) for line in trace.read_text().splitlines()]
+        assert len(set(killed)) == 2
+
+        # The same bytes are refused at once, on both endpoints; nobody sees them.
+        answer = worker.post(poison)
+        assert (answer.status, answer.reason) == (422, "PoisonPage"), answer
+        assert int(answer.headers["Retry-After"]) > 60
+        body = json.dumps({"file": b64encode(poison).decode()}).encode()
+        answer = worker.post(body, "/ocr")
+        assert (answer.status, answer.json["errorCode"]) == (422, 422)
+        assert trace.read_text().count("poison") == 2
+
+        assert worker.read(say="harmless").text == "harmless"
+        replaced(worker, before, dead=2)
+        counters = worker.counters()
+        assert (counters["poisoned"], counters["retried"], counters["refused"]) == (1, 1, 2)
+
+
+def test_a_worker_of_one_instance_outlives_poison(tmp_path: Path) -> None:
+    with start_worker(tmp_path) as worker:
+        assert worker.read(say="poison", exit=7).reason == "PoisonPage"
+        assert worker.read(say="harmless").text == "harmless"
+
+
+def test_idle_instances_that_die_are_replaced(tmp_path: Path) -> None:
+    with start_worker(tmp_path, instances=2) as worker:
+        before = set(worker.pids())
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        assert worker.read(say="waits for the next").text == "waits for the next"
+        replaced(worker, before, dead=2)
+
+
+def test_instances_that_die_without_an_answer_come_back_later_each_time(tmp_path: Path) -> None:
+    with start_worker(tmp_path) as worker:
+        assert worker.read(say="poison", signal="SIGKILL").reason == "PoisonPage"
+        assert worker.read(say="harmless").text == "harmless"
+        times = {
+            name: [
+                datetime.fromisoformat(event["time"])
+                for event in worker.events()
+                if event["event"] == name
+            ]
+            for name in ("instance died", "instance boots")
+        }
+        died, booted = times["instance died"], times["instance boots"][1:]
+        waits = [(boot - death).total_seconds() for death, boot in zip(died, booted, strict=True)]
+        assert len(waits) == 2
+        assert waits[0] > 0.45
+        assert waits[1] > 0.9

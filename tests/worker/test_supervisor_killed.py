@@ -1,0 +1,54 @@
+"""DESIGN §8: when the supervisor dies, every instance exits within a second."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.harness import Worker, instances_of, launch, start_worker, wait_for
+
+AT_WORK: dict[str, dict[str, Any]] = {
+    "idle": {},
+    "asleep": {"sleep": 60},
+    "computing": {"spin": 60},
+    "in native code": {"native": 60},  # no other thread of the process can run meanwhile
+    "stopped": {"stop": True},
+}
+
+
+def kill(worker: Worker) -> None:
+    worker.signal(signal.SIGKILL)
+    assert worker.ended() == -signal.SIGKILL
+    worker.no_instance_left(seconds=1)
+
+
+@pytest.mark.parametrize("order", AT_WORK.values(), ids=AT_WORK.keys())
+def test_instances_die_with_their_supervisor(tmp_path: Path, order: dict[str, Any]) -> None:
+    with start_worker(tmp_path, instances=2) as worker:
+        pages = [worker.begin(say=str(number), **order) for number in range(2 if order else 0)]
+        worker.until_busy(len(pages))
+        assert len(instances_of(worker.pid)) == 2
+        kill(worker)
+        for page in pages:  # the connection is lost
+            assert isinstance(page.exception(), OSError)
+
+
+@pytest.mark.parametrize("boot", [{"sleep": 60}, {"native": 60}], ids=["asleep", "native"])
+def test_a_booting_instance_dies_with_its_supervisor(tmp_path: Path, boot: dict[str, Any]) -> None:
+    settings = {"engine": {"options": {"boot": boot}}}
+    with start_worker(tmp_path, settings=settings, ready=False) as worker:
+        worker.until("one boots", lambda state: bool(state["instances"]["each"]))
+        kill(worker)
+
+
+def test_an_instance_that_was_just_started_dies_with_its_supervisor(tmp_path: Path) -> None:
+    """Killed before the instance has tied itself to it."""
+    worker = launch(tmp_path)
+    try:
+        wait_for("a process is there", lambda: instances_of(worker.pid))
+        kill(worker)
+    finally:
+        worker.clean_up()

@@ -1,0 +1,71 @@
+"""DESIGN §8: no answer within `timeoutSeconds` is 504; the instance that hangs is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.standin import pdf_of
+from tests.worker.harness import start_worker
+
+
+def limited(seconds: float) -> dict[str, Any]:
+    return {"admission": {"timeoutSeconds": seconds}}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [{"sleep": 60}, {"spin": 60}, {"native": 60}, {"stop": True}],
+    ids=["sleeps", "computes", "in native code", "SIGSTOP"],
+)
+def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[str, Any]) -> None:
+    with start_worker(tmp_path, instances=2, settings=limited(0.7)) as worker:
+        before = set(worker.pids())
+        answer = worker.read(say="never", **order)
+        assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        assert "0.7 s (admission.timeoutSeconds)" in answer.message
+        assert worker.read(say="meanwhile").text == "meanwhile"
+        worker.until("one was replaced", lambda state: state["counters"]["deaths"] == 1)
+        after = set(worker.pids()) if len(worker.pids()) == 2 else set()
+        state = worker.until_ready(2)
+        after = {one["pid"] for one in state["instances"]["each"]}
+        assert len(before & after) == 1
+        counters = worker.counters()
+        assert (counters["timeouts"], counters["failed"], counters["retried"]) == (1, 1, 0)
+
+
+def test_a_request_that_expires_in_the_queue_is_504_and_costs_no_instance(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=limited(2)) as worker:
+        (pid,) = worker.pids()
+        first = worker.begin(say="first", sleep=1.3)
+        worker.until_busy()
+        second = worker.begin(say="second", sleep=1.3)
+        worker.until("the second waits", lambda state: state["queue"]["depth"] == 1)
+        third = worker.begin(say="third")
+        assert first.result().pids == [pid]
+        # Its time was over while it was read, after a long wait: not the instance's fault either.
+        assert second.result().status == 504
+        answer = third.result()
+        assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        assert "in the queue" in answer.message
+        assert worker.read(say="next").pids == [pid]
+        assert worker.counters()["deaths"] == 0
+        assert worker.counters()["timeouts"] == 2
+
+
+def test_a_long_document_that_comes_on_does_not_expire(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=limited(1)) as worker:
+        (pid,) = worker.pids()
+        pages = [{"say": str(number), "sleep": 0.25} for number in range(8)]
+        answer = worker.post(pdf_of(pages))
+        assert answer.pages == [str(number) for number in range(8)]
+        assert set(answer.pids) == {pid}
+
+
+def test_a_hanging_page_of_a_document_is_named(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=limited(0.7)) as worker:
+        answer = worker.post(pdf_of([{"say": "fine"}, {"say": "hangs", "sleep": 60}]))
+        assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        assert worker.read(say="next").text == "next"
