@@ -47,6 +47,7 @@ def test_from_apply_to_delete(lab: Lab) -> None:
 
     pods = lab.pods()
     assert sorted(pods) == ["pages-0", "pages-1"]
+    assert lab.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
     assert read_page(pods["pages-0"]["status"]["podIP"]) == "hello"
     assert lab.items("services")[0]["metadata"]["name"] == "pages"
     status = lab.status()
@@ -92,6 +93,8 @@ def test_from_apply_to_delete(lab: Lab) -> None:
     lab.until_ready(1)
     lab.namespace.kubectl("delete", "ocrp", "pages")
     lab.until("nothing is left behind", lab.gone)
-    reasons = {each["reason"] for each in lab.items("events")}
+    events = lab.items("events")
+    assert any("the pool is being deleted" in each["message"] for each in events)
+    reasons = {each["reason"] for each in events}
     assert {"WorkerCreated", "WorkerDraining", "WorkerDeleted", "AllWorkersReady"} <= reasons
     operator.stop()

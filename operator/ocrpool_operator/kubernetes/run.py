@@ -81,22 +81,25 @@ async def run(
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
-        post = Leader(loop, metrics)
-        await _listen(stack, health.application(metrics, post.late), options.host, options.port)
+        leader = Leader(loop, metrics)
+        await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(api_session, connection.server)
-        own = [asyncio.create_task(_act(options, client, post))]
+        acting = asyncio.create_task(_act(options, client, leader))
+
+        async def end() -> None:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+
         try:
             await kopf.operator(
-                registry=watch.registry(store, loop.mark),
+                registry=watch.registry(store, loop.mark, end),
                 settings=watch.settings(),
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,
             )
         finally:
-            for task in own:
-                task.cancel()
-            await asyncio.gather(*own, return_exceptions=True)
+            await end()
 
 
 class Leader:

@@ -6,7 +6,7 @@ finalizers, annotations and Events are not used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -39,7 +39,9 @@ def settings() -> kopf.OperatorSettings:
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    found.persistence.finalizer = names.FINALIZER
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, so it must
+    # not be the one that makes a deletion wait for its workers.
+    found.persistence.finalizer = f"{names.GROUP}/kopf"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
     for group, version, plural in _COMPANIONS.values():
@@ -47,10 +49,20 @@ def settings() -> kopf.OperatorSettings:
     return found
 
 
-def registry(store: Store, mark: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Handlers that keep `store` and call `mark` with the pool that something happened to."""
+def registry(
+    store: Store, mark: Callable[[Key], None], end: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """Handlers that keep `store` and call `mark` with the pool that something happened to.
+
+    `end` is awaited when kopf was told to end: it waits for every task that it does not know.
+    """
     found = kopf.OperatorRegistry()
     kopf.on.login(registry=found)(login)
+
+    async def on_cleanup(**_: Any) -> None:
+        await end()
+
+    kopf.on.cleanup(registry=found)(on_cleanup)
 
     def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = (body["metadata"]["namespace"], body["metadata"]["name"])
