@@ -24,6 +24,7 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/settings_doc.py --check
+	$(BIN)/python scripts/api_doc.py --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
@@ -31,6 +32,7 @@ format: $(READY) ## put the code in the house's format
 
 docs: $(READY) ## write the docs that are made from the code
 	$(BIN)/python scripts/settings_doc.py
+	$(BIN)/python scripts/api_doc.py
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)

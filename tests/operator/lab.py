@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster.testing import Namespace
+from tests.operator import rights
 from tests.operator.api import Api, Object, Refused
 from tests.operator.kubelet import ROOT, Kubelet
 
@@ -104,6 +105,9 @@ class Lab:
         self.kubelet = kubelet
         self.folder = folder
         self.operators: list[Operator] = []
+        # The operator has the rights of the manifests, and no others.
+        rights.grant(namespace)
+        self.kubeconfig = rights.kubeconfig(namespace, folder)
 
     def __enter__(self) -> Lab:
         return self
@@ -120,7 +124,7 @@ class Lab:
 
     def start(self, *arguments: str, **options: Any) -> Operator:
         operator = Operator(
-            options.pop("kubeconfig", self.namespace.cluster.kubeconfig),
+            self.kubeconfig,
             self.namespace.name,
             self.folder / "operator.log",
             *arguments,

@@ -82,8 +82,13 @@ def test_from_apply_to_delete(lab: Lab) -> None:
 
     # A target that only concerns running workers rolls nothing.
     uid = lab.uid("pages-0")
-    lab.apply(pool(replicas=1, admission={"maxMegapixels": 0.25, "queue": 7},
-                   instances={"min": 2, "max": 2}))
+    lab.apply(
+        pool(
+            replicas=1,
+            admission={"maxMegapixels": 0.25, "queue": 7},
+            instances={"min": 2, "max": 2},
+        )
+    )
     lab.until("two instances", lambda: lab.status()["instances"] == {"target": 2, "ready": 2})
     assert lab.uid("pages-0") == uid
 

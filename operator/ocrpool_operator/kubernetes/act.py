@@ -90,9 +90,7 @@ class Actor:
             case Drain(pod):
                 await self._workers.drain(pod, token)
             case Delete(pod, why, failed, force):
-                await self._client.delete(
-                    PODS, pool.namespace, pod.name, uid=pod.uid, now=force
-                )
+                await self._client.delete(PODS, pool.namespace, pod.name, uid=pod.uid, now=force)
                 await self._events.post(
                     pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
                 )

@@ -42,9 +42,7 @@ class Companions:
     async def _list(self, pool: Pool) -> None:
         for kind, resource in BY_KIND.items():
             try:
-                bodies = await self._client.list(
-                    resource, pool.namespace, selector_of(pool.name)
-                )
+                bodies = await self._client.list(resource, pool.namespace, selector_of(pool.name))
             except ApiError as error:
                 trouble_of(error)
                 continue

@@ -11,9 +11,7 @@ from ocrpool_operator.planner.stamps import seconds_of
 from ocrpool_operator.planner.workers import SOUND_SECONDS, Action, Delete
 
 
-def failures_of(
-    status: PoolStatus, workers: Sequence[Worker], now: float
-) -> dict[str, Failure]:
+def failures_of(status: PoolStatus, workers: Sequence[Worker], now: float) -> dict[str, Failure]:
     """What the status remembers, less the places whose pod has served for long enough."""
     sound = {
         worker.pod.name

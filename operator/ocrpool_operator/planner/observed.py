@@ -78,9 +78,7 @@ class Worker:
         state = self.state
         if state is None:
             return False
-        return state.queue.depth == 0 and all(
-            each.state != "busy" for each in state.instances.each
-        )
+        return state.queue.depth == 0 and all(each.state != "busy" for each in state.instances.each)
 
 
 @dataclass(frozen=True, slots=True)
