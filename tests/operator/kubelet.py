@@ -1,10 +1,10 @@
 """A stand-in for kubelet: one node, and behind every pod on it the real worker process.
 
-It is no kubelet: no containers, no images, no volumes, no network of its own. It keeps a Node alive
-so that the real scheduler and controllers do their work, starts `ocrpool-worker` with the settings
-and token that the pod's ConfigMap and Secret hold, on an address 127.x.y.z of the pod's own, reports
-what `/readyz` says, restarts what ends, and ends what is deleted within its grace period. A worker
-for a GPU is started on the CPU: there is none here.
+It is no kubelet: no containers, no images, no volumes, no network of its own. It keeps a Node
+alive so that the real scheduler and controllers do their work, starts `ocrpool-worker` with the
+settings and token that the pod's ConfigMap and Secret hold, on an address 127.x.y.z of the pod's
+own, reports what `/readyz` says, restarts what ends, and ends what is deleted within its grace
+period. A worker for a GPU is started on the CPU: there is none here.
 """
 
 from __future__ import annotations

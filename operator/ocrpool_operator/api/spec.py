@@ -17,7 +17,6 @@ from ocrpool_operator.api.base import (
     rules,
 )
 
-
 MODELS_DIR = "/models"
 
 
@@ -216,7 +215,7 @@ class PoolSpec(ApiModel):
         default="nvidia.com/gpu",
         pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
         max_length=253,
-        description="Extended resource of which every worker gets one, e.g. nvidia.com/mig-1g.10gb.",
+        description="Extended resource of which a worker gets one, e.g. nvidia.com/mig-1g.10gb.",
     )
     instances: InstanceRange = Field(
         default=InstanceRange(), description="OCR processes per worker."

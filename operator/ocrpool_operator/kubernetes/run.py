@@ -69,8 +69,8 @@ async def run(
                 trust_env=False,
             )
         )
-        api_session = await stack.enter_async_context(_api_session(connection))
-        client = Client(api_session, connection.server, hook=counted)
+        calls = await stack.enter_async_context(api_session(connection))
+        client = Client(calls, connection.server, hook=counted)
         parts = Parts(
             store=store,
             client=client,
@@ -83,7 +83,7 @@ async def run(
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
-        await _crd_is_there(api_session, connection.server)
+        await _crd_is_there(calls, connection.server)
         acting = asyncio.create_task(_act(options, client, leader))
 
         async def end() -> None:
@@ -160,7 +160,7 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 
-def _api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
+def api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
     account = connection.token is not None and _ACCOUNT_TOKEN.exists()
 
     async def authorize(
@@ -169,7 +169,7 @@ def _api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
         headers: Mapping[str, str] = connection.as_http_headers()
         if account and request.url.host == "kubernetes.default.svc":
             # The kubelet writes a new token into the file before the old one runs out.
-            headers = {"Authorization": f"Bearer {_ACCOUNT_TOKEN.read_text().strip()}"}
+            headers = {"Authorization": f"Bearer {_account_token()}"}
         request.headers.update(headers)
         return await handler(request)
 
@@ -179,6 +179,10 @@ def _api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
         middlewares=(authorize,),
         trust_env=connection.trust_env,
     )
+
+
+def _account_token() -> str:
+    return _ACCOUNT_TOKEN.read_text(encoding="utf-8").strip()
 
 
 async def _listen(

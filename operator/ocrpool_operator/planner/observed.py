@@ -90,7 +90,7 @@ class Pool:
     uid: str
     generation: int
     spec: PoolSpec
-    status: PoolStatus = PoolStatus()
+    status: PoolStatus = field(default_factory=PoolStatus)
     deleting: bool = False
     has_finalizer: bool = False
     version: int = 0
