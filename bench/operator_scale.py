@@ -42,6 +42,8 @@ from tests.operator.api import Api, Refused
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
 PORT = 28382
+# Not 0.0.0.0, so that workers of tests at addresses of their own do not stand in the way.
+ADDRESSES = [f"127.201.0.{number}" for number in range(1, 251)]
 
 
 def answers() -> None:
@@ -78,7 +80,7 @@ def answers() -> None:
 
     app = web.Application()
     app.router.add_get("/v1/state", state)
-    web.run_app(app, host="0.0.0.0", port=8081, print=lambda _: None, access_log=None)
+    web.run_app(app, host=ADDRESSES, port=8081, print=lambda _: None, access_log=None)
 
 
 def a_pool(name: str, workers: int) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def a_pool(name: str, workers: int) -> dict[str, Any]:
 
 def runs(api: Api, pod: dict[str, Any], number: int) -> None:
     """Say what kubelet would: this pod runs and is ready."""
-    ip = f"127.{1 + number // 65025}.{1 + number // 255 % 255}.{1 + number % 250}"
+    ip = ADDRESSES[number % len(ADDRESSES)]
     status = {
         "phase": "Running",
         "podIP": ip,

@@ -60,9 +60,13 @@ class Call:
     def writes(self) -> bool:
         return self.verb not in ("get", "list")
 
+    @property
+    def kind(self) -> str:
+        """The resource with its subresource, as RBAC writes it."""
+        return "/".join(part for part in (self.resource.plural, self.subresource) if part)
+
     def __str__(self) -> str:
-        what = "/".join(part for part in (self.resource.plural, self.subresource) if part)
-        return f"{self.verb} {what} {self.namespace}/{self.name}".rstrip("/")
+        return f"{self.verb} {self.kind} {self.namespace}/{self.name}".rstrip("/")
 
 
 class ApiError(Exception):

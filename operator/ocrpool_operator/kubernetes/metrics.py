@@ -51,7 +51,7 @@ class Metrics:
         self._seconds.observe(seconds)
 
     def call(self, call: Call) -> None:
-        self._calls.labels(call.verb, call.resource.plural).inc()
+        self._calls.labels(call.verb, call.kind).inc()
         if call.writes and call.resource.plural != "leases":
             self._writes.inc()
 
