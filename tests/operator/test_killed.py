@@ -25,9 +25,8 @@ WRITES = {
         "patch ocrpools",
         "patch ocrpools/status",
         "create pods",
-        "create events",
     ),
-    "roll": ("patch configmaps", "patch pods", "delete pods", "create pods"),
+    "roll": ("patch configmaps", "patch pods", "delete pods", "create pods", "create events"),
     "delete": ("patch pods", "delete pods", "patch ocrpools/status"),
 }
 
