@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench serve clean
+.PHONY: bench-operator help demo test check format docs bench serve clean
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ docs: $(READY) ## write the docs that are made from the code
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
+
+bench-operator: $(READY) ## 100 pools, 1,000 workers on a real API server: seconds a round, memory, writes
+	$(BIN)/python -m bench.operator_scale $(ARGS)
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2

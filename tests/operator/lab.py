@@ -170,7 +170,7 @@ class Lab:
         """Wait until `look` is true; tells what is there instead, with the operator's log."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, Refused):
                 if look():
                     return
             time.sleep(0.2)
