@@ -233,6 +233,11 @@ def quiet_for(measured: Measured, seconds: float) -> dict[str, float]:
     return {
         "quiet, seconds": round(wall, 1),
         "quiet, API writes": grown("ocrpool_operator_api_writes_total"),
+        **{
+            f"quiet, {name}": grown(name)
+            for name in after
+            if name.startswith("ocrpool_operator_api_calls_total") and grown(name)
+        },
         "quiet, rounds": grown('ocrpool_operator_rounds_total{result="ok"}'),
         "quiet, failed rounds": grown('ocrpool_operator_rounds_total{result="error"}')
         + grown('ocrpool_operator_rounds_total{result="api"}'),
@@ -287,6 +292,9 @@ async def full_rounds(kubeconfig: Path, args: argparse.Namespace) -> list[float]
             await asyncio.gather(*(one(key) for key in list(store.pools)))
             found.append(time.monotonic() - began)
             await asyncio.sleep(0.5)
+    for pool in store.pools.values():
+        wrong = [each for each in pool.status.conditions if each.type == "Degraded"]
+        assert wrong[0].status == "False", wrong
     # The first opens every connection and lists everything; it is not what a round is.
     return found[1:]
 

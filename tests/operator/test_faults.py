@@ -16,6 +16,7 @@ import pytest
 
 from devcluster import processes
 from tests.operator import rights
+from tests.operator.kubelet import Kubelet
 from tests.operator.lab import Lab, pool
 
 pytestmark = pytest.mark.timeout(300)
@@ -124,7 +125,9 @@ def test_what_was_changed_by_hand_is_put_right(lab: Lab) -> None:
     lab.until_ready(1)
     kubectl = lab.namespace.kubectl
     kubectl("delete", "service/pages", "pdb/pages")
-    kubectl("patch", "configmap/pages-settings", "--type=merge", "-p", '{"data":{"settings.yaml":""}}')
+    kubectl(
+        "patch", "configmap/pages-settings", "--type=merge", "-p", '{"data":{"settings.yaml":""}}'
+    )
     lab.until("the Service is back", lambda: lab.items("services"))
     lab.until("the budget is back", lambda: lab.items("poddisruptionbudgets"))
     lab.until("the settings are back", lambda: "queue: 64" in str(lab.items("configmaps")))
@@ -215,3 +218,17 @@ def test_a_taken_port_is_one_line(lab: Lab) -> None:
         operator = lab.start("--port", str(taken.getsockname()[1]))
         assert operator.process.wait(20) == 1
     assert operator.tail(1).startswith("ocrpool-operator: ")
+
+
+def test_a_node_that_goes_for_good(lab: Lab) -> None:
+    """Its Node object is deleted, as a cloud does; the pod is replaced on another node."""
+    lab.start()
+    lab.apply(pool(replicas=1))
+    lab.until_ready(1)
+    uid = lab.uid("pages-0")
+    with Kubelet(lab.api, lab.folder / "other") as other:
+        lab.kubelet.freeze()
+        lab.api.call("DELETE", f"/api/v1/nodes/{lab.kubelet.node}")
+        lab.until("another pod is there", lambda: lab.uid("pages-0") not in ("", uid), 150)
+        lab.until_ready(1)
+        assert lab.status()["workers"][0]["node"] == other.node

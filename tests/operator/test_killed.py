@@ -81,6 +81,6 @@ def test_dying_around_every_call(lab: Lab) -> None:
         for write in writes:
             for moment in ("before", "after"):
                 start = f"{phase} {moment} {write}"
-                assert any(
-                    line == start or line.startswith(f"{start} ") for line in deaths
-                ), f"{start}: {deaths}"
+                assert any(line == start or line.startswith(f"{start} ") for line in deaths), (
+                    f"{start}: {deaths}"
+                )

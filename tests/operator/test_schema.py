@@ -43,9 +43,7 @@ SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
     ],
 )
 @pytest.mark.usefixtures("api")
-def test_refused_with_a_sentence(
-    namespace: Namespace, spec: dict[str, Any], sentence: str
-) -> None:
+def test_refused_with_a_sentence(namespace: Namespace, spec: dict[str, Any], sentence: str) -> None:
     body = pool(**spec)
     body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
     with pytest.raises(AssertionError) as refused:

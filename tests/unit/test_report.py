@@ -74,7 +74,9 @@ def test_transition_times_change_with_the_status_only() -> None:
 
 def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     status = report(a_pool(2), *served())
-    silent = Worker(a_pod(1), Look(error="it does not answer within 3 s"))
+    once = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=1))
+    assert report(replace(a_pool(2), status=status), served()[0], once) == status
+    silent = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=2))
     again = report(replace(a_pool(2), status=status), served()[0], silent)
 
     assert again.workers[1].memory == status.workers[1].memory

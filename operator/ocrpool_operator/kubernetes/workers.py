@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 import aiohttp
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from ocrpool_wire import State
 # A worker whose loop turns answers in milliseconds; one that does not is as good as silent.
 TIMEOUT_SECONDS = 3.0
 MOST_AT_ONCE = 64
+MOST_REMEMBERED = 10_000
 MOST_BYTES = 4 * 2**20
 
 
@@ -25,13 +27,25 @@ class Workers:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._seconds = timeout
+        self._misses: dict[str, int] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def look_at(self, pods: Iterable[Pod], token: str) -> dict[str, Look]:
         """The state of every pod that has an address, by the pod's uid. Never raises."""
         asked = [pod for pod in pods if pod.ip and not pod.over]
         looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
-        return {pod.uid: look for pod, look in zip(asked, looks, strict=True)}
+        return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
+
+    def _counted(self, pod: Pod, look: Look) -> Look:
+        """With the number of failed looks in a row."""
+        if look.state is not None:
+            self._misses.pop(pod.uid, None)
+            return look
+        if len(self._misses) >= MOST_REMEMBERED:
+            # Pods that are gone are never heard of again.
+            self._misses.clear()
+        self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
+        return replace(look, misses=self._misses[pod.uid])
 
     async def set_target(self, pod: Pod, token: str, target: int) -> Look:
         """Ask a worker for so many instances."""

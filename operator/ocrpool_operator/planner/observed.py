@@ -44,10 +44,11 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a worker said, or why nothing was learnt from it."""
+    """What a worker said, or why nothing was learnt from it, for the how-manieth time in a row."""
 
     state: State | None = None
     error: str = ""
+    misses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ MEMORY_STEP = 64 * 2**20
 FOOTPRINT_STEP = 2**20
 # A worker that is not ready may be silent for this long: its server is starting.
 SILENT_SECONDS = 120.0
+# One look that failed may be a hiccup of the network, or ours.
+MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
 
@@ -164,7 +166,7 @@ def _problem(worker: Worker, now: float) -> str:
             return f"{said.reason}: {' '.join(said.message.split())[:400]}"
         return ""
     late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
-    if worker.look.error and (pod.ready or late):
+    if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
         return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
     return ""
 
