@@ -2,10 +2,10 @@
 
     python -m bench.operator_scale --pools 100 --workers 10
 
-Starts a control plane (devcluster) and applies the pools. There is no kubelet: this says itself that
-the operator's pods run, at addresses of 127.0.0.0/8, and one server on 0.0.0.0:8081 answers for all
-of their workers. Then it prints the seconds of a full observe–plan–act round over all pools, the
-operator's CPU and memory, and its API writes while nothing changes.
+Starts a control plane (devcluster) and applies the pools. There is no kubelet: this says itself
+that the operator's pods run, at 250 addresses of 127.0.0.0/8, and one server there answers for all
+workers. Then it prints the seconds of a full observe-plan-act round over all pools, the operator's
+CPU and memory, and its API writes while nothing changes.
 With --quiet-seconds 600 it is the ten quiet minutes.
 """
 
@@ -41,9 +41,9 @@ from tests.operator.api import Api, Refused
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
-PORT = 28382
-# Not 0.0.0.0, so that workers of tests at addresses of their own do not stand in the way.
-ADDRESSES = [f"127.201.0.{number}" for number in range(1, 251)]
+# Of this run alone, and not 0.0.0.0: other runs and tests have workers at addresses of their own.
+PORT = 26000 + os.getpid() % 2000
+ADDRESSES = [f"127.{200 + os.getpid() % 50}.0.{number}" for number in range(1, 251)]
 
 
 def answers() -> None:
@@ -149,7 +149,7 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=5.0)
     parser.add_argument("--quiet-seconds", type=float, default=60)
     args = parser.parse_args()
-    server = multiprocessing.Process(target=answers, daemon=True)
+    server = multiprocessing.get_context("fork").Process(target=answers, daemon=True)
     server.start()
     try:
         with temporary(with_node=False) as cluster:

@@ -52,7 +52,7 @@ def test_the_api_server_restarts(lab: Lab) -> None:
     assert not processes.stop(folder, ["kube-apiserver"])
     time.sleep(3)
     processes.start(folder, "kube-apiserver", command)
-    lab.until("the server answers", lambda: lab.pools(), 60)
+    lab.until("the server answers", lab.pools, 60)
     lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
     lab.until_ready(2, seconds=150)
 
@@ -84,7 +84,8 @@ def nonsense(ip: str) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(b'{"device": 3}')
 
-        do_PUT = do_POST = do_GET
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             return

@@ -1,4 +1,4 @@
-"""What `kubectl apply` refuses, with the sentence that a person gets; and what the schema fills in."""
+"""What `kubectl apply` refuses, and with which sentence; what the schema fills in."""
 
 from __future__ import annotations
 
