@@ -26,6 +26,7 @@ from typing import Any
 
 from aiohttp import web
 
+from devcluster import processes
 from devcluster.testing.runs import temporary
 from ocrpool_wire import (
     Counters,
@@ -156,6 +157,9 @@ def main() -> int:
             cluster.kubectl("apply", f"--filename={ROOT / 'manifests' / 'crd.yaml'}")
             cluster.kubectl("wait", "--for=condition=Established", "crd/ocrpools.ocrpool.dev")
             cluster.kubectl("create", "namespace", "scale")
+            # There is no node, and a scheduler would go on saying so on every pod.
+            assert cluster.folder is not None
+            processes.stop(cluster.folder, ["kube-scheduler"])
             print(json.dumps(measure(cluster.kubeconfig, args), indent=1))
     finally:
         server.terminate()

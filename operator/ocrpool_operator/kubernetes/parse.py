@@ -52,6 +52,7 @@ def pod_from(body: Body) -> Pod:
     notes = meta.get("annotations") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     phase = status.get("phase", "")
+    ready = conditions.get("Ready", {}).get("status") == "True"
     return Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -59,11 +60,11 @@ def pod_from(body: Body) -> Pod:
         node=(body.get("spec") or {}).get("nodeName", ""),
         ip=status.get("podIP", ""),
         created=seconds_of(meta.get("creationTimestamp")) or 0.0,
-        ready=conditions.get("Ready", {}).get("status") == "True",
+        ready=ready,
         over=phase in ("Failed", "Succeeded"),
         ending=seconds_of(meta.get("deletionTimestamp")),
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
-        trouble=_trouble(phase, status, conditions),
+        trouble=None if ready else _trouble(phase, status, conditions),
         version=int(meta.get("resourceVersion") or 0),
     )
 

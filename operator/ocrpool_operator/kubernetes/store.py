@@ -24,15 +24,12 @@ class Store:
 
     def __init__(self) -> None:
         self.pools: dict[Key, Pool] = {}
-        # Pools whose spec the types refuse: why.
-        self.unreadable: dict[Key, str] = {}
         self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
         self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: Pool) -> bool:
         """Keep what was read, unless it is older than what is held. Answers whether somebody
         changed more than the status, which is our own word."""
-        self.unreadable.pop(pool.key, None)
         held = self.pools.get(pool.key)
         if held is not None and held.uid == pool.uid and held.version > pool.version:
             return False
@@ -71,6 +68,5 @@ class Store:
     def forget(self, key: Key) -> None:
         """The pool is gone. Its pods stay until they are gone, too."""
         self.pools.pop(key, None)
-        self.unreadable.pop(key, None)
         if not self._pods.get(key):
             self._pods.pop(key, None)

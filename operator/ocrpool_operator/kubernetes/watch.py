@@ -6,6 +6,7 @@ finalizers, annotations and Events are not used.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.kubernetes.store import Key, Store
 
+_log = logging.getLogger(__name__)
 _COMPANIONS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
@@ -75,8 +77,8 @@ def registry(
         try:
             pool = pool_from(body)
         except ValueError as error:
-            store.unreadable[key] = str(error)
-            mark(key)
+            # Only an object older than the schema: what was read of it before stays in force.
+            _log.error("not followed: %s; apply it again", error, extra={"pool": "/".join(key)})
             return
         if store.put_pool(pool):
             mark(key)
