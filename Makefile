@@ -10,7 +10,7 @@ READY_BENCH := $(VENV)/.ready-bench
 .PHONY: bench-operator help demo test check format docs bench serve clean
 
 help: ## what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
 	$(BIN)/python -m bench.demo --models $(MODELS)
@@ -50,7 +50,7 @@ clean: ## remove all that the other targets made
 include devcluster/devcluster.mk
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) scripts/venv.py $(VENV)
+	$(PYTHON) scripts/make_venv.py $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -39,7 +39,10 @@ def main() -> int:
             continue
         print(reports[-1].markdown(), flush=True)
     if reports:
-        print(f"written: {write(given.out, machine, reports, quick=given.quick)}")
+        label = "" if set(given.only) == set(PARTS) else "-" + "-".join(given.only)
+        label += "-quick" if given.quick else ""
+        path = write(given.out, machine, reports, quick=given.quick, label=label)
+        print(f"written: {path}")
     unmet = [goal for report in reports for goal in report.goals if not goal.met]
     return int(broken or (given.check and bool(unmet)))
 

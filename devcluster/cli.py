@@ -120,7 +120,8 @@ def _status(options: argparse.Namespace) -> int:
 def _images(options: argparse.Namespace) -> int:
     images.make(options.only, _say)
     for each in folders():
-        if any(process.name == "containerd" for process in processes.running(each)):
+        is_own = not runs.is_test(each)  # a test run has its images from its start
+        if is_own and any(process.name == "containerd" for process in processes.running(each)):
             images.load(each)
             _say(f"loaded into {each.name}")
     return 0

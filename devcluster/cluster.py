@@ -29,7 +29,7 @@ def up(
         node.check_machine()
     lacking = parts.missing(parts.NODE_PARTS if with_node else parts.CONTROL_PLANE_PARTS)
     if lacking is not None:
-        raise DevClusterError(*_sentences(lacking))
+        raise lacking
 
     wanted = _wanted(folder, api_port, with_node, gpus)
     alive = {each.name for each in processes.running(folder)}
@@ -42,11 +42,6 @@ def up(
         node.start(folder, wanted)
         say(f"node ready: {node.name_of(folder)}")
     return wanted
-
-
-def _sentences(text: str) -> tuple[str, str]:
-    what, _, mend = text.rpartition(". ")
-    return what, mend
 
 
 def _wanted(folder: Folder, api_port: int | None, with_node: bool, gpus: int) -> Settings:
@@ -87,11 +82,7 @@ def down(folder: Folder) -> bool:
     alive = processes.running(folder)
     if not folder.root.exists() and not alive:
         return False
-    if (
-        (alive or (found and found.node))
-        and os.geteuid()
-        and folder.root.stat().st_uid != os.geteuid()
-    ):
+    if os.geteuid() and folder.root.exists() and folder.root.stat().st_uid != os.geteuid():
         raise DevClusterError(
             f"Cluster {folder.name!r} is another user's", f"As that user, or root: {_down(folder)}"
         )
@@ -101,7 +92,8 @@ def down(folder: Folder) -> bool:
     if stuck:
         names = ", ".join(f"{each.name} (pid {each.pid})" for each in stuck)
         raise DevClusterError(f"Not even SIGKILL ended {names}", f"Try again: {_down(folder)}")
-    shutil.rmtree(folder.root)
+    if folder.root.exists():
+        shutil.rmtree(folder.root)
     return True
 
 
@@ -118,13 +110,16 @@ class Status:
 def status(folder: Folder) -> Status:
     found = settings.load(folder)
     alive = tuple(processes.running(folder))
-    is_ready = False
-    nodes: tuple[str, ...] = ()
-    if found is not None and folder.kubeconfig.exists():
+    nodes: list[str] = []
+
+    def ask() -> None:
         api = api_of(folder.kubeconfig)
-        is_ready = answers(lambda: api.get("/readyz", timeout_s=2))
-        if is_ready:
-            nodes = tuple(node.describe(each) for each in api.get_json("/api/v1/nodes")["items"])
+        api.get("/readyz", timeout_s=2)
+        nodes.extend(node.describe(each) for each in api.get_json("/api/v1/nodes")["items"])
+
+    is_ready = answers(ask)
     wanted = {"etcd", "kube-apiserver"} | ({node.PROCESS} if found and found.node else set())
     leftover = not wanted.issubset({each.name for each in alive})
-    return Status(folder.name, is_ready, found.server if found else "", alive, nodes, leftover)
+    return Status(
+        folder.name, is_ready, found.server if found else "", alive, tuple(nodes), leftover
+    )

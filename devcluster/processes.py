@@ -84,31 +84,31 @@ def running(folder: Folder) -> list[Running]:
     return [Running(name, pid) for pid, name in found if name is not None]
 
 
-def stop(folder: Folder, names: Iterable[str] | None = None, grace_s: float = 5.0) -> list[Running]:
-    """End the cluster's processes (all, or those named): first asked, after `grace_s` killed.
+def stop(
+    folder: Folder, names: Iterable[str] | None = None, patience_s: float = 10.0
+) -> list[Running]:
+    """Kill the cluster's processes, all or those named.
 
-    Returns those that would not even be killed: a process stuck in the kernel.
+    They are not asked first: whatever a kill leaves behind, `down` must be able to remove anyway,
+    and etcd, whose data a node's start keeps, loses nothing by the death of its process.
+
+    Returns those that would not die: processes stuck in the kernel.
     """
     wanted = None if names is None else set(names)
-
-    def left() -> list[Running]:
-        return [each for each in running(folder) if wanted is None or each.name in wanted]
-
-    for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
-        deadline = time.monotonic() + patience_s
-        while found := left():
-            for each in found:
-                _send(folder, each, number)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-            for each in found:
-                # Those that this very process started would stay zombies; others are not ours.
-                has_ended(each.pid)
-    return left()
+    deadline = time.monotonic() + patience_s
+    while True:
+        alive = [each for each in running(folder) if wanted is None or each.name in wanted]
+        if not alive or time.monotonic() > deadline:
+            return alive
+        for each in alive:
+            _kill(folder, each)
+        time.sleep(0.02)
+        for each in alive:
+            # Those that this very process started would stay zombies; others are not ours.
+            has_ended(each.pid)
 
 
-def _send(folder: Folder, target: Running, number: signal.Signals) -> None:
+def _kill(folder: Folder, target: Running) -> None:
     try:
         handle = os.pidfd_open(target.pid)
     except ProcessLookupError:
@@ -116,7 +116,7 @@ def _send(folder: Folder, target: Running, number: signal.Signals) -> None:
     try:
         # The handle pins the process; only now is it certain whom the signal would reach.
         if _name_in(folder, target.pid) == target.name:
-            signal.pidfd_send_signal(handle, number)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:

@@ -15,11 +15,11 @@ from ocrpool_worker.settings import Bytes, WorkerSettings
 TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings of a worker
 
-Made from `worker_image/ocrpool_worker/settings.py` by `make docs`; `make check` fails when it is stale.
+Made from `ocrpool_worker/settings.py` by `make docs`; `make check` fails when it is stale.
 
 One YAML file (`ocrpool-worker serve --config FILE`), in the words of the OcrPool resource. Every
-setting has a default; an unknown one is an error that names it. `--set PATH=VALUE` overrides any of
-them, for example `--set admission.maxMegapixels=9`. Bytes are written as quantities: `512Mi`, `2Gi`.
+setting has a default; an unknown one is an error that names it. `--set PATH=VALUE` overrides any
+of them, for example `--set admission.maxMegapixels=9`. Bytes are quantities: `512Mi`, `2Gi`.
 
 | setting | default | meaning |
 |---|---|---|

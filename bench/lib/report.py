@@ -68,12 +68,17 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [line(columns), rule + "|", *(line(row) for row in rows)]
 
 
-def write(folder: Path, machine: Machine, reports: Sequence[Report], *, quick: bool) -> Path:
-    """Write `<date>-<cpu>.md` and `.json`. Returns the path of the first."""
+def write(
+    folder: Path, machine: Machine, reports: Sequence[Report], *, quick: bool, label: str
+) -> Path:
+    """Write `<date>-<cpu><label>.md` and `.json`. Returns the path of the first.
+
+    `label` keeps a partial or quick run from overwriting the whole one of the same day.
+    """
     date = datetime.date.today().isoformat()
     slug = re.sub(r"[^a-z0-9]+", "-", machine.cpu.lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{date}-{slug}.md"
+    path = folder / f"{date}-{slug}{label}.md"
     heading = [f"# Measured on {date}", "", str(machine), ""]
     if quick:
         heading += ["A quick run (`--quick`): one round, not to be quoted.", ""]

@@ -61,6 +61,11 @@ class FakeGpu:
         return int((self.root / "used").read_text()) + sum(self.charges)
 
 
+def devices(root: Path) -> list[FakeGpu]:
+    """The devices below `root`, in the order of their index."""
+    return [FakeGpu(each) for each in sorted(root.iterdir(), key=lambda each: int(each.name))]
+
+
 def _replace(path: Path, content: str) -> None:
     """A reader sees the old figure or the new one, never an empty file."""
     fresh = path.with_name(f".{path.name}")

@@ -117,7 +117,7 @@ int fakegpuCharge(unsigned index, bytes_t amount)
     if (find_devices() || index >= (unsigned)count)
         return INVALID;
     device_t device = &devices[index];
-    char path[ADDRESS], text[64];
+    char path[ADDRESS], text[64] = "";
     path_of(device, "charges", path);
     int gate = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (gate < 0 || flock(gate, LOCK_EX))
@@ -127,7 +127,6 @@ int fakegpuCharge(unsigned index, bytes_t amount)
     int result = device->charge < 0 ? UNKNOWN : SUCCESS;
     if (result == SUCCESS) {
         bytes_t held = 0;
-        text[0] = 0;
         if (pread(device->charge, text, sizeof text - 1, 0) > 0)
             held = strtoull(text, NULL, 10);
         if (used_of(device) - held + amount > figure_of(device, "total")) {

@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 
+from devcluster.fakegpu import device
 from devcluster.fakegpu.device import RESOURCE, FakeGpu
 from devcluster.fakegpu.library import SONAME, library
 
@@ -90,8 +91,7 @@ def _serve(devices: dict[str, FakeGpu], kubelet: int) -> None:
 
 def main() -> None:
     root = Path(sys.argv[1])
-    found = [FakeGpu(each) for each in sorted(root.iterdir())]
-    devices = {each.uuid: each for each in found}
+    devices = {each.uuid: each for each in device.devices(root)}
     while True:
         kubelet = _kubelet()
         if kubelet is None:

@@ -1,7 +1,8 @@
 """The project's images: built with buildah on a Debian base, loaded into containerd."""
 
-from devcluster.images.catalogue import missing, tag_of
+from devcluster.images.catalogue import archive_of, missing, tag_of
 from devcluster.images.load import load
 from devcluster.images.make import make
+from devcluster.images.store import copy_to
 
-__all__ = ["load", "make", "missing", "tag_of"]
+__all__ = ["archive_of", "copy_to", "load", "make", "missing", "tag_of"]

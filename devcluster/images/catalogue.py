@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from devcluster.errors import DevClusterError
 from devcluster.layout import REPOSITORY, SOURCE, cache_root
 
 OURS = SOURCE / "images"
@@ -47,11 +48,13 @@ def archive_of(name: str) -> Path:
     return archives() / f"{name}.tar"
 
 
-def missing() -> str | None:
+def missing() -> DevClusterError | None:
     """Why a node's tests cannot run yet; None if every image has been built."""
     lacking = [
         each.name
         for each in CATALOGUE
         if each.dockerfile.is_file() and not archive_of(each.name).is_file()
     ]
-    return f"No image yet of: {', '.join(lacking)}. Run: make images" if lacking else None
+    if not lacking:
+        return None
+    return DevClusterError(f"No image yet of: {', '.join(lacking)}", "Run: make images")

@@ -28,7 +28,6 @@ PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 
 def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
     """Build the images named (all without names) whose Dockerfile is there; returns them."""
-    need_root("Building images")
     known = {image.name: image for image in CATALOGUE}
     if unknown := set(only) - set(known):
         raise DevClusterError(
@@ -36,6 +35,7 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
         )
     wanted = [known[name] for name in only] if only else list(CATALOGUE)
     present = [image for image in wanted if image.dockerfile.is_file()]
+    need_root("Building images")
     need_commands(IMAGE_COMMANDS)
     with locked("images"):
         _make(present, say)

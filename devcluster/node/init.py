@@ -7,18 +7,16 @@ everything else in the node.
 from __future__ import annotations
 
 import os
-import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster import processes
 from devcluster.build import parts
 from devcluster.control_plane import identity
 from devcluster.control_plane.identity import Pki
-from devcluster.images.catalogue import archive_of
 from devcluster.layout import Folder
 from devcluster.machine import cni_folder
 from devcluster.node import config
@@ -90,7 +88,7 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
         processes.start(folder, name, argv)
 
     begin("containerd", "containerd", "--config", files.containerd)
-    _import(archive_of("pause"))
+    _await_containerd()
     begin("coredns", parts.find("coredns"), "-conf", files.dns)
     begin(
         "kubelet",
@@ -110,19 +108,18 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
         begin("fake-gpus", sys.executable, "-m", "devcluster.fakegpu.plugin", folder.gpus)
 
 
-def _import(archive: Path) -> None:
-    """Wait for containerd and give it the image without which no pod starts."""
-    argv: Sequence[str] = ("ctr", "-a", config.SOCKET, "-n", "k8s.io", "images", "import")
+def _await_containerd() -> None:
+    """Without it kubelet ends at once."""
     deadline = time.monotonic() + 30
-    while subprocess.run([*argv, str(archive)], check=False, stdin=subprocess.DEVNULL).returncode:
-        if time.monotonic() > deadline:
-            sys.exit("containerd does not answer, see containerd.log")
-        time.sleep(0.2)
+    with socket.socket(socket.AF_UNIX) as probe:
+        while probe.connect_ex(config.SOCKET):
+            if time.monotonic() > deadline:
+                sys.exit("containerd does not answer, see containerd.log")
+            time.sleep(0.05)
 
 
 def _collect_the_dead() -> None:
     """Shims and what runs in containers become this process's children when theirs has ended."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
         try:
             os.wait()

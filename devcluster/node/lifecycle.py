@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from devcluster.errors import DevClusterError
 from devcluster.fakegpu import device
 from devcluster.layout import REPOSITORY, Folder
 from devcluster.node import cgroups
-from devcluster.node.config import cgroup_of
+from devcluster.node.config import NodeFiles, cgroup_of
 from devcluster.settings import Settings
 from devcluster.waiting import Started, answers, api_of, wait_until
 
@@ -51,7 +50,9 @@ def lay_wire(settings: Settings) -> None:
 
 def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     """Start the node; return once it is Ready in the API, with GPUs and images."""
-    images.make(("pause",), lambda _: None)
+    if not images.archive_of("pause").is_file():
+        images.make(("pause",), lambda _: None)
+    images.copy_to(NodeFiles(folder.node).containerd_root)
     device.make_all(folder.gpus, settings.gpus)
     cgroups.make(cgroup_of(folder))
     pid = processes.start(
@@ -65,6 +66,8 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     )
     started = Started(PROCESS, pid, folder.log(PROCESS))
     _plug_in(pid, settings, started)
+    # From here on kubelet knows best what is amiss.
+    started = Started(PROCESS, pid, folder.log("kubelet"))
     api = api_of(folder.kubeconfig)
 
     def is_ready() -> bool:
@@ -78,7 +81,6 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
         seen[:] = [is_ready()]
 
     wait_until(lambda: answers(probe) and all(seen), "node", started, patience_s)
-    images.load(folder)
 
 
 def _plug_in(pid: int, settings: Settings, started: Started) -> None:
@@ -87,9 +89,14 @@ def _plug_in(pid: int, settings: Settings, started: Started) -> None:
     wait_until(
         lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, "the node's namespaces", started, 10
     )
-    bridge = settings.network.device
-    _ip("link", "add", f"{bridge}n", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-    _ip("link", "set", f"{bridge}n", "master", bridge, "up")
+    plug = _plug_of(settings)
+    _ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    _ip("link", "set", plug, "master", settings.network.device, "up")
+
+
+def _plug_of(settings: Settings) -> str:
+    """The host's end of the wire to the node."""
+    return f"{settings.network.device}n"
 
 
 def _is_ready(found: dict[str, Any]) -> bool:
@@ -107,15 +114,15 @@ def describe(found: dict[str, Any]) -> str:
 def remove(folder: Folder, settings: Settings) -> None:
     """End the node and take back what it had on the host. Safe to repeat, or to find nothing."""
     # What runs in containers bears no mark of ours, and ends with the node's first process.
-    for each in processes.running(folder):
-        if each.name == PROCESS:
-            processes.stop(folder, (PROCESS,), grace_s=1)
-            break
+    processes.stop(folder, (PROCESS,))
     held = cgroups.remove(cgroup_of(folder))
     if held:
         raise DevClusterError(
             f"Processes are left in {', '.join(map(str, held))}", "End them and run it again"
         )
-    deadline = time.monotonic() + 5
-    while _has_device(settings.network.device) and time.monotonic() < deadline:
-        _ip("link", "del", settings.network.device)
+    # The kernel takes its time to remove the wire with the node's namespace.
+    for name in (_plug_of(settings), settings.network.device):
+        # Or it has done so by now: then there is nothing to say.
+        subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+        if _has_device(name):
+            raise DevClusterError(f"The network device {name} stays", f"Run: ip link del {name}")

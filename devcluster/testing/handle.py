@@ -12,6 +12,7 @@ from typing import Any
 
 from devcluster.build import parts
 from devcluster.errors import DevClusterError
+from devcluster.fakegpu import device
 from devcluster.fakegpu.device import FakeGpu
 from devcluster.layout import Folder
 
@@ -57,7 +58,7 @@ class Cluster:
         """The node's fake GPUs, in the order of their index."""
         if self.folder is None or not self.folder.gpus.is_dir():
             return []
-        return [FakeGpu(root) for root in sorted(self.folder.gpus.iterdir())]
+        return device.devices(self.folder.gpus)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""pytest fixtures: `control_plane`, `node`, `namespace`.
+"""pytest fixtures: `control_plane`, `controllers`, `node`, `namespace`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,
 and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -17,6 +17,7 @@ from devcluster import images
 from devcluster.build import parts
 from devcluster.errors import DevClusterError
 from devcluster.machine import check_machine
+from devcluster.processes import running
 from devcluster.testing.handle import Cluster, Namespace, existing
 from devcluster.testing.runs import temporary
 
@@ -27,19 +28,19 @@ LEFT_OUT = "left out: "
 
 
 def _lacking(level: str) -> str | None:
-    """Why tests of this level cannot run here; None if they can."""
+    """Why tests of this level cannot run here, and the one command that brings them."""
     if existing() is not None:
         return None
-    lacking = parts.missing(
-        parts.CONTROL_PLANE_PARTS if level == "control_plane" else parts.NODE_PARTS
-    )
-    if lacking or level == "control_plane":
-        return lacking
+    if level == "control_plane":
+        lacking = parts.missing(parts.CONTROL_PLANE_PARTS)
+        return str(lacking) if lacking else None
     try:
         check_machine()
     except DevClusterError as error:
-        return str(error)
-    return images.missing()
+        lacking = error
+    else:
+        lacking = parts.missing(parts.NODE_PARTS) or images.missing()
+    return f"{lacking.what}. Run, as root: make e2e" if lacking else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,12 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{level}: runs against the fixture `{level}`")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks that -m names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the level that it needs, and skip it where that is not to be had."""
     reasons: dict[str, str | None] = {}
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
-        if not used & {"control_plane", "node", "namespace"}:
+        if not used & {"control_plane", "node", "namespace", "controllers"}:
             continue
         level = "node" if "node" in used else "control_plane"
         item.add_marker(level)
@@ -65,7 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT + reason))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, None, None]:
+    """Say it after all the others have spoken."""
+    yield
     counts: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         _, _, text = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
@@ -105,6 +112,23 @@ def node() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def controllers(control_plane: Cluster) -> Cluster:
+    """The control plane, if it has its controllers: `KUBEBUILDER_ASSETS` seldom brings them."""
+    if not _has_controllers(control_plane):
+        reason = f"{os.environ['KUBEBUILDER_ASSETS']} has no kube-controller-manager. {parts.HOW}"
+        if os.environ.get("CI") == "true":
+            _fail_with(reason)
+        pytest.skip(LEFT_OUT + reason)
+    return control_plane
+
+
+def _has_controllers(cluster: Cluster) -> bool:
+    if cluster.folder is None:
+        return True
+    return any(each.name == "kube-controller-manager" for each in running(cluster.folder))
+
+
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace for one test: on the node's cluster if the test uses `node`."""
@@ -112,7 +136,8 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
     cluster: Cluster = request.getfixturevalue(level)
     own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
     cluster.kubectl("create", "namespace", own.name)
-    _await_service_account(own)
+    if _has_controllers(cluster):
+        _await_service_account(own)
     yield own
     cluster.kubectl("delete", "namespace", own.name, "--wait=false")
 

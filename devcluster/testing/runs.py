@@ -12,12 +12,18 @@ from devcluster import cluster
 from devcluster.layout import Folder, folder, folders
 from devcluster.testing.handle import Cluster
 
+TEST_CLUSTER = re.compile(r"test-(\d+)(-node)?")
+
+
+def is_test(cluster_folder: Folder) -> bool:
+    return TEST_CLUSTER.fullmatch(cluster_folder.name) is not None
+
 
 def orphans() -> list[Folder]:
     """Clusters of test runs that were killed."""
     found = []
     for each in folders():
-        owner = re.fullmatch(r"test-(\d+)(-node)?", each.name)
+        owner = TEST_CLUSTER.fullmatch(each.name)
         if owner and not Path("/proc", owner[1]).exists():
             found.append(each)
     return found

@@ -89,6 +89,7 @@ def test_a_schema_sets_defaults_and_cel_rules_refuse(namespace: Namespace) -> No
     assert namespace.get("widget", "good")["spec"]["min"] == 1
 
 
+@pytest.mark.usefixtures("controllers")
 def test_what_an_owner_owned_is_collected(namespace: Namespace) -> None:
     namespace.apply(_config_map("owner"))
     uid = namespace.get("configmap", "owner")["metadata"]["uid"]
@@ -101,6 +102,7 @@ def test_what_an_owner_owned_is_collected(namespace: Namespace) -> None:
     namespace.kubectl("wait", "--for=delete", "configmap/owned", "--timeout=30s")
 
 
+@pytest.mark.usefixtures("controllers")
 def test_a_service_account_may_do_what_its_role_says_and_no_more(namespace: Namespace) -> None:
     namespace.kubectl("create", "serviceaccount", "reader")
     namespace.kubectl("create", "role", "reads", "--verb=get", "--resource=configmaps")
@@ -126,6 +128,7 @@ def test_a_service_account_may_do_what_its_role_says_and_no_more(namespace: Name
     assert not may("delete")
 
 
+@pytest.mark.usefixtures("controllers")
 @pytest.mark.skipif(handle.existing() is not None, reason="that cluster may have nodes")
 def test_the_scheduler_says_why_a_pod_waits(namespace: Namespace) -> None:
     container = {"name": "main", "image": "none"}

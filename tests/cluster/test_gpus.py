@@ -11,8 +11,7 @@ import pytest
 
 from devcluster.fakegpu.device import RESOURCE, FakeGpu
 from devcluster.testing import Cluster, Namespace, handle
-
-from .pods import PORT, await_ready, pod, run_python
+from tests.cluster.pods import PORT, await_ready, pod, run_python
 
 pytestmark = pytest.mark.skipif(handle.existing() is not None, reason="of our own node only")
 

@@ -11,8 +11,7 @@ import urllib.request
 import pytest
 
 from devcluster.testing import Cluster, Namespace, handle
-
-from .pods import PORT, await_ready, pod, run_python, service
+from tests.cluster.pods import PORT, await_ready, pod, run_python, service
 
 only_here = pytest.mark.skipif(handle.existing() is not None, reason="of our own node only")
 

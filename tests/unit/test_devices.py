@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrpool_worker.devices import NvmlProbe, RamProbe, probe_for
+from ocrpool_worker.devices.look import sensible
 from ocrpool_worker.errors import SettingsError
 
 KIB = 1024
@@ -23,7 +24,7 @@ def root(folder: Path, **files: str) -> Path:
 
 
 def measured(folder: Path) -> tuple[int, int, int] | None:
-    memory = RamProbe(folder).memory()
+    memory = RamProbe(folder).look().memory
     return None if memory is None else (memory.total, memory.used, memory.free)
 
 
@@ -80,16 +81,27 @@ def test_over_the_limit_nothing_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "rubbish\n", "MemTotal: x kB\n\xff"])
 def test_a_kernel_that_does_not_tell_is_no_error(tmp_path: Path, text: str) -> None:
-    assert measured(root(tmp_path, proc__meminfo=text)) is None
+    look = RamProbe(root(tmp_path, proc__meminfo=text)).look()
+    assert look.memory is None
+    assert look.problem is not None
+    assert look.problem.reason == "DeviceUnreadable"
 
 
 def test_no_files_at_all(tmp_path: Path) -> None:
     assert measured(tmp_path) is None
 
 
+@pytest.mark.parametrize(("total", "free"), [(0, 0), (-1, -1), (10, 11), (10, -1)])
+def test_nonsense_is_a_problem_and_no_figure(total: int, free: int) -> None:
+    look = sensible(total, free, where="a driver")
+    assert look.memory is None
+    assert look.problem is not None
+    assert "a driver reports" in look.problem.message
+
+
 def test_this_machine() -> None:
     probe = probe_for("cpu")
-    memory, identity = probe.memory(), probe.identity()
+    memory, identity = probe.look().memory, probe.identity()
     assert memory is not None
     assert 0 < memory.free <= memory.total
     assert memory.used + memory.free == memory.total
@@ -110,5 +122,5 @@ def test_no_such_gpu_is_one_line_with_advice(device: str) -> None:
         probe_for(device)
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith("device: gpu:")
-    assert "Use device: cpu without one" in message
+    assert message.startswith("device gpu")
+    assert "use device: cpu" in message

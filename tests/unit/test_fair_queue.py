@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrpool_worker.ipc.memory import SharedBytes
 from ocrpool_worker.supervisor.work import FairQueue, Job, Order, Work
 
 
@@ -26,7 +25,7 @@ def loop() -> Iterator[None]:
 
 
 def job(accepted: float = 0.0) -> Job:
-    return Job(Order("pdf"), SharedBytes(b"x"), accepted)
+    return Job(Order("pdf"), b"x", accepted)
 
 
 def works(of: Job, count: int) -> list[Work]:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models import manifest
 from ocrpool_worker.models.commands import add_commands
 from ocrpool_worker.models.roles import role_of
 from ocrpool_worker.models.sources import FolderSource
 from ocrpool_worker.models.stage import stage
-
 from tests.unit.fake_models import DET, REC, make_models
 
 

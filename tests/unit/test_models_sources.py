@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ocrpool_worker.errors import StageError
 from ocrpool_worker.models import manifest
 from ocrpool_worker.models.commands import parse_source
@@ -16,7 +17,6 @@ from ocrpool_worker.models.official import OfficialSource
 from ocrpool_worker.models.sources import FolderSource
 from ocrpool_worker.models.stage import stage
 from ocrpool_worker.models.wheel import PINNED, WheelSource
-
 from tests.unit.fake_models import DET, FILES, make_model, make_models, make_wheel
 
 

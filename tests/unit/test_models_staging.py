@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ocrpool_worker.errors import ModelError, StageError
 from ocrpool_worker.models import manifest
 from ocrpool_worker.models import stage as stage_module
 from ocrpool_worker.models.sources import FolderSource
 from ocrpool_worker.models.stage import stage
-
 from tests.unit.fake_models import DET, REC, make_model, make_models
 
 CHILD = """

@@ -12,7 +12,7 @@ from ocrpool_worker.supervisor.rules import Failure, after_failure, backoff, ret
 @pytest.mark.parametrize(
     ("failure", "fate", "lowers"),
     [
-        ("death", "kill", False),
+        ("death", "gone", False),
         ("memory", "retire", True),
         ("device", "kill", False),
         ("engine", "keep", False),
@@ -27,7 +27,7 @@ def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lower
 @pytest.mark.parametrize(
     ("failure", "fate", "remember", "words"),
     [
-        ("death", "kill", True, "ended two OCR processes (boom)"),
+        ("death", "gone", True, "ended two OCR processes (boom)"),
         ("memory", "retire", True, "ran out of memory in two OCR processes (boom)"),
         # A failing device is not the page's fault.
         ("device", "kill", False, "ended in a device error in two OCR processes (boom)"),

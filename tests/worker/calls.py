@@ -33,10 +33,11 @@ def call(
         connection.close()
 
 
-def post_json(port: int, body: object, path: str = "/ocr") -> Answer:
-    """POST a value as JSON, or a text as it is."""
+def post_json(port: int, body: object, path: str = "/ocr", *, timeout: float = 300) -> Answer:
+    """POST a value as JSON, or a text as it is. Real OCR may wait long for a turn."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return call(port, "POST", path, text, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    return call(port, "POST", path, text, headers, timeout=timeout)
 
 
 def file_request(data: bytes, **fields: object) -> dict[str, object]:

@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 
 from tests.standin import order_png
+from tests.worker.client import pids_of
 from tests.worker.harness import Worker, start_worker
 
 
-def replaced(worker: Worker, before: set[int], *, dead: int) -> None:
-    """Wait until as many instances are warm as before, all but `dead` of them the same."""
+def replaced(worker: Worker, before: set[int], *, dead: int, deaths: int | None = None) -> None:
+    """Wait until as many instances are warm as before, all but `dead` of them the same. `deaths`:
+    how many there have been in all, where that is more."""
     state = worker.until(
         f"{dead} of {len(before)} instances are replaced",
         lambda state: (
-            state["instances"]["ready"] == len(before) and state["counters"]["deaths"] == dead
+            state["instances"]["ready"] == len(before)
+            and state["counters"]["deaths"] == (deaths or dead)
         ),
     )
     after = {one["pid"] for one in state["instances"]["each"]}
@@ -45,9 +48,10 @@ def test_a_page_whose_instance_is_killed_is_read_by_another(
         replaced(worker, before, dead=1)
 
 
-@pytest.mark.parametrize("instances", [1, 2])
 @pytest.mark.parametrize(
-    "end", [{"signal": "SIGSEGV"}, {"signal": "SIGABRT"}, {"exit": 3}, {"exit": 0}], ids=str
+    ("end", "instances"),
+    [({"signal": "SIGSEGV"}, 2), ({"signal": "SIGABRT"}, 1), ({"exit": 3}, 1), ({"exit": 0}, 2)],
+    ids=str,
 )
 def test_a_page_that_ends_its_process_once_is_answered(
     tmp_path: Path, end: dict[str, Any], instances: int
@@ -93,13 +97,43 @@ def test_a_worker_of_one_instance_outlives_poison(tmp_path: Path) -> None:
         assert worker.read(say="harmless").text == "harmless"
 
 
-def test_idle_instances_that_die_are_replaced(tmp_path: Path) -> None:
+def test_a_request_waits_for_the_replacement_when_all_idle_instances_die(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2) as worker:
         before = set(worker.pids())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
+        worker.until("it is noticed", lambda state: state["counters"]["deaths"] == 2)
         assert worker.read(say="waits for the next").text == "waits for the next"
         replaced(worker, before, dead=2)
+
+
+def test_an_instance_that_dies_idle_costs_no_request(tmp_path: Path) -> None:
+    """Also where requests come before its death is noticed, and are handed to a dead process."""
+    with start_worker(tmp_path, instances=2) as worker:
+        for number in range(1, 7):
+            # The one that has rested longest is the next to work.
+            rested = worker.read(say="last").pids[0]
+            (victim,) = set(worker.pids()) - {rested}
+            os.kill(victim, signal.SIGKILL)
+            pages = [worker.begin(say=str(page)) for page in range(3)]
+            assert [page.result().text for page in pages] == ["0", "1", "2"]
+            replaced(worker, {rested, victim}, dead=1, deaths=number)
+
+
+def test_a_page_is_not_blamed_for_deaths_before_it_was_begun(tmp_path: Path) -> None:
+    """Two instances that are stopped never look at the page that they are given."""
+    with start_worker(tmp_path, instances=2) as worker:
+        for pid in worker.pids():
+            os.kill(pid, signal.SIGSTOP)
+        page = worker.begin(say="innocent")
+        for given in (1, 2):
+            state = worker.until_busy(1)
+            (victim,) = pids_of(state, "busy")
+            os.kill(victim, signal.SIGKILL)
+            worker.until(f"{given} dead", lambda state, n=given: state["counters"]["deaths"] == n)
+        assert page.result().text == "innocent"
+        counters = worker.counters()
+        assert (counters["retried"], counters["poisoned"]) == (2, 0)
 
 
 def test_instances_that_die_without_an_answer_come_back_later_each_time(tmp_path: Path) -> None:

@@ -105,10 +105,13 @@ def bomb() -> bytes:
     ids=["bomb", "claims to be one", "just over"],
 )
 def test_too_many_megapixels_are_413_before_decoding(worker: Worker, body: bytes) -> None:
+    accepted = worker.counters()["requests"]
     answer = worker.post(body)
     assert (answer.status, answer.reason) == (413, "TooLarge"), answer
     assert "admission.maxMegapixels" in answer.message
     assert answer.json["error"]["limit"] == 0.25
+    # An instance would refuse it as well; it must not come so far.
+    assert worker.counters()["requests"] == accepted
 
 
 @pytest.mark.parametrize("make", [pdf_of, tiff_of], ids=["PDF", "TIFF"])

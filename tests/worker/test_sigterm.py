@@ -33,8 +33,11 @@ def refused(worker: Worker) -> None:
     assert (answer.status, answer.reason) == (503, "Unavailable"), answer
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["once", "impatient"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGTERM, 1), (signal.SIGTERM, 3), (signal.SIGINT, 1)],
+    ids=["SIGTERM", "several SIGTERM", "SIGINT"],
+)
 def test_what_was_accepted_is_finished(tmp_path: Path, number: signal.Signals, times: int) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, instances=2, settings=GRACE) as worker:
@@ -64,7 +67,9 @@ def test_what_dies_while_it_drains_is_still_answered(tmp_path: Path) -> None:
 
 def test_it_ends_when_the_grace_is_over(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings={"http": {"graceSeconds": 0.5}}) as worker:
-        pages = [worker.begin(say="endless", sleep=60), worker.begin(say="behind it")]
+        pages = [worker.begin(say="endless", sleep=60)]
+        worker.until_busy()
+        pages.append(worker.begin(say="behind it"))
         worker.until("one waits", lambda state: state["queue"]["depth"] == 1)
         began = time.monotonic()
         worker.signal(signal.SIGTERM)
@@ -75,8 +80,7 @@ def test_it_ends_when_the_grace_is_over(tmp_path: Path) -> None:
             assert (answer.status, answer.reason) == (503, "Unavailable"), answer
 
 
-@pytest.mark.parametrize("start", ["exit", "wait"])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("start", "times"), [("exit", 2), ("wait", 1)])
 def test_sigterm_while_the_first_instance_boots(tmp_path: Path, start: str, times: int) -> None:
     settings = {"engine": {"options": {"boot": {"native": 60}}}} | GRACE
     arguments = ("--on-failed-start", start)

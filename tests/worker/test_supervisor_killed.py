@@ -10,13 +10,8 @@ import pytest
 
 from tests.worker.harness import Worker, instances_of, launch, start_worker, wait_for
 
-AT_WORK: dict[str, dict[str, Any]] = {
-    "idle": {},
-    "asleep": {"sleep": 60},
-    "computing": {"spin": 60},
-    "in native code": {"native": 60},  # no other thread of the process can run meanwhile
-    "stopped": {"stop": True},
-}
+# What an instance may be at; one more is idle. No other thread can run while `native` does.
+AT_WORK: list[dict[str, Any]] = [{"sleep": 60}, {"spin": 60}, {"native": 60}, {"stop": True}]
 
 
 def kill(worker: Worker) -> None:
@@ -25,12 +20,12 @@ def kill(worker: Worker) -> None:
     worker.no_instance_left(seconds=1)
 
 
-@pytest.mark.parametrize("order", AT_WORK.values(), ids=AT_WORK.keys())
-def test_instances_die_with_their_supervisor(tmp_path: Path, order: dict[str, Any]) -> None:
-    with start_worker(tmp_path, instances=2) as worker:
-        pages = [worker.begin(say=str(number), **order) for number in range(2 if order else 0)]
+def test_instances_die_with_their_supervisor_whatever_they_are_at(tmp_path: Path) -> None:
+    settings = {"instances": {"max": len(AT_WORK) + 1}}
+    with start_worker(tmp_path, instances=len(AT_WORK) + 1, settings=settings) as worker:
+        pages = [worker.begin(say="lost", **order) for order in AT_WORK]
         worker.until_busy(len(pages))
-        assert len(instances_of(worker.pid)) == 2
+        assert len(instances_of(worker.pid)) == len(AT_WORK) + 1
         kill(worker)
         for page in pages:  # the connection is lost
             assert isinstance(page.exception(), OSError)

@@ -17,18 +17,17 @@ def limited(seconds: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "order",
-    [{"sleep": 60}, {"spin": 60}, {"native": 60}, {"stop": True}],
-    ids=["sleeps", "computes", "in native code", "SIGSTOP"],
+    [{"sleep": 60}, {"native": 60}, {"stop": True}],
+    ids=["hangs", "hangs in native code", "SIGSTOP"],
 )
 def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[str, Any]) -> None:
-    with start_worker(tmp_path, instances=2, settings=limited(0.7)) as worker:
+    with start_worker(tmp_path, instances=2, settings=limited(1)) as worker:
         before = set(worker.pids())
         answer = worker.read(say="never", **order)
         assert (answer.status, answer.reason) == (504, "TimedOut"), answer
-        assert "0.7 s (admission.timeoutSeconds)" in answer.message
+        assert "1 s (admission.timeoutSeconds)" in answer.message
         assert worker.read(say="meanwhile").text == "meanwhile"
         worker.until("one was replaced", lambda state: state["counters"]["deaths"] == 1)
-        after = set(worker.pids()) if len(worker.pids()) == 2 else set()
         state = worker.until_ready(2)
         after = {one["pid"] for one in state["instances"]["each"]}
         assert len(before & after) == 1
@@ -65,7 +64,8 @@ def test_a_long_document_that_comes_on_does_not_expire(tmp_path: Path) -> None:
 
 
 def test_a_hanging_page_of_a_document_is_named(tmp_path: Path) -> None:
-    with start_worker(tmp_path, settings=limited(0.7)) as worker:
+    with start_worker(tmp_path, settings=limited(1)) as worker:
         answer = worker.post(pdf_of([{"say": "fine"}, {"say": "hangs", "sleep": 60}]))
         assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        worker.until("a new one is warm", lambda state: state["counters"]["boots"] == 2)
         assert worker.read(say="next").text == "next"

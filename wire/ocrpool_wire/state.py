@@ -46,6 +46,9 @@ class Instance(_Wire):
     requests: int = Field(description="pages that it has finished")
     memory: int
     peak: int
+    source: str = Field(
+        default="none", description="where `memory` is from: rss, engine, nvml, boot"
+    )
 
 
 class Instances(_Wire):
@@ -61,7 +64,9 @@ class Instances(_Wire):
 
 class Footprint(_Wire):
     """Memory that one instance holds at its peak, in bytes; 0 with source `none` before it was
-    measured. `source` says where the figure comes from (`rss`, `paddle`)."""
+    measured. `source` says where the figure comes from: the process's resident memory (`rss`), the
+    engine's reserved memory and what the context adds (`engine`), NVML's figure for the process
+    (`nvml`), or what the device lost while the first instance booted (`boot`)."""
 
     bytes: int
     source: str
@@ -92,6 +97,7 @@ class Counters(_Wire):
     deaths: int = Field(default=0, description="instances that died or were killed")
     out_of_memory: int = Field(default=0, description="pages on which memory ran out")
     device_errors: int = Field(default=0, description="pages on which the device failed")
+    braked: int = Field(default=0, description="instances given up for want of memory")
     recycled: int = Field(default=0, description="instances replaced by rule")
     boots: int = Field(default=0, description="instances that became ready")
     boot_failures: int = Field(default=0, description="instances that failed to boot")
@@ -111,6 +117,9 @@ class State(_Wire):
     instances: Instances
     footprint: Footprint
     queue: Queue
+    unattributed: int | None = Field(
+        default=None, description="bytes in use on the device that no instance accounts for"
+    )
     counters: Counters
     ready: bool
     draining: bool

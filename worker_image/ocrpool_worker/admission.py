@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from ocrpool_worker.headers import Unknown, read_header
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import AdmissionSettings
 
 Kind = Literal["image", "pdf", "tiff"]

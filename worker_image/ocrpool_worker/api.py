@@ -28,7 +28,7 @@ from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.engine.base import Line
 from ocrpool_worker.errors import BadRequest, RequestError
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings, settings_from
 from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Order, PageAnswer
@@ -208,7 +208,7 @@ class InstancePool:
 
     def submit(self, image: Input, **params: Any) -> concurrent.futures.Future[list[Page]]:
         """Start to read one input; the future gives its pages, or raises its RequestError."""
-        return asyncio.run_coroutine_threadsafe(self._pool.read(image, **params), self._loop)
+        return self._begin(self._pool.read(image, **params))
 
     def read(self, image: Input, **params: Any) -> list[Page]:
         """All pages of one image or document. Raises a RequestError."""
@@ -229,7 +229,7 @@ class InstancePool:
                         break
                     index, image = drawn
                     reading = self._pool._read(image, params, index)
-                    running.append(asyncio.run_coroutine_threadsafe(reading, self._loop))
+                    running.append(self._begin(reading))
                 if not running:
                     return
                 try:
@@ -258,11 +258,14 @@ class InstancePool:
 
         return self._wait(call())
 
-    def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+    def _begin(self, coroutine: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
         if not self._thread.is_alive():
             coroutine.close()
             raise RuntimeError("the pool is not open; use it with `with`")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        future = self._begin(coroutine)
         try:
             return future.result()
         except BaseException:

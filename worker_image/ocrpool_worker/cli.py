@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except OcrPoolError as error:
-        named = isinstance(error, ModelError | BootError)
-        text = f"{error.reason}: {error}" if named else str(error)
+        text = str(error)
+        if isinstance(error, ModelError | BootError):
+            text = f"{error.reason}: {text}"
         print(f"ocrpool-worker: {text}", file=sys.stderr)
         if isinstance(error, SettingsError):
             return EXIT_SETTINGS

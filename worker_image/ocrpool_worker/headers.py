@@ -11,7 +11,7 @@ import re
 import struct
 from typing import Literal
 
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 
 Format = Literal["PNG", "JPEG", "BMP", "WebP", "TIFF", "BigTIFF"]
 

@@ -33,12 +33,14 @@ class EngineContext:
     `options`: `engine.options` of the settings, untouched.
     `models`: role → folder of the staged and verified model, for example
     `text_detection` → `…/PP-OCRv5_mobile_det`.
+    `memory_limit`: bytes that the engine may allocate on its device, None without a limit.
     """
 
     device: str
     options: Mapping[str, Any]
     models: Mapping[str, Path]
     cpu_threads: int
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,15 @@ _DEVICE = re.compile(
 )
 
 
-def classify(error: BaseException) -> FaultKind:
-    """`memory`: the device or the host ran out. `device`: the CUDA context can no longer be
+def classify(error: BaseException, *, limited: bool = False) -> FaultKind:
+    """What `error` means; `limited`: this process has a memory limit of its own.
+
+    `memory`: the device or the host ran out. `device`: the CUDA context can no longer be
     trusted. `engine`: anything else, which may be the page's fault or the predictor's."""
     text = str(error)
+    # oneDNN passes a failed allocation on without a name (tried with RLIMIT_DATA).
+    if limited and text.strip() == "std::exception":
+        return "memory"
     # Memory first: Paddle reports a failed cudaMalloc as an external error on some versions.
     if isinstance(error, MemoryError) or _MEMORY.search(text):
         return "memory"

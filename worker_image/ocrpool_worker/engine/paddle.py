@@ -54,7 +54,11 @@ class PaddleOcrEngine:
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:
         threads = str(context.cpu_threads)
-        return {
+        limit = {}
+        if context.memory_limit is not None and context.device != "cpu":
+            # Read once, at import; it counts what Paddle allocates itself (gpu_info.cc).
+            limit["FLAGS_gpu_memory_limit_mb"] = str(max(1, context.memory_limit // 2**20))
+        return limit | {
             "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
             "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(FONT),
             "FLAGS_allocator_strategy": "auto_growth",

@@ -25,7 +25,7 @@ from ocrpool_worker.http.params import (
     errors_in_words,
     log_id_in,
 )
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Form, Order, PageAnswer

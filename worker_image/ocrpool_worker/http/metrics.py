@@ -28,6 +28,7 @@ _COUNTERS = {
     "deaths": "Instances that died or were killed",
     "out_of_memory": "Pages on which memory ran out",
     "device_errors": "Pages on which the device failed",
+    "braked": "Instances given up because memory was critically low",
     "recycled": "Instances replaced by rule",
     "boots": "Instances that became ready",
     "boot_failures": "Instances that failed to boot",

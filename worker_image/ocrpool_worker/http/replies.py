@@ -65,9 +65,10 @@ def error(failure: RequestError) -> web.Response:
         body["field"] = failure.field
     if failure.limit is not None:
         body["limit"] = failure.limit
-    return web.json_response(
-        {"error": body}, status=failure.status, headers=_retry(failure.retry_after)
-    )
+    headers = _retry(failure.retry_after)
+    if failure.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 asks for it
+    return web.json_response({"error": body}, status=failure.status, headers=headers)
 
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

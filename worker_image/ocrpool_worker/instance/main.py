@@ -1,4 +1,5 @@
-"""The instance's program: `python -m ocrpool_worker.instance.main SOCKET LIFELINE SUPERVISOR_PID`.
+"""The instance's program, started by the supervisor with the numbers of three descriptors (socket,
+lifeline, mailbox) and the supervisor's pid.
 
 Boot: tie to the supervisor, receive the order, build the engine, warm it up, say `ready`. Then
 one page at a time until the supervisor hangs up. It is exec'd, never forked, with its environment
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
-from ocrpool_worker.engine.faults import classify
+from ocrpool_worker.engine.faults import FaultKind, classify
 from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
-from ocrpool_worker.instance.memory import Resident
+from ocrpool_worker.instance.memory import Resident, limit_data
 from ocrpool_worker.instance.pages import (
     Document,
     DocumentPage,
@@ -33,7 +34,7 @@ from ocrpool_worker.instance.pages import (
 )
 from ocrpool_worker.instance.warmup import WarmUpPage
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
-from ocrpool_worker.ipc.memory import map_bytes
+from ocrpool_worker.ipc.mailbox import MailboxReader
 
 EXIT_BOOT_FAILED = 3
 
@@ -41,17 +42,18 @@ EXIT_BOOT_FAILED = 3
 class Instance:
     """Serves one supervisor over one channel."""
 
-    def __init__(self, channel: InstanceChannel) -> None:
+    def __init__(self, channel: InstanceChannel, mailbox: MailboxReader) -> None:
         self._channel = channel
+        self._mailbox = mailbox
         self._max_pixels = 0
         self._resident = Resident()
+        self._limited = False
         # The document that was read from last: its next page is likely to be asked for here.
         self._document: tuple[int, Document] | None = None
 
     def boot(self) -> Engine:
         """Build and warm up the engine. Any exception is a failed boot."""
-        frame, _ = self._channel.receive()
-        order = frame.head
+        order = self._channel.receive().head
         self._max_pixels = int(order["maxPixels"])
         context = EngineContext(
             device=order["device"],
@@ -62,6 +64,9 @@ class Instance:
         started = time.monotonic()
         engine = load_engine(order["engine"])(context)
         built = time.monotonic()
+        if order["dataLimit"] is not None and engine.device_memory() is None:
+            limit_data(order["dataLimit"])
+            self._limited = True
         engine.read(WarmUpPage(self._max_pixels), {})
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
@@ -77,15 +82,18 @@ class Instance:
         )
         return engine
 
+    def fault(self, error: BaseException) -> FaultKind:
+        """What an error of the engine means here."""
+        return classify(error, limited=self._limited)
+
     def serve(self, engine: Engine) -> None:
         """Answer until the supervisor hangs up (ChannelClosed)."""
         while True:
-            frame, descriptor = self._channel.receive()
+            order = self._channel.receive().head
+            self._mailbox.take(int(order["number"]))
             started = time.monotonic()
             try:
-                if descriptor is None:
-                    raise ValueError(f"{frame.head.get('op')!r} came without its bytes")
-                head, payload = self._answer(engine, frame.head, descriptor)
+                head, payload = self._answer(engine, order)
             except RequestError as error:
                 head = {
                     "op": "refused",
@@ -99,34 +107,33 @@ class Instance:
             except Exception as error:
                 # Whatever the engine raises, a KeyboardInterrupt or SystemExit aside.
                 text = " ".join(str(error).split()) or type(error).__name__
-                kind = classify(error)
+                kind = self.fault(error)
                 head = {"op": "fault", "fault": kind, "message": f"{type(error).__name__}: {text}"}
                 payload = b""
             head |= {"seconds": time.monotonic() - started, **self._memory(engine)}
             self._channel.send(head, payload)
 
-    def _answer(
-        self, engine: Engine, order: Mapping[str, Any], descriptor: int
-    ) -> tuple[dict[str, Any], bytes]:
+    def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         size, kind = int(order["size"]), order["kind"]
         if kind in ("pdf", "tiff"):
-            document = self._opened(int(order["job"]), kind, descriptor, size)
+            document = self._opened(int(order["job"]), kind, size)
             if order["op"] == "inspect":
                 return self._inspect(document, order), b""
             page = DocumentPage(document, int(order["page"]))
             return self._read(engine, order, page)
         self._document = None
-        data = map_bytes(descriptor, size)
+        data = self._mailbox.view(size)
         if kind == "pixels":
             return self._read(engine, order, RawImage(data, tuple(order["shape"])))
         return self._read(engine, order, EncodedImage(data, self._max_pixels))
 
-    def _opened(self, job: int, kind: str, descriptor: int, size: int) -> Document:
+    def _opened(self, job: int, kind: str, size: int) -> Document:
         if self._document is not None and self._document[0] == job:
-            os.close(descriptor)
             return self._document[1]
         self._document = None
-        document = open_document(kind, map_bytes(descriptor, size), self._max_pixels)
+        # A copy: the document is kept for its next pages, the mailbox is not ours for so long.
+        data = bytes(self._mailbox.view(size))
+        document = open_document(kind, data, self._max_pixels)
         self._document = (job, document)
         return document
 
@@ -167,14 +174,14 @@ class Instance:
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, lifeline, supervisor = (int(argument) for argument in arguments)
+    descriptor, lifeline, mailbox, supervisor = (int(argument) for argument in arguments)
     die_with(supervisor, lifeline)
     # Ctrl-C in a terminal reaches the whole group; ending instances is the supervisor's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.set_inheritable(descriptor, False)
-    os.set_inheritable(lifeline, False)
+    for inherited in (descriptor, lifeline, mailbox):
+        os.set_inheritable(inherited, False)
     channel = InstanceChannel(socket.socket(fileno=descriptor))
-    instance = Instance(channel)
+    instance = Instance(channel, MailboxReader(mailbox))
     try:
         try:
             engine = instance.boot()
@@ -185,7 +192,7 @@ def main(arguments: list[str]) -> int:
             expected = isinstance(error, OcrPoolError)
             message = text if expected else f"{type(error).__name__}: {text}"
             with contextlib.suppress(ChannelClosed):
-                channel.send({"op": "failed", "fault": classify(error), "message": message})
+                channel.send({"op": "failed", "fault": instance.fault(error), "message": message})
             return EXIT_BOOT_FAILED
         instance.serve(engine)
     except ChannelClosed:

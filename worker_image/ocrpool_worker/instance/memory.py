@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 
@@ -26,14 +27,34 @@ class Resident:
         return self._last
 
 
+def limit_data(size: int) -> None:
+    """Let this process hold no more than about `size` bytes of its own from now on.
+
+    RLIMIT_DATA counts heap and private mappings, touched or not, so what is mapped and not touched
+    at this moment (allocators' arenas, threads' stacks) is added. What is beyond fails to be
+    allocated, which engines report as out of memory, instead of growing until the kernel ends
+    somebody.
+    """
+    fields = _status("VmData:", "RssAnon:")
+    untouched = max(0, fields.get("VmData:", 0) - fields.get("RssAnon:", 0))
+    limit = size + untouched
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
 def _resident() -> tuple[int, int]:
-    now = peak = 0
+    fields = _status("VmRSS:", "VmHWM:")
+    now = fields.get("VmRSS:", 0)
+    return now, max(now, fields.get("VmHWM:", 0))
+
+
+def _status(*names: str) -> dict[str, int]:
+    """Fields of /proc/self/status in bytes; without those that it does not have."""
+    found = {}
     try:
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmRSS:"):
-                now = int(line.split()[1]) * 1024
-            elif line.startswith("VmHWM:"):
-                peak = int(line.split()[1]) * 1024
+            name, _, rest = line.partition("\t")
+            if name in names:
+                found[name] = int(rest.split()[0]) * 1024
     except (OSError, ValueError, IndexError):
-        return 0, 0
-    return now, max(now, peak)
+        return {}
+    return found

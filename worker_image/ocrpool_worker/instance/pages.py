@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ PDF_SCALE_LEAST = 0.1
 class EncodedImage:
     """An image file (PNG, JPEG, …), decoded at most once."""
 
-    def __init__(self, data: mmap.mmap, max_pixels: int) -> None:
+    def __init__(self, data: memoryview, max_pixels: int) -> None:
         self._data = data
         self._max_pixels = max_pixels
         self.decoded: Pixels | None = None
@@ -62,10 +61,10 @@ class EncodedImage:
 class RawImage:
     """Pixels that a program handed over as they are (the Python API)."""
 
-    def __init__(self, data: mmap.mmap, shape: tuple[int, ...]) -> None:
+    def __init__(self, data: memoryview, shape: tuple[int, ...]) -> None:
         import numpy as np  # noqa: PLC0415
 
-        # A copy: PaddleOCR may write into its input, and the mapping is read-only.
+        # A copy: PaddleOCR may write into its input, and the mailbox is read-only and lent.
         self.decoded: Pixels = np.frombuffer(data, np.uint8).reshape(shape).copy()
 
     def pixels(self) -> Pixels:
@@ -160,13 +159,13 @@ class _Tiff(Document):
             self._image.seek(index)
 
 
-def open_document(kind: str, data: mmap.mmap, max_pixels: int) -> Document:
+def open_document(kind: str, data: bytes, max_pixels: int) -> Document:
     """Open a document of `kind` (`pdf` or `tiff`). Raises NotAnImage."""
     if kind == "pdf":
         import pypdfium2  # noqa: PLC0415
 
         with _decoding("the PDF cannot be opened"):
-            pdf = pypdfium2.PdfDocument(bytes(data))
+            pdf = pypdfium2.PdfDocument(data)
             pdf.init_forms()
             return _Pdf(pdf, max_pixels)
     from PIL import Image  # noqa: PLC0415

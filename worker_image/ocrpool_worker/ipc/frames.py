@@ -1,9 +1,9 @@
 """Frames on the socket between supervisor and instance.
 
 A frame is a JSON head and an opaque payload: `u32 head length, u64 payload length, head, payload`,
-little-endian. Bodies of requests do not travel in frames: their memory file's descriptor does
-(see `ipc.memory`), in the same message as the frame's first byte. At most one request is on the
-way to an instance at any time, so a frame to an instance is small and never blocks.
+little-endian. Bodies of requests do not travel in frames but through the mailbox (`ipc.mailbox`).
+At most one request is on the way to an instance at any time, so a frame to an instance is small and
+never blocks.
 """
 
 from __future__ import annotations
@@ -79,20 +79,14 @@ class InstanceChannel:
         self._sock = sock
         self._reader = FrameReader()
 
-    def receive(self) -> tuple[Frame, int | None]:
-        """Wait for the next frame; with it, the descriptor that came along (the caller closes it).
-
-        Raises ChannelClosed when the supervisor has gone.
-        """
-        descriptor: int | None = None
+    def receive(self) -> Frame:
+        """Wait for the next frame. Raises ChannelClosed when the supervisor has gone."""
         while True:
-            data, descriptors, _, _ = socket.recv_fds(self._sock, _CHUNK, 1)
-            if descriptors:
-                descriptor = descriptors[0]
+            data = self._sock.recv(_CHUNK)
             if not data:
                 raise ChannelClosed
             for frame in self._reader.feed(data):
-                return frame, descriptor
+                return frame
 
     def send(self, head: Mapping[str, Any], payload: bytes = b"") -> None:
         """Send one frame, waiting as long as the supervisor takes to read it."""

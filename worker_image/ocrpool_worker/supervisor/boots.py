@@ -48,6 +48,10 @@ class BootPolicy:
         self._fruitless += 1
         self._next = self._clock() + rules.backoff(self._fruitless)
 
+    def postpone(self, seconds: float) -> None:
+        """No boot for so long; nobody's fault."""
+        self._next = self._clock() + seconds
+
     def forget(self) -> None:
         """Start over, at once."""
         self.problem = None

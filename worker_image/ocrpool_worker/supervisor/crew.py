@@ -7,25 +7,27 @@ call of it, so nothing depends on having seen them all. Instances boot one at a 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Protocol
 
 from ocrpool_wire import Counters, Footprint, Problem
+from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
-from ocrpool_worker.supervisor.launch import Launch, Launcher
+from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
-from ocrpool_worker.supervisor.process import InstanceProcess
+from ocrpool_worker.supervisor.nursery import DeviceGone, Nursery
 from ocrpool_worker.supervisor.work import Work
 
 _log = logging.getLogger(__name__)
 # How often broken model files are looked at again.
 _RECHECK_SECONDS = 30.0
+# How often a lost device is looked at again before a boot.
+_LOST_SECONDS = 5.0
 # How long an instance without work may take to end after it was asked to.
 _LEAVE_SECONDS = 5.0
 
@@ -55,21 +57,25 @@ class Crew:
         *,
         target: int,
         clock: Clock,
-        room_for_one_more: Callable[[int], bool],
+        watch: DeviceWatch,
     ) -> None:
-        """`room_for_one_more` says whether the device has room for so many bytes."""
         self._settings = settings
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._counters = counters
         self._clock = clock
-        self._room_for_one_more = room_for_one_more
-        self._names = itertools.count(1)
+        self._nursery = Nursery(
+            settings,
+            launcher,
+            watch,
+            clock=clock,
+            on_frame=self._on_frame,
+            on_gone=self._on_gone,
+        )
         self.members: dict[str, Member] = {}
         self.target = target
         self.ceiling = Ceiling(settings.instances.max, clock)
         self.boots = BootPolicy(clock)
-        self.footprint = Footprint(bytes=0, source="none")
         # One more than wanted while the only instance is replaced.
         self._surge = 0
         self._preparing = False
@@ -80,6 +86,10 @@ class Crew:
     @property
     def wanted(self) -> int:
         return min(self.target, self.ceiling.value)
+
+    @property
+    def footprint(self) -> Footprint:
+        return self._nursery.footprints.current
 
     @property
     def ready(self) -> int:
@@ -93,7 +103,11 @@ class Crew:
 
     def idle(self) -> list[Member]:
         """Idle members, the one that has rested longest first."""
-        resting = (member for member in self.members.values() if member.state == "idle")
+        resting = [
+            member
+            for member in self.members.values()
+            if member.state == "idle" and member.process.listens
+        ]
         return sorted(resting, key=lambda member: member.since)
 
     def alone(self, member: Member) -> bool:
@@ -111,6 +125,17 @@ class Crew:
         """Memory ran out: one fewer from now on, for a while."""
         self.ceiling.lower(sum(member.here for member in self.members.values()) - 1)
         _log.warning("out of memory", extra={"ceiling": self.ceiling.value})
+
+    def brake(self) -> None:
+        """Memory is critically low: give up the newest instance, if it is not the only one."""
+        here = [member for member in self.members.values() if member.here]
+        if len(here) < 2:
+            return
+        self._counters["braked"] += 1
+        self.ceiling.lower(len(here) - 1)
+        newest = max(here, key=lambda member: member.born)
+        self.retire(newest, "the device's memory is critically low")
+        self.tend()
 
     def hand(self, member: Member, work: Work) -> None:
         """Mark a member busy with `work`."""
@@ -190,57 +215,34 @@ class Crew:
     def _replace_one(self) -> None:
         """Start replacing one worn-out member, if nothing else is going on."""
         worn = next((m for m in self.members.values() if m.recycle and m.ready), None)
-        busy = self._surge or self.booting or any(not m.here for m in self.members.values())
+        short = len(self.members) < self.wanted or any(not m.here for m in self.members.values())
+        busy = self._surge or self.booting or short
         if worn is None or busy or self.boots.problem is not None:
             return
         self._counters["recycled"] += 1
-        if self.ready > 1 or not self._room_for_one_more(worn.peak):
+        if self.ready > 1 or not self._nursery.has_room_for(worn.peak):
             self.retire(worn, worn.recycle or "")
         else:  # the only one: its replacement is warm before it goes
             self._surge = 1
 
     async def _boot(self) -> None:
-        started = False
+        member: Member | None = None
         try:
-            launch = await self._launcher.prepare()
-            if not self._closing and self.wanted + self._surge > len(self.members):
-                await self._start(launch)
-                started = True
+            member = await self._nursery.prepare(alone=not self.members)
+            if self._closing or self.wanted + self._surge <= len(self.members):
+                return
+            await self._nursery.start(member)
+            self.members[member.ident] = member
         except ModelError as error:
             self._boot_failed(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
             self._boot_failed(Problem(reason="BootFailed", message=message))
+        except DeviceGone:
+            self.boots.postpone(_LOST_SECONDS)  # the report says why
         finally:
             self._preparing = False
-        if not started:
             self.tend()
-
-    async def _start(self, launch: Launch) -> None:
-        ident = f"i{next(self._names)}"
-
-        def on_frame(frame: Frame) -> None:
-            self._on_frame(member, frame)
-
-        def on_gone(why: str) -> None:
-            self._on_gone(member, why)
-
-        process = InstanceProcess(
-            ident, environment=launch.environment, on_frame=on_frame, on_gone=on_gone
-        )
-        member = Member(ident, process, self._clock())
-        await process.start()
-        self.members[ident] = member
-        process.send(launch.order)
-        limit = self._settings.instances.boot_seconds
-        member.timers.append(asyncio.get_running_loop().call_later(limit, self._late, member))
-        _log.info("instance boots", extra={"instance": ident, "pid": process.pid})
-
-    def _late(self, member: Member) -> None:
-        limit = self._settings.instances.boot_seconds
-        message = f"not ready after {limit:g} s (instances.bootSeconds)"
-        member.failure = Problem(reason="BootTimeout", message=message)
-        member.process.kill(message)
 
     def _on_frame(self, member: Member, frame: Frame) -> None:
         op = frame.head.get("op")
@@ -248,25 +250,27 @@ class Crew:
             reason = "InsufficientMemory" if frame.head.get("fault") == "memory" else "BootFailed"
             member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
             return
-        member.note_memory(frame.head)
-        if member.peak > self.footprint.bytes:  # it only ratchets up
-            self.footprint = Footprint(bytes=member.peak, source=member.memory_source)
-        work, member.work = member.work, None
         if op == "ready":
-            self._on_ready(member, frame)
-        elif work is None:
+            self._spawn(self._warm(member, frame))
+            return
+        self._nursery.note(member, frame)
+        work, member.work = member.work, None
+        if work is None:
             member.process.kill("it answered what it was not asked")
         else:
             self._on_answer(member, work, frame)
+
+    async def _warm(self, member: Member, frame: Frame) -> None:
+        if not await self._nursery.measure(member, frame):
+            return
+        if member.state == "booting" and member.ident in self.members:
+            self._on_ready(member, frame)
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
         member.cancel_timers()
         self._counters["boots"] += 1
         self.boots.ready()
-        member.memory_when_warm = member.memory
-        member.since = self._clock()
-        if member.state == "booting":
-            member.state = "idle"
+        member.since, member.state = self._clock(), "idle"
         seconds = {name: frame.head.get(name) for name in ("buildSeconds", "warmSeconds")}
         extra = {"instance": member.ident, "memory": member.memory, **seconds}
         _log.info("instance ready", extra=extra)

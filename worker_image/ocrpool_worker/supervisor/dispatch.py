@@ -17,6 +17,7 @@ from ocrpool_worker.errors import (
     RequestError,
     TimedOut,
     TooLarge,
+    Unavailable,
 )
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import AdmissionSettings
@@ -81,25 +82,40 @@ class Dispatch:
 
     def _hand(self, member: Member, work: Work) -> None:
         job, order = work.job, work.job.order
-        work.waited = self._clock() - work.since
-        self.crew.hand(member, work)
-        member.process.send(
+        mailbox = member.process.mailbox
+        assert mailbox is not None  # who is idle listens
+        # An instance keeps the document of its last page open, in a copy of its own.
+        if order.kind not in ("pdf", "tiff") or member.holds != job.number:
+            try:
+                mailbox.put(job.body)
+            except OSError as error:
+                message = f"no memory for the request's bytes: {error}"
+                _resolve(work, Unavailable(message, retry_after=1))
+                return
+            member.holds = job.number
+        member.given += 1
+        heard = member.process.send(
             {
                 "op": work.op,
+                "number": member.given,
                 "job": job.number,
                 "kind": order.kind,
                 "form": order.form,
                 "page": work.page,
                 "params": dict(order.params),
                 "pictures": order.pictures,
-                "size": job.body.size,
+                "size": len(job.body),
                 "shape": order.shape,
                 "width": order.width,
                 "height": order.height,
                 "maxPages": self._limits.max_pages,
-            },
-            job.body.fileno(),
+            }
         )
+        if not heard:  # it is dying; its death will be reported
+            self._queue.put_back(work)
+            return
+        work.waited = self._clock() - work.since
+        self.crew.hand(member, work)
         limit = self._limits.timeout_seconds
         loop = asyncio.get_running_loop()
         member.timers.append(loop.call_later(limit, self._page_late, member, work))
@@ -116,6 +132,8 @@ class Dispatch:
         self.crew.discard(member, why)
 
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
+        if member.process.mailbox is not None:
+            member.process.mailbox.trim()
         head = frame.head
         op = head.get("op")
         if op == "fault":
@@ -135,7 +153,12 @@ class Dispatch:
             _resolve(work, error)
 
     def on_lost(self, member: Member, work: Work, why: str) -> None:
-        self._failed(member, work, "death", why)
+        if member.process.taken == member.given or work.done.done():
+            self._failed(member, work, "death", why)
+            return
+        # It died before it began: the page had no part in it.
+        self._counters["retried"] += 1
+        self._queue.put_back(work)
 
     def _failed(self, member: Member, work: Work, failure: rules.Failure, detail: str) -> None:
         member.failed_in_a_row += 1
@@ -168,7 +191,7 @@ class Dispatch:
         if isinstance(verdict.error, PoisonPage):
             self._counters["poisoned"] += 1
         if verdict.remember:
-            self._refusals.add(work.job.body.read(), self._clock())
+            self._refusals.add(work.job.body, self._clock())
         verdict.error.message = _named(work, verdict.error.message)
         _resolve(work, verdict.error)
 

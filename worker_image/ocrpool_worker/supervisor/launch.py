@@ -14,6 +14,13 @@ from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models.manifest import verify
 from ocrpool_worker.settings import WorkerSettings
 
+# On a CPU: an instance over its cap is replaced after its page; one that would go this far over it
+# is refused the memory.
+CPU_HARD_LIMIT = 1.25
+# What a CUDA context and its libraries take, until it was measured (about 0.7 GB on a T4:
+# Paddle#57943).
+CONTEXT_BYTES = 750 * 2**20
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -31,10 +38,11 @@ class Launcher:
         self._instances = instances
         self._factory = load_engine(settings.engine.name)
 
-    async def prepare(self) -> Launch:
-        """Verify the model files, now, and say what to start. Raises ModelError."""
+    async def prepare(self, *, context_bytes: int = 0) -> Launch:
+        """Verify the model files, now, and say what to start. `context_bytes`: what an instance
+        was seen to hold of a GPU beyond its engine's own memory. Raises ModelError."""
         models = await asyncio.to_thread(self.models)
-        return self._launch(models)
+        return self._launch(models, context_bytes)
 
     def models(self) -> dict[str, Path]:
         """Role → folder of every staged model, each file read and compared with its digest.
@@ -53,7 +61,7 @@ class Launcher:
             return {}
         return verify(folder)
 
-    def _launch(self, models: Mapping[str, Path]) -> Launch:
+    def _launch(self, models: Mapping[str, Path], context_bytes: int) -> Launch:
         settings = self._settings
         on_gpu = settings.device.startswith("gpu")
         context = EngineContext(
@@ -61,6 +69,7 @@ class Launcher:
             options=settings.engine.options,
             models=models,
             cpu_threads=cpu_threads(settings, self._instances),
+            memory_limit=engine_limit(settings, context_bytes),
         )
         environment = dict(os.environ)
         if on_gpu and ":" in settings.device:
@@ -76,8 +85,20 @@ class Launcher:
             "models": {role: str(path) for role, path in models.items()},
             "cpuThreads": context.cpu_threads,
             "maxPixels": settings.admission.max_pixels,
+            "dataLimit": None if on_gpu else context.memory_limit,
         }
         return Launch(environment, order)
+
+
+def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:
+    """Bytes that one instance may allocate. On a GPU `memory.perInstance` less the context, which
+    Paddle's own limit does not see; on a CPU a quarter more than that, for the whole process."""
+    cap = settings.memory.per_instance
+    if not isinstance(cap, int):
+        return None
+    if settings.device == "cpu":
+        return int(cap * CPU_HARD_LIMIT)
+    return max(1, cap - (context_bytes or CONTEXT_BYTES))
 
 
 def cpu_threads(settings: WorkerSettings, instances: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ocrpool_wire import InstanceState, Problem
+from ocrpool_worker.supervisor.footprint import Figures, Footprints
 from ocrpool_worker.supervisor.process import InstanceProcess
 from ocrpool_worker.supervisor.work import Work
 
@@ -18,16 +19,24 @@ class Member:
     ident: str
     process: InstanceProcess
     born: float
+    # The first frame that it gets.
+    order: Mapping[str, object] = field(default_factory=dict)
     state: InstanceState = "booting"
     work: Work | None = None
     # When it was given its work or, when it has none, since when it rests.
     since: float = 0.0
+    # The number of the order that it was given last.
+    given: int = 0
+    # The number of the request whose bytes are in its mailbox.
+    holds: int = 0
     answered: int = 0
     failed_in_a_row: int = 0
     memory: int = 0
     peak: int = 0
     memory_when_warm: int = 0
     memory_source: str = "none"
+    # What the device had free before it booted, if it boots alone on it.
+    free_before: int | None = None
     # Why it is to be replaced although it works.
     recycle: str | None = None
     # Why its boot failed, in its own words.
@@ -43,15 +52,11 @@ class Member:
     def ready(self) -> bool:
         return self.state in ("idle", "busy")
 
-    def note_memory(self, head: Mapping[str, object]) -> None:
-        """Take over what it said of its memory: the device's where it has one, else its RAM."""
-        device, rss, peak = head.get("device"), head.get("rss"), head.get("rssPeak")
-        if isinstance(device, int):
-            self.memory, self.memory_source = device, "paddle"
-            self.peak = max(self.peak, device)
-        elif isinstance(rss, int):
-            self.memory, self.memory_source = rss, "rss"
-            self.peak = max(self.peak, rss, peak if isinstance(peak, int) else 0)
+    def note_memory(self, figures: Figures, footprints: Footprints) -> None:
+        """Take over what is known of its memory."""
+        self.memory, self.memory_source = footprints.held(figures)
+        peak = figures.rss_peak if self.memory_source == "rss" else self.memory
+        self.peak = max(self.peak, self.memory, peak)
 
     def cancel_timers(self) -> None:
         for timer in self.timers:

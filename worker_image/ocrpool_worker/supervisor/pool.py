@@ -10,7 +10,8 @@ from typing import Any
 
 from ocrpool_wire import Problem, State
 from ocrpool_worker.admission import check_scaling
-from ocrpool_worker.devices import DeviceProbe
+from ocrpool_worker.devices import DeviceProbe, Look
+from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import (
     BootError,
     NotAnImage,
@@ -21,9 +22,10 @@ from ocrpool_worker.errors import (
     TooLarge,
     Unavailable,
 )
-from ocrpool_worker.ipc.memory import Buffer, SharedBytes
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.brake import Brake
 from ocrpool_worker.supervisor.crew import Crew, new_counters
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.dispatch import Dispatch
@@ -50,7 +52,8 @@ class Pool:
         self.settings = settings
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
-        self._probe = probe
+        self._watch = DeviceWatch(probe, clock=clock)
+        self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
         self._jobs: set[Job] = set()
@@ -76,7 +79,7 @@ class Pool:
             self.counters,
             target=target,
             clock=clock,
-            room_for_one_more=self._room_for_one_more,
+            watch=self._watch,
         )
         self._dispatch.serve(self._crew)
 
@@ -87,7 +90,8 @@ class Pool:
         await self._launcher.prepare()
 
     def start(self) -> None:
-        """Begin to boot instances. Returns at once."""
+        """Begin to watch the device and to boot instances. Returns at once."""
+        self._watch.start(self._on_look)
         self._crew.tend()
 
     async def first_ready(self) -> None:
@@ -117,6 +121,7 @@ class Pool:
         for job in tuple(self._jobs):
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
         await self._crew.close()
+        await self._watch.stop()
 
     # -- steering and looking --------------------------------------------------------------
 
@@ -134,11 +139,18 @@ class Pool:
     @property
     def ready(self) -> bool:
         """At least one warm instance, not draining, and a device that works."""
-        return bool(self._crew.ready) and not self._draining and not self._health.failing
+        lost = self._watch.latest().problem
+        return (
+            bool(self._crew.ready)
+            and not self._draining
+            and not self._health.failing
+            and not (lost is not None and lost.reason == "DeviceLost")
+        )
 
     def problem(self) -> Problem | None:
         """Why the worker is not ready, or cannot have what it was asked for."""
-        return problem_of(self._crew, self._health, draining=self._draining)
+        device = self._watch.latest().problem
+        return problem_of(self._crew, self._health, device, draining=self._draining)
 
     def state(self) -> State:
         """All that there is to know of this worker, as the operator sees it."""
@@ -147,7 +159,7 @@ class Pool:
             self._crew,
             self._queue,
             self.counters,
-            self._probe,
+            self._watch,
             now=self._clock(),
             ready=self.ready,
             draining=self._draining,
@@ -194,12 +206,7 @@ class Pool:
                 field="file",
                 retry_after=left,
             )
-        try:
-            job = Job(order, SharedBytes(data), now)
-        except OSError as error:
-            raise Unavailable(
-                f"no memory for the request's bytes: {error}", retry_after=1
-            ) from None
+        job = Job(order, data, now)
         self.counters["requests"] += 1
         self._jobs.add(job)
         deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
@@ -281,9 +288,9 @@ class Pool:
             if not work.done.done():
                 work.done.set_exception(error)
 
-    def _room_for_one_more(self, footprint: int) -> bool:
-        memory = self._probe.memory()
-        return memory is not None and memory.free - self.settings.memory.reserve >= footprint
+    def _on_look(self, look: Look) -> None:
+        if self._brake.see(look.memory):
+            self._crew.brake()
 
     def _retry_after(self) -> float:
         done = self.counters["pages"]

@@ -1,4 +1,4 @@
-"""One instance as its supervisor sees it: an exec'd process, a socket, a lifeline, its last words.
+"""One instance as its supervisor sees it: an exec'd process, its socket, mailbox and lifeline.
 
 This module moves bytes and watches the process; what follows from a message or a death is the
 pool's business.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame, FrameReader, encode
+from ocrpool_worker.ipc.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -52,12 +53,16 @@ class InstanceProcess:
         self._outbox = bytearray()
         self._hung_up = False
         self._pidfd = -1
+        self.mailbox: Mailbox | None = None
+        # The last order that it had taken when it went.
+        self.taken = 0
 
     async def start(self) -> None:
         """Exec the process. Raises OSError where the system has no room for one more."""
         ours, theirs = socket.socketpair()
         held, watched = -1, -1
         try:
+            self.mailbox = Mailbox()
             # The instance holds the reading end; the writing end closes with this process.
             watched, held = os.pipe()
             command: Sequence[str] = (
@@ -66,6 +71,7 @@ class InstanceProcess:
                 "ocrpool_worker.instance.main",
                 str(theirs.fileno()),
                 str(watched),
+                str(self.mailbox.fileno()),
                 str(os.getpid()),
             )
             self._process = await asyncio.create_subprocess_exec(
@@ -74,12 +80,14 @@ class InstanceProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=dict(self._environment),
-                pass_fds=(theirs.fileno(), watched),
+                pass_fds=(theirs.fileno(), watched, self.mailbox.fileno()),
                 limit=_LINE_LIMIT,
                 # Ctrl-C in a terminal must not reach it: the supervisor ends it in order.
                 start_new_session=True,
             )
         except BaseException:
+            if self.mailbox is not None:
+                self.mailbox.close()
             ours.close()
             if held >= 0:
                 os.close(held)
@@ -97,25 +105,29 @@ class InstanceProcess:
         loop.add_reader(ours.fileno(), self._readable)
         self._watch = loop.create_task(self._watch_process(self._process))
 
-    def send(self, head: Mapping[str, Any], descriptor: int | None = None) -> None:
-        """Send one frame, with a descriptor to hand over. A dead instance swallows it; its death
-        is reported through `on_gone`."""
+    @property
+    def listens(self) -> bool:
+        """Whether its socket is open; it closes a little before the death is reported."""
+        return self._sock is not None
+
+    def send(self, head: Mapping[str, Any]) -> bool:
+        """Send one frame. False where it is dead or dying, which `on_gone` reports."""
         if self._sock is None:
-            return
+            return False
         data = encode(head)
-        descriptors = [] if descriptor is None else [descriptor]
         try:
-            sent = socket.send_fds(self._sock, [data], descriptors)
+            sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             # Cannot happen with one small frame on the way at a time; if it does, the instance
             # does not listen and is of no use.
             self.kill("its socket is full")
-            return
+            return False
         except OSError:
-            return
+            return False
         if sent < len(data):
             self._outbox += data[sent:]
             asyncio.get_running_loop().add_writer(self._sock.fileno(), self._writable)
+        return True
 
     def hang_up(self) -> None:
         """Ask it to end: it does when its socket reports the end, after the page it is on."""
@@ -190,6 +202,10 @@ class InstanceProcess:
             self._sock.close()
             self._sock = None
             os.close(self._lifeline)
+            if self.mailbox is not None:
+                self.taken = self.mailbox.taken()
+                self.mailbox.close()
+                self.mailbox = None
 
     async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 
-from ocrpool_worker.ipc.memory import Buffer
+from ocrpool_worker.ipc.mailbox import Buffer
 
 REMEMBERED_SECONDS = 600.0
 REMEMBERED_MOST = 1024

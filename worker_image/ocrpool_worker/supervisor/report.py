@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from ocrpool_wire import Counters, Device, Instance, Instances, Problem, Queue, State
-from ocrpool_worker.devices import DeviceProbe
+from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
@@ -30,8 +30,13 @@ class DeviceHealth:
         return full and self._clock() - self._errors[0] < rules.DEVICE_WINDOW
 
 
-def problem_of(crew: Crew, health: DeviceHealth, *, draining: bool) -> Problem | None:
-    """Why the worker is not ready, or cannot have what it was asked for."""
+def problem_of(
+    crew: Crew, health: DeviceHealth, device: Problem | None, *, draining: bool
+) -> Problem | None:
+    """Why the worker is not ready, or cannot have what it was asked for. `device`: what is wrong
+    with the device itself."""
+    if device is not None and device.reason == "DeviceLost":
+        return device
     if health.failing:
         message = (
             f"{rules.DEVICE_ERRORS} device errors within {rules.DEVICE_WINDOW:g} s; look at the "
@@ -45,7 +50,7 @@ def problem_of(crew: Crew, health: DeviceHealth, *, draining: bool) -> Problem |
     if not crew.ready and crew.target:
         reason = "Restarting" if crew.boots.was_ready else "Starting"
         return Problem(reason=reason, message="no instance is warm yet")
-    return None
+    return device
 
 
 def state_of(
@@ -53,7 +58,7 @@ def state_of(
     crew: Crew,
     queue: FairQueue,
     counters: Mapping[str, float],
-    probe: DeviceProbe,
+    watch: DeviceWatch,
     *,
     now: float,
     ready: bool,
@@ -63,7 +68,7 @@ def state_of(
     """All that there is to know of a worker, in the words of the wire. Times are rounded to
     milliseconds."""
     oldest = queue.oldest()
-    identity = probe.identity()
+    identity, memory = watch.identity, watch.latest().memory
     each = tuple(
         Instance(
             id=member.ident,
@@ -74,13 +79,12 @@ def state_of(
             requests=member.answered,
             memory=member.memory,
             peak=member.peak,
+            source=member.memory_source,
         )
         for member in crew.members.values()
     )
     return State(
-        device=Device(
-            kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=probe.memory()
-        ),
+        device=Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory),
         instances=Instances(
             target=crew.target,
             ready=crew.ready,
@@ -89,6 +93,9 @@ def state_of(
             each=each,
         ),
         footprint=crew.footprint,
+        unattributed=None
+        if memory is None
+        else max(0, memory.used - sum(member.memory for member in crew.members.values())),
         queue=Queue(
             depth=len(queue),
             capacity=settings.admission.queue,

@@ -13,8 +13,8 @@ from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError
 
 # How an attempt at a page ended badly.
 Failure = Literal["death", "memory", "device", "engine"]
-# What becomes of the instance: keep it, let it end in order, or kill it now.
-Fate = Literal["keep", "retire", "kill"]
+# What becomes of the instance: it has died, keep it, let it end in order, or kill it now.
+Fate = Literal["gone", "keep", "retire", "kill"]
 
 # A page may cost this many instances before it is blamed.
 ATTEMPTS = 2
@@ -49,7 +49,8 @@ def after_failure(failure: Failure, *, failed_before: int, in_a_row: int, detail
         worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
         error = EngineFailure(f"the engine failed on this page on two tries: {detail}")
         return Verdict("retire" if worn_out else "keep", error if last else None)
-    fate: Fate = "retire" if failure == "memory" else "kill"
+    fates: dict[Failure, Fate] = {"death": "gone", "memory": "retire", "device": "kill"}
+    fate = fates[failure]
     if not last:
         return Verdict(fate, None, lower_ceiling=failure == "memory")
     what = {
@@ -69,7 +70,8 @@ def backoff(failures: int) -> float:
     """Seconds to wait before the next boot after `failures` fruitless instances in a row."""
     if failures <= 0:
         return 0.0
-    return float(min(BACKOFF_FIRST * 2 ** (failures - 1), BACKOFF_MOST))
+    # Bounded before it is raised: a float overflows where this goes on for a day.
+    return min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 32), BACKOFF_MOST)
 
 
 def should_recycle(

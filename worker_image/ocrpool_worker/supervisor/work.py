@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ocrpool_worker.admission import Kind
-from ocrpool_worker.ipc.memory import SharedBytes
+from ocrpool_worker.ipc.mailbox import Buffer
 
 Form = Literal["lines", "paddlex"]
 
@@ -55,7 +55,7 @@ class Job:
 
     __slots__ = ("accepted", "body", "closed", "number", "open", "order", "progressed", "waiting")
 
-    def __init__(self, order: Order, body: SharedBytes, now: float) -> None:
+    def __init__(self, order: Order, body: Buffer, now: float) -> None:
         self.number = next(_numbers)
         self.order = order
         self.body = body
@@ -66,11 +66,11 @@ class Job:
         self.closed = False
 
     def close(self) -> None:
-        """Nobody waits for it any more: drop what waits and give its memory back."""
+        """Nobody waits for it any more: drop what waits and let go of its bytes."""
         self.closed = True
         self.waiting.clear()
         self.open.clear()
-        self.body.close()
+        self.body = b""
 
 
 class Work:

@@ -20,8 +20,10 @@ def main() -> int:
         )
         return 1
     target = Path(sys.argv[1])
+    if (target / "bin" / "pip").exists() and (target / "bin" / "python").exists():
+        return 0  # made before; what is in it changes with the packages
     try:
-        venv.create(target, with_pip=True, clear=not (target / "bin" / "python").exists())
+        venv.create(target, with_pip=True, clear=True, symlinks=True)
     except Exception as error:
         print(
             f"No virtual environment could be made ({error}). On Debian or Ubuntu: "

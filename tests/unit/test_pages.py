@@ -1,0 +1,117 @@
+"""Documents in an instance: what their structure may claim, and how large their pages come out."""
+
+from __future__ import annotations
+
+import math
+import struct
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.instance.frames import MOST_FRAMES, count_frames
+from ocrpool_worker.instance.pages import PDF_SCALE, PDF_SCALE_LEAST, open_document, pdf_scale
+from tests.worker import bombs
+
+TAGS = bombs.size_tags(10, 10)
+SECOND = 8 + 6 + 12 * len(TAGS)
+
+
+@pytest.mark.parametrize(
+    ("data", "frames"),
+    [
+        (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 0)), 1),
+        (bombs.tiff_chain(1), 2),
+        (bombs.tiff_chain(150), 151),
+        (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 8)), 1),
+        (
+            bombs.tiff_of(bombs.tiff_frame(8, TAGS, SECOND), bombs.tiff_frame(SECOND, TAGS, 8)),
+            2,
+        ),
+        # A chain that leads out of the file ends there: what came before can be read.
+        (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 10**6)), 1),
+        (b"MM\x00*\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00", 1),
+    ],
+)
+def test_frames_are_counted(data: bytes, frames: int) -> None:
+    assert count_frames(data) == frames
+    assert count_frames(memoryview(data)) == frames  # type: ignore[arg-type]
+
+
+def test_frames_are_counted_up_to_a_bound() -> None:
+    data = bombs.tiff_chain(MOST_FRAMES + 1)
+    began = time.thread_time()
+    assert count_frames(data) == MOST_FRAMES
+    assert time.thread_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (bombs.document_bombs()["tiff of the same bytes in all tags"], "360000000 bytes"),
+        (bombs.document_bombs()["tiff of too long strips"], "8589934592 bytes"),
+        (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 0))[:50], "within its first frame"),
+        (b"II*\x00\xff\xff\xff\xff", "within its first frame"),
+        (b"II*\x00", "within its first frame"),
+    ],
+)
+def test_tags_that_would_take_memory_or_time_are_refused(data: bytes, words: str) -> None:
+    with pytest.raises(NotAnImage, match=words):
+        count_frames(data)
+
+
+def many_tags() -> bytes:
+    """Seventeen frames of 60,000 tags."""
+    size = 2 + 60_000 * 12 + 4
+    entries = bytes(60_000 * 12)
+    frames = (
+        struct.pack("<H", 60_000) + entries + struct.pack("<I", 8 + size * (number + 1))
+        for number in range(17)
+    )
+    return bombs.tiff_of(*frames)
+
+
+def test_more_tags_than_any_file_has_are_refused() -> None:
+    with pytest.raises(NotAnImage, match="more than 1000000 tags"):
+        count_frames(many_tags())
+
+
+SIDES = st.floats(min_value=0.01, max_value=1e7)
+
+
+@given(SIDES, SIDES, st.integers(min_value=10_000, max_value=300_000_000))
+def test_a_pdf_page_never_comes_out_over_the_limit(width: float, height: float, most: int) -> None:
+    least = math.ceil(width * PDF_SCALE_LEAST) * math.ceil(height * PDF_SCALE_LEAST)
+    if least > most:
+        with pytest.raises(TooLarge):
+            pdf_scale((width, height), 0, most)
+        return
+    scale = pdf_scale((width, height), 0, most)
+    assert PDF_SCALE_LEAST <= scale <= PDF_SCALE
+    assert math.ceil(width * scale) * math.ceil(height * scale) <= most
+
+
+def test_an_ordinary_pdf_page_is_rendered_as_paddlex_does() -> None:
+    assert pdf_scale((595, 842), 0, 16_000_000) == 2.0
+
+
+@pytest.mark.parametrize(
+    "size", [(0, 5), (5, 0), (-5, 5), (math.nan, 5), (5, math.inf), (math.inf, math.nan)]
+)
+def test_a_page_without_a_size_is_refused(size: tuple[float, float]) -> None:
+    with pytest.raises(NotAnImage, match="page 3 of the PDF"):
+        pdf_scale(size, 2, 16_000_000)
+
+
+@pytest.mark.parametrize("kind", [2, 5, 7, 12])
+def test_whatever_pillow_raises_is_the_files_fault(kind: int) -> None:
+    """A second frame whose width is a text or a fraction: Pillow raises TypeError. Anything else
+    than NotAnImage would count as a failure of the engine, and cost the instance."""
+    odd = [(256, kind, 1, 8), *TAGS[1:]]
+    data = bombs.tiff_of(bombs.tiff_frame(8, TAGS, SECOND), bombs.tiff_frame(SECOND, odd, 0))
+    document = open_document("tiff", data + bytes(200), 1_000_000)  # type: ignore[arg-type]
+    assert document.size(0) == (10, 10)
+    with pytest.raises(NotAnImage, match="page 2 of the TIFF"):
+        document.render(1)

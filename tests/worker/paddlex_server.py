@@ -1,0 +1,48 @@
+"""PaddleX's own OCR service in a process of its own, with our models and options."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.lib import direct
+from ocrpool_worker.engine.paddle import FONT
+from tests.worker.calls import call
+from tests.worker.client import wait_for
+
+
+@contextlib.contextmanager
+def paddlex_server(models: Path, log: Path) -> Iterator[int]:
+    """Its port, once it is healthy."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bench.peers.paddlex_serve"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, "--models", str(models), "--port", str(port)],
+            cwd=Path(__file__).resolve().parents[2],
+            # The font is ours, or it would be downloaded.
+            env=os.environ | direct.ENVIRONMENT | {"PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(FONT)},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+
+    def healthy() -> bool:
+        assert process.poll() is None, f"it ended:\n{log.read_text(errors='replace')[-3000:]}"
+        with contextlib.suppress(OSError):
+            return call(port, "GET", "/health").status == 200
+        return False
+
+    try:
+        wait_for("PaddleX serves", healthy, seconds=240)
+        yield port
+    finally:
+        process.kill()
+        process.wait()

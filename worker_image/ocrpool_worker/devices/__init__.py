@@ -1,0 +1,16 @@
+"""The device that a worker owns, and how much memory it has: a GPU by NVML, or the RAM."""
+
+from __future__ import annotations
+
+from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
+from ocrpool_worker.devices.nvml import NvmlProbe
+from ocrpool_worker.devices.ram import RamProbe
+
+__all__ = ["DeviceProbe", "Identity", "Look", "NvmlProbe", "RamProbe", "probe_for"]
+
+
+def probe_for(device: str) -> DeviceProbe:
+    """The probe for a `device` setting: `cpu`, `gpu`, `gpu:0`, `gpu:UUID`. Raises SettingsError."""
+    if device == "cpu":
+        return RamProbe()
+    return NvmlProbe(device.partition(":")[2])

@@ -1,0 +1,108 @@
+"""A GPU or a MIG slice, through NVML.
+
+Sources: NVML's API reference. Memory version 1 counts what the driver reserves as used, version 2
+splits it off; `free` is the same in both and is all that planning needs. On a GPU in MIG mode the
+parent's figures are refused (`NVMLError_NoPermission`), so the slice's own handle is found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ocrpool_wire import Problem
+from ocrpool_worker.devices.look import Identity, Look, sensible
+from ocrpool_worker.errors import SettingsError
+
+
+class NvmlProbe:
+    """`which`: an index (`0`), a UUID (`GPU-…`, `MIG-…`), or empty for the only device that is
+    visible. Raises SettingsError when made where there is no driver or no such device."""
+
+    def __init__(self, which: str) -> None:
+        import pynvml  # noqa: PLC0415
+
+        self._nvml: Any = pynvml
+        try:
+            pynvml.nvmlInit()
+            self._handle = self._find(which)
+            name = _text(pynvml.nvmlDeviceGetName(self._handle))
+            self._identity = Identity("gpu", name, _text(pynvml.nvmlDeviceGetUUID(self._handle)))
+        except pynvml.NVMLError as error:
+            raise SettingsError(
+                f"device gpu {which or '(any)'} cannot be opened through NVML ({error}); is there "
+                "an NVIDIA driver, and is that GPU visible here? Without one, use device: "
+                "cpu"
+            ) from None
+
+    def identity(self) -> Identity:
+        return self._identity
+
+    def look(self) -> Look:
+        try:
+            found = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
+        except self._nvml.NVMLError as error:
+            return Look(problem=self._problem(error))
+        look = sensible(int(found.total), int(found.free), where=f"NVML ({self._identity.name})")
+        if look.memory is None:
+            return look
+        return Look(look.memory, self._processes())
+
+    def _find(self, which: str) -> Any:
+        nvml = self._nvml
+        if which and not which.isdigit():
+            return nvml.nvmlDeviceGetHandleByUUID(which)
+        count = nvml.nvmlDeviceGetCount()
+        if not which and count > 1:
+            raise SettingsError(
+                f"device: gpu names none of the {count} GPUs that are visible here; one worker "
+                "owns one: use gpu:0, or gpu:UUID as nvidia-smi -L shows it"
+            )
+        handle = nvml.nvmlDeviceGetHandleByIndex(int(which or 0))
+        slices = self._slices(handle)
+        if len(slices) > 1:
+            raise SettingsError(
+                f"device: gpu:{which or 0} has {len(slices)} MIG slices; name one by its UUID, as "
+                "nvidia-smi -L shows it: gpu:MIG-…"
+            )
+        return slices[0] if slices else handle
+
+    def _slices(self, parent: Any) -> list[Any]:
+        """The MIG slices of a GPU that are visible here; none where MIG is off or unknown."""
+        nvml = self._nvml
+        try:
+            if nvml.nvmlDeviceGetMigMode(parent)[0] != nvml.NVML_DEVICE_MIG_ENABLE:
+                return []
+            most = nvml.nvmlDeviceGetMaxMigDeviceCount(parent)
+        except nvml.NVMLError:
+            return []
+        found = []
+        for index in range(most):
+            try:
+                found.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, index))
+            except nvml.NVMLError:
+                continue  # a gap: slices keep their numbers
+        return found
+
+    def _processes(self) -> dict[int, int]:
+        nvml = self._nvml
+        try:
+            found = nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        except nvml.NVMLError:
+            return {}
+        return {int(item.pid): int(item.usedGpuMemory) for item in found if item.usedGpuMemory}
+
+    def _problem(self, error: Exception) -> Problem:
+        nvml = self._nvml
+        lost = (nvml.NVMLError_GpuIsLost, nvml.NVMLError_NotFound, nvml.NVMLError_ResetRequired)
+        if isinstance(error, lost):
+            message = (
+                f"{self._identity.name} ({self._identity.uuid}) is lost: {error}; look at dmesg "
+                "(Xid), and reset or replace the GPU"
+            )
+            return Problem(reason="DeviceLost", message=message)
+        message = f"NVML does not tell the memory of {self._identity.name}: {error}"
+        return Problem(reason="DeviceUnreadable", message=message)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value

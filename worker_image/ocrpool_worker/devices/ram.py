@@ -1,0 +1,86 @@
+"""The RAM that this process may use: the cgroup's limit, or what the host has."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from ocrpool_wire import Problem
+from ocrpool_worker.devices.look import Identity, Look, sensible
+
+
+class RamProbe:
+    """Looks at the RAM.
+
+    Page cache that the kernel can take back (`inactive_file`) does not count as used, as in
+    kubelet's working set.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._proc = root / "proc"
+        self._cgroup = root / "sys/fs/cgroup"
+
+        self._identity = Identity("cpu", self._processor())
+
+    def identity(self) -> Identity:
+        return self._identity
+
+    def _processor(self) -> str:
+        try:
+            lines = (self._proc / "cpuinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            lines = ""
+        for line in lines.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+        return platform.machine()
+
+    def look(self) -> Look:
+        host = _fields(self._proc / "meminfo")
+        if "MemTotal" not in host or "MemAvailable" not in host:
+            message = f"{self._proc / 'meminfo'} does not tell how much memory there is"
+            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
+        total, free = host["MemTotal"] * 1024, host["MemAvailable"] * 1024
+        limit, used = self._limit_and_use()
+        if limit is not None and used is not None and limit < total:
+            total, free = limit, max(0, min(free, limit - used))
+        return sensible(total, free, where="the kernel")
+
+    def _limit_and_use(self) -> tuple[int | None, int | None]:
+        for limit, use, stat, cache in (
+            ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+            (
+                "memory/memory.limit_in_bytes",
+                "memory/memory.usage_in_bytes",
+                "memory/memory.stat",
+                "total_inactive_file",
+            ),
+        ):
+            most, now = _number(self._cgroup / limit), _number(self._cgroup / use)
+            if most is not None and now is not None:
+                return most, max(0, now - _fields(self._cgroup / stat).get(cache, 0))
+        return None, None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return int(text) if text.isdigit() else None  # `max` is no limit
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """`name value` or `name: value kB` lines of the kernel's files."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        name, _, rest = line.replace(":", " ", 1).partition(" ")
+        value = rest.split()
+        if value and value[0].isdigit():
+            found[name] = int(value[0])
+    return found

@@ -1,0 +1,83 @@
+"""Keeps an eye on a device without ever waiting for it.
+
+A driver in trouble can take minutes to answer; the looks are made in a thread, and everybody else
+sees the last one, or that there has been none for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from ocrpool_wire import Problem
+from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
+
+LOOK_SECONDS = 1.0
+STALE_SECONDS = 10.0
+
+
+class DeviceWatch:
+    """Lives in one event loop, from `start` to `stop`."""
+
+    def __init__(
+        self, probe: DeviceProbe, *, clock: Callable[[], float], interval: float = LOOK_SECONDS
+    ) -> None:
+        self._probe = probe
+        self._clock = clock
+        self._interval = interval
+        # One thread of its own: a look that hangs must not take the loop's other workers along.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ocrpool-device")
+        self._last = Look()
+        self._looked_at: float | None = None
+        self._looking: asyncio.Future[Look] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.identity: Identity = probe.identity()
+
+    def start(self, on_look: Callable[[Look], None]) -> None:
+        """Look again and again, and tell what was seen."""
+        self._task = asyncio.get_running_loop().create_task(self._run(on_look))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def fresh(self) -> Look:
+        """Look now; at most one look is under way at any time. Where it does not come back, the
+        latest is as good as can be had."""
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = asyncio.ensure_future(
+                loop.run_in_executor(self._thread, self._probe.look)
+            )
+        looking = self._looking
+        try:
+            async with asyncio.timeout(STALE_SECONDS):
+                look = await asyncio.shield(looking)
+        except TimeoutError:
+            return self.latest()
+        finally:
+            if looking.done() and self._looking is looking:
+                self._looking = None
+        self._last, self._looked_at = look, self._clock()
+        return look
+
+    def latest(self) -> Look:
+        """The last look, unless it is too old to be believed."""
+        if self._looked_at is None:
+            message = f"{self.identity.name} has not answered yet"
+            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
+        age = self._clock() - self._looked_at
+        if age > STALE_SECONDS:
+            message = f"{self.identity.name} has not answered for {age:.0f} s"
+            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
+        return self._last
+
+    async def _run(self, on_look: Callable[[Look], None]) -> None:
+        while True:
+            on_look(await self.fresh())
+            await asyncio.sleep(self._interval)

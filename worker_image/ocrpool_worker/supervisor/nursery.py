@@ -1,0 +1,120 @@
+"""Brings one instance at a time to life: verify, exec, warm up, measure what it took."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+from ocrpool_wire import Problem
+from ocrpool_wire.quantity import format_bytes
+from ocrpool_worker.devices.look import Look
+from ocrpool_worker.devices.watch import DeviceWatch
+from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.footprint import Figures, Footprints
+from ocrpool_worker.supervisor.launch import Launcher
+from ocrpool_worker.supervisor.member import Member
+from ocrpool_worker.supervisor.process import InstanceProcess
+
+_log = logging.getLogger(__name__)
+
+
+class DeviceGone(Exception):
+    """The device is lost: no boot can work until it is back."""
+
+
+class Nursery:
+    """Starts members and sees them through to their first page; the crew decides when."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        launcher: Launcher,
+        watch: DeviceWatch,
+        *,
+        clock: Clock,
+        on_frame: Callable[[Member, Frame], None],
+        on_gone: Callable[[Member, str], None],
+    ) -> None:
+        self._settings = settings
+        self._launcher = launcher
+        self._watch = watch
+        self._clock = clock
+        self._on_frame = on_frame
+        self._on_gone = on_gone
+        self._names = itertools.count(1)
+        self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
+
+    async def prepare(self, *, alone: bool) -> Member:
+        """A member that can be started; `alone`: nothing of ours is on the device yet.
+
+        Raises ModelError, or DeviceGone.
+        """
+        look = await self._watch.fresh()
+        if look.problem is not None and look.problem.reason == "DeviceLost":
+            raise DeviceGone(look.problem.message)
+        launch = await self._launcher.prepare(context_bytes=self.footprints.overhead)
+        ident = f"i{next(self._names)}"
+        process = InstanceProcess(
+            ident,
+            environment=launch.environment,
+            on_frame=lambda frame: self._on_frame(member, frame),
+            on_gone=lambda why: self._on_gone(member, why),
+        )
+        member = Member(ident, process, self._clock(), order=launch.order)
+        if alone and look.memory is not None:
+            member.free_before = look.memory.free
+        return member
+
+    async def start(self, member: Member) -> None:
+        """Exec it and tell it what it is. Raises OSError."""
+        await member.process.start()
+        member.process.send(member.order)
+        limit = self._settings.instances.boot_seconds
+        member.timers.append(asyncio.get_running_loop().call_later(limit, self._late, member))
+        extra = {"instance": member.ident, "pid": member.process.pid}
+        _log.info("instance boots", extra=extra)
+
+    async def measure(self, member: Member, frame: Frame) -> bool:
+        """A member is warm: see what it took of the device. False where it may not stay."""
+        look = await self._watch.fresh()
+        figures = self.figures(member, frame, look)
+        lost = None
+        if member.free_before is not None and look.memory is not None:
+            lost = member.free_before - look.memory.free
+        self.footprints.booted(figures, lost)
+        member.note_memory(figures, self.footprints)
+        member.memory_when_warm = member.memory
+        cap = self._settings.memory.per_instance
+        if isinstance(cap, int) and member.memory > cap:
+            message = (
+                f"an instance holds {format_bytes(member.memory)} after its warm-up, over "
+                f"memory.perInstance ({format_bytes(cap)}); raise that, or lower "
+                "admission.maxMegapixels"
+            )
+            member.failure = Problem(reason="InsufficientMemory", message=message)
+            member.process.kill(message)
+            return False
+        return True
+
+    def note(self, member: Member, frame: Frame) -> None:
+        """A member said what it holds, with an answer."""
+        member.note_memory(self.figures(member, frame, self._watch.latest()), self.footprints)
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether the device has so many bytes free, beyond the reserve."""
+        memory = self._watch.latest().memory
+        return memory is not None and memory.free - self._settings.memory.reserve >= size
+
+    @staticmethod
+    def figures(member: Member, frame: Frame, look: Look) -> Figures:
+        return Figures.of(frame.head, look.processes.get(member.process.pid))
+
+    def _late(self, member: Member) -> None:
+        limit = self._settings.instances.boot_seconds
+        message = f"not ready after {limit:g} s (instances.bootSeconds)"
+        member.failure = Problem(reason="BootTimeout", message=message)
+        member.process.kill(message)
