@@ -204,8 +204,8 @@ def measure(kubeconfig: Path, args: argparse.Namespace) -> dict[str, float]:
         def all_ready() -> bool:
             items = api.get(base)["items"]
             return all(
-                each.get("status", {}).get("readyReplicas") == args.workers
-                and each["status"]["instances"]["ready"] == args.workers
+                bool(each.get("status", {}).get("readyReplicas") == args.workers)
+                and bool(each["status"]["instances"]["ready"] == args.workers)
                 for each in items
             )
 

@@ -44,7 +44,7 @@ class Api:
                     path = Path(folder, key)
                     path.write_bytes(base64.b64decode(user[key]))
                     paths.append(path)
-                self._tls.load_cert_chain(*paths)
+                self._tls.load_cert_chain(paths[0], paths[1])
 
     def call(self, method: str, path: str, body: object = None, kind: str = "json") -> Object:
         """One call; answers the object. Raises Refused, OSError."""
