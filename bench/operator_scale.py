@@ -184,7 +184,7 @@ def measure(kubeconfig: Path, args: argparse.Namespace) -> dict[str, float]:
         with ThreadPoolExecutor(4) as pool:
             names = [f"p{number}" for number in range(args.pools)]
             list(pool.map(lambda name: api.call("POST", base, a_pool(name, args.workers)), names))
-        total = args.pools * args.workers
+        total: int = args.pools * args.workers
         told: set[str] = set()
 
         def all_run() -> bool:
@@ -204,8 +204,8 @@ def measure(kubeconfig: Path, args: argparse.Namespace) -> dict[str, float]:
         def all_ready() -> bool:
             items = api.get(base)["items"]
             return all(
-                bool(each.get("status", {}).get("readyReplicas") == args.workers)
-                and bool(each["status"]["instances"]["ready"] == args.workers)
+                each.get("status", {}).get("readyReplicas") == args.workers
+                and each["status"]["instances"]["ready"] == args.workers
                 for each in items
             )
 
