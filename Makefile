@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench serve clean
+.PHONY: bench-operator help demo test check format docs bench serve clean
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,7 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/settings_doc.py --check
+	$(BIN)/python scripts/api_doc.py --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
@@ -31,9 +32,13 @@ format: $(READY) ## put the code in the house's format
 
 docs: $(READY) ## write the docs that are made from the code
 	$(BIN)/python scripts/settings_doc.py
+	$(BIN)/python scripts/api_doc.py
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
+
+bench-operator: $(READY) ## 100 pools, 1,000 workers on a real API server: seconds a round, memory, writes
+	$(BIN)/python -m bench.operator_scale $(ARGS)
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2

@@ -1,0 +1,47 @@
+"""The names that the operator puts on things in a cluster, in one place."""
+
+from __future__ import annotations
+
+GROUP = "ocrpool.dev"
+VERSION = "v1alpha1"
+KIND = "OcrPool"
+PLURAL = "ocrpools"
+SHORT = "ocrp"
+
+# The one field manager of everything that the operator applies.
+MANAGER = "ocrpool-operator"
+FINALIZER = f"{GROUP}/drain"
+
+LABEL_POOL = f"{GROUP}/pool"
+LABEL_MANAGED = "app.kubernetes.io/managed-by"
+# Taken off a pod that drains, so that the Service sends it nothing new from that moment on.
+LABEL_SERVING = f"{GROUP}/serving"
+LABEL_NAME = "app.kubernetes.io/name"
+
+# On a pod: what it was made from, and since when it is being drained.
+REVISION = f"{GROUP}/revision"
+DRAINING_SINCE = f"{GROUP}/draining-since"
+
+DATA_PORT = 8080
+CONTROL_PORT = 8081
+
+
+def labels_of(pool: str) -> dict[str, str]:
+    """The labels of every object of one pool."""
+    return {LABEL_NAME: "ocrpool-worker", LABEL_MANAGED: MANAGER, LABEL_POOL: pool}
+
+
+def selector_of(pool: str) -> str:
+    """A label selector that matches the worker pods of one pool."""
+    return f"{LABEL_MANAGED}={MANAGER},{LABEL_POOL}={pool}"
+
+
+def worker_name(pool: str, index: int) -> str:
+    """The name of a worker's pod: the same one for every pod that ever fills this place."""
+    return f"{pool}-{index}"
+
+
+def index_of(pool: str, pod: str) -> int | None:
+    """The place that a pod's name says, or None where it is not a worker's name."""
+    head, _, tail = pod.rpartition("-")
+    return int(tail) if head == pool and tail.isdecimal() else None

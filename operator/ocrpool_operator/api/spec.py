@@ -1,0 +1,242 @@
+"""What a user asks for: `spec` of an OcrPool. Every field has a description and a default."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ocrpool_operator.api.base import (
+    QUANTITY_PATTERN,
+    ApiModel,
+    Free,
+    FreeList,
+    Quantity,
+    Strings,
+    rule,
+    rules,
+)
+
+MODELS_DIR = "/models"
+
+
+class Autoscaling(ApiModel):
+    """The number of workers follows the work."""
+
+    model_config = rules(
+        (
+            "self.minReplicas <= self.maxReplicas",
+            "autoscaling.minReplicas must not be above autoscaling.maxReplicas",
+        )
+    )
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest workers.")
+    max_replicas: int = Field(default=8, ge=1, le=1000, description="Most workers.")
+    target_queue_seconds: float = Field(
+        default=2, gt=0, le=3600, description="Seconds of work that may wait before it grows."
+    )
+
+
+class InstanceRange(ApiModel):
+    """How many OCR processes one worker may hold."""
+
+    model_config = rules(
+        ("self.min <= self.max", "instances.min must not be above instances.max"),
+    )
+    min: int = Field(default=1, ge=1, le=256, description="Instances that every worker starts.")
+    max: int = Field(default=8, ge=1, le=256, description="Most instances of one worker.")
+
+
+class MemorySpec(ApiModel):
+    """The device's memory: the GPU's, or for device `cpu` the container's RAM."""
+
+    reserve: Quantity = Field(
+        default="1Gi", description="Memory of each device that is never planned for, e.g. 1Gi."
+    )
+    per_instance: Quantity | Literal["auto"] = Field(
+        default="auto",
+        description="Memory of one instance: `auto` measures it; a quantity such as 1500Mi is also "
+        "enforced, and an instance that holds more is replaced.",
+        json_schema_extra={"pattern": rf"^auto$|{QUANTITY_PATTERN}"},
+    )
+
+
+class EngineSpec(ApiModel):
+    """Which OCR engine the instances run."""
+
+    name: str = Field(
+        default="paddleocr",
+        min_length=1,
+        max_length=200,
+        description="Engine: `paddleocr`, `null`, or `module:attribute` found in the image.",
+    )
+    options: Free = Field(
+        default_factory=dict,
+        description="Passed to the engine as they are: PaddleOCR(**options), e.g. {lang: ch}.",
+    )
+
+
+class ModelClaim(ApiModel):
+    """A volume claim with staged model files; it is mounted read-only."""
+
+    name: str = Field(
+        min_length=1, max_length=253, description="PersistentVolumeClaim in the pool's namespace."
+    )
+    sub_path: str = Field(default="", description="Folder inside the volume.")
+
+
+class ModelsSpec(ApiModel):
+    """Where the staged model files come from. Nothing is downloaded when a worker boots."""
+
+    model_config = rules(
+        (
+            "!(has(self.claim) && has(self.hostPath))",
+            "models.claim and models.hostPath exclude each other",
+        )
+    )
+    dir: str | None = Field(
+        default=None,
+        pattern=r"^/.+",
+        description="Folder in the container with the staged models: in the image, or where the "
+        "claim or hostPath is mounted. /models for engine paddleocr and where one of them is set; "
+        "without it, an engine that needs no models gets none.",
+    )
+    claim: ModelClaim | None = Field(
+        default=None, description="Mount the models from this PersistentVolumeClaim."
+    )
+    host_path: str | None = Field(
+        default=None,
+        pattern=r"^/.+",
+        description="Mount the models from this folder of the node.",
+    )
+
+
+class AdmissionSpec(ApiModel):
+    """What a request must satisfy before any pixel is decoded."""
+
+    max_megapixels: float = Field(
+        default=16,
+        gt=0,
+        le=300,
+        description="Largest page in millions of pixels. An instance's memory follows it.",
+    )
+    max_pages: int = Field(default=200, ge=1, le=100_000, description="Most pages of a document.")
+    queue: int = Field(
+        default=64, ge=0, le=100_000, description="Most requests that wait in one worker."
+    )
+    timeout_seconds: float = Field(
+        default=60, gt=0, le=3600, description="Longest time without an answer or a page of it."
+    )
+
+
+class RecycleSpec(ApiModel):
+    """When an instance is replaced although it works."""
+
+    after_requests: int = Field(default=0, ge=0, description="Pages of one instance; 0 = never.")
+    memory_growth: float = Field(
+        default=1.5,
+        ge=0,
+        description="Times the memory that it held when warm; 0 = never.",
+        json_schema_extra=rule(
+            "self == 0.0 || self > 1.0", "recycle.memoryGrowth must be above 1, or 0 for never"
+        ),
+    )
+
+
+class TemplateSpec(ApiModel):
+    """How the worker pods look. What is not listed here, the operator decides."""
+
+    image: str = Field(
+        default="ocrpool-worker:latest",
+        min_length=1,
+        max_length=1000,
+        description="Image of the worker.",
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="When the image is pulled."
+    )
+    image_pull_secrets: FreeList = Field(default=(), description="Secrets for pulling the image.")
+    labels: Strings = Field(default_factory=dict, description="More labels of the pods.")
+    annotations: Strings = Field(default_factory=dict, description="More annotations of the pods.")
+    node_selector: Strings = Field(
+        default_factory=dict, description="Labels that a node must have."
+    )
+    tolerations: FreeList = Field(default=(), description="Taints that the pods tolerate.")
+    affinity: Free = Field(default_factory=dict, description="Affinity of the pods.")
+    priority_class_name: str | None = Field(default=None, description="PriorityClass of the pods.")
+    runtime_class_name: str | None = Field(default=None, description="RuntimeClass of the pods.")
+    service_account_name: str | None = Field(
+        default=None, description="ServiceAccount of the pods; no token of it is mounted."
+    )
+    resources: Free = Field(
+        default_factory=dict,
+        description="Requests and limits of the container. The device is added by the operator.",
+    )
+    env: FreeList = Field(default=(), description="More environment variables of the container.")
+    grace_seconds: float = Field(
+        default=25,
+        ge=0,
+        le=3600,
+        description="Time for accepted requests to finish after a pod is told to end.",
+    )
+
+
+class PoolSpec(ApiModel):
+    """A pool of workers, one whole device each."""
+
+    model_config = rules(
+        (
+            "!(has(self.replicas) && has(self.autoscaling))",
+            "replicas and autoscaling exclude each other: set one of them",
+        ),
+        (
+            "self.device == 'gpu' || self.resourceName == 'nvidia.com/gpu'",
+            "resourceName is for device gpu; remove it for device cpu",
+        ),
+    )
+    replicas: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Workers, that is devices. 1 if neither this nor autoscaling is set. Set it "
+        "where an HPA or `kubectl scale` shall change it.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Let the number of workers follow the work; excludes replicas."
+    )
+    device: Literal["gpu", "cpu"] = Field(
+        default="gpu",
+        description="What a worker owns: one GPU (or MIG slice), or the container's CPUs. It "
+        "cannot be changed: make another pool.",
+        json_schema_extra=rule(
+            "self == oldSelf", "device cannot be changed: make another pool with the other device"
+        ),
+    )
+    resource_name: str = Field(
+        default="nvidia.com/gpu",
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        max_length=253,
+        description="Extended resource of which a worker gets one, e.g. nvidia.com/mig-1g.10gb.",
+    )
+    instances: InstanceRange = Field(
+        default=InstanceRange(), description="OCR processes per worker."
+    )
+    memory: MemorySpec = Field(default=MemorySpec(), description="How memory is planned.")
+    engine: EngineSpec = Field(default=EngineSpec(), description="The OCR engine.")
+    models: ModelsSpec = Field(
+        default=ModelsSpec(), description="Where the staged model files are."
+    )
+    admission: AdmissionSpec = Field(
+        default=AdmissionSpec(), description="Which requests are accepted."
+    )
+    recycle: RecycleSpec = Field(
+        default=RecycleSpec(), description="When instances are replaced by rule."
+    )
+    template: TemplateSpec = Field(default=TemplateSpec(), description="How the pods look.")
+
+    @property
+    def models_dir(self) -> str | None:
+        """The folder with the models in the container; None for an engine without any."""
+        mounted = self.models.claim is not None or self.models.host_path is not None
+        if self.models.dir is None and (mounted or self.engine.name == "paddleocr"):
+            return MODELS_DIR
+        return self.models.dir

@@ -1,0 +1,122 @@
+"""Carries out a plan: pods created, taken out of the Service, drained, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ocrpool_operator.api import names
+from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
+from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.objects import worker_pod
+from ocrpool_operator.kubernetes.parse import pod_from
+from ocrpool_operator.kubernetes.store import Store
+from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.kubernetes.workers import Workers
+from ocrpool_operator.planner.failures import counted
+from ocrpool_operator.planner.observed import Failure, Pod, Pool, Seen, Trouble
+from ocrpool_operator.planner.stamps import stamp_of
+from ocrpool_operator.planner.workers import Action, Create, Delete, Drain, Plan, Retire
+
+# A pool of hundreds asks for its pods in this many calls at once.
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a plan."""
+
+    troubles: tuple[Trouble, ...]
+    failures: dict[str, Failure]
+
+
+class Actor:
+    """The hands of the reconciler."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: Client,
+        workers: Workers,
+        events: Events,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._workers = workers
+        self._events = events
+        self._now = now
+
+    async def carry_out(self, pool: Pool, seen: Seen, plan: Plan, token: str) -> Done:
+        """Every action of the plan. Raises ApiError, after all were tried, if the API server is
+        away; what it refuses for good is told."""
+        gate = asyncio.Semaphore(AT_ONCE)
+        troubles: list[Trouble] = []
+        done: list[Action] = []
+
+        async def one(action: Action) -> None:
+            async with gate:
+                try:
+                    await self._do(pool, seen, action, token)
+                except ApiError as error:
+                    if error.status == 404 and not isinstance(action, Create):
+                        return
+                    if error.reason == "Conflict":
+                        # It changed under our hands: the next round will see it.
+                        return
+                    troubles.append(_said(action, error))
+                else:
+                    done.append(action)
+
+        results = await asyncio.gather(
+            *(one(action) for action in plan.actions), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return Done(tuple(troubles), counted(dict(seen.failures), done, self._now()))
+
+    async def _do(self, pool: Pool, seen: Seen, action: Action, token: str) -> None:
+        match action:
+            case Create(name, why):
+                body = worker_pod(pool, name, seen.revision)
+                self._keep(pool, await self._client.create(PODS, body))
+                await self._events.post(pool, "WorkerCreated", f"{name}: {why}")
+            case Retire(pod, why):
+                self._keep(pool, await self._client.apply(PODS, _retired(pool, pod, self._now())))
+                await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
+            case Drain(pod):
+                await self._workers.drain(pod, token)
+            case Delete(pod, why, failed, force):
+                await self._client.delete(PODS, pool.namespace, pod.name, uid=pod.uid, now=force)
+                await self._events.post(
+                    pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
+                )
+
+    def _keep(self, pool: Pool, body: dict[str, Any]) -> None:
+        self._store.put_pod(pool.key, pod_from(body))
+
+
+def _retired(pool: Pool, pod: Pod, now: float) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod.name,
+            "namespace": pool.namespace,
+            "uid": pod.uid,
+            "labels": {names.LABEL_SERVING: "false"},
+            "annotations": {names.DRAINING_SINCE: stamp_of(now)},
+        },
+    }
+
+
+def _said(action: Action, error: ApiError) -> Trouble:
+    if isinstance(action, Create) and error.reason == "AlreadyExists":
+        return Trouble(
+            "NameTaken",
+            f"pod {action.name} exists and is not this pool's; delete it, or rename the pool",
+        )
+    return trouble_of(error)

@@ -1,0 +1,58 @@
+"""Keeps a pool's Service, ConfigMap and PodDisruptionBudget as they should be."""
+
+from __future__ import annotations
+
+from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
+from ocrpool_operator.kubernetes.objects import companions, covers
+from ocrpool_operator.kubernetes.store import Key, Store
+from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.planner.observed import Pool, Trouble
+
+# One whose deletion a broken watch has swallowed is noticed after this long at the latest.
+RESYNC_SECONDS = 300.0
+
+
+class Companions:
+    """Applies what is missing or was changed, and nothing else."""
+
+    def __init__(self, store: Store, client: Client) -> None:
+        self._store = store
+        self._client = client
+        self._listed: dict[Key, float] = {}
+
+    async def ensure(self, pool: Pool, now: float) -> list[Trouble]:
+        """Answers what the API server refused for good. Raises ApiError where it is away."""
+        if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
+            await self._list(pool)
+            self._listed[pool.key] = now
+        troubles = []
+        for wanted in companions(pool):
+            kind, name = wanted["kind"], wanted["metadata"]["name"]
+            if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
+                continue
+            try:
+                body = await self._client.apply(BY_KIND[kind], wanted)
+            except ApiError as error:
+                troubles.append(trouble_of(error))
+                continue
+            self._store.put_companion(kind, body)
+        return troubles
+
+    async def _list(self, pool: Pool) -> None:
+        for kind, resource in BY_KIND.items():
+            try:
+                bodies = await self._client.list(resource, pool.namespace, selector_of(pool.name))
+            except ApiError as error:
+                trouble_of(error)
+                continue
+            for wanted in companions(pool):
+                if wanted["kind"] == kind:
+                    self._store.drop_companion(kind, pool.namespace, wanted["metadata"]["name"])
+            for body in bodies:
+                self._store.put_companion(kind, body)
+
+
+def wanted_part(wanted: dict[str, object]) -> dict[str, object]:
+    """What is compared: all but the type, which a list does not repeat."""
+    return {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}

@@ -1,0 +1,197 @@
+"""The objects of one pool, as they are sent to the API server."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import yaml
+
+from ocrpool_operator.api import names
+from ocrpool_operator.planner.observed import Pool
+from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+
+Object = dict[str, Any]
+
+
+def settings_name(pool: str) -> str:
+    return f"{pool}-settings"
+
+
+def token_name(pool: str) -> str:
+    return f"{pool}-control"
+
+
+def _meta(pool: Pool, name: str) -> Object:
+    return {
+        "name": name,
+        "namespace": pool.namespace,
+        "labels": names.labels_of(pool.name),
+        "ownerReferences": [
+            {
+                "apiVersion": f"{names.GROUP}/{names.VERSION}",
+                "kind": names.KIND,
+                "name": pool.name,
+                "uid": pool.uid,
+                "controller": True,
+            }
+        ],
+    }
+
+
+def companions(pool: Pool) -> tuple[Object, ...]:
+    """What a pool has besides its pods and its Secret, applied whenever it differs."""
+    settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
+    selector = {
+        names.LABEL_MANAGED: names.MANAGER,
+        names.LABEL_POOL: pool.name,
+    }
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _meta(pool, settings_name(pool.name)),
+            "data": {"settings.yaml": settings},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": _meta(pool, pool.name),
+            "spec": {
+                "selector": {**selector, names.LABEL_SERVING: "true"},
+                "ports": [
+                    {
+                        "name": "http",
+                        "protocol": "TCP",
+                        "port": names.DATA_PORT,
+                        "targetPort": "http",
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": _meta(pool, pool.name),
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        },
+    )
+
+
+def control_secret(pool: Pool, token: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _meta(pool, token_name(pool.name)),
+        "type": "Opaque",
+        "stringData": {"token": token},
+    }
+
+
+def worker_pod(pool: Pool, name: str, revision: str) -> Object:
+    """The pod of one place."""
+    template = pool.spec.template
+    meta = _meta(pool, name)
+    meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
+    meta["annotations"] = {**template.annotations, names.REVISION: revision}
+    spec: Object = {
+        "containers": [_container(pool)],
+        "volumes": _volumes(pool),
+        # The worker's own grace, and a little for its processes to be gone.
+        "terminationGracePeriodSeconds": math.ceil(template.grace_seconds) + 5,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "nodeSelector": template.node_selector,
+        "tolerations": list(template.tolerations),
+        "affinity": template.affinity,
+        "imagePullSecrets": list(template.image_pull_secrets),
+        "priorityClassName": template.priority_class_name,
+        "runtimeClassName": template.runtime_class_name,
+        "serviceAccountName": template.service_account_name,
+    }
+    told = {key: value for key, value in spec.items() if value not in (None, {}, [])}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told}
+
+
+def _container(pool: Pool) -> Object:
+    spec = pool.spec
+    resources = {key: dict(value) for key, value in spec.template.resources.items()}
+    if spec.device == "gpu":
+        # An extended resource has to be asked for in both, and whole.
+        for part in ("requests", "limits"):
+            resources.setdefault(part, {})[spec.resource_name] = "1"
+    mounts = [
+        {"name": "settings", "mountPath": CONFIG_FILE.rpartition("/")[0], "readOnly": True},
+        {"name": "control", "mountPath": TOKEN_FILE.rpartition("/")[0], "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if spec.models.claim is not None or spec.models.host_path is not None:
+        mount: Object = {"name": "models", "mountPath": spec.models_dir, "readOnly": True}
+        if spec.models.claim is not None and spec.models.claim.sub_path:
+            mount["subPath"] = spec.models.claim.sub_path
+        mounts.append(mount)
+    return {
+        "name": "worker",
+        "image": spec.template.image,
+        "imagePullPolicy": spec.template.image_pull_policy,
+        "command": ["ocrpool-worker", "serve"],
+        "args": ["--config", CONFIG_FILE, "--on-failed-start", "wait"],
+        "env": list(spec.template.env),
+        "ports": [
+            {"name": "http", "containerPort": names.DATA_PORT},
+            {"name": "control", "containerPort": names.CONTROL_PORT},
+        ],
+        "resources": resources,
+        "volumeMounts": mounts,
+        "livenessProbe": _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "readinessProbe": _probe("/readyz", periodSeconds=5, timeoutSeconds=3, failureThreshold=2),
+        # The last words of a worker that ends itself say what is wrong with its settings.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _probe(path: str, **timing: int) -> Object:
+    return {"httpGet": {"path": path, "port": "control"}, **timing}
+
+
+def _volumes(pool: Pool) -> list[Object]:
+    volumes: list[Object] = [
+        {"name": "settings", "configMap": {"name": settings_name(pool.name)}},
+        {"name": "control", "secret": {"secretName": token_name(pool.name)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    models = pool.spec.models
+    if models.claim is not None:
+        claim = {"claimName": models.claim.name, "readOnly": True}
+        volumes.append({"name": "models", "persistentVolumeClaim": claim})
+    elif models.host_path is not None:
+        host = {"path": models.host_path, "type": "Directory"}
+        volumes.append({"name": "models", "hostPath": host})
+    return volumes
+
+
+def covers(there: object, wanted: object) -> bool:
+    """Whether what is there says all that is wanted; what others added does not count."""
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(
+            covers(there.get(key), value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(there, list)
+            and len(there) == len(wanted)
+            and all(covers(one, other) for one, other in zip(there, wanted, strict=True))
+        )
+    return there == wanted

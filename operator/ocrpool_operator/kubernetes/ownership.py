@@ -1,0 +1,56 @@
+"""What the operator writes on the OcrPool itself: its finalizer and the status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ocrpool_operator.api.names import FINALIZER, GROUP, KIND, VERSION
+from ocrpool_operator.api.status import PoolStatus
+from ocrpool_operator.kubernetes.client import POOLS, ApiError, Client, Object
+from ocrpool_operator.kubernetes.parse import pool_from
+from ocrpool_operator.kubernetes.store import Store
+from ocrpool_operator.planner.observed import Pool
+
+
+class Ownership:
+    """Applies to pools. Every body names the uid: what took the place of a pool is not touched."""
+
+    def __init__(self, store: Store, client: Client) -> None:
+        self._store = store
+        self._client = client
+
+    async def take(self, pool: Pool) -> Pool:
+        """Put our finalizer on it, so that its deletion waits until its workers are drained."""
+        body = _body(pool, finalizers=[FINALIZER])
+        return self._keep(pool, await self._client.apply(POOLS, body))
+
+    async def release(self, pool: Pool) -> None:
+        """Take our finalizer off; the rest is collected after its owner."""
+        if pool.has_finalizer:
+            try:
+                self._keep(pool, await self._client.apply(POOLS, _body(pool)))
+            except ApiError as error:
+                # It is gone, or another one has its name: the uid did not match.
+                if error.status not in (404, 409):
+                    raise
+        self._store.forget(pool.key)
+
+    async def write_status(self, pool: Pool, status: PoolStatus) -> None:
+        said = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        body = {**_body(pool), "status": said}
+        self._keep(pool, await self._client.apply(POOLS, body, subresource="status"))
+
+    def _keep(self, pool: Pool, body: Object) -> Pool:
+        """Remember what the server answered: the watch may bring it later than the next round."""
+        try:
+            fresh = pool_from(body)
+        except (KeyError, ValueError):
+            return pool
+        self._store.put_pool(fresh)
+        return replace(pool, has_finalizer=fresh.has_finalizer, version=fresh.version)
+
+
+def _body(pool: Pool, **more: Any) -> Object:
+    meta = {"name": pool.name, "namespace": pool.namespace, "uid": pool.uid, **more}
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": meta}

@@ -1,0 +1,115 @@
+"""From what the API server sends to what the planner knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ocrpool_operator.api import names
+from ocrpool_operator.api.spec import PoolSpec
+from ocrpool_operator.api.status import PoolStatus
+from ocrpool_operator.planner.observed import Pod, Pool, Trouble
+from ocrpool_operator.planner.stamps import seconds_of
+
+Body = Mapping[str, Any]
+
+
+def pool_from(body: Body) -> Pool:
+    """A pool as it was read. Raises ValueError, in one line, for a spec that the types refuse.
+
+    The schema refuses it before; this is for objects that are older than the schema.
+    """
+    meta = body["metadata"]
+    try:
+        spec = PoolSpec.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ValueError(f"spec.{where}: {first['msg']}") from None
+    try:
+        status = PoolStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        # Written by another version: what it said is lost, what is there will be seen again.
+        status = PoolStatus()
+    return Pool(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta.get("generation", 0),
+        spec=spec,
+        status=status,
+        deleting="deletionTimestamp" in meta,
+        has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
+        version=int(meta.get("resourceVersion") or 0),
+    )
+
+
+def pod_from(body: Body) -> Pod:
+    """A worker's pod."""
+    meta, status = body["metadata"], body.get("status") or {}
+    notes = meta.get("annotations") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    phase = status.get("phase", "")
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    return Pod(
+        name=meta["name"],
+        uid=meta["uid"],
+        revision=notes.get(names.REVISION, ""),
+        node=(body.get("spec") or {}).get("nodeName", ""),
+        ip=status.get("podIP", ""),
+        created=seconds_of(meta.get("creationTimestamp")) or 0.0,
+        ready=ready,
+        over=phase in ("Failed", "Succeeded"),
+        ending=seconds_of(meta.get("deletionTimestamp")),
+        draining=seconds_of(notes.get(names.DRAINING_SINCE)),
+        trouble=None if ready else _trouble(phase, status, conditions),
+        version=int(meta.get("resourceVersion") or 0),
+    )
+
+
+def _trouble(phase: str, status: Body, conditions: Mapping[str, Body]) -> Trouble | None:
+    """Why Kubernetes cannot run a pod, with what to do about it."""
+    if phase == "Failed":
+        text = status.get("message") or status.get("reason") or "its container ended"
+        return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
+    for container in status.get("containerStatuses") or ():
+        found = _container_trouble(container)
+        if found is not None:
+            return found
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return Trouble(
+            "WaitingForCapacity",
+            f"no node takes it: {scheduled.get('message') or scheduled.get('reason', '')}; add a "
+            "node, or look at resourceName, nodeSelector and tolerations",
+        )
+    ready = conditions.get("Ready", {})
+    if status.get("reason") == "NodeLost" or (
+        ready.get("status") != "True" and ready.get("reason") == "NodeNotReady"
+    ):
+        return Trouble("NodeLost", "its node does not answer; look at the node")
+    return None
+
+
+def _container_trouble(container: Body) -> Trouble | None:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        return Trouble(
+            "ImageNotAvailable",
+            f"image {container.get('image', '')!r}: {message or reason}; look at template.image, "
+            "imagePullPolicy and imagePullSecrets",
+        )
+    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        return Trouble("ContainerRefused", f"{message or reason}; look at the template")
+    if reason == "CrashLoopBackOff":
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        said = " ".join(str(last.get("message", "")).split())[-300:]
+        ended = f"exit code {last.get('exitCode', '?')}"
+        return Trouble(
+            "WorkerCrashes",
+            f"the worker ends at once ({ended}): {said or 'it says nothing'}; look at its log",
+        )
+    return None

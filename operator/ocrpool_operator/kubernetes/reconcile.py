@@ -1,0 +1,178 @@
+"""One round for one pool: observe, plan, act, and say how it is.
+
+Idempotent, and the same behind every event, timer and restart: it looks at what is there and does
+the next thing, so it may be ended between any two calls. With nothing to do it writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.kubernetes.act import Actor
+from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
+from ocrpool_operator.kubernetes.companions import Companions
+from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.ownership import Ownership
+from ocrpool_operator.kubernetes.parse import pod_from
+from ocrpool_operator.kubernetes.scaling import Scaling
+from ocrpool_operator.kubernetes.store import Key, Store
+from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
+from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.kubernetes.workers import Workers
+from ocrpool_operator.planner.failures import failures_of
+from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool_operator.planner.report import Round, status_of
+from ocrpool_operator.planner.revision import revision_of
+from ocrpool_operator.planner.workers import Plan, plan
+
+_log = logging.getLogger(__name__)
+# After an action, its effect is looked for this soon.
+SOON_SECONDS = 1.0
+# A pod whose deletion a broken watch has swallowed is noticed after this long at the latest.
+RESYNC_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reconciler works with."""
+
+    store: Store
+    client: Client
+    workers: Workers
+    scaling: Scaling
+    events: Events
+    # Seconds since the epoch.
+    now: Callable[[], float]
+
+
+class Reconciler:
+    """Makes pools as they were asked for. One call for a pool at a time."""
+
+    def __init__(self, parts: Parts, *, interval: float) -> None:
+        self._parts = parts
+        self._interval = interval
+        self._tokens = Tokens(parts.client)
+        self._companions = Companions(parts.store, parts.client)
+        self._actor = Actor(parts.store, parts.client, parts.workers, parts.events, parts.now)
+        self._ownership = Ownership(parts.store, parts.client)
+        self._listed: dict[Key, float] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One round. Answers the seconds until the next one, None where the pool is gone.
+
+        Raises ApiError where the API server is not to be had; everything else that can be said in
+        the status is said there.
+        """
+        pool = self._parts.store.pools.get(key)
+        if pool is None:
+            self._listed.pop(key, None)
+            return None
+        if not pool.deleting and not pool.has_finalizer:
+            pool = await self._ownership.take(pool)
+        troubles: list[Trouble] = []
+        token = await self._token(pool, troubles)
+        if not pool.deleting:
+            troubles += await self._companions.ensure(pool, self._parts.now())
+        seen, planned = await self._observe(pool, token)
+        done = await self._actor.carry_out(pool, seen, planned, token)
+        troubles += done.troubles
+        if pool.deleting and not self._parts.store.pods(key):
+            await self._ownership.release(pool)
+            self._tokens.doubt(pool)
+            return None
+        seen = self._after(seen)
+        looks, decisions = await self._scale(pool, seen, token)
+        seen = replace(seen, workers=_with_looks(seen.workers, looks))
+        this = Round(seen, planned, decisions, done.failures, troubles)
+        await self._report(pool, this)
+        return self._next(planned, seen, bool(planned.actions))
+
+    async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
+        try:
+            return await self._tokens.of(pool, self._parts.now())
+        except TokenError as error:
+            troubles.append(Trouble("TokenMissing", str(error)))
+        except ApiError as error:
+            if error.status == 404 and pool.deleting:
+                return ""
+            troubles.append(trouble_of(error))
+        return ""
+
+    async def _observe(self, pool: Pool, token: str) -> tuple[Seen, Plan]:
+        """What is there, and the plan. What is planned from the cache is only carried out if it
+        is planned again from a fresh list: watches may be late."""
+        parts, key = self._parts, pool.key
+        looks = await parts.workers.look_at(parts.store.pods(key), token)
+        seen = self._seen(pool, looks)
+        planned = plan(seen)
+        stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
+        if planned.actions or stale or pool.deleting:
+            bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            parts.store.replace_pods(key, map(pod_from, bodies))
+            self._listed[key] = parts.now()
+            new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
+            looks = looks | await parts.workers.look_at(new, token)
+            seen = self._seen(pool, looks)
+            planned = plan(seen)
+        if any("401" in look.error for look in looks.values()):
+            self._tokens.doubt(pool)
+        return seen, planned
+
+    def _seen(self, pool: Pool, looks: dict[str, Look]) -> Seen:
+        pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
+        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        now = self._parts.now()
+        return Seen(
+            pool, revision_of(pool.spec), workers, now, failures_of(pool.status, workers, now)
+        )
+
+    def _after(self, seen: Seen) -> Seen:
+        """The same with the pods as they are after what was done to them."""
+        looks = {worker.pod.uid: worker.look for worker in seen.workers}
+        pods = self._parts.store.pods(seen.pool.key)
+        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        return replace(seen, workers=workers)
+
+    async def _scale(
+        self, pool: Pool, seen: Seen, token: str
+    ) -> tuple[dict[str, Look], dict[str, str]]:
+        """Ask every worker for its target. Answers new looks by uid, sentences by pod name."""
+        parts = self._parts
+        decisions: dict[str, str] = {}
+        asked: list[tuple[Pod, int]] = []
+        for worker in seen.workers:
+            if worker.state is None or worker.leaving:
+                continue
+            target = parts.scaling.decide(pool, worker, seen.now)
+            if target is None:
+                continue
+            decisions[worker.pod.name] = target.sentence
+            if target.count != worker.state.instances.target:
+                asked.append((worker.pod, target.count))
+        answers = await asyncio.gather(
+            *(parts.workers.set_target(pod, token, count) for pod, count in asked)
+        )
+        looks = {pod.uid: look for (pod, _), look in zip(asked, answers, strict=True)}
+        return looks, decisions
+
+    async def _report(self, pool: Pool, this: Round) -> None:
+        status = status_of(this)
+        if status == pool.status:
+            return
+        await self._ownership.write_status(pool, status)
+        await self._parts.events.transitions(pool, status)
+
+    def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
+        if acted:
+            return SOON_SECONDS
+        if planned.wake is None:
+            return self._interval
+        return min(self._interval, max(0.1, planned.wake - seen.now))
+
+
+def _with_looks(workers: tuple[Worker, ...], looks: dict[str, Look]) -> tuple[Worker, ...]:
+    return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)

@@ -1,0 +1,194 @@
+"""Puts the operator together and runs it until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import kopf
+from aiohttp import web
+
+from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
+from ocrpool_operator.kubernetes import health, watch
+from ocrpool_operator.kubernetes.client import Call, Client, Hook
+from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.lease import Lease, LeaseName
+from ocrpool_operator.kubernetes.loop import Loop
+from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
+from ocrpool_operator.kubernetes.scaling import Fixed, Scaling
+from ocrpool_operator.kubernetes.store import Store
+from ocrpool_operator.kubernetes.workers import Workers
+
+_log = logging.getLogger(__name__)
+_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+CRD_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `ocrpool-operator run` was told. No namespaces: the whole cluster."""
+
+    namespaces: tuple[str, ...] = ()
+    interval: float = 5.0
+    host: str = "0.0.0.0"
+    port: int = 8082
+    lease: LeaseName | None = None
+
+
+async def run(
+    options: Options, *, scaling: Scaling | None = None, hook: Hook | None = None
+) -> None:
+    """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
+    metrics, store = Metrics(), Store()
+    connection = watch.login(settings=watch.settings())
+    if connection is None:
+        raise kopf.LoginError(
+            "no cluster: neither a service account nor a kubeconfig; set KUBECONFIG"
+        )
+
+    async def counted(moment: str, call: Call) -> None:
+        if moment == "before":
+            metrics.call(call)
+        if hook is not None:
+            await hook(moment, call)
+
+    async with contextlib.AsyncExitStack() as stack:
+        # One connection a worker stays open between rounds: a thousand workers, a thousand sockets.
+        workers_session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=max(30.0, options.interval * 3)
+                ),
+                trust_env=False,
+            )
+        )
+        calls = await stack.enter_async_context(api_session(connection))
+        client = Client(calls, connection.server, hook=counted)
+        parts = Parts(
+            store=store,
+            client=client,
+            workers=Workers(workers_session),
+            scaling=scaling or Fixed(),
+            events=Events(client, time.time),
+            now=time.time,
+        )
+        reconciler = Reconciler(parts, interval=options.interval)
+        loop = Loop(reconciler.reconcile, metrics, time.monotonic)
+        leader = Leader(loop, metrics)
+        await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
+        await _crd_is_there(calls, connection.server)
+        acting = asyncio.create_task(_act(options, client, leader))
+
+        async def end() -> None:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+
+        try:
+            await kopf.operator(
+                registry=watch.registry(store, loop.mark, end),
+                settings=watch.settings(),
+                clusterwide=not options.namespaces,
+                namespaces=options.namespaces,
+                standalone=True,
+            )
+        finally:
+            await end()
+
+
+class Leader:
+    """Lets the loop turn while this operator is the one that acts."""
+
+    def __init__(self, loop: Loop, metrics: Metrics) -> None:
+        self._loop = loop
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    def late(self) -> float:
+        """A standby is never late."""
+        return self._loop.late if self._task is not None else 0.0
+
+    def lead(self, yes: bool) -> None:
+        self._metrics.leading(yes)
+        if yes and self._task is None:
+            self._task = asyncio.create_task(self._loop.run())
+        elif not yes and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def end(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _act(options: Options, client: Client, leader: Leader) -> None:
+    try:
+        if options.lease is None:
+            leader.lead(True)
+            await asyncio.Event().wait()
+        else:
+            await Lease(client, options.lease, time.monotonic).hold(leader.lead)
+    finally:
+        await leader.end()
+
+
+async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
+    """Wait until the API server knows OcrPools."""
+    url = f"{server.rstrip('/')}/apis/{GROUP}/{VERSION}"
+    told = False
+    while True:
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
+                if response.status == 200:
+                    found = await response.json()
+                    if any(each["name"] == PLURAL for each in found.get("resources", ())):
+                        return
+                words = f"the API server answers {response.status} for {GROUP}/{VERSION}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            words = f"the API server does not answer: {error}"
+        if not told:
+            told = True
+            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+        await asyncio.sleep(CRD_PAUSE_SECONDS)
+
+
+def api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
+    account = connection.token is not None and _ACCOUNT_TOKEN.exists()
+
+    async def authorize(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        headers: Mapping[str, str] = connection.as_http_headers()
+        if account and request.url.host == "kubernetes.default.svc":
+            # The kubelet writes a new token into the file before the old one runs out.
+            headers = {"Authorization": f"Bearer {_account_token()}"}
+        request.headers.update(headers)
+        return await handler(request)
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=connection.as_ssl_context(), limit=32),
+        headers={"User-Agent": "ocrpool-operator"},
+        middlewares=(authorize,),
+        trust_env=connection.trust_env,
+    )
+
+
+def _account_token() -> str:
+    return _ACCOUNT_TOKEN.read_text(encoding="utf-8").strip()
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack, app: web.Application, host: str, port: int
+) -> None:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, host, port).start()

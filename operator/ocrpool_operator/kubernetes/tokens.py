@@ -1,0 +1,68 @@
+"""The control token of every pool: made once, kept in its Secret, read as seldom as can be.
+
+The operator may get and create Secrets, and neither list nor watch them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+
+from ocrpool_operator.kubernetes.client import SECRETS, ApiError, Client
+from ocrpool_operator.kubernetes.objects import Object, control_secret, token_name
+from ocrpool_operator.planner.observed import Pool
+
+# A Secret that was deleted or changed by hand is noticed after this long, or at the first 401.
+FRESH_SECONDS = 300.0
+
+
+class TokenError(Exception):
+    """The Secret is there and has no token in it."""
+
+
+class Tokens:
+    """Tokens by pool."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._held: dict[str, tuple[str, float]] = {}
+
+    async def of(self, pool: Pool, now: float) -> str:
+        """The pool's token; makes the Secret where there is none. Raises ApiError, TokenError."""
+        held = self._held.get(pool.uid)
+        if held is not None and now - held[1] < FRESH_SECONDS:
+            return held[0]
+        token = _token_in(await self._secret(pool))
+        self._held[pool.uid] = (token, now)
+        return token
+
+    def doubt(self, pool: Pool) -> None:
+        """Read it again before it is used again."""
+        self._held.pop(pool.uid, None)
+
+    async def _secret(self, pool: Pool) -> Object:
+        try:
+            return await self._client.get(SECRETS, pool.namespace, token_name(pool.name))
+        except ApiError as error:
+            if error.status != 404 or pool.deleting:
+                raise
+        fresh = control_secret(pool, secrets.token_urlsafe(32))
+        try:
+            return await self._client.create(SECRETS, fresh)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        # Somebody was faster, perhaps ourselves before a restart.
+        return await self._client.get(SECRETS, pool.namespace, token_name(pool.name))
+
+
+def _token_in(secret: Object) -> str:
+    try:
+        text = base64.b64decode(secret["data"]["token"], validate=True).decode().strip()
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        text = ""
+    if not text:
+        name = secret.get("metadata", {}).get("name", "")
+        raise TokenError(f"Secret {name} has no key `token`; delete it, and a new one is made")
+    return text

@@ -1,0 +1,34 @@
+"""What a refusal of the API server means for a pool, with what to do about it."""
+
+from __future__ import annotations
+
+from ocrpool_operator.kubernetes.client import ApiError
+from ocrpool_operator.planner.observed import Trouble
+
+
+def is_passing(error: ApiError) -> bool:
+    """The server is busy, restarting or away: the same call will do later."""
+    return error.status in (0, 408, 429) or error.status >= 500
+
+
+def trouble_of(error: ApiError) -> Trouble:
+    """A refusal that stays until somebody changes something. Raises `error` if it passes."""
+    if is_passing(error):
+        raise error
+    text = " ".join(error.message.split())[:500]
+    if error.status == 401:
+        # Credentials run out and are renewed; what is in the hands of the login is not the pool's.
+        raise error
+    if error.status == 403 and "exceeded quota" in text:
+        return Trouble("QuotaExceeded", f"{text}; raise the ResourceQuota or ask for less")
+    if error.status == 403 and "being terminated" in text:
+        return Trouble("NamespaceTerminating", text)
+    if error.status == 403 and "violates PodSecurity" in text:
+        return Trouble("PodRefused", f"{text}; look at the template")
+    if error.status == 403:
+        return Trouble(
+            "Forbidden", f"{text}; give the operator the rights in manifests/base/rbac.yaml"
+        )
+    if error.status == 422:
+        return Trouble("Refused", f"{text}; look at spec.template")
+    return Trouble("Refused", f"{error.reason}: {text}")

@@ -1,0 +1,122 @@
+"""kopf's part: the watches. Every event goes into the store and marks its pool; nothing else.
+
+kopf reconnects, lists anew and logs in again; no handler writes anything, and kopf's own
+finalizers, annotations and Events are not used.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from ocrpool_operator.api import names
+from ocrpool_operator.kubernetes.parse import pod_from, pool_from
+from ocrpool_operator.kubernetes.store import Key, Store
+
+_log = logging.getLogger(__name__)
+_COMPANIONS = {
+    "ConfigMap": ("", "v1", "configmaps"),
+    "Service": ("", "v1", "services"),
+    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+}
+
+
+def login(**known: Any) -> kopf.ConnectionInfo | None:
+    """The service account in a cluster, else the kubeconfig."""
+    return kopf.login_with_service_account(**known) or kopf.login_with_kubeconfig(**known)
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as this operator wants it: watching only what is ours, and silent."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.peering.standalone = True
+    # The CRD is waited for before; nothing else comes and goes.
+    found.scanning.disabled = True
+    found.networking.request_timeout = 30
+    found.networking.error_backoffs = (1, 2, 4, 8)
+    found.networking.enforce_retry_after = True
+    found.watching.server_timeout = 10 * 60
+    found.watching.reconnect_backoff = 1.0
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, so it must
+    # not be the one that makes a deletion wait for its workers.
+    found.persistence.finalizer = f"{names.GROUP}/kopf"
+    ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
+    found.watching.label_selectors["", "v1", "pods"] = ours
+    for group, version, plural in _COMPANIONS.values():
+        found.watching.label_selectors[group, version, plural] = ours
+    return found
+
+
+def registry(
+    store: Store, mark: Callable[[Key], None], end: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """Handlers that keep `store` and call `mark` with the pool that something happened to.
+
+    `end` is awaited when kopf was told to end: it waits for every task that it does not know.
+    """
+    found = kopf.OperatorRegistry()
+    kopf.on.login(registry=found)(login)
+
+    async def on_cleanup(**_: Any) -> None:
+        await end()
+
+    kopf.on.cleanup(registry=found)(on_cleanup)
+
+    def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        if type == "DELETED":
+            held = store.pools.get(key)
+            if held is None or held.uid == body["metadata"]["uid"]:
+                store.forget(key)
+            mark(key)
+            return
+        try:
+            pool = pool_from(body)
+        except ValueError as error:
+            # Only an object older than the schema: what was read of it before stays in force.
+            _log.error("not followed: %s; apply it again", error, extra={"pool": "/".join(key)})
+            return
+        if store.put_pool(pool):
+            mark(key)
+
+    def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+        key = _key_of(body)
+        if key is None:
+            return
+        pod = pod_from(body)
+        if type == "DELETED":
+            store.drop_pod(key, pod.name, pod.uid)
+        else:
+            store.put_pod(key, pod)
+        mark(key)
+
+    def companion(kind: str) -> Callable[..., None]:
+        def on_companion(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+            key = _key_of(body)
+            if key is None:
+                return
+            if type == "DELETED":
+                store.drop_companion(kind, key[0], body["metadata"]["name"])
+            else:
+                store.put_companion(kind, dict(body))
+            mark(key)
+
+        return on_companion
+
+    group = (names.GROUP, names.VERSION, names.PLURAL)
+    kopf.on.event(*group, registry=found)(on_pool)
+    kopf.on.event("", "v1", "pods", registry=found)(on_pod)
+    for kind, resource in _COMPANIONS.items():
+        kopf.on.event(*resource, id=kind, registry=found)(companion(kind))
+    return found
+
+
+def _key_of(body: kopf.Body) -> Key | None:
+    """The pool that an object's label names."""
+    meta = body["metadata"]
+    pool = (meta.get("labels") or {}).get(names.LABEL_POOL)
+    return (meta["namespace"], pool) if pool else None

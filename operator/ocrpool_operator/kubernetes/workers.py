@@ -1,0 +1,90 @@
+"""Talks to the workers' control ports: what they are, what they shall be, when to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
+import aiohttp
+from pydantic import ValidationError
+
+from ocrpool_operator.api.names import CONTROL_PORT
+from ocrpool_operator.planner.observed import Look, Pod
+from ocrpool_wire import State
+
+# A worker whose loop turns answers in milliseconds; one that does not is as good as silent.
+TIMEOUT_SECONDS = 3.0
+MOST_AT_ONCE = 64
+MOST_REMEMBERED = 10_000
+MOST_BYTES = 4 * 2**20
+
+
+class Workers:
+    """The control ports of all workers. `session` is closed by whoever made it."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._seconds = timeout
+        self._misses: dict[str, int] = {}
+        self._gate = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def look_at(self, pods: Iterable[Pod], token: str) -> dict[str, Look]:
+        """The state of every pod that has an address, by the pod's uid. Never raises."""
+        asked = [pod for pod in pods if pod.ip and not pod.over]
+        looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
+        return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
+
+    def _counted(self, pod: Pod, look: Look) -> Look:
+        """With the number of failed looks in a row."""
+        if look.state is not None:
+            self._misses.pop(pod.uid, None)
+            return look
+        if len(self._misses) >= MOST_REMEMBERED:
+            # Pods that are gone are never heard of again.
+            self._misses.clear()
+        self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
+        return replace(look, misses=self._misses[pod.uid])
+
+    async def set_target(self, pod: Pod, token: str, target: int) -> Look:
+        """Ask a worker for so many instances."""
+        return await self._call("PUT", pod, "instances", token, body={"target": target})
+
+    async def drain(self, pod: Pod, token: str) -> Look:
+        """Tell a worker to take nothing new."""
+        return await self._call("POST", pod, "drain", token)
+
+    async def _call(
+        self, method: str, pod: Pod, path: str, token: str, body: dict[str, int] | None = None
+    ) -> Look:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        url = f"http://{host}:{CONTROL_PORT}/v1/{path}"
+        try:
+            async with (
+                self._gate,
+                self._session.request(
+                    method,
+                    url,
+                    json=body,
+                    headers={"Authorization": f"Bearer {token}"},
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                text = await response.content.read(MOST_BYTES)
+                while not response.content.at_eof() and len(text) < MOST_BYTES:
+                    text += await response.content.read(MOST_BYTES)
+                status = response.status
+        except TimeoutError:
+            return Look(error=f"its control port does not answer within {self._seconds:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return Look(error=f"its control port cannot be reached ({type(error).__name__})")
+        if status == 401:
+            return Look(error="it refuses our token (401); the Secret and the pod disagree")
+        if status != 200:
+            return Look(error=f"its control port answers {status} to {method} /v1/{path}")
+        try:
+            return Look(state=State.model_validate_json(text))
+        except ValidationError:
+            return Look(error="its control port answers something that is not a worker's state")

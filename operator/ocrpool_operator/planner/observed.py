@@ -1,0 +1,134 @@
+"""What was seen of a pool: the facts that plans and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ocrpool_operator.api.names import index_of
+from ocrpool_operator.api.spec import PoolSpec
+from ocrpool_operator.api.status import PoolStatus
+from ocrpool_wire import State
+
+# Times are seconds since the epoch throughout; the caller brings `now`.
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something is not as it should be: one word for machines, one sentence for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A worker's pod, as far as anybody here cares.
+
+    `ending` is the moment at which its grace period is over, once it was deleted.
+    """
+
+    name: str
+    uid: str
+    revision: str = ""
+    node: str = ""
+    ip: str = ""
+    created: float = 0.0
+    ready: bool = False
+    over: bool = False
+    ending: float | None = None
+    draining: float | None = None
+    trouble: Trouble | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a worker said, or why nothing was learnt from it, for the how-manieth time in a row."""
+
+    state: State | None = None
+    error: str = ""
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A pod and what it says of itself."""
+
+    pod: Pod
+    look: Look = Look()
+
+    @property
+    def state(self) -> State | None:
+        return self.look.state
+
+    @property
+    def leaving(self) -> bool:
+        """It drains or ends, by our doing or anybody's."""
+        return self.pod.draining is not None or self.pod.ending is not None
+
+    @property
+    def serving(self) -> bool:
+        """Kubernetes sends it requests, and it says itself that it takes them."""
+        said = self.state is not None and self.state.ready
+        return self.pod.ready and said and not self.leaving
+
+    @property
+    def idle(self) -> bool:
+        """It holds no request."""
+        state = self.state
+        if state is None:
+            return False
+        return state.queue.depth == 0 and all(each.state != "busy" for each in state.instances.each)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One OcrPool as it was read."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: PoolSpec
+    status: PoolStatus = field(default_factory=PoolStatus)
+    deleting: bool = False
+    has_finalizer: bool = False
+    version: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def wanted(self) -> int:
+        """Workers there shall be."""
+        if self.deleting:
+            return 0
+        if self.spec.autoscaling is not None:
+            return self.spec.autoscaling.min_replicas
+        return 1 if self.spec.replicas is None else self.spec.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How often in a row a place had to get a new pod, and when it last did."""
+
+    times: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is known of a pool at one moment."""
+
+    pool: Pool
+    revision: str
+    workers: tuple[Worker, ...]
+    now: float
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+    def in_place(self) -> dict[int, Worker]:
+        """The workers by their place; strangers are left out."""
+        placed = ((index_of(self.pool.name, each.pod.name), each) for each in self.workers)
+        return {index: each for index, each in placed if index is not None}

@@ -1,0 +1,201 @@
+"""The status of a pool: from what was seen, planned and refused to what a person reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocrpool_operator.api.names import selector_of, worker_name
+from ocrpool_operator.api.status import (
+    DeviceReport,
+    InstanceCount,
+    MemoryReport,
+    Phase,
+    PoolStatus,
+    WorkerReport,
+)
+from ocrpool_operator.planner.conditions import Finding, conditions
+from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
+from ocrpool_operator.planner.stamps import stamp_of
+from ocrpool_operator.planner.workers import Plan
+from ocrpool_wire import Memory
+
+# A figure is written anew when it moved by this share of the whole: a sixteenth.
+STEADY_SHARE = 16
+MEMORY_STEP = 64 * 2**20
+FOOTPRINT_STEP = 2**20
+# A worker that is not ready may be silent for this long: its server is starting.
+SILENT_SECONDS = 120.0
+# One look that failed may be a hiccup of the network, or ours.
+MISSES_IN_A_ROW = 2
+# What a worker says while all is as it should be.
+_IN_ORDER = {"Starting", "Restarting", "Draining"}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of reconciling knows at its end."""
+
+    seen: Seen
+    plan: Plan
+    # By pod name: why it has its target.
+    decisions: Mapping[str, str] = field(default_factory=dict)
+    # By pod name: places that got a new pod because the old one failed.
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    # What the API server refused, or what is wrong with the pool as a whole.
+    troubles: Sequence[Trouble] = ()
+
+
+def status_of(this: Round) -> PoolStatus:
+    """What is to be written; equal to what is there where nothing worth a word has changed."""
+    seen, before = this.seen, this.seen.pool.status
+    old = {each.name: each for each in before.workers}
+    places = (worker_name(seen.pool.name, index) for index in range(seen.pool.wanted))
+    names: dict[str, Worker | None] = dict.fromkeys(places)
+    names.update({worker.pod.name: worker for worker in seen.workers})
+    reports = tuple(
+        _worker(this, name, worker, old.get(name))
+        for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
+    )
+    ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
+    finding = Finding(
+        wanted=seen.pool.wanted,
+        deleting=seen.pool.deleting,
+        ready=ready,
+        pods=len(seen.workers),
+        outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
+        phases=tuple(report.phase for report in reports),
+        problems=tuple(_problems(this, reports)),
+    )
+    return PoolStatus(
+        observed_generation=seen.pool.generation,
+        replicas=len(seen.workers),
+        ready_replicas=ready,
+        desired_replicas=seen.pool.wanted,
+        selector=selector_of(seen.pool.name),
+        instances=InstanceCount(
+            target=sum(report.instances.target for report in reports),
+            ready=sum(report.instances.ready for report in reports),
+        ),
+        workers=reports,
+        conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
+    )
+
+
+def _natural(name: str) -> tuple[str, int]:
+    head, _, tail = name.rpartition("-")
+    return (head, int(tail)) if tail.isdecimal() else (name, -1)
+
+
+def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, Trouble]]:
+    """Everything that is wrong, with the worker that it is about, empty for the pool."""
+    found = [("", trouble) for trouble in this.troubles]
+    for report in reports:
+        reason, _, message = report.problem.partition(": ")
+        if reason:
+            found.append((report.name, Trouble(reason, message)))
+    return found
+
+
+def _worker(
+    this: Round, name: str, worker: Worker | None, old: WorkerReport | None
+) -> WorkerReport:
+    failure = this.failures.get(name)
+    shared: dict[str, Any] = {
+        "name": name,
+        "failures": failure.times if failure else 0,
+        "failed_at": stamp_of(failure.at) if failure and failure.times else None,
+    }
+    if worker is None:
+        waits = dict(this.plan.waiting).get(name)
+        problem = f"BackOff: {waits}" if waits else ""
+        return WorkerReport(**shared, phase="Waiting", problem=problem)
+    pod, state = worker.pod, worker.state
+    report = WorkerReport(
+        **shared, phase=_phase(worker), node=pod.node, problem=_problem(worker, this.seen.now)
+    )
+    if state is None:
+        # The last word of a worker that is silent for a moment is kept, not wiped.
+        if old is None or worker.leaving:
+            return report
+        kept = {"device": old.device, "memory": old.memory, "footprint": old.footprint}
+        return report.model_copy(
+            update={**kept, "decision": old.decision, "instances": old.instances}
+        )
+    decision = this.decisions.get(name, "")
+    if old is not None and _shape(old.decision) == _shape(decision):
+        decision = old.decision
+    return report.model_copy(
+        update={
+            "device": DeviceReport(name=state.device.name, uuid=state.device.uuid),
+            "memory": _steady(state.device.memory, old.memory if old else None),
+            "footprint": _steady_footprint(state.footprint.bytes, old.footprint if old else 0),
+            "instances": InstanceCount(target=state.instances.target, ready=state.instances.ready),
+            "decision": decision,
+        }
+    )
+
+
+def _phase(worker: Worker) -> Phase:
+    pod = worker.pod
+    if pod.ending is not None:
+        return "Ending"
+    if pod.draining is not None:
+        return "Draining"
+    if pod.ready:
+        return "Ready"
+    if not pod.ip:
+        return "Pending"
+    problem = worker.state.problem if worker.state else None
+    if problem is not None and problem.reason not in _IN_ORDER:
+        return "NotReady"
+    return "Booting"
+
+
+def _problem(worker: Worker, now: float) -> str:
+    pod = worker.pod
+    if worker.leaving:
+        return f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble else ""
+    if pod.trouble is not None:
+        return f"{pod.trouble.reason}: {pod.trouble.message}"
+    if worker.state is not None:
+        said = worker.state.problem
+        if said is not None and said.reason not in _IN_ORDER:
+            return f"{said.reason}: {' '.join(said.message.split())[:400]}"
+        return ""
+    late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
+    if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
+        return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
+    return ""
+
+
+def _shape(sentence: str) -> str:
+    """A sentence without its figures: the same decision, again."""
+    return re.sub(r"[\d.]+[KMGT]?i?", "#", sentence)
+
+
+def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:
+    """Figures of a device in steps, and the old ones while they are near enough."""
+    if memory is None:
+        return old
+    new = MemoryReport(
+        total=memory.total,
+        used=_step(memory.used, MEMORY_STEP),
+        free=_step(memory.free, MEMORY_STEP),
+    )
+    if old is None or old.total != new.total:
+        return new
+    near = abs(old.free - memory.free) < max(memory.total // STEADY_SHARE, MEMORY_STEP)
+    return old if near else new
+
+
+def _steady_footprint(count: int, old: int) -> int:
+    if old and abs(count - old) * STEADY_SHARE < old:
+        return old
+    return _step(count, FOOTPRINT_STEP)
+
+
+def _step(count: int, step: int) -> int:
+    return round(count / step) * step

@@ -1,0 +1,45 @@
+"""What a worker is made from, as its settings file, and a short name for it.
+
+A pod keeps the name of the revision that it was made from; another one is a reason to replace it.
+`instances.min` is left out of it: the operator asks running workers for that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ocrpool_operator.api.spec import PoolSpec
+
+CONFIG_FILE = "/etc/ocrpool/settings.yaml"
+TOKEN_FILE = "/etc/ocrpool-control/token"
+
+
+def worker_settings(spec: PoolSpec) -> dict[str, Any]:
+    """The worker's settings file, in the words of the spec."""
+    said = spec.model_dump(mode="json", by_alias=True)
+    return {
+        "device": spec.device,
+        "instances": said["instances"],
+        "engine": said["engine"],
+        "models": {"dir": spec.models_dir},
+        "admission": said["admission"],
+        "memory": said["memory"],
+        "recycle": said["recycle"],
+        "http": {"tokenFile": TOKEN_FILE, "graceSeconds": spec.template.grace_seconds},
+    }
+
+
+def revision_of(spec: PoolSpec) -> str:
+    """Ten hexadecimal digits that change when running workers have to be replaced."""
+    settings = worker_settings(spec)
+    settings["instances"] = {"max": spec.instances.max}
+    parts = {
+        "settings": settings,
+        "models": spec.models.model_dump(mode="json"),
+        "template": spec.template.model_dump(mode="json"),
+        "resource": spec.resource_name if spec.device == "gpu" else "",
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

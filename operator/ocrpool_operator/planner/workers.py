@@ -1,0 +1,178 @@
+"""Which worker pods there should be: from what was seen to what is to be done, and why.
+
+Every pool has places 0 … wanted-1, and a place's pod has one name. So a pod can never be there
+twice, whatever this was told: the API server refuses the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ocrpool_operator.api.names import index_of, worker_name
+from ocrpool_operator.planner.observed import Failure, Pod, Seen, Worker
+
+# After a pod was taken out of the Service, its worker is told to refuse what still comes: the rest
+# of the cluster needs a moment to hear of the first.
+SETTLE_SECONDS = 2.0
+# A pod that should be gone for this long sits on a node that does not answer.
+LOST_SECONDS = 60.0
+# After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
+BACKOFF_SECONDS = 10.0
+BACKOFF_MOST = 600.0
+# A pod that lived this long has shown that the place is sound.
+SOUND_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the pod of a place."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take a pod out of the Service and note since when; nothing new reaches it."""
+
+    pod: Pod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell its worker to refuse what still comes."""
+
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a pod. `failed`: it counts against its place. `force`: nobody will confirm it."""
+
+    pod: Pod
+    why: str
+    failed: bool = False
+    force: bool = False
+
+
+Action = Create | Retire | Drain | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now, and when to look again if nothing happens before."""
+
+    actions: tuple[Action, ...] = ()
+    wake: float | None = None
+    # Places that wait for their back-off: name → sentence.
+    waiting: tuple[tuple[str, str], ...] = ()
+
+
+def plan(seen: Seen) -> Plan:
+    """Decide for every place of the pool. Pure; the same facts give the same plan."""
+    pool, places = seen.pool, seen.in_place()
+    actions: list[Action] = []
+    wakes: list[float] = []
+    waiting: list[tuple[str, str]] = []
+    for worker in seen.workers:
+        why = _why_not_wanted(seen, worker)
+        for step in _for_one(seen, worker, why):
+            if isinstance(step, float):
+                wakes.append(step)
+            else:
+                actions.append(step)
+    for index in range(pool.wanted):
+        if index in places:
+            continue
+        name = worker_name(pool.name, index)
+        until = backoff_until(seen.failures.get(name))
+        if until > seen.now:
+            wakes.append(until)
+            times = seen.failures[name].times
+            waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
+        else:
+            actions.append(Create(name, "the place is empty"))
+    actions += _roll(seen, places, actions)
+    return Plan(tuple(actions), min(wakes, default=None), tuple(waiting))
+
+
+def backoff_until(failure: Failure | None) -> float:
+    """The moment from which a place may get its next pod; 0 where it never failed."""
+    if failure is None or failure.times == 0:
+        return 0.0
+    return failure.at + min(BACKOFF_SECONDS * 2.0 ** min(failure.times - 1, 30), BACKOFF_MOST)
+
+
+def drain_limit(seen: Seen) -> float:
+    """Seconds after which a draining worker is ended whatever it holds."""
+    return SETTLE_SECONDS + seen.pool.spec.admission.timeout_seconds + 5
+
+
+def _why_not_wanted(seen: Seen, worker: Worker) -> str | None:
+    """Why a pod shall go altogether, or None."""
+    if seen.pool.deleting:
+        return "the pool is being deleted"
+    index = index_of(seen.pool.name, worker.pod.name)
+    if index is None or index >= seen.pool.wanted:
+        return f"{seen.pool.wanted} workers are wanted"
+    return None
+
+
+def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | float]:
+    """Steps of one pod, and moments at which to look again."""
+    pod = worker.pod
+    if pod.ending is not None:
+        if seen.now < pod.ending + LOST_SECONDS:
+            yield pod.ending + LOST_SECONDS
+        else:
+            yield Delete(pod, f"node {pod.node or '(none)'} does not confirm its end", force=True)
+        return
+    if pod.over:
+        yield Delete(pod, "it has ended", failed=why is None)
+        return
+    if why is not None or pod.draining is not None:
+        yield from _leave(seen, worker, why or "it was being drained")
+        return
+    problem = worker.state.problem if worker.state is not None else None
+    if problem is not None and problem.reason == "DeviceError" and not pod.ready:
+        until = backoff_until(seen.failures.get(pod.name))
+        if seen.now >= until:
+            yield Delete(pod, "its device keeps failing", failed=True)
+        else:
+            yield until
+        return
+    if pod.revision != seen.revision and not pod.ready:
+        yield Delete(pod, "the spec changed, and it serves nothing")
+
+
+def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
+    pod, state = worker.pod, worker.state
+    if pod.draining is None:
+        # What is not ready holds nothing that its own end would not finish.
+        yield Retire(pod, why) if pod.ready else Delete(pod, why)
+        return
+    settled, limit = pod.draining + SETTLE_SECONDS, pod.draining + drain_limit(seen)
+    if seen.now < settled:
+        yield settled
+    elif seen.now >= limit:
+        yield Delete(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
+    elif state is not None and not state.draining:
+        yield Drain(pod)
+    elif worker.idle:
+        yield Delete(pod, "drained")
+    else:
+        yield min(limit, seen.now + 1.0)
+
+
+def _roll(seen: Seen, places: dict[int, Worker], before: list[Action]) -> Iterator[Action]:
+    """One pod of an old revision, if every other place serves."""
+    busy = any(isinstance(action, Create | Retire | Delete) for action in before)
+    wanted = range(seen.pool.wanted)
+    if busy or not all(index in places and places[index].serving for index in wanted):
+        return
+    for index in wanted:
+        if places[index].pod.revision != seen.revision:
+            yield Retire(places[index].pod, "the spec changed")
+            return

@@ -1,0 +1,86 @@
+"""Killed at every step: for every call to the API server, reads included, that creating, rolling
+and deleting a pool makes, an operator dies right before it and another one right after it. What
+the next one finds is all that it knows, and the pool still gets where it should.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.operator.api import Object
+from tests.operator.killable import KILLED
+from tests.operator.lab import Lab, pool, watching
+
+pytestmark = pytest.mark.timeout(900)
+WRITES = {
+    "create": (
+        "create secrets",
+        "patch configmaps",
+        "patch services",
+        "patch poddisruptionbudgets",
+        "patch ocrpools",
+        "patch ocrpools/status",
+        "create pods",
+    ),
+    "roll": ("patch configmaps", "patch pods", "delete pods", "create pods", "create events"),
+    "delete": ("patch pods", "delete pods", "patch ocrpools/status"),
+}
+
+
+def until(lab: Lab, phase: str, log: Path, done: Callable[[], bool]) -> None:
+    """Start operators that die, one after another, until one lives and it is `done`."""
+    environment = {"KILL_LOG": str(log), "KILL_PHASE": phase}
+    deadline = time.monotonic() + 400
+    while True:
+        operator = lab.start(module="tests.operator.killable", environment=environment)
+        while operator.process.poll() is None:
+            if done():
+                operator.kill()
+                return
+            assert time.monotonic() < deadline, lab.tell()
+            time.sleep(0.1)
+        assert operator.process.returncode == KILLED, operator.tail()
+
+
+def test_dying_around_every_call(lab: Lab) -> None:
+    log = lab.folder / "deaths"
+    log.touch()
+
+    def never_doubled(pods: dict[str, Object]) -> None:
+        assert set(pods) <= {"pages-0", "pages-1"}, sorted(pods)
+
+    def serves(queue: int) -> bool:
+        revisions = {
+            pod["metadata"]["annotations"]["ocrpool.dev/revision"] for pod in lab.pods().values()
+        }
+        fresh = f"queue: {queue}" in str(lab.items("configmaps"))
+        ready = lab.condition("Ready") == ("True", "AllWorkersReady")
+        settled = lab.condition("Progressing")[0] == "False"
+        return fresh and ready and settled and len(revisions) == 1
+
+    def rolled() -> bool:
+        new = all(lab.uid(name) not in ("", uid) for name, uid in before.items())
+        return new and serves(6)
+
+    with watching(lab, never_doubled):
+        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 5}))
+        until(lab, "create", log, lambda: serves(5))
+        before = {name: lab.uid(name) for name in ("pages-0", "pages-1")}
+        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 6}))
+        until(lab, "roll", log, rolled)
+        assert lab.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
+        lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+        until(lab, "delete", log, lab.gone)
+    deaths = log.read_text(encoding="utf-8").splitlines()
+    print(f"died {len(deaths)} times")
+    for phase, writes in WRITES.items():
+        for write in writes:
+            for moment in ("before", "after"):
+                start = f"{phase} {moment} {write}"
+                assert any(line == start or line.startswith(f"{start} ") for line in deaths), (
+                    f"{start}: {deaths}"
+                )

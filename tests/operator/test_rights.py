@@ -1,0 +1,47 @@
+"""The manifests' rules and what the operator does are the same thing, from both sides."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+
+import pytest
+
+from tests.operator import rights
+from tests.operator.lab import Lab, Operator, pool
+
+pytestmark = pytest.mark.timeout(300)
+# kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).
+WATCHED = ("ocrpools", "pods", "services", "configmaps", "poddisruptionbudgets")
+
+
+def calls(operator: Operator) -> set[tuple[str, str]]:
+    """The (verb, resource) of every call that an operator counted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'api_calls_total\{resource="(.+?)",verb="(.+?)"\}', text)
+    return {(verb, resource) for resource, verb in found}
+
+
+def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab) -> None:
+    """Every test of the operator runs with these rights; this one looks for those without use."""
+    operator = lab.start()
+    lab.apply(pool())
+    lab.until_ready(2)
+    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    lab.until_ready(1)
+    lab.namespace.kubectl("delete", "ocrp", "pages")
+    lab.until("nothing is left behind", lab.gone)
+    used = calls(operator)
+    used |= {(verb, each) for each in WATCHED for verb in ("list", "watch")}
+    # Server-side apply asks for `create`, too, where there is nothing yet.
+    used |= {("create", each) for each in ("services", "configmaps", "poddisruptionbudgets")}
+
+    allowed = {
+        (verb, resource)
+        for rule in rights.rules()
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert used == allowed
+    assert "403" not in operator.log.read_text(encoding="utf-8")

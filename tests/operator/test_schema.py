@@ -1,0 +1,96 @@
+"""What `kubectl apply` refuses, and with which sentence; what the schema fills in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.testing import Namespace
+from ocrpool_operator.api.spec import PoolSpec
+from tests.operator.api import Api
+from tests.operator.kubelet import ROOT
+from tests.operator.lab import pool
+
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"instances": {"min": 3, "max": 2}}, "instances.min must not be above instances.max"),
+        (
+            {"replicas": 2, "autoscaling": {"minReplicas": 1}},
+            "replicas and autoscaling exclude each other",
+        ),
+        (
+            {"replicas": None, "autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
+            "autoscaling.minReplicas must not be above",
+        ),
+        ({"device": "tpu"}, 'supported values: "gpu", "cpu"'),
+        ({"resourceName": "nvidia.com/mig-1g.10gb"}, "resourceName is for device gpu"),
+        ({"replicas": -1}, "greater than or equal to 0"),
+        ({"memory": {"reserve": "a lot"}}, "spec.memory.reserve"),
+        ({"memory": {"perInstance": "some"}}, "spec.memory.perInstance"),
+        ({"recycle": {"memoryGrowth": 0.5}}, "recycle.memoryGrowth must be above 1"),
+        ({"models": {"dir": "models"}}, "spec.models.dir"),
+        (
+            {"models": {"hostPath": "/m", "claim": {"name": "c"}}},
+            "models.claim and models.hostPath exclude each other",
+        ),
+        ({"instances": {"most": 3}}, "unknown field"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+def test_refused_with_a_sentence(namespace: Namespace, spec: dict[str, Any], sentence: str) -> None:
+    body = pool(**spec)
+    body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
+    with pytest.raises(AssertionError) as refused:
+        namespace.kubectl(
+            "apply", "--filename=-", "--validate=strict", "--dry-run=server", manifest=body
+        )
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.usefixtures("api")
+def test_names_that_could_not_become_a_service(namespace: Namespace) -> None:
+    for name in ("1st", "a.b", "a" * 59):
+        with pytest.raises(AssertionError, match=r"metadata\.name must be at most 58"):
+            namespace.apply(pool(name))
+
+
+@pytest.mark.usefixtures("api")
+def test_the_device_cannot_be_changed(namespace: Namespace) -> None:
+    namespace.apply(pool())
+    with pytest.raises(AssertionError, match="device cannot be changed: make another pool"):
+        namespace.kubectl(
+            "patch", "ocrp/pages", "--type=merge", "-p", '{"spec": {"device": "gpu"}}'
+        )
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("api")
+def test_samples_are_taken_and_get_the_same_defaults_as_in_python(
+    namespace: Namespace, sample: Any
+) -> None:
+    said = yaml.safe_load(sample.read_text(encoding="utf-8"))
+    namespace.apply(said)
+    stored = namespace.get("ocrp", said["metadata"]["name"])["spec"]
+
+    assert PoolSpec.model_validate(stored) == PoolSpec.model_validate(said["spec"])
+
+
+@pytest.mark.usefixtures("api")
+def test_explain_reads_well(namespace: Namespace) -> None:
+    text = namespace.kubectl("explain", "ocrpool.spec.memory")
+
+    assert "never planned for" in text
+    assert "reserve" in text
+
+
+def test_the_scale_subresource_names_the_pods(api: Api, namespace: Namespace) -> None:
+    namespace.apply(pool(replicas=3))
+    path = f"/apis/ocrpool.dev/v1alpha1/namespaces/{namespace.name}/ocrpools/pages/scale"
+
+    assert api.get(path)["spec"]["replicas"] == 3

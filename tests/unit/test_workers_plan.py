@@ -1,0 +1,196 @@
+"""The plan of worker pods: what holds for whatever was seen, and that it gets there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrpool_operator.planner.observed import Failure, Look, Pod, Seen, Worker
+from ocrpool_operator.planner.workers import Create, Delete, Drain, Retire, backoff_until, plan
+from tests.unit.pools import Cluster, a_pod, a_pool, a_seen, a_state
+
+looks = st.one_of(
+    st.just(Look(error="silent")),
+    st.builds(
+        lambda ready, draining, busy, problem: Look(
+            state=a_state(ready=ready, draining=draining, busy=busy, problem=problem)
+        ),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 2),
+        st.sampled_from([None, "Starting", "DeviceError", "ModelMissing"]),
+    ),
+)
+
+
+@st.composite
+def pods(draw: st.DrawFn, index: int) -> Pod:
+    moments = st.one_of(st.none(), st.floats(800, 1100))
+    return replace(
+        a_pod(index, revision=draw(st.sampled_from(["new", "old"])), ready=draw(st.booleans())),
+        over=draw(st.booleans()),
+        ending=draw(moments),
+        draining=draw(moments),
+    )
+
+
+@st.composite
+def seens(draw: st.DrawFn) -> Seen:
+    indexes = draw(st.sets(st.integers(0, 6), max_size=6))
+    workers = [Worker(draw(pods(index)), draw(looks)) for index in sorted(indexes)]
+    pool = a_pool(draw(st.integers(0, 5)), deleting=draw(st.booleans()))
+    failures = {
+        f"pages-{index}": Failure(draw(st.integers(0, 40)), draw(st.floats(900, 1000)))
+        for index in draw(st.sets(st.integers(0, 5)))
+    }
+    return a_seen(pool, *workers, failures=failures)
+
+
+@given(seens())
+def test_only_empty_places_are_filled(seen: Seen) -> None:
+    there = {worker.pod.name for worker in seen.workers}
+    created = [action.name for action in plan(seen).actions if isinstance(action, Create)]
+
+    assert len(created) == len(set(created))
+    assert not set(created) & there
+    assert set(created) <= {f"pages-{index}" for index in range(seen.pool.wanted)}
+
+
+@given(seens())
+def test_a_place_without_a_pod_is_filled_or_waits_for_its_back_off(seen: Seen) -> None:
+    found = plan(seen)
+    there = {worker.pod.name for worker in seen.workers}
+    told = {action.name for action in found.actions if isinstance(action, Create)}
+    told |= {name for name, _ in found.waiting}
+
+    assert told == {f"pages-{index}" for index in range(seen.pool.wanted)} - there
+    assert not found.waiting or (found.wake is not None and found.wake > seen.now)
+
+
+@given(seens())
+def test_what_serves_and_is_wanted_stays(seen: Seen) -> None:
+    wanted = {f"pages-{index}" for index in range(seen.pool.wanted)}
+    keep = {
+        worker.pod.uid
+        for worker in seen.workers
+        if worker.serving
+        and not worker.pod.over
+        and worker.pod.revision == seen.revision
+        and worker.pod.name in wanted
+    }
+    touched = {
+        action.pod.uid
+        for action in plan(seen).actions
+        if isinstance(action, Retire | Delete | Drain)
+    }
+
+    assert not keep & touched
+
+
+@given(seens())
+def test_a_roll_takes_one_and_only_while_all_others_serve(seen: Seen) -> None:
+    wanted = {f"pages-{index}" for index in range(seen.pool.wanted)}
+    rolled = [
+        action.pod.name
+        for action in plan(seen).actions
+        if isinstance(action, Retire) and action.pod.name in wanted
+    ]
+
+    assert len(rolled) <= 1
+    if rolled:
+        serving = {worker.pod.name for worker in seen.workers if worker.serving}
+        assert wanted <= serving
+
+
+@given(seens())
+def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: Seen) -> None:
+    found = plan(seen)
+    acted = [action.pod.uid for action in found.actions if not isinstance(action, Create)]
+
+    assert len(acted) == len(set(acted))
+    assert plan(seen) == found
+
+
+@given(seens())
+def test_a_busy_worker_is_given_its_time(seen: Seen) -> None:
+    """Nothing that reads a page is deleted before the time that a page may take is over."""
+    for action in plan(seen).actions:
+        if not isinstance(action, Delete) or action.failed or action.force or action.pod.over:
+            continue
+        worker = next(each for each in seen.workers if each.pod.uid == action.pod.uid)
+        if worker.pod.ready and worker.state is not None and not worker.idle:
+            assert worker.pod.draining is not None
+            assert seen.now - worker.pod.draining >= seen.pool.spec.admission.timeout_seconds
+
+
+@given(st.integers(0, 60), st.floats(0, 1e9))
+def test_back_off_grows_to_ten_minutes_and_no_further(times: int, at: float) -> None:
+    until = backoff_until(Failure(times, at))
+
+    assert until == 0 if times == 0 else until - at + 1e-3 >= 10
+    assert until - at <= 600 + 1e-3
+    assert until <= backoff_until(Failure(times + 1, at))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 20)), max_size=5),
+)
+def test_it_gets_there_and_never_takes_two_from_service(
+    replicas: int, edits: list[tuple[int, bool, int]]
+) -> None:
+    cluster = Cluster(a_pool(replicas))
+    cluster.settle(60)
+    for number, (count, changed, busy) in enumerate(edits):
+        cluster.pool = replace(a_pool(count), generation=number + 2)
+        if changed:
+            cluster.revision = f"r{number + 2}"
+        cluster.busy = dict.fromkeys(cluster.pods, busy)
+        least = min(cluster.serving(), count)
+        for _ in range(400):
+            found = cluster.step()
+            assert cluster.serving() >= least - 1
+            if not found.actions and cluster.settled():
+                break
+        else:
+            raise AssertionError(f"not settled: {cluster.pods}")
+    assert cluster.lost == 0, "pages that somebody waited for"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=12))
+def test_pods_that_end_are_replaced_with_back_off(deaths: list[int]) -> None:
+    cluster = Cluster(a_pool(3))
+    cluster.settle(60)
+    for index in deaths:
+        name = f"pages-{index}"
+        if name in cluster.pods:
+            cluster.pods[name] = replace(cluster.pods[name], ready=False, over=True)
+        for _ in range(5):
+            cluster.step()
+    made = cluster.made
+    cluster.settle(1300)
+    assert made <= 3 + len(deaths)
+
+
+def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
+    state = a_state(ready=False, problem="DeviceError")
+    worker = Worker(a_pod(ready=False), Look(state=state))
+    first = plan(a_seen(a_pool(1), worker))
+    again = plan(a_seen(a_pool(1), worker, failures={"pages-0": Failure(3, 990.0)}))
+
+    assert [type(action) for action in first.actions] == [Delete]
+    assert again.actions == ()
+    assert again.wake == 1030.0
+
+
+def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:
+    worker = Worker(a_pod(ready=False, ending=1000.0))
+
+    assert plan(a_seen(a_pool(1), worker, now=1059.0)).actions == ()
+    action = plan(a_seen(a_pool(1), worker, now=1060.0)).actions[0]
+    assert isinstance(action, Delete)
+    assert action.force
