@@ -1,7 +1,7 @@
 """The worker's own brake, for when the operator is slow or gone.
 
-The planner shrinks a worker while most of the reserve is still there (docs/scaling.md). Where nobody
-does, and less than a quarter of it is left on two looks in a row, the worker gives up one instance.
+The planner shrinks a worker while most of the reserve is still there (docs/scaling.md). Where
+nobody does, and less than a quarter of it is left on two looks in a row, the worker gives up one.
 """
 
 from __future__ import annotations
