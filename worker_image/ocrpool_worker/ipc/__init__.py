@@ -1,1 +1,1 @@
-"""How the supervisor and an instance talk: one stream socket, frames, and sealed memory."""
+"""How the supervisor and an instance talk: frames on a socket, bodies in a shared mailbox."""
