@@ -6,9 +6,8 @@ the next thing, so it may be ended between any two calls. With nothing to do it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ocrpool_operator.api.names import selector_of
@@ -16,6 +15,7 @@ from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.scaling import Scaling
@@ -45,6 +45,7 @@ class Parts:
     workers: Workers
     scaling: Scaling
     events: Events
+    metrics: Metrics
     # Seconds since the epoch.
     now: Callable[[], float]
 
@@ -69,7 +70,7 @@ class Reconciler:
         """
         pool = self._parts.store.pools.get(key)
         if pool is None:
-            self._listed.pop(key, None)
+            self._forget(key)
             return None
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
@@ -83,11 +84,12 @@ class Reconciler:
         if pool.deleting and not self._parts.store.pods(key):
             await self._ownership.release(pool)
             self._tokens.doubt(pool)
+            self._forget(key)
             return None
         seen = self._after(seen)
-        looks, decisions = await self._scale(pool, seen, token)
-        seen = replace(seen, workers=_with_looks(seen.workers, looks))
-        this = Round(seen, planned, decisions, done.failures, troubles)
+        scaled = await self._parts.scaling.round(pool, seen, token)
+        seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
+        this = Round(seen, planned, scaled.decisions, done.failures, troubles)
         await self._report(pool, this)
         return self._next(planned, seen, bool(planned.actions))
 
@@ -137,30 +139,9 @@ class Reconciler:
         workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
         return replace(seen, workers=workers)
 
-    async def _scale(
-        self, pool: Pool, seen: Seen, token: str
-    ) -> tuple[dict[str, Look], dict[str, str]]:
-        """Ask every worker for its target. Answers new looks by uid, sentences by pod name."""
-        parts = self._parts
-        decisions: dict[str, str] = {}
-        asked: list[tuple[Pod, int]] = []
-        for worker in seen.workers:
-            if worker.state is None or worker.leaving:
-                continue
-            target = parts.scaling.decide(pool, worker, seen.now)
-            if target is None:
-                continue
-            decisions[worker.pod.name] = target.sentence
-            if target.count != worker.state.instances.target:
-                asked.append((worker.pod, target.count))
-        answers = await asyncio.gather(
-            *(parts.workers.set_target(pod, token, count) for pod, count in asked)
-        )
-        looks = {pod.uid: look for (pod, _), look in zip(asked, answers, strict=True)}
-        return looks, decisions
-
     async def _report(self, pool: Pool, this: Round) -> None:
         status = status_of(this)
+        self._parts.metrics.pool(pool.namespace, pool.name, status)
         if status == pool.status:
             return
         await self._ownership.write_status(pool, status)
@@ -169,10 +150,16 @@ class Reconciler:
     def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
         if acted:
             return SOON_SECONDS
-        if planned.wake is None:
-            return self._interval
-        return min(self._interval, max(0.1, planned.wake - seen.now))
+        delay = min(self._interval, self._parts.scaling.due_in(seen.pool.key))
+        if planned.wake is not None:
+            delay = min(delay, planned.wake - seen.now)
+        return max(0.1, delay)
+
+    def _forget(self, key: Key) -> None:
+        self._listed.pop(key, None)
+        self._parts.scaling.forget(key)
+        self._parts.metrics.forget(*key)
 
 
-def _with_looks(workers: tuple[Worker, ...], looks: dict[str, Look]) -> tuple[Worker, ...]:
+def _with_looks(workers: tuple[Worker, ...], looks: Mapping[str, Look]) -> tuple[Worker, ...]:
     return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)
