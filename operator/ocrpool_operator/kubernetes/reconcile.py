@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
@@ -18,12 +19,14 @@ from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
+from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
 from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
+from ocrpool_operator.planner.frozen import frozen_status
 from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
@@ -57,8 +60,16 @@ class Reconciler:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._companions = Companions(parts.store, parts.client)
-        self._actor = Actor(parts.store, parts.client, parts.workers, parts.events, parts.now)
+        self._refusals = Refusals(parts.now)
+        self._companions = Companions(parts.store, parts.client, self._refusals)
+        self._actor = Actor(
+            parts.store,
+            parts.client,
+            parts.workers,
+            parts.events,
+            refusals=self._refusals,
+            now=parts.now,
+        )
         self._ownership = Ownership(parts.store, parts.client)
         self._listed: dict[Key, float] = {}
 
@@ -72,6 +83,8 @@ class Reconciler:
         if pool is None:
             self._forget(key)
             return None
+        if pool.invalid and not pool.deleting:
+            return await self._freeze(pool)
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
         troubles: list[Trouble] = []
@@ -90,18 +103,28 @@ class Reconciler:
         scaled = await self._parts.scaling.round(pool, seen, token)
         seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
         this = Round(seen, planned, scaled.decisions, done.failures, troubles)
-        await self._report(pool, this)
-        return self._next(planned, seen, bool(planned.actions))
+        await self._report(pool, status_of(this))
+        return self._next(planned, seen, done.moved)
 
     async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
+        what = "Secret"
+        refused = self._refusals.pending(pool, what)
+        if refused is not None:
+            troubles.append(refused)
+            return ""
         try:
-            return await self._tokens.of(pool, self._parts.now())
+            token = await self._tokens.of(pool, self._parts.now())
         except TokenError as error:
             troubles.append(Trouble("TokenMissing", str(error)))
         except ApiError as error:
             if error.status == 404 and pool.deleting:
                 return ""
-            troubles.append(trouble_of(error))
+            trouble = trouble_of(error)
+            self._refusals.note(pool, what, trouble)
+            troubles.append(trouble)
+        else:
+            self._refusals.done(pool, what)
+            return token
         return ""
 
     async def _observe(self, pool: Pool, token: str) -> tuple[Seen, Plan]:
@@ -139,8 +162,13 @@ class Reconciler:
         workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
         return replace(seen, workers=workers)
 
-    async def _report(self, pool: Pool, this: Round) -> None:
-        status = status_of(this)
+    async def _freeze(self, pool: Pool) -> float:
+        """Nothing is done for a pool whose spec cannot be read; it says so."""
+        pods = self._parts.store.pods(pool.key)
+        await self._report(pool, frozen_status(pool, pods, self._parts.now()))
+        return self._interval
+
+    async def _report(self, pool: Pool, status: PoolStatus) -> None:
         self._parts.metrics.pool(pool.namespace, pool.name, status)
         if status == pool.status:
             return
@@ -151,12 +179,14 @@ class Reconciler:
         if acted:
             return SOON_SECONDS
         delay = min(self._interval, self._parts.scaling.due_in(seen.pool.key))
+        wakes = [self._refusals.wake(seen.pool)]
         if planned.wake is not None:
-            delay = min(delay, planned.wake - seen.now)
-        return max(0.1, delay)
+            wakes.append(planned.wake)
+        return max(0.1, min(delay, min(wakes) - seen.now))
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
+        self._refusals.forget(key)
         self._parts.scaling.forget(key)
         self._parts.metrics.forget(*key)
 
