@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.api.names import WORKER_IMAGE, selector_of
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
@@ -51,6 +51,7 @@ class Parts:
     metrics: Metrics
     # Seconds since the epoch.
     now: Callable[[], float]
+    worker_image: str = WORKER_IMAGE
 
 
 class Reconciler:
@@ -85,6 +86,7 @@ class Reconciler:
             return None
         if pool.invalid and not pool.deleting:
             return await self._freeze(pool)
+        pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
         troubles: list[Trouble] = []

@@ -1,4 +1,4 @@
-"""From a pool's spec to what the planner may do with one of its workers; both shells use it."""
+"""What a pool's spec allows one worker, in the planner's own terms."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ocrpool_wire.quantity import parse_bytes
 
 
 def limits_of(spec: PoolSpec, name: str = "") -> Limits:
-    """`name`: the worker's own, another for each; see Limits."""
-    memory, instances = spec.memory, spec.instances
+    """`name`: the worker's own; with one, its cool-downs differ from those of its neighbours."""
+    memory = spec.memory
     per_instance = None if memory.per_instance == "auto" else parse_bytes(memory.per_instance)
     return Limits(
-        instances.min,
-        instances.max,
-        parse_bytes(memory.reserve),
-        per_instance,
+        minimum=spec.instances.min,
+        maximum=spec.instances.max,
+        reserve=parse_bytes(memory.reserve),
+        per_instance=per_instance,
         name=name,
     )
