@@ -88,12 +88,20 @@ def _trouble(phase: str, status: Body, conditions: Mapping[str, Body]) -> Troubl
             f"no node takes it: {scheduled.get('message') or scheduled.get('reason', '')}; add a "
             "node, or look at resourceName, nodeSelector and tolerations",
         )
-    ready = conditions.get("Ready", {})
-    if status.get("reason") == "NodeLost" or (
-        ready.get("status") != "True" and ready.get("reason") == "NodeNotReady"
-    ):
-        return Trouble("NodeLost", "its node does not answer; look at the node")
+    if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
+        return Trouble(
+            "NodeLost",
+            "its node does not answer; look at the node. It is replaced once Kubernetes evicts it, "
+            "after the pod's tolerationSeconds (5 minutes)",
+        )
     return None
+
+
+def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
+    """A pod that is not ready though its containers were when kubelet spoke last: where a node is
+    silent, Kubernetes marks its pods, and only with this one condition."""
+    found = [conditions.get(name, {}).get("status") for name in ("Ready", "ContainersReady")]
+    return found == ["False", "True"]
 
 
 def _container_trouble(container: Body) -> Trouble | None:
