@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from ocrpool_operator.api.base import (
-    QUANTITY_PATTERN,
     ApiModel,
     Free,
     FreeList,
     Quantity,
+    QuantityOrAuto,
     Strings,
     rule,
     rules,
@@ -52,11 +52,10 @@ class MemorySpec(ApiModel):
     reserve: Quantity = Field(
         default="1Gi", description="Memory of each device that is never planned for, e.g. 1Gi."
     )
-    per_instance: Quantity | Literal["auto"] = Field(
+    per_instance: QuantityOrAuto = Field(
         default="auto",
         description="Memory of one instance: `auto` measures it; a quantity such as 1500Mi is also "
         "enforced, and an instance that holds more is replaced.",
-        json_schema_extra={"pattern": rf"^auto$|{QUANTITY_PATTERN}"},
     )
 
 
