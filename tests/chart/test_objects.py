@@ -14,7 +14,7 @@ from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.kubernetes.objects import companions, worker_pod
 from ocrpool_operator.planner.observed import Pool
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
-from tests.operator import rights
+from tests.operator import rights, test_trial
 from tests.operator.kubelet import ROOT
 from tests.operator.lab import CRD
 
@@ -196,6 +196,21 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(helm: Helm) -> No
         ]
     (container,) = named(parts, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert {f"--namespace={HERE}", f"--namespace={THERE}"} <= set(container["args"])
+
+
+def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:
+    """tests/operator/test_trial.py runs what its pod runs."""
+    objects = helm.template({}).objects
+    assert named(objects, "Role", "ocrpool-test")["rules"] == test_trial.RULES
+    (container,) = named(objects, "Pod")["spec"]["containers"]
+    assert container["command"] == ["ocrpool-operator", "try"]
+    words = [word for word in container["args"] if not word.startswith("--spec=")]
+    assert words == [
+        f"--namespace={NAMESPACE}",
+        f"--name={test_trial.NAME}",
+        "--expect=OCR",
+        "--seconds=300",
+    ]
 
 
 def test_the_crd_is_the_one_of_the_types_and_kept(helm: Helm) -> None:
