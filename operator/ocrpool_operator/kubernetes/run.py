@@ -161,7 +161,9 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
             words = f"the API server does not answer: {error}"
         if not told:
             told = True
-            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 
