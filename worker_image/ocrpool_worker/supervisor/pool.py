@@ -52,7 +52,7 @@ class Pool:
         self.settings = settings
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
-        self._watch = DeviceWatch(probe, clock=clock)
+        self._watch = DeviceWatch(probe, clock=clock, interval=settings.memory.look_seconds)
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
