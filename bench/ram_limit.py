@@ -8,6 +8,7 @@ would who guessed. Then both are shown side by side, by the kernel's own count o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import sys
 import threading
@@ -63,7 +64,7 @@ class Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ram_limit", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
-    parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")
+    parser.add_argument("--limit", type=parse_bytes, default="6.5Gi", help="memory (%(default)s)")
     parser.add_argument("--reserve", default="768Mi", help="memory.reserve (%(default)s)")
     parser.add_argument("--seconds", type=float, default=600, help="of load, each (%(default)g)")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder")
@@ -106,7 +107,7 @@ def measure(plan: Plan) -> Report:
 
 
 def grown(out: Outcome, group: MemoryCgroup, plan: Plan) -> int:
-    """`ocrpool up` under the limit. Returns the instances that it grew to."""
+    """`ocrpool up` under the limit. Returns the instances that it had at the end of the load."""
     spec: dict[str, Any] = {
         "instances": {"min": 1, "max": MOST},
         "memory": {"reserve": plan.reserve},
@@ -119,10 +120,13 @@ def grown(out: Outcome, group: MemoryCgroup, plan: Plan) -> int:
         say(f"{out.name}: grew to {found}; {desk.decision}")
         if found == MOST:
             raise StartError(f"{MOST} instances fit; give a lower --limit")
-        seen = load(out, lambda: desk.port, desk.state, plan)
-        out.instances = f"1 → {found}, {min(seen)} to {max(seen)} under load"
-        note(out, group, desk.state())
-        return found
+        load(out, lambda: desk.port, desk.state, plan)
+        state = desk.state()
+        held = min(state.instances.target, state.instances.ceiling)
+        say(f"{out.name}: has {held}; {desk.decision}")
+        out.instances = f"1 → {found}, at the end {held}"
+        note(out, group, state)
+        return held
 
 
 def one_more(out: Outcome, group: MemoryCgroup, plan: Plan) -> None:
@@ -132,12 +136,24 @@ def one_more(out: Outcome, group: MemoryCgroup, plan: Plan) -> None:
     worker = Worker(instances=count, models=plan.models, settings=settings, cgroup=group)
     with worker:
         worker.wait_listening()
-        say(f"{out.name}: boots")
+        booted = wait_warm(worker, count, seconds=300)
+        say(f"{out.name}: {booted} are warm")
         load(out, lambda: worker.port, worker.state, plan)
         try:
             note(out, group, worker.state())
         except OSError:  # the worker itself was killed
             out.peak, out.killed = group.peak, group.killed
+
+
+def wait_warm(worker: Worker, count: int, *, seconds: float) -> int:
+    """Until all are warm or that time is over, for the kernel may have killed one. Returns how many
+    are."""
+    deadline = time.monotonic() + seconds
+    ready = 0
+    while ready < count and worker.alive and time.monotonic() < deadline:
+        time.sleep(0.5)
+        ready = worker.state().instances.ready
+    return ready
 
 
 def note(out: Outcome, group: MemoryCgroup, state: State) -> None:
@@ -151,11 +167,10 @@ def load(
     port: Callable[[], int],
     state: Callable[[], State],
     plan: Plan,
-) -> set[int]:
-    """Clients that send the pages over and over. Returns the numbers of ready instances seen."""
+) -> None:
+    """Clients that send the pages over and over."""
     start = time.monotonic()
     over = threading.Event()
-    seen: set[int] = set()
 
     def client(first: int) -> None:
         turn = first
@@ -167,17 +182,16 @@ def load(
     for thread in threads:
         thread.start()
     while time.monotonic() - start < plan.seconds:
-        time.sleep(min(5.0, plan.seconds / 4))
-        try:
-            seen.add(state().instances.ready)
-        except OSError:
-            continue
-        say(f"{out.name}: {time.monotonic() - start:.0f} s, {dict(out.answers)}")
+        time.sleep(min(10.0, plan.seconds / 4))
+        ready: int | str = "no"
+        with contextlib.suppress(OSError):
+            ready = state().instances.ready
+        passed = time.monotonic() - start
+        say(f"{out.name}: {passed:.0f} s, {ready} instances, {dict(out.answers)}")
     over.set()
     for thread in threads:
         thread.join()
     out.seconds = time.monotonic() - start
-    return seen or {0}
 
 
 def ask(port: int, page: Sample) -> str:
