@@ -23,7 +23,7 @@ from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
-from ocrpool_operator.kubernetes.scaling import Fixed, Scaling
+from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Store
 from ocrpool_operator.kubernetes.workers import Workers
 
@@ -45,9 +45,7 @@ class Options:
     ingress: Ingress = None
 
 
-async def run(
-    options: Options, *, scaling: Scaling | None = None, hook: Hook | None = None
-) -> None:
+async def run(options: Options, *, hook: Hook | None = None) -> None:
     """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
     metrics, store = Metrics(), Store()
     connection = watch.login(settings=watch.settings())
@@ -74,12 +72,16 @@ async def run(
         )
         calls = await stack.enter_async_context(api_session(connection))
         client = Client(calls, connection.server, hook=counted)
+        workers, events = Workers(workers_session), Events(client, time.time)
         parts = Parts(
             store=store,
             client=client,
-            workers=Workers(workers_session),
-            scaling=scaling or Fixed(),
-            events=Events(client, time.time),
+            workers=workers,
+            scaling=Scaling(
+                workers, events, metrics, interval=options.interval, clock=time.monotonic
+            ),
+            events=events,
+            metrics=metrics,
             now=time.time,
             worker_image=options.worker_image,
             ingress=options.ingress,
