@@ -163,9 +163,9 @@ class Kubelet:
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
         arguments = pod["spec"]["containers"][0]["args"]
-        assert arguments[:1] == ["--config"], arguments
-        command = [sys.executable, "-m", "ocrpool_worker.cli", "serve"]
-        command += ["--config", str(sandbox.folder / "settings.yaml"), *arguments[2:]]
+        assert arguments[:2] == ["serve", "--config"], arguments
+        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command += ["--config", str(sandbox.folder / "settings.yaml"), *arguments[3:]]
         command += ["--device", "cpu", "--host", sandbox.ip]
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]
         env = {each["name"]: each.get("value", "") for each in _env(pod)}
