@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.api.names import WORKER_IMAGE, selector_of
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
@@ -47,6 +47,7 @@ class Parts:
     events: Events
     # Seconds since the epoch.
     now: Callable[[], float]
+    worker_image: str = WORKER_IMAGE
 
 
 class Reconciler:
@@ -71,6 +72,7 @@ class Reconciler:
         if pool is None:
             self._listed.pop(key, None)
             return None
+        pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
         troubles: list[Trouble] = []

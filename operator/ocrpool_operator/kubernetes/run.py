@@ -14,7 +14,7 @@ import aiohttp
 import kopf
 from aiohttp import web
 
-from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
+from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
@@ -40,6 +40,7 @@ class Options:
     host: str = "0.0.0.0"
     port: int = 8082
     lease: LeaseName | None = None
+    worker_image: str = WORKER_IMAGE
 
 
 async def run(
@@ -78,6 +79,7 @@ async def run(
             scaling=scaling or Fixed(),
             events=Events(client, time.time),
             now=time.time,
+            worker_image=options.worker_image,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
