@@ -16,6 +16,7 @@ from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.scaling import Scaling
@@ -48,6 +49,7 @@ class Parts:
     # Seconds since the epoch.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
 class Reconciler:
@@ -57,7 +59,7 @@ class Reconciler:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._companions = Companions(parts.store, parts.client)
+        self._companions = Companions(parts.store, parts.client, parts.ingress)
         self._actor = Actor(parts.store, parts.client, parts.workers, parts.events, parts.now)
         self._ownership = Ownership(parts.store, parts.client)
         self._listed: dict[Key, float] = {}

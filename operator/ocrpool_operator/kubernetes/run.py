@@ -21,6 +21,7 @@ from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
 from ocrpool_operator.kubernetes.scaling import Fixed, Scaling
 from ocrpool_operator.kubernetes.store import Store
@@ -41,6 +42,7 @@ class Options:
     port: int = 8082
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
 async def run(
@@ -80,6 +82,7 @@ async def run(
             events=Events(client, time.time),
             now=time.time,
             worker_image=options.worker_image,
+            ingress=options.ingress,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
