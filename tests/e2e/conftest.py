@@ -44,9 +44,9 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture(scope="session")
-def installed(node: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    with installs.with_kubectl(node, tmp_path_factory.mktemp("overlay")) as found:
-        found.await_operator()
+def installed(node: Cluster) -> Iterator[Installed]:
+    """With helm; see `test_install.py` for kubectl."""
+    with installs.with_helm(node) as found:
         yield found
 
 
@@ -63,7 +63,7 @@ def quarters(installed: Installed) -> Quarters:
         cluster.kubectl("label", "namespace", own.name, level)
         yield own
         # The operator drains them; a namespace that is deleted at once would make it hurry.
-        own.kubectl("delete", "ocrpools", "--all", timeout_s=installs.POOLS_GONE_SECONDS)
+        own.kubectl("delete", "ocrpools", "--all", timeout_s=installs.GONE_SECONDS)
         cluster.kubectl("delete", "namespace", own.name, "--wait=false")
 
     return quarter
