@@ -67,7 +67,7 @@ class Installed:
 
 @contextmanager
 def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installed]:
-    """`kubectl apply -k FOLDER`, and all of it gone at the end: pools first, as they are drained."""
+    """`kubectl apply -k FOLDER`, and all of it gone at the end: pools first, they are drained."""
     where = str(folder)
     began = time.monotonic()
     cluster.kubectl("apply", "--kustomize", where)
