@@ -15,6 +15,7 @@ import pytest
 from bench.samples import Sample
 from devcluster.images import tag_of
 from devcluster.testing import Namespace
+from tests.e2e.load import SteadyLoad
 from tests.standin import png
 
 Object = dict[str, Any]
@@ -88,6 +89,15 @@ class Live:
         """Its worker pods by name, the ending ones too."""
         found = self.namespace.get("pods", f"--selector=ocrpool.dev/pool={self.name}")
         return {each["metadata"]["name"]: each for each in found["items"]}
+
+    @property
+    def uids(self) -> set[str]:
+        """Of its worker pods: another pod of the same name has another."""
+        return {pod["metadata"]["uid"] for pod in self.pods.values()}
+
+    def load(self) -> SteadyLoad:
+        """A steady stream of pages for the stand-in engine, through the Service."""
+        return SteadyLoad(f"{self.url()}/v1/ocr", blank(), says("320x200"))
 
     def condition(self, kind: str) -> Object:
         """One of the three conditions; empty before the operator has written any."""

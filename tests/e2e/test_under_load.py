@@ -14,7 +14,6 @@ from devcluster.testing import handle
 from tests.e2e import pools
 from tests.e2e.conftest import Quarters
 from tests.e2e.installs import Installed
-from tests.e2e.load import SteadyLoad
 from tests.e2e.nodes import kill_processes_of
 from tests.e2e.pools import Live
 
@@ -34,27 +33,19 @@ def pool(quarters: Quarters) -> Iterator[Live]:
         yield live
 
 
-def _load(pool: Live) -> SteadyLoad:
-    return SteadyLoad(f"{pool.url()}/v1/ocr", pools.blank(), pools.says("320x200"))
-
-
-def _uids(pool: Live) -> set[str]:
-    return {pod["metadata"]["uid"] for pod in pool.pods.values()}
-
-
 def test_a_changed_spec_is_rolled_without_a_failed_request(pool: Live) -> None:
-    before = _uids(pool)
-    with _load(pool) as load:
+    before = pool.uids
+    with pool.load() as load:
         pool.patch(admission={"queue": 65})
         pool.until_ready(2)
 
-    assert not before & _uids(pool)
+    assert not before & pool.uids
     assert len(load.answers) > load.seconds
     assert not load.failed
 
 
 def test_the_number_of_workers_follows_without_a_failed_request(pool: Live) -> None:
-    with _load(pool) as load:
+    with pool.load() as load:
         pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=3")
         pool.until_ready(3)
         pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=2")
@@ -64,21 +55,21 @@ def test_the_number_of_workers_follows_without_a_failed_request(pool: Live) -> N
 
 
 def test_the_operator_is_restarted_and_nobody_notices(installed: Installed, pool: Live) -> None:
-    before = _uids(pool)
-    with _load(pool) as load:
+    before = pool.uids
+    with pool.load() as load:
         installed.restart()
         # The new ones do their work: an edit is followed.
         pool.patch(instances={"min": 2, "max": 2})
         pool.until("two instances each", lambda body: body["status"]["instances"]["ready"] == 4)
         pool.patch(instances={"min": 1, "max": 2})
 
-    assert _uids(pool) == before
+    assert pool.uids == before
     assert not load.failed
 
 
 def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: Live) -> None:
     """Through the Service: what is sent to it before kubelet has seen its end is refused, too."""
-    with _load(pool) as load:
+    with pool.load() as load:
         time.sleep(2)
         victim = pool.pods[f"{pool.name}-0"]
         killed_at = load.seconds
