@@ -65,7 +65,7 @@ def test_dying_around_every_call(lab: Lab) -> None:
         fresh = f"queue: {queue}" in str(lab.items("configmaps"))
         ready = lab.condition("Ready") == ("True", "AllWorkersReady")
         settled = lab.condition("Progressing")[0] == "False"
-        grown = lab.status()["instances"] == {"target": 4, "ready": 4}
+        grown = lab.status().get("instances") == {"target": 4, "ready": 4}
         return fresh and ready and settled and grown and len(revisions) == 1
 
     def rolled() -> bool:
