@@ -14,6 +14,7 @@ from ocrpool_operator.planner.observed import Pod, Pool, Trouble
 from ocrpool_operator.planner.stamps import seconds_of
 
 Body = Mapping[str, Any]
+_EVICTABLE = {"true": True, "false": False}
 
 
 def pool_from(body: Body) -> Pool:
@@ -64,6 +65,7 @@ def pod_from(body: Body) -> Pod:
         over=phase in ("Failed", "Succeeded"),
         ending=seconds_of(meta.get("deletionTimestamp")),
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
+        evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
         trouble=None if ready else _trouble(phase, status, conditions),
         version=int(meta.get("resourceVersion") or 0),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocrpool_operator.api.names import selector_of, worker_name
+from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.api.status import (
     DeviceReport,
     InstanceCount,
@@ -18,6 +18,7 @@ from ocrpool_operator.api.status import (
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
+from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
 from ocrpool_operator.planner.workers import Plan
 from ocrpool_wire import Memory
@@ -52,8 +53,7 @@ def status_of(this: Round) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
     old = {each.name: each for each in before.workers}
-    places = (worker_name(seen.pool.name, index) for index in range(seen.pool.wanted))
-    names: dict[str, Worker | None] = dict.fromkeys(places)
+    names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
         _worker(this, name, worker, old.get(name))

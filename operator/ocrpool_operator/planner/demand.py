@@ -1,0 +1,228 @@
+"""How many workers a pool should have: looks at its workers in, a number with its reason out.
+
+The rule, its formula and the reasons for it are in docs/autoscaling.md. In short, in instances,
+    wanted = ⌈(load soon + backlog / 60 s + spare) / instances of a full worker⌉
+    spare  = 3 × seconds of a page × variety / targetQueueSeconds
+It grows to the least that was wanted at any time within a short window, and shrinks to the most
+that was wanted, with a margin, within a long one.
+Pure: `now` is a number of seconds on the caller's own clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ocrpool_operator.planner.load import Figures, Load, Past, backlog_of, load_of, observe
+
+# With so many idle instances, fewer than 5 % of the pages wait longer than the target: a wait has
+# the tail exp(−idle × target / page), and e⁻³ = 5 %. Pages of many sizes wait longer: `variety` is
+# (1 + c²)/2 with c² = 2, the square of their coefficient of variation.
+TAIL = 3.0
+VARIETY = 1.5
+# A target far below what a page takes cannot be met by any number: half of a worker is used.
+MOST_SPARE = 0.5
+# What waits already, where that is more than the target, is worked off within so long.
+CATCH_UP_SECONDS = 60.0
+# A worker is only given back when the others could carry so much more than the load.
+MARGIN = 0.1
+# Looks that come closer than this are one.
+LEAST_SECONDS = 0.4
+
+Reason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeasured"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user allows. `up` and `down` are seconds for which more, or fewer, must have been
+    wanted. `shared`: one queue before all workers (a front that knows who is free), instead of a
+    queue at each."""
+
+    minimum: int
+    maximum: int
+    target: float
+    up: float = 30.0
+    down: float = 300.0
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at a pool. `silent`: workers that serve and tell nothing."""
+
+    workers: tuple[Figures, ...]
+    desired: int
+    silent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one look asks for, and the sum that it comes from, in instances; before the limits."""
+
+    at: float
+    load: Load
+    backlog: float
+    catch_up: float
+    spare: float
+    slots: float
+    more: int
+    fewer: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What one round hands to the next. A default one is right for a pool that was never seen."""
+
+    past: Past = field(default_factory=Past)
+    needs: tuple[Need, ...] = ()
+    since: float | None = None
+    at_max: bool = False
+    silent_at: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`desired`: workers there shall be. `sentence` can be checked with its own numbers."""
+
+    desired: int
+    reason: Reason
+    sentence: str
+    history: History
+
+
+def decide(policy: Policy, history: History, seen: Seen, now: float) -> Decision:
+    """Decide for one pool from one look and what was remembered of those before."""
+    history, need = _looked(policy, history, seen, now)
+    inside = min(max(seen.desired, policy.minimum), policy.maximum)
+    if inside != seen.desired:
+        word = "minReplicas" if inside > seen.desired else "maxReplicas"
+        return Decision(inside, "Limits", f"{seen.desired} → {inside}: {word} is {inside}", history)
+    if need is None:
+        why = "no worker serves yet, so nothing is measured"
+        return Decision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
+    upwards = _within(history, now, policy.up)
+    downwards = _within(history, now, policy.down)
+    least = min(upwards, key=lambda one: one.more, default=need)
+    most = max(downwards, key=lambda one: one.fewer, default=need)
+    history = replace(history, at_max=_at_max(policy, history, upwards, downwards))
+    if upwards and least.more > inside:
+        if inside == policy.maximum:
+            why = f"{_sum(least)} instances; maxReplicas is {policy.maximum}"
+            return Decision(inside, "AtMax", f"{inside}: hold, {why}", history)
+        desired = min(least.more, policy.maximum)
+        return Decision(desired, "Grow", _grown(policy, least, inside, desired), history)
+    if downwards and most.fewer < inside and inside > policy.minimum:
+        if now - history.silent_at <= policy.down:
+            why = "a worker that serves told nothing, so none is given back"
+            return Decision(inside, "Silent", f"{inside}: hold, {why}", history)
+        desired = max(most.fewer, policy.minimum)
+        return Decision(desired, "Shrink", _shrunk(policy, most, inside, desired), history)
+    return Decision(inside, "Hold", f"{inside}: hold, {_sum(need)} instances", history)
+
+
+def needed(policy: Policy, load: float, spare: float, slots: float) -> int:
+    """Workers of `slots` instances each for so much load, at least one."""
+    if policy.shared:
+        return max(1, math.ceil(round((load + spare) / slots, 6)))
+    return max(1, math.ceil(round(load / (slots - spare), 6)))
+
+
+def spare_of(policy: Policy, page_seconds: float, slots: float) -> float:
+    """Instances that must be idle so that a page rarely waits longer than the target."""
+    return min(TAIL * VARIETY * page_seconds / policy.target, MOST_SPARE * slots)
+
+
+def _looked(
+    policy: Policy, history: History, seen: Seen, now: float
+) -> tuple[History, Need | None]:
+    """The history with this look in it, and what it asks for; None where nothing is known."""
+    past = history.past
+    if past.at is not None and 0 <= now - past.at < LEAST_SECONDS:
+        return history, history.needs[-1] if history.needs else None
+    past = observe(past, seen.workers, now)
+    silent_at = now if seen.silent else history.silent_at
+    history = replace(history, past=past, silent_at=silent_at)
+    serving = [each for each in seen.workers if each.serving]
+    if not serving or not past.samples:
+        return replace(history, needs=(), since=None), None
+    need = _need(policy, past, sum(each.instances for each in serving), now)
+    keep = max(policy.up, policy.down)
+    needs = (*(one for one in history.needs if one.at > now - keep), need)
+    since = now if history.since is None else history.since
+    return replace(history, needs=needs, since=since), need
+
+
+def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
+    load, backlog, slots = load_of(past), backlog_of(past), past.slots
+    spare = spare_of(policy, past.page_seconds, slots)
+    waits = backlog / max(1, instances)
+    catch_up = backlog / CATCH_UP_SECONDS if waits > policy.target else 0.0
+    return Need(
+        at=now,
+        load=load,
+        backlog=backlog,
+        catch_up=catch_up,
+        spare=spare,
+        slots=slots,
+        more=needed(policy, load.soon + catch_up, spare, slots),
+        fewer=needed(policy, (load.soon + catch_up) * (1 + MARGIN), spare, slots),
+    )
+
+
+def _within(history: History, now: float, seconds: float) -> tuple[Need, ...]:
+    """The looks of a window; none before the pool has been looked at for that long."""
+    if history.since is None or now - history.since < seconds:
+        return ()
+    return tuple(one for one in history.needs if one.at >= now - seconds)
+
+
+def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[Need, ...]) -> bool:
+    """More is needed than is allowed: said after the short window, taken back after the long."""
+    if up and min(one.more for one in up) > policy.maximum:
+        return True
+    return history.at_max and not (down and max(one.more for one in down) <= policy.maximum)
+
+
+# -- sentences ---------------------------------------------------------------------------------
+
+
+def _sum(need: Need, margin: float = 0.0) -> str:
+    """`load 9.1 (7.0, 9.1 in 180 s) + 1.2 backlog (72 s of pages / 60 s)`."""
+    load = f"load {need.load.soon:.2f}"
+    if need.load.soon > need.load.now:
+        load += f" (now {need.load.now:.2f}, in {need.load.lead:.0f} s)"
+    if need.catch_up:
+        load += (
+            f" + {need.catch_up:.2f} backlog ({need.backlog:.0f} s of pages in "
+            f"{CATCH_UP_SECONDS:.0f} s)"
+        )
+    if margin:
+        load = f"{load}, {margin:.0%} more" if not need.catch_up else f"({load}), {margin:.0%} more"
+    return load
+
+
+def _holds(policy: Policy, need: Need, workers: int, load: float) -> str:
+    """How much so many workers carry."""
+    if policy.shared:
+        return f"{workers} × {need.slots:.2f} − {need.spare:.2f} spare"
+    return f"{workers} × ({need.slots:.2f} − {need.spare:.2f} spare)"
+
+
+def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
+    total = need.load.soon + need.catch_up
+    text = (
+        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before, total)} instances for "
+        f"{policy.up:g} s"
+    )
+    if need.more > after:
+        return f"{text}; {need.more} would carry it, maxReplicas is {policy.maximum}"
+    return f"{text}; {_holds(policy, need, after, total)} carry it"
+
+
+def _shrunk(policy: Policy, need: Need, before: int, after: int) -> str:
+    total = (need.load.soon + need.catch_up) * (1 + MARGIN)
+    return (
+        f"{before} → {after}: {_sum(need, MARGIN)} ≤ {_holds(policy, need, after, total)} "
+        f"instances, the most within {policy.down:g} s"
+    )
