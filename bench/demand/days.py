@@ -1,7 +1,7 @@
 """What comes to a pool in one day, whatever anybody plans: one random day for each kind and seed.
 
-Times are seconds. Pages come one by one in requests of one page and, one in twelve, of a document;
-what an instance takes for one follows its size (log-normal, ±60 %) and the day's mix.
+Times are seconds. Requests have one page or, one in twelve, as many as a document (geometric, four
+on average); what an instance takes for one follows its size (log-normal, ±60 %) and the day's mix.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ KINDS = ("daily", "quiet nights", "ramps", "mixed pages", "bursts")
 
 @dataclass(frozen=True)
 class Day:
-    """`at` and `takes`: when each page comes, in order, and what an instance takes for it.
+    """`at`: when each request comes, in order; its pages are `first[i]` to `first[i + 1]` of
+    `takes`: what an instance takes for each.
     `slots`: instances of a full worker. A worker that is asked for gets its node after `node`
     seconds, drawn anew each time; `boot`: from there to its first instance, `fill`: to each
     further one."""
@@ -29,6 +30,7 @@ class Day:
     kind: str
     seed: int
     at: Curve
+    first: NDArray[np.int64]
     takes: Curve
     slots: int
     node: tuple[float, float]
@@ -51,24 +53,22 @@ def make(kind: str, seed: int) -> Day:
     peak = dice.uniform(3.5, 7.0) * slots * 0.8  # instances kept busy at the peak
     load = peak * _SHAPES[kind](dice) * _wobble(numbers)
     mix = _mix(dice) if kind == "mixed pages" else np.ones(DAY)
-    document = 10  # pages of one, on average
+    document = 4
     each = 1 + (document - 1) / 12
     arrivals = numbers.poisson(np.clip(load / (page * mix) / each, 0, None))
     second = np.repeat(np.arange(DAY), arrivals)
-    begin = second + numbers.random(len(second))
-    sizes = np.where(
-        numbers.random(len(begin)) < 1 / 12, numbers.geometric(1 / document, len(begin)), 1
-    )
-    at = np.repeat(begin, sizes)
-    order = np.argsort(at, kind="stable")
-    at = at[order]
+    at = np.sort(second + numbers.random(len(second)))
+    documents = numbers.random(len(at)) < 1 / 12
+    sizes = np.where(documents, numbers.geometric(1 / document, len(at)), 1)
+    first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     spread = 0.55  # of the logarithm: a coefficient of variation of 0.6
-    takes = numbers.lognormal(-(spread**2) / 2, spread, len(at)) * page
-    takes *= mix[np.minimum(at.astype(int), DAY - 1)]
+    takes = numbers.lognormal(-(spread**2) / 2, spread, int(first[-1])) * page
+    takes *= np.repeat(mix[np.minimum(at.astype(int), DAY - 1)], sizes)
     return Day(
         kind=kind,
         seed=seed,
         at=at,
+        first=first,
         takes=takes,
         slots=slots,
         node=(90.0, 240.0),
@@ -95,12 +95,12 @@ def _hours(*points: tuple[float, float]) -> Curve:
 
 def _daily(dice: random.Random) -> Curve:
     """Up in the morning, a dip at noon, down in the evening, little at night."""
-    low, noon, late = dice.uniform(0.06, 0.12), dice.uniform(0.65, 0.8), dice.uniform(0.3, 0.5)
+    low, noon, late = dice.uniform(0.06, 0.12), dice.uniform(0.6, 0.75), dice.uniform(0.25, 0.4)
     shift = dice.uniform(-1, 1)
     points = (
-        (0.0, low), (5.5 + shift, low), (9.5 + shift, 1.0), (11.5 + shift, 0.95),
-        (13.0 + shift, noon), (15.0 + shift, 0.95), (17.0 + shift, 0.8), (19.5 + shift, late),
-        (22.5, low), (24.0, low),
+        (0.0, low), (6.0 + shift, low), (9.0 + shift, 0.95), (10.5 + shift, 1.0),
+        (12.0 + shift, 0.85), (13.0 + shift, noon), (14.5 + shift, 0.9), (16.0 + shift, 0.75),
+        (18.0 + shift, late), (21.0, low), (24.0, low),
     )  # fmt: skip
     return _hours(*points)
 

@@ -1,7 +1,7 @@
 """Knows the whole day, page by page, and orders ahead: what is ordered is there when it is needed.
 
-Minute by minute it has the fewest full workers with which 95 % of the minute's pages wait no longer
-than the target, given what earlier minutes left. It waits for no node, since it asked for it in
+Minute by minute it has the fewest full workers with which 95 % of the minute's requests wait no
+longer than the target, given what earlier minutes left. It waits for no node, since it asked for it in
 time; it pays for boots like everybody, and keeps a worker through a gap shorter than a boot.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import deque
 
 import numpy as np
 
@@ -20,20 +21,20 @@ from bench.demand.pool import TARGET
 def workers_by_minute(day: Day) -> list[int]:
     """Full workers in each minute."""
     bounds = np.searchsorted(day.at, np.arange(MINUTES + 1) * 60.0)
-    at, takes = day.at.tolist(), day.takes.tolist()
-    free = [0.0] * day.slots
-    counts: list[int] = []
+    at, takes, pages = day.at.tolist(), day.takes.tolist(), day.first.tolist()
+    free, counts = [0.0] * day.slots, list[int]()
+    line: list[tuple[int, int, int]] = []
     for minute in range(MINUTES):
-        first, last = int(bounds[minute]), int(bounds[minute + 1])
+        requests = range(int(bounds[minute]), int(bounds[minute + 1]))
         begin = minute * 60.0
         count = max(1, (counts[-1] if counts else 1) - 2)
         while True:
-            trial = _resized(free, count * day.slots, begin)
-            late = _run(trial, at, takes, first, last)
-            if late <= 0.05 * (last - first) or count >= day.maximum:
+            trial, left = _resized(free, count * day.slots, begin), deque(line)
+            late = _run(trial, left, requests, at, takes, pages, begin + 60)
+            if late <= 0.05 * len(requests) or count >= day.maximum:
                 break
             count += 1
-        free = trial
+        free, line = trial, list(left)
         counts.append(count)
     return _bridged(counts, math.ceil(day.full / 60))
 
@@ -52,15 +53,36 @@ def _resized(free: list[float], count: int, begin: float) -> list[float]:
     return kept
 
 
-def _run(free: list[float], at: list[float], takes: list[float], first: int, last: int) -> int:
-    """Read these pages; answers how many waited too long."""
-    late = 0
-    for page in range(first, last):
-        moment = at[page]
-        start = free[0] if free[0] > moment else moment
-        late += start - moment > TARGET
+def _run(
+    free: list[float],
+    line: deque[tuple[int, int, int]],
+    requests: range,
+    at: list[float],
+    takes: list[float],
+    pages: list[int],
+    end: float,
+) -> int:
+    """Read until `end`; answers how many of these requests waited too long for their first page."""
+    late, following = 0, requests.start
+    while True:
+        while following < requests.stop and (not line or at[following] <= free[0]):
+            line.append((following, pages[following], pages[following + 1]))
+            following += 1
+        if not line:
+            return late
+        request, page, stop = line[0]
+        start = free[0] if free[0] > at[request] else at[request]
+        if start >= end:
+            # What has not begun by then is judged by its wait so far.
+            waiting = sum(
+                1 for one, at_page, _ in line if at_page == pages[one] and end - at[one] > TARGET
+            )
+            return late + waiting
+        line.popleft()
+        late += page == pages[request] and start - at[request] > TARGET
+        if page + 1 < stop:
+            line.append((request, page + 1, stop))
         heapq.heapreplace(free, start + takes[page])
-    return late
 
 
 def _bridged(counts: list[int], gap: int) -> list[int]:

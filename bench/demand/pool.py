@@ -1,4 +1,5 @@
-"""A simulated pool: pages wait in one queue (a front that knows who is free), workers come and go.
+"""A simulated pool: requests wait in one queue (a front that knows who is free) and take turns,
+page by page, as they do in a worker; workers come and go.
 
 A worker that is asked for gets its node some minutes later and is paid for from then on; it boots
 one instance after the other. One that is given back ends its pages first and is paid for till then.
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.demand.days import MINUTES, Curve, Day
+from bench.demand.days import MINUTES, Day
 from ocrpool_operator.planner.load import Figures
 
 QUEUE = 64  # requests that may wait for each worker, the default of admission.queue
@@ -46,15 +47,18 @@ class Pool:
         self.now = 0.0
         self.workers: list[Worker] = []
         self.given_back: list[Worker] = []
-        self.waits: Curve = np.full(len(day.at), math.inf)
+        self.waits: list[float] = [math.inf] * len(day.at)
         self.refused = 0
         self._dice = random.Random(day.seed)
         self._numbers = 0
         self._next = 0
-        self._line: deque[int] = deque()
+        # Requests that wait: number, next page, end of its pages.
+        self._line: deque[tuple[int, int, int]] = deque()
+        self._waiting = self._answered = 0
         self._idle: list[tuple[float, int, int]] = []
         self._by_number: dict[int, Worker] = {}
         self._at, self._takes = day.at.tolist(), day.takes.tolist()
+        self._first = day.first.tolist()
         for _ in range(workers):
             self._add(node=-self.day.full)
 
@@ -75,9 +79,9 @@ class Pool:
                     room=len(each.ready) - count,
                     work=each.work - left,
                     pages=each.pages,
-                    answered=each.pages,
+                    answered=self._answered if first else 0,
                     refused=self.refused if first else 0,
-                    waiting=len(self._line) if first else 0,
+                    waiting=self._waiting if first else 0,
                     age=self.now - each.paid_from,
                 )
             )
@@ -119,7 +123,9 @@ class Pool:
             if len(line) >= limit:
                 self.refused += 1
             else:
-                line.append(self._next)
+                begin, stop = self._first[self._next], self._first[self._next + 1]
+                line.append((self._next, begin, stop))
+                self._waiting += stop - begin
             self._next += 1
         self._serve(end)
         self.now = end
@@ -128,8 +134,8 @@ class Pool:
         line, idle, at = self._line, self._idle, self._at
         while line and idle:
             free, number, place = idle[0]
-            page = line[0]
-            start = free if free > at[page] else at[page]
+            request, page, stop = line[0]
+            start = free if free > at[request] else at[request]
             if start >= until:
                 return
             worker = self._by_number.get(number)
@@ -137,7 +143,13 @@ class Pool:
                 heapq.heappop(idle)
                 continue
             line.popleft()
-            self.waits[page] = start - at[page]
+            self._waiting -= 1
+            if self.waits[request] == math.inf:
+                self.waits[request] = start - at[request]
+            if page + 1 < stop:
+                line.append((request, page + 1, stop))
+            else:
+                self._answered += 1
             end = start + self._takes[page]
             worker.free[place] = end
             worker.work += self._takes[page]
@@ -156,10 +168,10 @@ class Pool:
             heapq.heappush(self._idle, (moment, worker.number, place))
 
 
-def slow_minutes(day: Day, waits: Curve) -> float:
-    """The share of the day's minutes in which more than 5 % of the pages that came waited longer
-    than the target, or were refused."""
+def slow_minutes(day: Day, waits: list[float]) -> float:
+    """The share of the day's minutes in which more than 5 % of the requests that came waited longer
+    for their first page than the target, or were refused."""
     minute = np.minimum((day.at / 60).astype(int), MINUTES - 1)
     came = np.bincount(minute, minlength=MINUTES)
-    late = np.bincount(minute, weights=waits > TARGET, minlength=MINUTES)
+    late = np.bincount(minute, weights=np.array(waits) > TARGET, minlength=MINUTES)
     return float((late > 0.05 * came).mean())

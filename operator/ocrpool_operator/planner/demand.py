@@ -21,7 +21,8 @@ from ocrpool_operator.planner.load import Figures, Load, Past, backlog_of, load_
 # (1 + c²)/2 with c² = 2, the square of their coefficient of variation.
 TAIL = 3.0
 VARIETY = 1.5
-# A target far below what a page takes cannot be met by any number: half of a worker is used.
+# A target far below what a page takes asks for more idle instances than make sense: with a queue
+# at each worker half of each is used, with one for all as much is spare as is busy.
 MOST_SPARE = 0.5
 # What waits already, where that is more than the target, is worked off within so long.
 CATCH_UP_SECONDS = 60.0
@@ -128,9 +129,11 @@ def needed(policy: Policy, load: float, spare: float, slots: float) -> int:
     return max(1, math.ceil(round(load / (slots - spare), 6)))
 
 
-def spare_of(policy: Policy, page_seconds: float, slots: float) -> float:
-    """Instances that must be idle so that a page rarely waits longer than the target."""
-    return min(TAIL * VARIETY * page_seconds / policy.target, MOST_SPARE * slots)
+def spare_of(policy: Policy, page_seconds: float, slots: float, load: float) -> float:
+    """Instances that must be idle so that a page rarely waits longer than the target: of all, or
+    of each worker."""
+    most = max(slots, load) if policy.shared else MOST_SPARE * slots
+    return min(TAIL * VARIETY * page_seconds / policy.target, most)
 
 
 def _looked(
@@ -155,7 +158,7 @@ def _looked(
 
 def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
     load, backlog, slots = load_of(past), backlog_of(past), past.slots
-    spare = spare_of(policy, past.page_seconds, slots)
+    spare = spare_of(policy, past.page_seconds, slots, load.soon)
     waits = backlog / max(1, instances)
     catch_up = backlog / CATCH_UP_SECONDS if waits > policy.target else 0.0
     return Need(
