@@ -27,6 +27,8 @@ DRAINING_SINCE = f"{GROUP}/draining-since"
 # node of a pod alone where the second says "true".
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
+# Of pools that name no image, where the operator was told none either.
+WORKER_IMAGE = "ocrpool-worker:latest"
 
 DATA_PORT = 8080
 CONTROL_PORT = 8081

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import kopf
 
+from ocrpool_operator.api.names import WORKER_IMAGE
 from ocrpool_operator.kubernetes import logs
 from ocrpool_operator.kubernetes.lease import LeaseName
 from ocrpool_operator.kubernetes.run import Options, run
@@ -44,6 +45,7 @@ def options_from(args: argparse.Namespace) -> Options:
         host=args.host,
         port=args.port,
         lease=lease,
+        worker_image=args.worker_image,
     )
 
 
@@ -65,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
         "--lease",
         metavar="NAMESPACE[/NAME]",
         help="act only while holding this Lease, so that a second operator can stand by",
+    )
+    command.add_argument(
+        "--worker-image",
+        default=WORKER_IMAGE,
+        metavar="IMAGE",
+        help="image of pools that name none; another one rolls them (%(default)s)",
     )
     command.add_argument(
         "--interval", type=_seconds, default=5.0, help="seconds between looks (%(default)s)"

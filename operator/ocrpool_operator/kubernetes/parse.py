@@ -18,17 +18,19 @@ _EVICTABLE = {"true": True, "false": False}
 
 
 def pool_from(body: Body) -> Pool:
-    """A pool as it was read. Raises ValueError, in one line, for a spec that the types refuse.
+    """A pool as it was read. Where the types refuse its spec, `invalid` says why and the spec is
+    the default one, which only its deletion may be guided by.
 
-    The schema refuses it before; this is for objects that are older than the schema.
+    The schema refuses such a spec before; this is for objects that are older than the schema.
     """
     meta = body["metadata"]
+    invalid = ""
     try:
         spec = PoolSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ValueError(f"spec.{where}: {first['msg']}") from None
+        where = ".".join(str(step) for step in ("spec", *first["loc"]))
+        spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
     try:
         status = PoolStatus.model_validate(body.get("status") or {})
     except ValidationError:
@@ -40,6 +42,7 @@ def pool_from(body: Body) -> Pool:
         uid=meta["uid"],
         generation=meta.get("generation", 0),
         spec=spec,
+        invalid=invalid,
         status=status,
         deleting="deletionTimestamp" in meta,
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),

@@ -135,7 +135,7 @@ def _up(args: argparse.Namespace) -> int:
             control_port=port + 1 if port else 0,
         )
 
-    name = pool.metadata.name
+    name = pool.name
     with claimed(name) as folder, display(name) as show:
         workers = workers_of(found, settings, folder)
         grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
@@ -178,9 +178,9 @@ def _state(pool: Running, worker: RunningWorker) -> State | None:
 
 def _plan(args: argparse.Namespace) -> int:
     pool, found = _found(args)
-    live = [one for one in all_running() if one.pool == pool.metadata.name]
+    live = [one for one in all_running() if one.pool == pool.name]
     if live:
-        print(f"{pool.metadata.name} runs (pid {live[0].pid}); with this file it would next:")
+        print(f"{pool.name} runs (pid {live[0].pid}); with this file it would next:")
         for worker in live[0].workers:
             state = _state(live[0], worker)
             said = "no answer" if state is None else next_decision(pool.limits(), state).sentence

@@ -169,7 +169,7 @@ def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
         spare=spare,
         slots=slots,
         more=needed(policy, load.soon + catch_up, spare, slots),
-        fewer=needed(policy, (load.soon + catch_up) * (1 + MARGIN), spare, slots),
+        fewer=needed(policy, (load.calm + catch_up) * (1 + MARGIN), spare, slots),
     )
 
 
@@ -224,7 +224,7 @@ def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
 
 
 def _shrunk(policy: Policy, need: Need, before: int, after: int) -> str:
-    total = (need.load.soon + need.catch_up) * (1 + MARGIN)
+    total = (need.load.calm + need.catch_up) * (1 + MARGIN)
     return (
         f"{before} → {after}: {_sum(need, MARGIN)} ≤ {_holds(policy, need, after, total)} "
         f"instances, the most within {policy.down:g} s"

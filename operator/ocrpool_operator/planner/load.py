@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# The load is averaged over so long; its trend is looked at over the two others.
+# The load is averaged over so long: shortly where more may be needed, longer where less may do,
+# since the most of many short averages is mostly noise. Its trend is looked at over the others.
 LOAD_SECONDS = 60.0
+CALM_SECONDS = 240.0
 TREND_SECONDS = (180.0, 600.0)
 # Rates of more than this long ago are forgotten.
 MEMORY_SECONDS = 600.0
@@ -71,10 +73,12 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Instances kept busy: `now`, and `soon`, when a worker that is asked for now would serve."""
+    """Instances kept busy: `now`, over the last minute, and `soon`, when a worker that is asked for
+    now would serve, `lead` seconds later; `calm`: the latter from a longer average."""
 
     now: float
     soon: float
+    calm: float
     lead: float
 
 
@@ -131,17 +135,20 @@ def _weighed(past: Past) -> Past:
 def load_of(past: Past) -> Load:
     """What came in over the last minute, and where it is going."""
     if not past.samples:
-        return Load(0.0, 0.0, past.lead)
-    now = past.samples[-1].at
-    recent = [one for one in past.samples if one.at > now - LOAD_SECONDS]
-    load = _came(past, recent)
-    slope = min(_slope(past, seconds) for seconds in TREND_SECONDS)
-    return Load(load, load + max(0.0, slope) * past.lead, past.lead)
+        return Load(0.0, 0.0, 0.0, past.lead)
+    load, calm = (_came_within(past, seconds) for seconds in (LOAD_SECONDS, CALM_SECONDS))
+    rise = max(0.0, min(_slope(past, seconds) for seconds in TREND_SECONDS)) * past.lead
+    return Load(load, load + rise, calm + rise, past.lead)
 
 
 def backlog_of(past: Past) -> float:
     """Page-seconds that wait."""
     return past.samples[-1].waiting * past.page_seconds if past.samples else 0.0
+
+
+def _came_within(past: Past, seconds: float) -> float:
+    now = past.samples[-1].at
+    return _came(past, [one for one in past.samples if one.at > now - seconds])
 
 
 def _came(past: Past, samples: list[Sample]) -> float:

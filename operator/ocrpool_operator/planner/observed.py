@@ -99,6 +99,8 @@ class Pool:
     version: int = 0
     # Workers there shall be, where that was decided in this round; else the last word holds.
     asked: int | None = None
+    # Why its spec cannot be followed; empty where it can.
+    invalid: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

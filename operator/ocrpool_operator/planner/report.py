@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.api.status import (
+    AutoscalingReport,
     DeviceReport,
     InstanceCount,
     MemoryReport,
@@ -20,6 +20,8 @@ from ocrpool_operator.planner.conditions import Finding, conditions
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
+from ocrpool_operator.planner.telling import TROUBLES, shape
+from ocrpool_operator.planner.types import Decision
 from ocrpool_operator.planner.workers import Plan
 from ocrpool_wire import Memory
 
@@ -33,6 +35,12 @@ SILENT_SECONDS = 120.0
 MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
+# Said while more work comes in than the most workers carry.
+AT_MAX = Trouble(
+    "AtMaxReplicas",
+    "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
+    "target, then requests are refused (429); raise maxReplicas, or send less",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,13 @@ class Round:
 
     seen: Seen
     plan: Plan
-    # By pod name: why it has its target.
-    decisions: Mapping[str, str] = field(default_factory=dict)
+    # By pod name: what its instances' number follows from.
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
     # By pod name: places that got a new pod because the old one failed.
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # What the API server refused, or what is wrong with the pool as a whole.
     troubles: Sequence[Trouble] = ()
+    autoscaling: AutoscalingReport | None = None
 
 
 def status_of(this: Round) -> PoolStatus:
@@ -67,6 +76,7 @@ def status_of(this: Round) -> PoolStatus:
         pods=len(seen.workers),
         outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
         phases=tuple(report.phase for report in reports),
+        growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
         problems=tuple(_problems(this, reports)),
     )
     return PoolStatus(
@@ -74,6 +84,7 @@ def status_of(this: Round) -> PoolStatus:
         replicas=len(seen.workers),
         ready_replicas=ready,
         desired_replicas=seen.pool.wanted,
+        autoscaling=this.autoscaling,
         selector=selector_of(seen.pool.name),
         instances=InstanceCount(
             target=sum(report.instances.target for report in reports),
@@ -82,6 +93,10 @@ def status_of(this: Round) -> PoolStatus:
         workers=reports,
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
+
+
+def _grows(report: WorkerReport, minimum: int) -> bool:
+    return report.phase == "Ready" and not report.problem and report.instances.target < minimum
 
 
 def _natural(name: str) -> tuple[str, int]:
@@ -96,6 +111,8 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
         reason, _, message = report.problem.partition(": ")
         if reason:
             found.append((report.name, Trouble(reason, message)))
+    if this.autoscaling is not None and this.autoscaling.at_max:
+        found.append(("", AT_MAX))
     return found
 
 
@@ -124,18 +141,39 @@ def _worker(
         return report.model_copy(
             update={**kept, "decision": old.decision, "instances": old.instances}
         )
-    decision = this.decisions.get(name, "")
-    if old is not None and _shape(old.decision) == _shape(decision):
-        decision = old.decision
-    return report.model_copy(
+    found = report.model_copy(
         update={
             "device": DeviceReport(name=state.device.name, uuid=state.device.uuid),
             "memory": _steady(state.device.memory, old.memory if old else None),
             "footprint": _steady_footprint(state.footprint.bytes, old.footprint if old else 0),
             "instances": InstanceCount(target=state.instances.target, ready=state.instances.ready),
-            "decision": decision,
         }
     )
+    decision = this.decisions.get(name)
+    if decision is None:
+        return found
+    sentence = _steady_sentence(decision.sentence, found, old)
+    problem = found.problem or _shortage(decision, sentence, this.seen.pool.spec.instances.min)
+    return found.model_copy(update={"decision": sentence, "problem": problem})
+
+
+def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
+    """The old one where only its figures are others, and those that are told beside it are not."""
+    if old is None or shape(old.decision) != shape(sentence):
+        return sentence
+    same = (new.memory, new.footprint, new.instances) == (old.memory, old.footprint, old.instances)
+    return old.decision if same else sentence
+
+
+def _shortage(decision: Decision, sentence: str, minimum: int) -> str:
+    """What the planner found wrong that the worker itself does not say, or nothing."""
+    reason = decision.reason
+    if reason == "AtCeiling" and decision.target < minimum:
+        reason = "InsufficientMemory"
+    if reason not in TROUBLES:
+        return ""
+    _, _, why = sentence.partition(": hold, ")
+    return f"{reason}: {why or sentence}; {TROUBLES[reason]}"
 
 
 def _phase(worker: Worker) -> Phase:
@@ -169,11 +207,6 @@ def _problem(worker: Worker, now: float) -> str:
     if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
         return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
     return ""
-
-
-def _shape(sentence: str) -> str:
-    """A sentence without its figures: the same decision, again."""
-    return re.sub(r"[\d.]+[KMGT]?i?", "#", sentence)
 
 
 def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:
