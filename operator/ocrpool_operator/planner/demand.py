@@ -157,7 +157,7 @@ def _looked(
 
 
 def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
-    load, backlog, slots = load_of(past), backlog_of(past), past.slots
+    load, backlog, slots = load_of(past, policy.down), backlog_of(past), past.slots
     spare = spare_of(policy, past.page_seconds, slots, load.soon)
     waits = backlog / max(1, instances)
     catch_up = backlog / CATCH_UP_SECONDS if waits > policy.target else 0.0
@@ -190,42 +190,42 @@ def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[
 # -- sentences ---------------------------------------------------------------------------------
 
 
-def _sum(need: Need, margin: float = 0.0) -> str:
-    """`load 9.1 (7.0, 9.1 in 180 s) + 1.2 backlog (72 s of pages / 60 s)`."""
+def _sum(need: Need) -> str:
+    """`load 9.10 (now 7.00, in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
     load = f"load {need.load.soon:.2f}"
     if need.load.soon > need.load.now:
-        load += f" (now {need.load.now:.2f}, in {need.load.lead:.0f} s)"
-    if need.catch_up:
-        load += (
-            f" + {need.catch_up:.2f} backlog ({need.backlog:.0f} s of pages in "
-            f"{CATCH_UP_SECONDS:.0f} s)"
-        )
-    if margin:
-        load = f"{load}, {margin:.0%} more" if not need.catch_up else f"({load}), {margin:.0%} more"
-    return load
+        load += f" (now {need.load.now:.2f}, so much in {need.load.lead:.0f} s)"
+    return load + _backlog(need)
 
 
-def _holds(policy: Policy, need: Need, workers: int, load: float) -> str:
-    """How much so many workers carry."""
+def _backlog(need: Need) -> str:
+    if not need.catch_up:
+        return ""
+    return (
+        f" + {need.catch_up:.2f} backlog ({need.backlog:.0f} s of pages in "
+        f"{CATCH_UP_SECONDS:.0f} s)"
+    )
+
+
+def _holds(policy: Policy, need: Need, workers: int) -> str:
+    """What so many workers carry."""
     if policy.shared:
         return f"{workers} × {need.slots:.2f} − {need.spare:.2f} spare"
     return f"{workers} × ({need.slots:.2f} − {need.spare:.2f} spare)"
 
 
 def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
-    total = need.load.soon + need.catch_up
     text = (
-        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before, total)} instances for "
+        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before)} instances, for "
         f"{policy.up:g} s"
     )
     if need.more > after:
-        return f"{text}; {need.more} would carry it, maxReplicas is {policy.maximum}"
-    return f"{text}; {_holds(policy, need, after, total)} carry it"
+        return f"{text}; it takes {need.more}, but maxReplicas is {policy.maximum}"
+    return f"{text}; ≤ {_holds(policy, need, after)}"
 
 
 def _shrunk(policy: Policy, need: Need, before: int, after: int) -> str:
-    total = (need.load.calm + need.catch_up) * (1 + MARGIN)
     return (
-        f"{before} → {after}: {_sum(need, MARGIN)} ≤ {_holds(policy, need, after, total)} "
-        f"instances, the most within {policy.down:g} s"
+        f"{before} → {after}: (load {need.load.calm:.2f}{_backlog(need)}) × {1 + MARGIN:g} ≤ "
+        f"{_holds(policy, need, after)} instances, the most within {policy.down:g} s"
     )

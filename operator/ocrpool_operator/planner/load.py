@@ -74,7 +74,8 @@ class Past:
 @dataclass(frozen=True, slots=True)
 class Load:
     """Instances kept busy: `now`, over the last minute, and `soon`, when a worker that is asked for
-    now would serve, `lead` seconds later; `calm`: the latter from a longer average."""
+    now would serve, `lead` seconds later; `calm`: the latter from a longer average, at most that of
+    the window within which fewer must have been enough."""
 
     now: float
     soon: float
@@ -132,13 +133,14 @@ def _weighed(past: Past) -> Past:
     )
 
 
-def load_of(past: Past) -> Load:
-    """What came in over the last minute, and where it is going."""
+def load_of(past: Past, calm: float) -> Load:
+    """What came in over the last minute, or `calm` seconds, and where it is going."""
     if not past.samples:
         return Load(0.0, 0.0, 0.0, past.lead)
-    load, calm = (_came_within(past, seconds) for seconds in (LOAD_SECONDS, CALM_SECONDS))
+    load = _came_within(past, LOAD_SECONDS)
     rise = max(0.0, min(_slope(past, seconds) for seconds in TREND_SECONDS)) * past.lead
-    return Load(load, load + rise, calm + rise, past.lead)
+    slowly = _came_within(past, min(CALM_SECONDS, calm))
+    return Load(load, load + rise, slowly + rise, past.lead)
 
 
 def backlog_of(past: Past) -> float:
@@ -148,7 +150,8 @@ def backlog_of(past: Past) -> float:
 
 def _came_within(past: Past, seconds: float) -> float:
     now = past.samples[-1].at
-    return _came(past, [one for one in past.samples if one.at > now - seconds])
+    recent = [one for one in past.samples if one.at > now - seconds]
+    return _came(past, recent or [past.samples[-1]])
 
 
 def _came(past: Past, samples: list[Sample]) -> float:
