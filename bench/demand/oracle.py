@@ -1,8 +1,8 @@
 """Knows the whole day, page by page, and orders ahead: what is ordered is there when it is needed.
 
 Minute by minute it has the fewest full workers with which 95 % of the minute's requests wait no
-longer than the target, given what earlier minutes left. It waits for no node, since it asked for it in
-time; it pays for boots like everybody, and keeps a worker through a gap shorter than a boot.
+longer than the target, given what earlier minutes left. It waits for no node, since it asked for
+it in time; it pays for boots like everybody, and keeps a worker through a gap shorter than a boot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.demand.pool import TARGET
 def workers_by_minute(day: Day) -> list[int]:
     """Full workers in each minute."""
     bounds = np.searchsorted(day.at, np.arange(MINUTES + 1) * 60.0)
-    at, takes, pages = day.at.tolist(), day.takes.tolist(), day.first.tolist()
+    lists = day.at.tolist(), day.takes.tolist(), day.first.tolist()
     free, counts = [0.0] * day.slots, list[int]()
     line: list[tuple[int, int, int]] = []
     for minute in range(MINUTES):
@@ -30,7 +30,7 @@ def workers_by_minute(day: Day) -> list[int]:
         count = max(1, (counts[-1] if counts else 1) - 2)
         while True:
             trial, left = _resized(free, count * day.slots, begin), deque(line)
-            late = _run(trial, left, requests, at, takes, pages, begin + 60)
+            late = _run(trial, left, requests, lists, begin + 60)
             if late <= 0.05 * len(requests) or count >= day.maximum:
                 break
             count += 1
@@ -57,12 +57,11 @@ def _run(
     free: list[float],
     line: deque[tuple[int, int, int]],
     requests: range,
-    at: list[float],
-    takes: list[float],
-    pages: list[int],
+    lists: tuple[list[float], list[float], list[int]],
     end: float,
 ) -> int:
     """Read until `end`; answers how many of these requests waited too long for their first page."""
+    at, takes, pages = lists
     late, following = 0, requests.start
     while True:
         while following < requests.stop and (not line or at[following] <= free[0]):
@@ -75,7 +74,7 @@ def _run(
         if start >= end:
             # What has not begun by then is judged by its wait so far.
             waiting = sum(
-                1 for one, at_page, _ in line if at_page == pages[one] and end - at[one] > TARGET
+                page == pages[request] and end - at[request] > TARGET for request, page, _ in line
             )
             return late + waiting
         line.popleft()

@@ -2,7 +2,7 @@
 
 The rule, its formula and the reasons for it are in docs/autoscaling.md. In short, in instances,
     wanted = ⌈(load soon + backlog / 60 s + spare) / instances of a full worker⌉
-    spare  = 3 × seconds of a page × variety / targetQueueSeconds
+    spare  = 3 × seconds of a page / targetQueueSeconds
 It grows to the least that was wanted at any time within a short window, and shrinks to the most
 that was wanted, with a margin, within a long one.
 Pure: `now` is a number of seconds on the caller's own clock.
@@ -16,18 +16,16 @@ from typing import Literal
 
 from ocrpool_operator.planner.load import Figures, Load, Past, backlog_of, load_of, observe
 
-# With so many idle instances, fewer than 5 % of the pages wait longer than the target: a wait has
-# the tail exp(−idle × target / page), and e⁻³ = 5 %. Pages of many sizes wait longer: `variety` is
-# (1 + c²)/2 with c² = 2, the square of their coefficient of variation.
+# With so many idle instances, at most 5 % of the pages wait longer than the target: waits have the
+# tail exp(−idle × target / page) in a queue before many instances, and e⁻³ = 5 %.
 TAIL = 3.0
-VARIETY = 1.5
 # A target far below what a page takes asks for more idle instances than make sense: with a queue
 # at each worker half of each is used, with one for all as much is spare as is busy.
 MOST_SPARE = 0.5
 # What waits already, where that is more than the target, is worked off within so long.
 CATCH_UP_SECONDS = 60.0
 # A worker is only given back when the others could carry so much more than the load.
-MARGIN = 0.1
+MARGIN = 0.05
 # Looks that come closer than this are one.
 LEAST_SECONDS = 0.4
 
@@ -67,6 +65,7 @@ class Need:
     catch_up: float
     spare: float
     slots: float
+    total: float
     more: int
     fewer: int
 
@@ -133,7 +132,7 @@ def spare_of(policy: Policy, page_seconds: float, slots: float, load: float) -> 
     """Instances that must be idle so that a page rarely waits longer than the target: of all, or
     of each worker."""
     most = max(slots, load) if policy.shared else MOST_SPARE * slots
-    return min(TAIL * VARIETY * page_seconds / policy.target, most)
+    return min(TAIL * page_seconds / policy.target, most)
 
 
 def _looked(
@@ -159,8 +158,9 @@ def _looked(
 def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
     load, backlog, slots = load_of(past, policy.down), backlog_of(past), past.slots
     spare = spare_of(policy, past.page_seconds, slots, load.soon)
-    waits = backlog / max(1, instances)
-    catch_up = backlog / CATCH_UP_SECONDS if waits > policy.target else 0.0
+    late = backlog / max(1, instances) > policy.target
+    catch_up = backlog / CATCH_UP_SECONDS if late else 0.0
+    total = (max(load.soon, load.fast) if late else load.soon) + catch_up
     return Need(
         at=now,
         load=load,
@@ -168,8 +168,9 @@ def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
         catch_up=catch_up,
         spare=spare,
         slots=slots,
-        more=needed(policy, load.soon + catch_up, spare, slots),
-        fewer=needed(policy, (load.calm + catch_up) * (1 + MARGIN), spare, slots),
+        total=total,
+        more=needed(policy, total, spare, slots),
+        fewer=needed(policy, total * (1 + MARGIN), spare, slots),
     )
 
 
@@ -191,11 +192,14 @@ def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[
 
 
 def _sum(need: Need) -> str:
-    """`load 9.10 (now 7.00, in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
-    load = f"load {need.load.soon:.2f}"
-    if need.load.soon > need.load.now:
-        load += f" (now {need.load.now:.2f}, so much in {need.load.lead:.0f} s)"
-    return load + _backlog(need)
+    """`load 9.10 (now 7.00, so much in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
+    load = need.total - need.catch_up
+    text = f"load {load:.2f}"
+    if load > need.load.soon:
+        text += " in the last minute"
+    elif load > need.load.now:
+        text += f" (now {need.load.now:.2f}, so much in {need.load.lead:.0f} s)"
+    return text + _backlog(need)
 
 
 def _backlog(need: Need) -> str:
@@ -226,6 +230,6 @@ def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
 
 def _shrunk(policy: Policy, need: Need, before: int, after: int) -> str:
     return (
-        f"{before} → {after}: (load {need.load.calm:.2f}{_backlog(need)}) × {1 + MARGIN:g} ≤ "
+        f"{before} → {after}: ({_sum(need)}) × {1 + MARGIN:g} ≤ "
         f"{_holds(policy, need, after)} instances, the most within {policy.down:g} s"
     )

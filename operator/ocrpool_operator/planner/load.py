@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# The load is averaged over so long: shortly where more may be needed, longer where less may do,
-# since the most of many short averages is mostly noise. Its trend is looked at over the others.
+# The load is averaged over so long: over the second, since what a minute brings is half chance, but
+# over the first where pages do wait. Its trend is looked at over the others.
 LOAD_SECONDS = 60.0
 CALM_SECONDS = 240.0
 TREND_SECONDS = (180.0, 600.0)
@@ -73,13 +73,12 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Instances kept busy: `now`, over the last minute, and `soon`, when a worker that is asked for
-    now would serve, `lead` seconds later; `calm`: the latter from a longer average, at most that of
-    the window within which fewer must have been enough."""
+    """Instances kept busy: `fast`, over the last minute; `now`, over some minutes; `soon`, when a
+    worker that is asked for now would serve, `lead` seconds later."""
 
+    fast: float
     now: float
     soon: float
-    calm: float
     lead: float
 
 
@@ -133,14 +132,14 @@ def _weighed(past: Past) -> Past:
     )
 
 
-def load_of(past: Past, calm: float) -> Load:
-    """What came in over the last minute, or `calm` seconds, and where it is going."""
+def load_of(past: Past, seconds: float) -> Load:
+    """What came in, at most over the last so many seconds, and where it is going."""
     if not past.samples:
         return Load(0.0, 0.0, 0.0, past.lead)
-    load = _came_within(past, LOAD_SECONDS)
-    rise = max(0.0, min(_slope(past, seconds) for seconds in TREND_SECONDS)) * past.lead
-    slowly = _came_within(past, min(CALM_SECONDS, calm))
-    return Load(load, load + rise, slowly + rise, past.lead)
+    span = min(CALM_SECONDS, seconds)
+    fast, now = _came_within(past, min(LOAD_SECONDS, span)), _came_within(past, span)
+    rise = max(0.0, min(_slope(past, each) for each in TREND_SECONDS))
+    return Load(fast, now, now + rise * (past.lead + span / 2), past.lead)
 
 
 def backlog_of(past: Past) -> float:
