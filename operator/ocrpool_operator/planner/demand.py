@@ -3,14 +3,15 @@
 The rule, its formula and the reasons for it are in docs/autoscaling.md. In short, in instances,
     wanted = ⌈(load soon + backlog / 60 s + spare) / instances of a full worker⌉
     spare  = 3 × seconds of a page / targetQueueSeconds
-It grows to the least that was wanted at any time within a short window, and shrinks to the most
-that was wanted, with a margin, within a long one.
+It grows to what is wanted now where more was wanted all through a short window, and shrinks to the
+most that was wanted, with a margin, within a long one.
 Pure: `now` is a number of seconds on the caller's own clock.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -103,15 +104,15 @@ def decide(policy: Policy, history: History, seen: Seen, now: float) -> Decision
         return Decision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
     upwards = _within(history, now, policy.up)
     downwards = _within(history, now, policy.down)
-    least = min(upwards, key=lambda one: one.more, default=need)
+    least = min((one.more for one in upwards), default=0)
     most = max(downwards, key=lambda one: one.fewer, default=need)
     history = replace(history, at_max=_at_max(policy, history, upwards, downwards))
-    if upwards and least.more > inside:
+    if least > inside:
         if inside == policy.maximum:
-            why = f"{_sum(least)} instances; maxReplicas is {policy.maximum}"
+            why = f"{_sum(need)} instances; maxReplicas is {policy.maximum}"
             return Decision(inside, "AtMax", f"{inside}: hold, {why}", history)
-        desired = min(least.more, policy.maximum)
-        return Decision(desired, "Grow", _grown(policy, least, inside, desired), history)
+        desired = min(need.more, policy.maximum)
+        return Decision(desired, "Grow", _grown(policy, need, inside, desired), history)
     if downwards and most.fewer < inside and inside > policy.minimum:
         if now - history.silent_at <= policy.down:
             why = "a worker that serves told nothing, so none is given back"
@@ -150,7 +151,7 @@ def _looked(
         return replace(history, needs=(), since=None), None
     need = _need(policy, past, sum(each.instances for each in serving), now)
     keep = max(policy.up, policy.down)
-    needs = (*(one for one in history.needs if one.at > now - keep), need)
+    needs = (*_since(history.needs, now - keep), need)
     since = now if history.since is None else history.since
     return replace(history, needs=needs, since=since), need
 
@@ -178,7 +179,11 @@ def _within(history: History, now: float, seconds: float) -> tuple[Need, ...]:
     """The looks of a window; none before the pool has been looked at for that long."""
     if history.since is None or now - history.since < seconds:
         return ()
-    return tuple(one for one in history.needs if one.at >= now - seconds)
+    return _since(history.needs, now - seconds)
+
+
+def _since(needs: tuple[Need, ...], moment: float) -> tuple[Need, ...]:
+    return needs[bisect_left(needs, moment, key=lambda one: one.at) :]
 
 
 def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[Need, ...]) -> bool:
@@ -196,7 +201,7 @@ def _sum(need: Need) -> str:
     load = need.total - need.catch_up
     text = f"load {load:.2f}"
     if load > need.load.soon:
-        text += " in the last minute"
+        text += " in the last half minute"
     elif load > need.load.now:
         text += f" (now {need.load.now:.2f}, so much in {need.load.lead:.0f} s)"
     return text + _backlog(need)
@@ -220,8 +225,8 @@ def _holds(policy: Policy, need: Need, workers: int) -> str:
 
 def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
     text = (
-        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before)} instances, for "
-        f"{policy.up:g} s"
+        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before)} instances, more "
+        f"for {policy.up:g} s"
     )
     if need.more > after:
         return f"{text}; it takes {need.more}, but maxReplicas is {policy.maximum}"

@@ -9,11 +9,13 @@ Pure: `now` is a number of seconds on the caller's own clock.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-# The load is averaged over so long: over the second, since what a minute brings is half chance, but
-# over the first where pages do wait. Its trend is looked at over the others.
-LOAD_SECONDS = 60.0
+# The load is averaged over so long: over the second, since what half a minute brings is half chance,
+# but over the first where pages do wait. Its trend is looked at over the others.
+LOAD_SECONDS = 30.0
 CALM_SECONDS = 240.0
 TREND_SECONDS = (180.0, 600.0)
 # Rates of more than this long ago are forgotten.
@@ -73,7 +75,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Instances kept busy: `fast`, over the last minute; `now`, over some minutes; `soon`, when a
+    """Instances kept busy: `fast`, over half a minute; `now`, over some minutes; `soon`, when a
     worker that is asked for now would serve, `lead` seconds later."""
 
     fast: float
@@ -88,9 +90,10 @@ def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
     work, pages, answered, refused, lead = 0.0, 0, 0, 0, past.lead
     for each in workers:
         old = before.get(each.name)
+        comes = each.serving and each.pages == 0 and (old is None or not old.serving)
+        if comes and past.at is not None:
+            lead = (lead + min(each.age, MOST_LEAD)) / 2
         if old is None:
-            if each.serving and each.pages == 0 and past.at is not None:
-                lead = (lead + min(each.age, MOST_LEAD)) / 2
             continue
         if each.pages < old.pages or each.refused < old.refused:
             continue  # its container began anew
@@ -106,7 +109,7 @@ def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
     if past.at is not None and now > past.at:
         waiting = sum(each.waiting for each in workers)
         new = Sample(now, now - past.at, work, pages, answered, refused, waiting)
-        samples = (*(one for one in samples if one.at > now - MEMORY_SECONDS), new)
+        samples = (*samples[_first_after(samples, now - MEMORY_SECONDS) :], new)
     counted = before | {each.name: each for each in workers}
     here = {each.name for each in workers}
     gone = [name for name in counted if name not in here]
@@ -122,9 +125,11 @@ def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
 
 def _weighed(past: Past) -> Past:
     """With what a page takes, and how many pages a request has, over all that is remembered."""
-    pages = sum(one.pages for one in past.samples)
-    answered = sum(one.answered for one in past.samples)
-    work = sum(one.work for one in past.samples)
+    pages, answered, work = 0, 0, 0.0
+    for one in past.samples:
+        pages += one.pages
+        answered += one.answered
+        work += one.work
     if not pages or not work:
         return past
     return replace(
@@ -148,34 +153,39 @@ def backlog_of(past: Past) -> float:
 
 
 def _came_within(past: Past, seconds: float) -> float:
-    now = past.samples[-1].at
-    recent = [one for one in past.samples if one.at > now - seconds]
-    return _came(past, recent or [past.samples[-1]])
+    samples = past.samples
+    first = _first_after(samples, samples[-1].at - seconds)
+    return _came(past, min(first, len(samples) - 1), len(samples))
 
 
-def _came(past: Past, samples: list[Sample]) -> float:
-    seconds = sum(one.seconds for one in samples)
-    work = sum(one.work for one in samples)
-    first = past.samples.index(samples[0])
-    before = past.samples[first - 1].waiting if first else samples[0].waiting
-    grown = (samples[-1].waiting - before) * past.page_seconds
-    away = sum(one.refused for one in samples) * past.page_seconds * past.pages_each
+def _first_after(samples: tuple[Sample, ...], moment: float) -> int:
+    return bisect_right(samples, moment, key=lambda one: one.at)
+
+
+def _came(past: Past, first: int, end: int) -> float:
+    """The load over samples[first:end], which are some."""
+    seconds, work, refused = 0.0, 0.0, 0
+    for one in past.samples[first:end]:
+        seconds += one.seconds
+        work += one.work
+        refused += one.refused
+    before = past.samples[first - 1].waiting if first else past.samples[0].waiting
+    grown = (past.samples[end - 1].waiting - before) * past.page_seconds
+    away = refused * past.page_seconds * past.pages_each
     return max(0.0, work + grown + min(away, MOST_REFUSED * work)) / seconds
 
 
 def _slope(past: Past, span: float) -> float:
-    """Growth of the load per second over the last `span` seconds, by least squares of its
-    minutes; 0 where not so much is remembered."""
-    now = past.samples[-1].at
-    if past.samples[0].at - past.samples[0].seconds > now - span:
+    """Growth of the load per second over the last `span` seconds, by least squares over its
+    sixths; 0 where not so much is remembered."""
+    samples = past.samples
+    begin = samples[-1].at - span
+    if samples[0].at - samples[0].seconds > begin:
         return 0.0
-    pieces: list[list[Sample]] = [[] for _ in range(6)]
-    for one in past.samples:
-        if one.at > now - span:
-            pieces[min(5, int((one.at - (now - span)) / span * 6))].append(one)
-    if not all(pieces):
+    ends = [_first_after(samples, begin + span * part / 6) for part in range(7)]
+    if any(low == high for low, high in pairwise(ends)):
         return 0.0
-    loads = [_came(past, piece) for piece in pieces]
+    loads = [_came(past, low, high) for low, high in pairwise(ends)]
     mean = sum(loads) / 6
     # Σ(i − 2.5)² = 17.5 for i = 0 … 5
     return sum((i - 2.5) * (load - mean) for i, load in enumerate(loads)) / 17.5 / (span / 6)
