@@ -9,12 +9,15 @@ import secrets
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import kopf
 
 from ocrpool_operator.kubernetes import logs
 from ocrpool_operator.kubernetes.lease import LeaseName
 from ocrpool_operator.kubernetes.run import Options, run
+
+_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +47,21 @@ def options_from(args: argparse.Namespace) -> Options:
         host=args.host,
         port=args.port,
         lease=lease,
+        cluster_domain=args.cluster_domain or domain_in(_RESOLV_CONF),
     )
+
+
+def domain_in(file: Path) -> str:
+    """The cluster's domain, as the resolver's search list of a pod says it."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        for word in line.split()[1:] if line.startswith("search") else ():
+            if word.startswith("svc."):
+                return word.removeprefix("svc.").rstrip(".")
+    return "cluster.local"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         "--host", default="0.0.0.0", help="address of /healthz and /metrics (%(default)s)"
     )
     command.add_argument("--port", type=int, default=8082, help="their port (%(default)s)")
+    command.add_argument(
+        "--cluster-domain",
+        metavar="DOMAIN",
+        help="domain of Services' names; without it what the resolver searches, or cluster.local",
+    )
     command.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )

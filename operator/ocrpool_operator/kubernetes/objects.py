@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import yaml
 
 from ocrpool_operator.api import names
+from ocrpool_operator.kubernetes.front.objects import front_objects
+from ocrpool_operator.kubernetes.meta import Object, meta_of
 from ocrpool_operator.planner.observed import Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
-
-Object = dict[str, Any]
 
 
 def settings_name(pool: str) -> str:
@@ -22,25 +21,9 @@ def token_name(pool: str) -> str:
     return f"{pool}-control"
 
 
-def _meta(pool: Pool, name: str) -> Object:
-    return {
-        "name": name,
-        "namespace": pool.namespace,
-        "labels": names.labels_of(pool.name),
-        "ownerReferences": [
-            {
-                "apiVersion": f"{names.GROUP}/{names.VERSION}",
-                "kind": names.KIND,
-                "name": pool.name,
-                "uid": pool.uid,
-                "controller": True,
-            }
-        ],
-    }
-
-
-def companions(pool: Pool) -> tuple[Object, ...]:
-    """What a pool has besides its pods and its Secret, applied whenever it differs."""
+def companions(pool: Pool, *, fronted: bool, domain: str) -> tuple[Object, ...]:
+    """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
+    Service goes to the front; else to the workers."""
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     selector = {
         names.LABEL_MANAGED: names.MANAGER,
@@ -50,15 +33,17 @@ def companions(pool: Pool) -> tuple[Object, ...]:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _meta(pool, settings_name(pool.name)),
+            "metadata": meta_of(pool, settings_name(pool.name)),
             "data": {"settings.yaml": settings},
         },
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _meta(pool, pool.name),
+            "metadata": meta_of(pool, pool.name),
             "spec": {
-                "selector": {**selector, names.LABEL_SERVING: "true"},
+                "selector": names.front_labels(pool.name)
+                if fronted
+                else {**selector, names.LABEL_SERVING: "true"},
                 "ports": [
                     {
                         "name": "http",
@@ -72,9 +57,10 @@ def companions(pool: Pool) -> tuple[Object, ...]:
         {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": _meta(pool, pool.name),
+            "metadata": meta_of(pool, pool.name),
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         },
+        *front_objects(pool, domain),
     )
 
 
@@ -83,7 +69,7 @@ def control_secret(pool: Pool, token: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _meta(pool, token_name(pool.name)),
+        "metadata": meta_of(pool, token_name(pool.name)),
         "type": "Opaque",
         "stringData": {"token": token},
     }
@@ -92,14 +78,17 @@ def control_secret(pool: Pool, token: str) -> Object:
 def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     """The pod of one place."""
     template = pool.spec.template
-    meta = _meta(pool, name)
+    meta = meta_of(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
     meta["annotations"] = {**template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
         "volumes": _volumes(pool),
-        # The worker's own grace, and a little for its processes to be gone.
-        "terminationGracePeriodSeconds": math.ceil(template.grace_seconds) + 5,
+        # The worker's own times, and a little for its processes to be gone.
+        "terminationGracePeriodSeconds": math.ceil(
+            template.lame_duck_seconds + template.grace_seconds
+        )
+        + 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -180,18 +169,3 @@ def _volumes(pool: Pool) -> list[Object]:
         host = {"path": models.host_path, "type": "Directory"}
         volumes.append({"name": "models", "hostPath": host})
     return volumes
-
-
-def covers(there: object, wanted: object) -> bool:
-    """Whether what is there says all that is wanted; what others added does not count."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(
-            covers(there.get(key), value) for key, value in wanted.items()
-        )
-    if isinstance(wanted, list):
-        return (
-            isinstance(there, list)
-            and len(there) == len(wanted)
-            and all(covers(one, other) for one, other in zip(there, wanted, strict=True))
-        )
-    return there == wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.front.view import views_of
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
@@ -40,6 +42,7 @@ class Options:
     host: str = "0.0.0.0"
     port: int = 8082
     lease: LeaseName | None = None
+    cluster_domain: str = "cluster.local"
 
 
 async def run(
@@ -77,6 +80,8 @@ async def run(
             workers=Workers(workers_session),
             scaling=scaling or Fixed(),
             events=Events(client, time.time),
+            views=functools.partial(views_of, workers_session),
+            domain=options.cluster_domain,
             now=time.time,
         )
         reconciler = Reconciler(parts, interval=options.interval)
