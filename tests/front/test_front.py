@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -232,6 +233,19 @@ def test_a_front_that_ends_loses_nothing(lab: Lab) -> None:
         assert old.process.wait(60) == 0
         load.some()
     assert load.failures == []
+
+
+def test_a_client_that_hangs_up_takes_its_request_with_it(lab: Lab, tmp_path: Path) -> None:
+    front = lab.front()
+    worker = lab.worker()
+    lab.serve(worker)
+    body = order_png(gate=str(tmp_path / "gate"))
+    with socket.create_connection((front.address, 8080)) as client:
+        head = f"POST /v1/ocr HTTP/1.1\r\nHost: w\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        worker.until_busy()
+    worker.until("it is dropped", lambda state: state["counters"]["cancelled"] == 1)
+    (tmp_path / "gate").touch()
 
 
 def test_it_tells_its_metrics(lab: Lab) -> None:

@@ -102,6 +102,9 @@ def _defaults(config: FrontConfig) -> tuple[str, ...]:
         "  option httplog",
         "  option dontlog-normal",
         "  option dontlognull",
+        # A client that hangs up takes its request with it, as it does without a front. Said here:
+        # in the backend alone it does not see the client go.
+        "  option abortonclose",
         # A client is slow if its body takes longer than a worker would wait for it.
         f"  timeout http-request {timeout}",
         f"  timeout client {timeout}",
@@ -180,8 +183,6 @@ def _workers(config: FrontConfig) -> tuple[str, ...]:
         "  http-check expect status 200",
         "  timeout check 5s",
         "  option http-buffer-request",
-        # A client that hangs up takes its request with it, as it does without a front.
-        "  option abortonclose",
         # A node that is gone says nothing; the kernel asks, and gives up after 25 s.
         "  option srvtcpka",
         "  srvtcpka-idle 10s",
