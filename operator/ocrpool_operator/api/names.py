@@ -24,6 +24,9 @@ LABEL_FRONT = f"{GROUP}/front"
 REVISION = f"{GROUP}/revision"
 DRAINING_SINCE = f"{GROUP}/draining-since"
 
+# Of pools that name no image, where the operator was told none either.
+WORKER_IMAGE = "ocrpool-worker:latest"
+
 DATA_PORT = 8080
 CONTROL_PORT = 8081
 # Of a front: probes, metrics, and what it sees of the workers.

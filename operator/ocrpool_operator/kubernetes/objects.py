@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import yaml
 
@@ -11,6 +12,9 @@ from ocrpool_operator.kubernetes.front.objects import front_objects
 from ocrpool_operator.kubernetes.meta import Object, meta_of
 from ocrpool_operator.planner.observed import Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+
+# The ingress rules of every pool's NetworkPolicy; None: pools have none.
+Ingress = Sequence[Object] | None
 
 
 def settings_name(pool: str) -> str:
@@ -21,9 +25,16 @@ def token_name(pool: str) -> str:
     return f"{pool}-control"
 
 
-def companions(pool: Pool, *, fronted: bool, domain: str) -> tuple[Object, ...]:
+def companions(
+    pool: Pool, ingress: Ingress = None, *, fronted: bool, domain: str
+) -> tuple[Object, ...]:
     """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
-    Service goes to the front; else to the workers."""
+    Service goes to the front; else to the workers. `domain`: the cluster's."""
+    policies = () if ingress is None else (_network_policy(pool, ingress),)
+    return (*_always(pool, fronted=fronted), *front_objects(pool, domain), *policies)
+
+
+def _always(pool: Pool, *, fronted: bool) -> tuple[Object, ...]:
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     selector = {
         names.LABEL_MANAGED: names.MANAGER,
@@ -60,8 +71,21 @@ def companions(pool: Pool, *, fronted: bool, domain: str) -> tuple[Object, ...]:
             "metadata": meta_of(pool, pool.name),
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         },
-        *front_objects(pool, domain),
     )
+
+
+def _network_policy(pool: Pool, ingress: Sequence[Object]) -> Object:
+    """Who may reach the workers' ports. Kubelet's probes come from the node and always may."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": meta_of(pool, pool.name),
+        "spec": {
+            "podSelector": {"matchLabels": names.labels_of(pool.name)},
+            "policyTypes": ["Ingress"],
+            "ingress": list(ingress),
+        },
+    }
 
 
 def control_secret(pool: Pool, token: str) -> Object:

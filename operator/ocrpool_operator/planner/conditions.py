@@ -23,6 +23,8 @@ class Finding:
     pods: int
     outdated: int
     phases: tuple[str, ...]
+    # Workers that serve and were not yet asked for `instances.min`, though nothing is wrong.
+    growing: int = 0
     # Pods of the front that there shall be and that are ready; 0 and 0 where it has none.
     front_wanted: int = 0
     front_ready: int = 0
@@ -100,11 +102,16 @@ def _progressing(finding: Finding) -> Word:
     if finding.front_ready < finding.front_wanted:
         text = f"{finding.front_ready} of {finding.front_wanted} pods of the front are ready"
         return yes("FrontStarting", text)
+    if finding.growing:
+        return yes("Growing", f"{finding.growing} workers are on their way to instances.min")
     stuck = finding.phases.count("NotReady")
     if stuck:
         text = f"{stuck} workers are not ready, and waiting alone will not mend it"
         return Word("Progressing", "False", "Stuck", text)
-    return Word("Progressing", "False", "Settled", "everything that was asked for is there")
+    told = "nothing is in motion; Degraded says what is wrong"
+    if not finding.problems:
+        told = "everything that was asked for is there"
+    return Word("Progressing", "False", "Settled", told)
 
 
 def _degraded(finding: Finding) -> Word:
