@@ -34,6 +34,7 @@ BASE = tag_of("base")
 PAUSE = Image("pause", OURS / "pause" / "Dockerfile", cache_root() / "pause")
 CATALOGUE = (
     PAUSE,
+    Image("front", OURS / "front" / "Dockerfile", OURS / "front"),
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
     Image("worker", REPOSITORY / "worker_image" / "Dockerfile", REPOSITORY),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),

@@ -39,7 +39,7 @@ def up_addresses(text: str) -> frozenset[str]:
     """The addresses, without ports, of the servers that are up in HAProxy's statistics (CSV)."""
     rows = csv.DictReader(text.removeprefix("# ").splitlines())
     return frozenset(
-        str(row.get("addr") or "").rpartition(":")[0]
+        str(row.get("addr") or "").rpartition(":")[0].strip("[]")
         for row in rows
         if row.get("pxname") == "workers"
         and row.get("svname") not in ("FRONTEND", "BACKEND")
