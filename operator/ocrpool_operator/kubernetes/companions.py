@@ -1,10 +1,14 @@
-"""Keeps a pool's Service, ConfigMap, PodDisruptionBudget and NetworkPolicy as they should be."""
+"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, front, and so on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
-from ocrpool_operator.kubernetes.objects import Ingress, Object, companions, covers
+from ocrpool_operator.kubernetes.covers import covers
+from ocrpool_operator.kubernetes.meta import Object
+from ocrpool_operator.kubernetes.objects import Ingress, companions
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
@@ -18,11 +22,18 @@ class Companions:
     """Applies what is missing or was changed, and nothing else."""
 
     def __init__(
-        self, store: Store, client: Client, refusals: Refusals, ingress: Ingress = None
+        self,
+        store: Store,
+        client: Client,
+        refusals: Refusals,
+        *,
+        domain: str,
+        ingress: Ingress = None,
     ) -> None:
         self._store = store
         self._client = client
         self._refusals = refusals
+        self._domain = domain
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
@@ -31,8 +42,13 @@ class Companions:
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
-        troubles = []
-        for wanted in self._wanted(pool):
+        # With no pod of the front ready, straight to the workers is better than nowhere.
+        fronted = pool.spec.front is not None and any(
+            pod.ready and pod.ending is None for pod in self._store.front_pods(pool.key)
+        )
+        all_wanted = companions(pool, self._ingress, fronted=fronted, domain=self._domain)
+        troubles: list[Trouble] = []
+        for wanted in all_wanted:
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
@@ -51,30 +67,28 @@ class Companions:
                 continue
             self._refusals.done(pool, what)
             self._store.put_companion(kind, body)
-        return troubles or await self._prune(pool)
+        # Last: the Service must have left a front that was switched off before that is taken away.
+        return troubles or await self._remove_others(pool, all_wanted)
 
-    def _wanted(self, pool: Pool) -> tuple[Object, ...]:
-        return companions(pool, self._ingress)
-
-    async def _prune(self, pool: Pool) -> list[Trouble]:
-        """Delete what was made for this pool and is not asked for any more."""
+    async def _remove_others(self, pool: Pool, wanted: Sequence[Object]) -> list[Trouble]:
+        """Delete what the pool owns and has no use for any more."""
+        kept = {(each["kind"], each["metadata"]["name"]) for each in wanted}
         troubles = []
-        wanted = {(each["kind"], each["metadata"]["name"]) for each in self._wanted(pool)}
-        for kind, resource in BY_KIND.items():
-            for body in self._store.companions_of(pool.key, kind):
-                meta = body["metadata"]
-                owners = {owner.get("uid") for owner in meta.get("ownerReferences") or ()}
-                if (kind, meta["name"]) in wanted or pool.uid not in owners:
+        for kind, body in self._store.companions_of(pool.key):
+            meta = body["metadata"]
+            owners = {owner["uid"] for owner in meta.get("ownerReferences", ())}
+            if (kind, meta["name"]) in kept or pool.uid not in owners:
+                continue
+            try:
+                await self._client.delete(
+                    BY_KIND[kind], pool.namespace, meta["name"], uid=meta["uid"]
+                )
+            except ApiError as error:
+                # Gone, or another one has its name.
+                if error.status not in (404, 409):
+                    troubles.append(trouble_of(error))
                     continue
-                try:
-                    await self._client.delete(
-                        resource, pool.namespace, meta["name"], uid=meta["uid"]
-                    )
-                except ApiError as error:
-                    if error.status not in (404, 409):
-                        troubles.append(trouble_of(error))
-                        continue
-                self._store.drop_companion(kind, pool.namespace, meta["name"])
+            self._store.drop_companion(kind, pool.namespace, meta["name"])
         return troubles
 
     async def _list(self, pool: Pool) -> None:
@@ -84,12 +98,9 @@ class Companions:
             except ApiError as error:
                 trouble_of(error)
                 continue
-            names = {held["metadata"]["name"] for held in self._store.companions_of(pool.key, kind)}
-            for wanted in self._wanted(pool):
-                if wanted["kind"] == kind:
-                    names.add(wanted["metadata"]["name"])
-            for name in names:
-                self._store.drop_companion(kind, pool.namespace, name)
+            for held, body in self._store.companions_of(pool.key):
+                if held == kind:
+                    self._store.drop_companion(kind, pool.namespace, body["metadata"]["name"])
             for body in bodies:
                 self._store.put_companion(kind, body)
 

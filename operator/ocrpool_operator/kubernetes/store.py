@@ -17,7 +17,7 @@ from ocrpool_operator.planner.observed import Pod, Pool
 Key = tuple[str, str]
 # Of a companion object, what is compared with what is wanted.
 _KEPT = ("spec", "data", "metadata")
-_KEPT_META = ("name", "namespace", "uid", "labels", "ownerReferences")
+_KEPT_META = ("name", "namespace", "labels", "ownerReferences", "uid")
 
 
 class Store:
@@ -26,6 +26,7 @@ class Store:
     def __init__(self) -> None:
         self.pools: dict[Key, Pool] = {}
         self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._fronts: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
         self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: Pool) -> bool:
@@ -54,18 +55,31 @@ class Store:
         """What a list said: all of it, and nothing else."""
         self._pods[key] = {pod.name: pod for pod in pods}
 
-    def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
-        """All of one kind that bear the pool's label."""
-        namespace, pool = key
-        return tuple(
-            body
-            for (its, where, _), body in self._companions.items()
-            if (its, where) == (kind, namespace)
-            and body["metadata"].get("labels", {}).get(LABEL_POOL) == pool
-        )
+    def front_pods(self, key: Key) -> tuple[Pod, ...]:
+        """The pods of the front; the Deployment's controller makes them."""
+        return tuple(self._fronts.get(key, {}).values())
+
+    def put_front_pod(self, key: Key, pod: Pod) -> None:
+        self._fronts[key][pod.uid] = pod
+
+    def replace_front_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+        self._fronts[key] = {pod.uid: pod for pod in pods}
+
+    def drop_front_pod(self, key: Key, uid: str) -> None:
+        self._fronts[key].pop(uid, None)
+        if not self._fronts[key]:
+            del self._fronts[key]
 
     def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return self._companions.get((kind, namespace, name))
+
+    def companions_of(self, key: Key) -> list[tuple[str, Mapping[str, Any]]]:
+        """Every companion that bears the pool's label, with its kind."""
+        return [
+            (kind, body)
+            for (kind, namespace, _), body in self._companions.items()
+            if (namespace, body["metadata"].get("labels", {}).get(LABEL_POOL)) == key
+        ]
 
     def put_companion(self, kind: str, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
