@@ -129,8 +129,14 @@ class HttpSettings(_Settings):
     fetch_urls: bool = Field(
         default=False, description="/ocr fetches `file` where it is a URL (mind what it can reach)"
     )
+    lame_duck_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="after SIGTERM or `POST /v1/drain`: time in which it is not ready any more and "
+        "still takes requests, until whoever sends them has heard of it",
+    )
     grace_seconds: float = Field(
-        default=25, ge=0, description="after SIGTERM: time for accepted requests to finish"
+        default=25, ge=0, description="after SIGTERM and that: time for accepted requests to finish"
     )
 
 
