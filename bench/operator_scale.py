@@ -257,9 +257,10 @@ async def full_rounds(kubeconfig: Path, args: argparse.Namespace) -> list[float]
     from ocrpool_operator.kubernetes import loop, run, watch  # noqa: PLC0415
     from ocrpool_operator.kubernetes.client import BY_KIND, PODS, POOLS, Client  # noqa: PLC0415
     from ocrpool_operator.kubernetes.events import Events  # noqa: PLC0415
+    from ocrpool_operator.kubernetes.metrics import Metrics  # noqa: PLC0415
     from ocrpool_operator.kubernetes.parse import pod_from, pool_from  # noqa: PLC0415
     from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler  # noqa: PLC0415
-    from ocrpool_operator.kubernetes.scaling import Fixed  # noqa: PLC0415
+    from ocrpool_operator.kubernetes.scaling import Scaling  # noqa: PLC0415
     from ocrpool_operator.kubernetes.store import Store  # noqa: PLC0415
     from ocrpool_operator.kubernetes.workers import Workers  # noqa: PLC0415
 
@@ -281,8 +282,9 @@ async def full_rounds(kubeconfig: Path, args: argparse.Namespace) -> list[float]
         for kind, resource in BY_KIND.items():
             for body in await client.list(resource, "scale", ""):
                 store.put_companion(kind, body)
-        events = Events(client, time.time)
-        parts = Parts(store, client, Workers(session), Fixed(), events, time.time)
+        events, workers, metrics = Events(client, time.time), Workers(session), Metrics()
+        scaling = Scaling(workers, events, metrics, interval=args.interval, clock=time.monotonic)
+        parts = Parts(store, client, workers, scaling, events, metrics, time.time)
         reconciler = Reconciler(parts, interval=args.interval)
         gate = asyncio.Semaphore(loop.AT_ONCE)
 

@@ -42,8 +42,19 @@ class InstanceRange(ApiModel):
     model_config = rules(
         ("self.min <= self.max", "instances.min must not be above instances.max"),
     )
-    min: int = Field(default=1, ge=1, le=256, description="Instances that every worker starts.")
-    max: int = Field(default=8, ge=1, le=256, description="Most instances of one worker.")
+    min: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Fewest instances of one worker. It starts with one, whose memory is measured; "
+        "the others may use the reserve, too, but no memory that is not there.",
+    )
+    max: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Most instances of one worker, where its device's memory has room for them.",
+    )
 
 
 class MemorySpec(ApiModel):

@@ -108,10 +108,15 @@ class Client:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._do(Call("get", resource, namespace, name), "GET")
 
-    async def list(self, resource: Resource, namespace: str, selector: str) -> list[Object]:
+    async def list(
+        self, resource: Resource, namespace: str, selector: str, *, name: str = ""
+    ) -> list[Object]:
         """All objects that match, as they are now and not as some cache remembers them."""
         call = Call("list", resource, namespace)
-        found = await self._do(call, "GET", params={"labelSelector": selector})
+        params = {"labelSelector": selector}
+        if name:
+            params["fieldSelector"] = f"metadata.name={name}"
+        found = await self._do(call, "GET", params=params)
         return list(found.get("items") or ())
 
     async def create(self, resource: Resource, body: Object) -> Object:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
 from ocrpool_operator.kubernetes.objects import Ingress, Object, companions, covers
+from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.planner.observed import Pool, Trouble
@@ -18,9 +19,12 @@ RESYNC_SECONDS = 300.0
 class Companions:
     """Applies what is missing or was changed, and nothing else."""
 
-    def __init__(self, store: Store, client: Client, ingress: Ingress = None) -> None:
+    def __init__(
+        self, store: Store, client: Client, refusals: Refusals, ingress: Ingress = None
+    ) -> None:
         self._store = store
         self._client = client
+        self._refusals = refusals
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
@@ -33,13 +37,22 @@ class Companions:
         troubles = await self._remove_others(pool, all_wanted)
         for wanted in all_wanted:
             kind, name = wanted["kind"], wanted["metadata"]["name"]
+            what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
+                self._refusals.done(pool, what)
+                continue
+            refused = self._refusals.pending(pool, what)
+            if refused is not None:
+                troubles.append(refused)
                 continue
             try:
                 body = await self._client.apply(BY_KIND[kind], wanted)
             except ApiError as error:
-                troubles.append(trouble_of(error))
+                trouble = trouble_of(error)
+                self._refusals.note(pool, what, trouble)
+                troubles.append(trouble)
                 continue
+            self._refusals.done(pool, what)
             self._store.put_companion(kind, body)
         return troubles
 

@@ -23,7 +23,7 @@ from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
-from ocrpool_operator.kubernetes.scaling import Fixed, Scaling
+from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Store
 from ocrpool_operator.kubernetes.workers import Workers
 
@@ -45,9 +45,7 @@ class Options:
     ingress: Ingress = None
 
 
-async def run(
-    options: Options, *, scaling: Scaling | None = None, hook: Hook | None = None
-) -> None:
+async def run(options: Options, *, hook: Hook | None = None) -> None:
     """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
     metrics, store = Metrics(), Store()
     connection = watch.login(settings=watch.settings())
@@ -74,12 +72,16 @@ async def run(
         )
         calls = await stack.enter_async_context(api_session(connection))
         client = Client(calls, connection.server, hook=counted)
+        workers, events = Workers(workers_session), Events(client, time.time)
         parts = Parts(
             store=store,
             client=client,
-            workers=Workers(workers_session),
-            scaling=scaling or Fixed(),
-            events=Events(client, time.time),
+            workers=workers,
+            scaling=Scaling(
+                workers, events, metrics, interval=options.interval, clock=time.monotonic
+            ),
+            events=events,
+            metrics=metrics,
             now=time.time,
             worker_image=options.worker_image,
             ingress=options.ingress,
@@ -161,7 +163,9 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
             words = f"the API server does not answer: {error}"
         if not told:
             told = True
-            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 

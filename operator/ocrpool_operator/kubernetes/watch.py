@@ -75,13 +75,10 @@ def registry(
                 store.forget(key)
             mark(key)
             return
-        try:
-            pool = pool_from(body)
-        except ValueError as error:
-            # Only an object older than the schema: what was read of it before stays in force.
-            _log.error("not followed: %s; apply it again", error, extra={"pool": "/".join(key)})
-            return
+        pool = pool_from(body)
         if store.put_pool(pool):
+            if pool.invalid:
+                _log.error("not followed: %s", pool.invalid, extra={"pool": "/".join(key)})
             mark(key)
 
     def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
