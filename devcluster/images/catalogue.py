@@ -45,7 +45,6 @@ STAND_IN = REPOSITORY / "tests" / "e2e" / "image"
 CATALOGUE = (
     PAUSE,
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
-    Image("haproxy", OURS / "haproxy" / "Dockerfile", OURS / "haproxy"),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),
     Image("worker", WORKER, REPOSITORY),
     # A worker without Paddle, and on it the stand-in engine that takes memory of fake GPUs.
