@@ -1,4 +1,4 @@
-"""pytest fixtures: `control_plane`, `controllers`, `node`, `namespace`.
+"""pytest fixtures: `control_plane`, `controllers`, `node`, `namespace`, `haproxy`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,
 and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Generator, Iterator
 
@@ -80,7 +81,7 @@ def pytest_terminal_summary(
         if found:
             counts[reason] = counts.get(reason, 0) + 1
     for reason, count in counts.items():
-        terminalreporter.write_line(f"{count} tests with a real Kubernetes left out: {reason}")
+        terminalreporter.write_line(f"{count} tests left out: {reason}")
 
 
 def _fail_with(reason: str | None) -> None:
@@ -110,6 +111,18 @@ def node() -> Iterator[Cluster]:
         return
     with temporary(with_node=True, gpus=GPUS) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> str:
+    """The program HAProxy, for tests without containers."""
+    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is not None:
+        return found
+    reason = "Missing on this machine: haproxy. Run, as root: make cluster-packages"
+    if os.environ.get("CI") == "true":
+        _fail_with(reason)
+    pytest.skip(LEFT_OUT + reason)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Keeps a pool's Service, ConfigMap, PodDisruptionBudget and NetworkPolicy as they should be."""
+"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, front, and so on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
-from ocrpool_operator.kubernetes.objects import Ingress, Object, companions, covers
+from ocrpool_operator.kubernetes.covers import covers
+from ocrpool_operator.kubernetes.meta import Object
+from ocrpool_operator.kubernetes.objects import Ingress, companions
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
@@ -20,11 +22,18 @@ class Companions:
     """Applies what is missing or was changed, and nothing else."""
 
     def __init__(
-        self, store: Store, client: Client, refusals: Refusals, ingress: Ingress = None
+        self,
+        store: Store,
+        client: Client,
+        refusals: Refusals,
+        *,
+        domain: str,
+        ingress: Ingress = None,
     ) -> None:
         self._store = store
         self._client = client
         self._refusals = refusals
+        self._domain = domain
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
@@ -33,8 +42,12 @@ class Companions:
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
-        all_wanted = companions(pool, self._ingress)
-        troubles = await self._remove_others(pool, all_wanted)
+        # With no pod of the front ready, straight to the workers is better than nowhere.
+        fronted = pool.spec.front is not None and any(
+            pod.ready and pod.ending is None for pod in self._store.front_pods(pool.key)
+        )
+        all_wanted = companions(pool, self._ingress, fronted=fronted, domain=self._domain)
+        troubles: list[Trouble] = []
         for wanted in all_wanted:
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
@@ -54,7 +67,8 @@ class Companions:
                 continue
             self._refusals.done(pool, what)
             self._store.put_companion(kind, body)
-        return troubles
+        # Last: the Service must have left a front that was switched off before that is taken away.
+        return troubles or await self._remove_others(pool, all_wanted)
 
     async def _remove_others(self, pool: Pool, wanted: Sequence[Object]) -> list[Trouble]:
         """Delete what the pool owns and has no use for any more."""
