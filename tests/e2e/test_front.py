@@ -1,7 +1,7 @@
 """Through a pool's front (HAProxy): what is done to workers is not seen by clients.
 
-Every request of a steady load is accounted for; clients keep their connections, which is what makes it
-hard: a connection outlives the worker behind it. The engine is a stand-in that takes 0.4 s a page.
+Every request of a steady load is accounted for; clients keep their connections, which is what makes
+it hard: a connection outlives the worker behind it. The engine is a stand-in, 0.4 s a page.
 """
 
 from __future__ import annotations
