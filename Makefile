@@ -12,7 +12,7 @@ READY_BENCH := $(VENV)/.ready-bench
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
+demo: $(READY) $(MODELS) ## `ocrpool up`: OCR processes grow in number, a page is read, one is killed under load
 	$(BIN)/python -m bench.demo --models $(MODELS)
 
 test: $(READY) $(MODELS) ## all tests, with real processes and real PaddleOCR
@@ -25,14 +25,20 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/settings_doc.py --check
 	$(BIN)/python scripts/api_doc.py --check
+	$(BIN)/python scripts/chart_doc.py --check
+	$(BIN)/python scripts/dashboard.py --check
+	$(BIN)/python -m scripts.manifests --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-docs: $(READY) ## write the docs that are made from the code
+docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schema, manifests
 	$(BIN)/python scripts/settings_doc.py
 	$(BIN)/python scripts/api_doc.py
+	$(BIN)/python scripts/chart_doc.py
+	$(BIN)/python scripts/dashboard.py
+	$(BIN)/python -m scripts.manifests
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)

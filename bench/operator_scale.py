@@ -42,16 +42,19 @@ from tests.operator.api import Api, Refused
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
+# Of every worker.
+INSTANCES = 6
 # Of this run alone, and not 0.0.0.0: other runs and tests have workers at addresses of their own.
 PORT = 26000 + os.getpid() % 2000
 ADDRESSES = [f"127.{200 + os.getpid() % 50}.0.{number}" for number in range(1, 251)]
 
 
 def answers() -> None:
-    """The workers' control ports: a busy state of eight instances, with figures that jitter."""
+    """The workers' control ports: a busy state of six instances, with figures that jitter. There
+    is room for no seventh, so the planner has something to compute at every look and holds."""
 
     async def state(request: web.Request) -> web.Response:
-        free = 4 * GIB + time.monotonic_ns() % (200 * 2**20)
+        free = GIB + 200 * 2**20 + time.monotonic_ns() % (200 * 2**20)
         memory = Memory(total=16 * GIB, used=16 * GIB - free, free=free)
         each = tuple(
             Instance(
@@ -64,11 +67,13 @@ def answers() -> None:
                 memory=GIB,
                 peak=GIB,
             )
-            for n in range(8)
+            for n in range(INSTANCES)
         )
         said = State(
             device=Device(kind="gpu", name="stand-in", uuid="GPU-0", memory=memory),
-            instances=Instances(target=1, ready=1, booting=0, ceiling=8, each=each),
+            instances=Instances(
+                target=INSTANCES, ready=INSTANCES, booting=0, ceiling=256, each=each
+            ),
             footprint=Footprint(bytes=GIB, source="rss"),
             queue=Queue(depth=3, capacity=64, oldest_seconds=0.5),
             counters=Counters(requests=time.monotonic_ns() % 10**9),
@@ -106,6 +111,9 @@ def runs(api: Api, pod: dict[str, Any], number: int) -> None:
     meta = pod["metadata"]
     path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
     api.merge(path, {"status": status})
+
+
+DECISIONS = "ocrpool_operator_decisions_total"
 
 
 class Measured:
@@ -205,7 +213,7 @@ def measure(kubeconfig: Path, args: argparse.Namespace) -> dict[str, float]:
             items = api.get(base)["items"]
             return all(
                 each.get("status", {}).get("readyReplicas") == args.workers
-                and each["status"]["instances"]["ready"] == args.workers
+                and each["status"]["instances"]["ready"] == args.workers * INSTANCES
                 for each in items
             )
 
@@ -240,7 +248,7 @@ def quiet_for(measured: Measured, seconds: float) -> dict[str, float]:
         **{
             f"quiet, {name}": grown(name)
             for name in after
-            if name.startswith("ocrpool_operator_api_calls_total") and grown(name)
+            if name.startswith(("ocrpool_operator_api_calls_total", DECISIONS)) and grown(name)
         },
         "quiet, rounds": grown('ocrpool_operator_rounds_total{result="ok"}'),
         "quiet, failed rounds": grown('ocrpool_operator_rounds_total{result="error"}')
@@ -257,9 +265,10 @@ async def full_rounds(kubeconfig: Path, args: argparse.Namespace) -> list[float]
     from ocrpool_operator.kubernetes import loop, run, watch  # noqa: PLC0415
     from ocrpool_operator.kubernetes.client import BY_KIND, PODS, POOLS, Client  # noqa: PLC0415
     from ocrpool_operator.kubernetes.events import Events  # noqa: PLC0415
+    from ocrpool_operator.kubernetes.metrics import Metrics  # noqa: PLC0415
     from ocrpool_operator.kubernetes.parse import pod_from, pool_from  # noqa: PLC0415
     from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler  # noqa: PLC0415
-    from ocrpool_operator.kubernetes.scaling import Fixed  # noqa: PLC0415
+    from ocrpool_operator.kubernetes.scaling import Scaling  # noqa: PLC0415
     from ocrpool_operator.kubernetes.store import Store  # noqa: PLC0415
     from ocrpool_operator.kubernetes.workers import Workers  # noqa: PLC0415
 
@@ -281,8 +290,9 @@ async def full_rounds(kubeconfig: Path, args: argparse.Namespace) -> list[float]
         for kind, resource in BY_KIND.items():
             for body in await client.list(resource, "scale", ""):
                 store.put_companion(kind, body)
-        events = Events(client, time.time)
-        parts = Parts(store, client, Workers(session), Fixed(), events, time.time)
+        events, workers, metrics = Events(client, time.time), Workers(session), Metrics()
+        scaling = Scaling(workers, events, metrics, interval=args.interval, clock=time.monotonic)
+        parts = Parts(store, client, workers, scaling, events, metrics, time.time)
         reconciler = Reconciler(parts, interval=args.interval)
         gate = asyncio.Semaphore(loop.AT_ONCE)
 

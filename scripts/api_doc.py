@@ -1,4 +1,7 @@
-"""Write manifests/crd.yaml and docs/api.md from the OcrPool types; --check fails when stale."""
+"""Write the CRD (manifests, chart) and docs/api.md from the OcrPool types.
+
+With --check, fail when one of them is stale.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,11 @@ def sentences(node: Any) -> Iterator[str]:
 
 
 def main() -> int:
-    targets = {"manifests/crd.yaml": crd_text(), "docs/api.md": doc_text()}
+    targets = {
+        "manifests/crd.yaml": crd_text(),
+        "charts/ocrpool/files/crd.yaml": crd_text(),
+        "docs/api.md": doc_text(),
+    }
     stale = [
         name
         for name, text in targets.items()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.local.devices import devices_for
 from ocrpool_operator.local.errors import LocalError
 from ocrpool_operator.local.spec import load_pool, worker_settings
 from ocrpool_operator.planner.types import Limits
 from tests.local.shell import pool_file, run
+from tests.unit.spec_cases import BROKEN
+from tests.worker.harness import ROOT
+
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 
 HEAD = "apiVersion: ocrpool.dev/v1alpha1\nkind: OcrPool\nmetadata: {name: test}\n"
 WHOLE = (
@@ -18,7 +25,6 @@ WHOLE = (
     + """
 spec:
   replicas: 2
-  autoscaling: {minReplicas: 1, maxReplicas: 8, targetQueueSeconds: 2}
   device: cpu
   resourceName: nvidia.com/gpu
   instances: {min: 2, max: 6}
@@ -27,7 +33,7 @@ spec:
   models: {dir: /models}
   admission: {maxMegapixels: 9}
   recycle: {afterRequests: 500}
-  template: {nodeSelector: {zone: a}}
+  template: {nodeSelector: {zone: a}, graceSeconds: 7}
 """
 )
 
@@ -45,6 +51,8 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert settings["models"] == {"dir": "/models"}
     assert settings["engine"]["options"] == {"lang": "ch"}
     assert (settings["http"]["port"], settings["http"]["controlPort"]) == (8080, 8081)
+    assert settings["http"]["graceSeconds"] == 7
+    assert settings["memory"] == {"reserve": "1.5Gi", "perInstance": "3Gi", "lookSeconds": 1.0}
     file.write_text(WHOLE.replace("dir: /models", "dir: /models, hostPath: /srv"))
     mounted = worker_settings(
         load_pool(file), "cpu", models=None, host="::1", port=0, control_port=0
@@ -52,6 +60,20 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert mounted["models"] == {"dir": "/srv"}
     other = worker_settings(pool, "cpu", models=Path("/x"), host="::1", port=0, control_port=0)
     assert other["models"] == {"dir": "/x"}
+
+
+def test_two_observations_are_two_looks_at_the_device(tmp_path: Path) -> None:
+    (tmp_path / "pool.yaml").write_text(HEAD)
+    settings = worker_settings(
+        load_pool(tmp_path / "pool.yaml"),
+        "cpu",
+        models=None,
+        host="::1",
+        port=0,
+        control_port=0,
+        interval=0.5,
+    )
+    assert settings["memory"]["lookSeconds"] == 0.25
 
 
 def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
@@ -66,10 +88,17 @@ def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
         (HEAD + "spec: {memory: {reserv: 1Gi}}", "spec.memory.reserv: no such setting"),
         (HEAD + "spec: {colour: red}", "spec.colour: no such setting"),
         (HEAD + "spec: {memory: {reserve: lots}}", "write for example 512Mi"),
-        (HEAD + "spec: {instances: {min: 3, max: 2}}", "min (3) is above max (2)"),
+        (HEAD + "spec: {memory: {perInstance: some}}", "write for example 512Mi or 2Gi, or auto"),
+        (HEAD + "spec: {template: {imag: x}}", "spec.template.imag: no such setting"),
+        (HEAD + "spec: {replicas: -1}", "spec.replicas:"),
+        (HEAD + "spec: {instances: {max: '3'}}", "spec.instances.max: Input should be a valid int"),
+        (HEAD + "spec: {instances: {min: 3, max: 2}}", "instances.min must not be above instances"),
+        (HEAD + "spec: []", "spec: Input should be an object"),
+        (HEAD + "specs: {}", "specs: no such setting"),
         (HEAD + "spec: {instances: {max: 0}}", "spec.instances.max:"),
         (HEAD + "spec: {device: tpu}", "spec.device:"),
-        (HEAD.replace("test", "Te_st"), "metadata.name:"),
+        (HEAD.replace("test", "Te_st"), "metadata.name must be at most 58"),
+        (HEAD.replace("test", "1st"), "metadata.name must be at most 58"),
         (HEAD.replace("OcrPool", "Pod"), "kind:"),
         (HEAD.replace("v1alpha1", "v9"), "apiVersion:"),
         ("", "expected one OcrPool, found 0 documents"),
@@ -90,10 +119,29 @@ def test_what_is_wrong_is_one_line_with_its_path(tmp_path: Path, text: str, said
     assert caught.value.status == 2
 
 
-def test_settings_that_the_worker_refuses_are_refused_before_it_starts(tmp_path: Path) -> None:
-    done = run(tmp_path, "up", "-f", str(pool_file(tmp_path, admission={"maxMegapixel": 1})))
+@pytest.mark.parametrize(("spec", "sentence"), BROKEN)
+def test_a_rule_between_fields_is_the_same_as_in_a_cluster(
+    tmp_path: Path, spec: dict[str, Any], sentence: str
+) -> None:
+    """tests/operator/test_schema.py holds the API server to the same cases."""
+    file = tmp_path / "pool.yaml"
+    file.write_text(HEAD + yaml.safe_dump({"spec": spec}))
+    with pytest.raises(LocalError) as caught:
+        load_pool(file)
+    assert str(caught.value).startswith(f"{file}: {sentence}")
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_samples_for_a_cluster_are_taken_as_they_are(sample: Path) -> None:
+    spec = yaml.safe_load(sample.read_text(encoding="utf-8"))["spec"]
+    assert load_pool(sample).spec == PoolSpec.model_validate(spec)
+
+
+def test_what_is_wrong_in_the_file_is_told_before_anything_starts(tmp_path: Path) -> None:
+    file = pool_file(tmp_path, admission={"maxMegapixel": 1})
+    done = run(tmp_path, "up", "-f", str(file))
     assert done.returncode == 2
-    assert done.stderr == "ocrpool: spec: admission.maxMegapixel: no such setting\n"
+    assert done.stderr == f"ocrpool: {file}: spec.admission.maxMegapixel: no such setting\n"
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_ctrl_c_ends_everything_in_order_and_status_says_so(tmp_path: Path) -> N
         assert waiting.result().text == "last"  # accepted before, so answered
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
         assert not instances_of(pids[0])
+        assert shell.output().splitlines()[-1].endswith(": ended")
     after = run(tmp_path, "status")
     assert after.returncode == 3
     assert after.stderr == "ocrpool: nothing is running; start it with `ocrpool up -f FILE`\n"
@@ -167,7 +168,7 @@ def test_a_killed_shell_leaves_no_worker_behind(tmp_path: Path) -> None:
 def test_started_twice_is_one_line(tmp_path: Path) -> None:
     with up(tmp_path) as shell:
         shell.worker()
-        second = run(tmp_path, "up", "-f", str(tmp_path / "pool.yaml"))
+        second = run(tmp_path, "up", "-f", str(tmp_path / "test.yaml"))
         assert second.returncode == 2
         assert second.stderr.startswith(f"ocrpool: pool test runs already (pid {shell.process.pid}")
         assert second.stderr.count("\n") == 1

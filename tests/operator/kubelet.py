@@ -4,7 +4,7 @@ It is no kubelet: no containers, no images, no volumes, no network of its own. I
 alive so that the real scheduler and controllers do their work, starts `ocrpool-worker` with the
 settings and token that the pod's ConfigMap and Secret hold, on an address 127.x.y.z of the pod's
 own, reports what `/readyz` says, restarts what ends, and ends what is deleted within its grace
-period. A worker for a GPU is started on the CPU: there is none here.
+period. What stands in for images, volumes and GPUs: tests/operator/image.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from devcluster.fakegpu.device import FakeGpu
 from tests.operator.api import Api, Object, Refused
+from tests.operator.image import Devices, models_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 _subnets = itertools.count()
@@ -46,11 +48,22 @@ class Sandbox:
 class Kubelet:
     """Use as a context manager. `freeze()` makes the node silent, as a lost one is."""
 
-    def __init__(self, api: Api, folder: Path, *, gpus: int = 4, node: str = "standin") -> None:
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        *,
+        devices: dict[str, int] | None = None,
+        claims: dict[str, Path] | None = None,
+        node: str = "standin",
+    ) -> None:
+        """`devices`: how many of each extended resource it has. `claims`: where volume claims
+        lie on this machine."""
         self.node = f"{node}-{os.getpid()}-{next(_subnets)}"
         self._api = api
         self._folder = folder
-        self._gpus = gpus
+        self.devices = Devices(folder / "gpus", devices or {"nvidia.com/gpu": 4})
+        self._claims = claims or {}
         self._stop = threading.Event()
         self._frozen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
@@ -73,8 +86,21 @@ class Kubelet:
         with contextlib.suppress(Refused):
             self._api.call("DELETE", f"/api/v1/nodes/{self.node}")
 
+    @property
+    def first_address(self) -> str:
+        """What its first pod will have."""
+        return f"{self._net}.1"
+
     def freeze(self) -> None:
         self._frozen.set()
+
+    def thaw(self) -> None:
+        """The node comes back."""
+        self._frozen.clear()
+
+    def gpu(self, pod: str) -> FakeGpu:
+        """The device that a pod was given, by its name."""
+        return self.devices.given[self.sandbox(pod).uid]
 
     def sandbox(self, pod: str) -> Sandbox:
         """What runs behind a pod, by its name."""
@@ -97,7 +123,8 @@ class Kubelet:
             self._stop.wait(0.2)
 
     def _beat(self) -> None:
-        room = {"cpu": "64", "memory": "256Gi", "pods": "500", "nvidia.com/gpu": str(self._gpus)}
+        room = {"cpu": "64", "memory": "256Gi", "pods": "500"}
+        room |= {name: str(count) for name, count in self.devices.counts.items()}
         now = _stamp()
         ready = {
             "type": "Ready",
@@ -132,6 +159,7 @@ class Kubelet:
             self._keep(pod)
         for uid in set(self.pods) - seen:
             self._kill(self.pods.pop(uid))
+            self.devices.take_back(uid)
 
     def _keep(self, pod: Object) -> None:
         meta = pod["metadata"]
@@ -163,12 +191,14 @@ class Kubelet:
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
         arguments = pod["spec"]["containers"][0]["args"]
-        assert arguments[:1] == ["--config"], arguments
-        command = [sys.executable, "-m", "ocrpool_worker.cli", "serve"]
-        command += ["--config", str(sandbox.folder / "settings.yaml"), *arguments[2:]]
-        command += ["--device", "cpu", "--host", sandbox.ip]
+        assert arguments[:2] == ["serve", "--config"], arguments
+        settings = sandbox.folder / "settings.yaml"
+        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
+        command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]
-        env = {each["name"]: each.get("value", "") for each in _env(pod)}
+        env = self.devices.give(pod, sandbox.folder / "devices")
+        env |= {each["name"]: each.get("value", "") for each in _env(pod)}
         with (sandbox.folder / "log").open("ab") as log:
             sandbox.process = subprocess.Popen(
                 command,

@@ -7,20 +7,31 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrpool_operator.api.spec import InstanceRange
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.planner.observed import Look, Pool, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
+from ocrpool_operator.planner.types import Decision, History, Reason
 from ocrpool_operator.planner.workers import plan
 from tests.unit.pools import GIB, a_pod, a_pool, a_seen, a_state
 
 
 def report(
-    pool: Pool, *workers: Worker, now: float = 1000.0, decision: str = "", troubles: int = 0
+    pool: Pool,
+    *workers: Worker,
+    now: float = 1000.0,
+    decision: str = "2: hold, nothing to do",
+    reason: Reason = "Hold",
+    troubles: int = 0,
 ) -> PoolStatus:
     seen = a_seen(pool, *workers, now=now)
-    decisions = {each.pod.name: decision for each in workers}
+    decisions = {each.pod.name: a_decision(decision, reason) for each in workers}
     trouble = [Trouble("Forbidden", "no rights")] * troubles
     return status_of(Round(seen, plan(seen), decisions, {}, trouble))
+
+
+def a_decision(sentence: str, reason: Reason = "Hold", target: int = 2) -> Decision:
+    return Decision(target, reason, sentence, History())
 
 
 def served(free: int = 8 * GIB) -> tuple[Worker, ...]:
@@ -33,13 +44,13 @@ def conditions(status: PoolStatus) -> dict[str, tuple[str, str]]:
 
 @given(st.lists(st.integers(-GIB // 3, GIB // 3), max_size=20), st.integers(1, 10**6))
 def test_figures_that_jitter_change_nothing(noise: list[int], later: int) -> None:
-    status = report(a_pool(2), *served(), decision="hold 2: room 5.1Gi < 6Gi")
+    status = report(a_pool(2), *served(), decision="2: hold, room 5.1Gi < 6Gi")
     for step, each in enumerate(noise):
         again = report(
             replace(a_pool(2), status=status),
             *served(8 * GIB + each),
             now=1000.0 + later + step,
-            decision=f"hold 2: room {5.1 + step}Gi < 6Gi",
+            decision=f"2: hold, room {5.1 + step}Gi < 6Gi",
         )
         assert again == status
 
@@ -101,3 +112,48 @@ def test_workers_are_told_in_the_order_of_their_places() -> None:
 
     assert [each.name for each in status.workers] == [f"pages-{n}" for n in range(11)]
     assert status.workers[1].phase == "Waiting"
+
+
+def test_a_sentence_is_written_anew_with_the_figures_beside_it() -> None:
+    status = report(a_pool(2), *served(), decision="2: hold, room 6.9Gi < 7Gi")
+    near = replace(a_pool(2), status=status)
+    moved = report(near, *served(4 * GIB), decision="2: hold, room 2.9Gi < 7Gi")
+    same = report(near, *served(8 * GIB - 2**20), decision="2: hold, room 6.8Gi < 7Gi")
+    other = report(near, *served(), decision="2: hold, instances.max is 2", reason="AtMax")
+
+    assert moved.workers[0].decision == "2: hold, room 2.9Gi < 7Gi"
+    assert same == status
+    assert other.workers[0].decision == "2: hold, instances.max is 2"
+
+
+def test_what_the_planner_finds_wrong_degrades_a_pool_that_serves() -> None:
+    why = "2: hold, left 100Mi (100Mi free − 0 promised) < 896Mi; but instances.min is 2"
+    status = report(a_pool(2), *served(), decision=why, reason="InsufficientMemory")
+
+    assert conditions(status)["Ready"] == ("True", "AllWorkersReady")
+    assert conditions(status)["Degraded"] == ("True", "InsufficientMemory")
+    assert status.workers[0].problem.startswith("InsufficientMemory: left 100Mi")
+    assert "lower instances.min" in status.workers[0].problem
+
+
+def test_the_workers_own_words_come_first() -> None:
+    broken = Worker(a_pod(0, ready=False), Look(state=a_state(ready=False, problem="DeviceLost")))
+    decision = "2: hold, the gpu's memory cannot be read"
+    status = report(a_pool(1), broken, decision=decision, reason="DeviceUnreadable")
+
+    assert status.workers[0].problem == "DeviceLost: so it is"
+    assert conditions(status)["Ready"] == ("False", "DeviceLost")
+
+
+def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
+    spec = a_pool(2).spec.model_copy(update={"instances": InstanceRange(min=3, max=4)})
+    pool = replace(a_pool(2), spec=spec)
+    growing = report(pool, *served(), decision="2: hold, 1 of 2 are ready", reason="Booting")
+    kept = report(
+        pool, *served(), decision="2: hold, the worker allows itself 2", reason="AtCeiling"
+    )
+
+    assert conditions(growing)["Progressing"] == ("True", "Growing")
+    assert conditions(growing)["Degraded"][0] == "False"
+    assert conditions(kept)["Progressing"] == ("False", "Settled")
+    assert conditions(kept)["Degraded"] == ("True", "InsufficientMemory")

@@ -77,6 +77,9 @@ class Worker:
         """Send a body and wait for the answer. Raises OSError where there is none."""
         return _exchange(self.port, "POST", path, body, timeout)
 
+    def get(self, path: str) -> Answer:
+        return _exchange(self.port, "GET", path, b"", 10)
+
     def read(self, **order: Any) -> Answer:
         """Have one page read that carries this order."""
         return self.post(order_png(**order))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.standin import order_png
 from tests.worker.harness import Answer, Worker, launch, start_worker, wait_for
 
 GRACE = {"http": {"graceSeconds": 15}}
@@ -121,3 +124,73 @@ def test_drain_takes_nothing_new_and_finishes_the_rest(tmp_path: Path) -> None:
         assert worker.control("POST", "/v1/drain").status == 200  # again changes nothing
         assert worker.control("GET", "/livez").status == 200
         assert worker.counters()["answered"] == 5
+
+
+LAME_DUCK = {"http": {"graceSeconds": 15, "lameDuckSeconds": 2}}
+
+
+@pytest.mark.parametrize("by", ["SIGTERM", "drain"])
+def test_a_lame_duck_is_not_ready_and_still_takes_requests(tmp_path: Path, by: str) -> None:
+    """Whoever sends requests hears of the end late; until then they are read, and connections are
+    not kept. Then they are refused, in a way that says when to come again."""
+    gate = tmp_path / "gate"
+    with start_worker(tmp_path, settings=LAME_DUCK) as worker:
+        before = worker.begin(say="held", gate=str(gate))
+        worker.until_busy()
+        if by == "SIGTERM":
+            worker.signal(signal.SIGTERM)
+            worker.until("it drains", lambda state: state["draining"])
+        else:
+            assert worker.control("POST", "/v1/drain").json["draining"]
+        assert not worker.ready
+        assert worker.get("/health").status == 503
+        during = worker.begin(say="late", gate=str(gate))
+        worker.until("it is taken", lambda state: state["queue"]["depth"] == 1)
+        # Not an image: nothing is held up by what is sent here while it is still taken.
+        wait_for("it refuses", lambda: worker.post(b"no image").status == 503)
+        answer = worker.read(say="too late")
+        assert (answer.status, answer.reason) == (503, "Unavailable"), answer
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["Connection"] == "close"
+        gate.touch()
+        assert [before.result().text, during.result().text] == ["held", "late"]
+        assert during.result().headers["Connection"] == "close"
+        assert before.result().headers["Connection"] == "close"
+
+
+def test_what_was_not_ready_does_not_linger(tmp_path: Path) -> None:
+    """Nobody was sent there. (It would be a minute.)"""
+    settings = {"http": {"graceSeconds": 15, "lameDuckSeconds": 60}}
+    with start_worker(tmp_path, settings=settings) as worker:
+        worker.set_target(0)
+        worker.until("nothing is ready", lambda state: not state["ready"])
+        worker.signal(signal.SIGTERM)
+        assert worker.ended() == 0
+
+
+def test_drained_and_then_ended_is_a_lame_duck_once(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=LAME_DUCK) as worker:
+        worker.control("POST", "/v1/drain")
+        wait_for("it refuses", lambda: worker.post(b"no image").status == 503)
+        worker.signal(signal.SIGTERM)
+        # Were it one again, it would listen for two more seconds and say 422.
+        with contextlib.suppress(OSError):
+            assert worker.post(b"no image").status == 503
+        assert worker.ended() == 0
+
+
+def test_a_body_on_its_way_is_waited_for(tmp_path: Path) -> None:
+    """What began to arrive before the end is read, although others are refused by then."""
+    body = order_png(say="slow sender")
+    with start_worker(tmp_path, settings=GRACE) as worker:
+        with socket.create_connection(("127.0.0.1", worker.port), timeout=20) as client:
+            head = f"POST /v1/ocr HTTP/1.1\r\nHost: w\r\nContent-Length: {len(body)}\r\n"
+            client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            assert b"100 Continue" in client.recv(100)
+            worker.signal(signal.SIGTERM)
+            worker.until("it drains", lambda state: state["draining"])
+            client.sendall(body)
+            answer = client.makefile("rb").read()
+        assert b"200 OK" in answer.split(b"\r\n")[0], answer
+        assert b"slow sender" in answer
+        assert worker.ended() == 0

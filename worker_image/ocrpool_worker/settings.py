@@ -90,6 +90,9 @@ class MemorySettings(_Settings):
     per_instance: Literal["auto"] | Bytes = Field(
         default="auto", description="an instance that holds more than this is replaced"
     )
+    look_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="time between two looks at the device's memory"
+    )
 
 
 class RecycleSettings(_Settings):
@@ -126,8 +129,14 @@ class HttpSettings(_Settings):
     fetch_urls: bool = Field(
         default=False, description="/ocr fetches `file` where it is a URL (mind what it can reach)"
     )
+    lame_duck_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="after SIGTERM or `POST /v1/drain`: time in which it is not ready any more and "
+        "still takes requests, until whoever sends them has heard of it",
+    )
     grace_seconds: float = Field(
-        default=25, ge=0, description="after SIGTERM: time for accepted requests to finish"
+        default=25, ge=0, description="after SIGTERM and that: time for accepted requests to finish"
     )
 
 
@@ -173,11 +182,13 @@ def load_settings(path: Path) -> dict[str, Any]:
     return raw
 
 
-def describe(error: ValidationError) -> str:
-    """Every complaint of a pydantic error in one line: `path: what (got value)`."""
+def describe(error: ValidationError, *, within: str = "") -> str:
+    """Every complaint of a pydantic error in one line: `path: what (got value)`. `within`: the path
+    of what was checked."""
     parts = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(step) for step in item["loc"]) or "(top level)"
+        steps = [within, *map(str, item["loc"])] if within else map(str, item["loc"])
+        where = ".".join(steps) or "(top level)"
         message = item["msg"].removeprefix("Value error, ")
         given = repr(item["input"])
         if item["type"] == "extra_forbidden":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from ocrpool_wire.quantity import parse_bytes
@@ -29,16 +29,30 @@ def rule(rule: str, message: str) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
 
-def _quantity(value: str | int) -> str:
+def _quantity(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{value!r} is not a quantity of bytes; write for example 512Mi or 2Gi")
     parse_bytes(value)
     return str(value)
 
 
+def _quantity_or_auto(value: object) -> str:
+    try:
+        return "auto" if value == "auto" else _quantity(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
 QUANTITY_PATTERN = r"^\d+(\.\d+)?([kMGTP]|[KMGTP]i)?$"
 Quantity = Annotated[
-    str | int,
-    AfterValidator(_quantity),
+    str,
+    BeforeValidator(_quantity),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN}),
+]
+QuantityOrAuto = Annotated[
+    str,
+    BeforeValidator(_quantity_or_auto),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": rf"^auto$|{QUANTITY_PATTERN}"}),
 ]
 # Objects of Kubernetes' own types; the API server checks them when the pod is made.
 Free = Annotated[

@@ -22,6 +22,9 @@ LABEL_NAME = "app.kubernetes.io/name"
 REVISION = f"{GROUP}/revision"
 DRAINING_SINCE = f"{GROUP}/draining-since"
 
+# Of pools that name no image, where the operator was told none either.
+WORKER_IMAGE = "ocrpool-worker:latest"
+
 DATA_PORT = 8080
 CONTROL_PORT = 8081
 

@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from ocrpool_operator.api.base import (
-    QUANTITY_PATTERN,
     ApiModel,
     Free,
     FreeList,
     Quantity,
+    QuantityOrAuto,
     Strings,
     rule,
     rules,
@@ -42,8 +42,19 @@ class InstanceRange(ApiModel):
     model_config = rules(
         ("self.min <= self.max", "instances.min must not be above instances.max"),
     )
-    min: int = Field(default=1, ge=1, le=256, description="Instances that every worker starts.")
-    max: int = Field(default=8, ge=1, le=256, description="Most instances of one worker.")
+    min: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Fewest instances of one worker. It starts with one, whose memory is measured; "
+        "the others may use the reserve, too, but no memory that is not there.",
+    )
+    max: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Most instances of one worker, where its device's memory has room for them.",
+    )
 
 
 class MemorySpec(ApiModel):
@@ -52,11 +63,10 @@ class MemorySpec(ApiModel):
     reserve: Quantity = Field(
         default="1Gi", description="Memory of each device that is never planned for, e.g. 1Gi."
     )
-    per_instance: Quantity | Literal["auto"] = Field(
+    per_instance: QuantityOrAuto = Field(
         default="auto",
         description="Memory of one instance: `auto` measures it; a quantity such as 1500Mi is also "
         "enforced, and an instance that holds more is replaced.",
-        json_schema_extra={"pattern": rf"^auto$|{QUANTITY_PATTERN}"},
     )
 
 
@@ -145,11 +155,12 @@ class RecycleSpec(ApiModel):
 class TemplateSpec(ApiModel):
     """How the worker pods look. What is not listed here, the operator decides."""
 
-    image: str = Field(
-        default="ocrpool-worker:latest",
+    image: str | None = Field(
+        default=None,
         min_length=1,
         max_length=1000,
-        description="Image of the worker.",
+        description="Image of the worker. Without it: the one of the operator's own release, so "
+        "that upgrading the operator rolls the workers, too, one at a time.",
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="When the image is pulled."
@@ -232,6 +243,14 @@ class PoolSpec(ApiModel):
         default=RecycleSpec(), description="When instances are replaced by rule."
     )
     template: TemplateSpec = Field(default=TemplateSpec(), description="How the pods look.")
+
+    def with_image(self, image: str) -> PoolSpec:
+        """The same, with this image where it names none."""
+        if self.template.image is not None:
+            return self
+        return self.model_copy(
+            update={"template": self.template.model_copy(update={"image": image})}
+        )
 
     @property
     def models_dir(self) -> str | None:

@@ -12,6 +12,7 @@ from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.objects import worker_pod
 from ocrpool_operator.kubernetes.parse import pod_from
+from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
@@ -22,6 +23,7 @@ from ocrpool_operator.planner.workers import Action, Create, Delete, Drain, Plan
 
 # A pool of hundreds asks for its pods in this many calls at once.
 AT_ONCE = 8
+NAME_TAKEN = "NameTaken"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Done:
 
     troubles: tuple[Trouble, ...]
     failures: dict[str, Failure]
+    # Something was done, or changed under our hands: there will be something new to see.
+    moved: bool
 
 
 class Actor:
@@ -41,23 +45,33 @@ class Actor:
         client: Client,
         workers: Workers,
         events: Events,
+        *,
+        refusals: Refusals,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._client = client
         self._workers = workers
         self._events = events
+        self._refusals = refusals
         self._now = now
 
     async def carry_out(self, pool: Pool, seen: Seen, plan: Plan, token: str) -> Done:
         """Every action of the plan. Raises ApiError, after all were tried, if the API server is
-        away; what it refuses for good is told."""
+        away; what it refuses for good is told, and tried again with pauses."""
         gate = asyncio.Semaphore(AT_ONCE)
         troubles: list[Trouble] = []
         done: list[Action] = []
+        conflicts = 0
 
         async def one(action: Action) -> None:
+            nonlocal conflicts
+            what = f"{type(action).__name__} {_name(action)}"
             async with gate:
+                refused = self._refusals.pending(pool, what)
+                if refused is not None and not await self._is_free(pool, action, refused):
+                    troubles.append(refused)
+                    return
                 try:
                     await self._do(pool, seen, action, token)
                 except ApiError as error:
@@ -65,9 +79,13 @@ class Actor:
                         return
                     if error.reason == "Conflict":
                         # It changed under our hands: the next round will see it.
+                        conflicts += 1
                         return
-                    troubles.append(_said(action, error))
+                    trouble = _said(action, error)
+                    self._refusals.note(pool, what, trouble)
+                    troubles.append(trouble)
                 else:
+                    self._refusals.done(pool, what)
                     done.append(action)
 
         results = await asyncio.gather(
@@ -76,7 +94,15 @@ class Actor:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return Done(tuple(troubles), counted(dict(seen.failures), done, self._now()))
+        failures = counted(dict(seen.failures), done, self._now())
+        return Done(tuple(troubles), failures, bool(done) or conflicts > 0)
+
+    async def _is_free(self, pool: Pool, action: Action, refused: Trouble) -> bool:
+        """Whether a name that was taken is free now. Strangers' pods are not watched; looking
+        costs no write."""
+        if refused.reason != NAME_TAKEN:
+            return False
+        return not await self._client.list(PODS, pool.namespace, "", name=_name(action))
 
     async def _do(self, pool: Pool, seen: Seen, action: Action, token: str) -> None:
         match action:
@@ -113,10 +139,14 @@ def _retired(pool: Pool, pod: Pod, now: float) -> dict[str, Any]:
     }
 
 
+def _name(action: Action) -> str:
+    return action.name if isinstance(action, Create) else action.pod.name
+
+
 def _said(action: Action, error: ApiError) -> Trouble:
     if isinstance(action, Create) and error.reason == "AlreadyExists":
         return Trouble(
-            "NameTaken",
+            NAME_TAKEN,
             f"pod {action.name} exists and is not this pool's; delete it, or rename the pool",
         )
     return trouble_of(error)

@@ -42,8 +42,14 @@ CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 EVENTS = Resource("", "v1", "events")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
+POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
-BY_KIND = {"ConfigMap": CONFIG_MAPS, "Service": SERVICES, "PodDisruptionBudget": BUDGETS}
+BY_KIND = {
+    "ConfigMap": CONFIG_MAPS,
+    "Service": SERVICES,
+    "PodDisruptionBudget": BUDGETS,
+    "NetworkPolicy": POLICIES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,15 @@ class Client:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._do(Call("get", resource, namespace, name), "GET")
 
-    async def list(self, resource: Resource, namespace: str, selector: str) -> list[Object]:
+    async def list(
+        self, resource: Resource, namespace: str, selector: str, *, name: str = ""
+    ) -> list[Object]:
         """All objects that match, as they are now and not as some cache remembers them."""
         call = Call("list", resource, namespace)
-        found = await self._do(call, "GET", params={"labelSelector": selector})
+        params = {"labelSelector": selector}
+        if name:
+            params["fieldSelector"] = f"metadata.name={name}"
+        found = await self._do(call, "GET", params=params)
         return list(found.get("items") or ())
 
     async def create(self, resource: Resource, body: Object) -> Object:

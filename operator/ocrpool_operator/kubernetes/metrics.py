@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.client import Call
 
 
@@ -46,6 +47,21 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._decisions = Counter(
+            "ocrpool_operator_decisions",
+            "decisions about a worker's instances, by reason (docs/scaling.md)",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._pools = tuple(
+            Gauge(name, text, ["namespace", "pool", label], registry=self._registry)
+            for name, text, label in (
+                ("ocrpool_pool_workers", "workers of a pool: wanted, there, ready", "state"),
+                ("ocrpool_pool_instances", "instances of a pool's workers: target, ready", "state"),
+                ("ocrpool_pool_condition", "1 where a pool's condition is True", "type"),
+            )
+        )
+
     def round(self, result: str, seconds: float) -> None:
         self._rounds.labels(result).inc()
         self._seconds.observe(seconds)
@@ -55,8 +71,34 @@ class Metrics:
         if call.writes and call.resource.plural != "leases":
             self._writes.inc()
 
+    def decision(self, reason: str) -> None:
+        self._decisions.labels(reason).inc()
+
+    def pool(self, namespace: str, name: str, status: PoolStatus) -> None:
+        """What a pool's status says; never by worker, of which there may be thousands."""
+        workers, instances, conditions = self._pools
+        counts = {
+            "wanted": status.desired_replicas,
+            "there": status.replicas,
+            "ready": status.ready_replicas,
+        }
+        for state, count in counts.items():
+            workers.labels(namespace, name, state).set(count)
+        instances.labels(namespace, name, "target").set(status.instances.target)
+        instances.labels(namespace, name, "ready").set(status.instances.ready)
+        for each in status.conditions:
+            conditions.labels(namespace, name, each.type).set(each.status == "True")
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The pool is gone."""
+        for gauge in self._pools:
+            gauge.remove_by_labels({"namespace": namespace, "pool": name})
+
     def leading(self, yes: bool) -> None:
         self._leading.set(1 if yes else 0)
+        if not yes:  # another one tells of the pools now
+            for gauge in self._pools:
+                gauge.clear()
 
     def text(self, late: float) -> bytes:
         """The exposition format, with how late reconciling is right now."""

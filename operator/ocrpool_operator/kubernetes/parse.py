@@ -17,17 +17,19 @@ Body = Mapping[str, Any]
 
 
 def pool_from(body: Body) -> Pool:
-    """A pool as it was read. Raises ValueError, in one line, for a spec that the types refuse.
+    """A pool as it was read. Where the types refuse its spec, `invalid` says why and the spec is
+    the default one, which only its deletion may be guided by.
 
-    The schema refuses it before; this is for objects that are older than the schema.
+    The schema refuses such a spec before; this is for objects that are older than the schema.
     """
     meta = body["metadata"]
+    invalid = ""
     try:
         spec = PoolSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ValueError(f"spec.{where}: {first['msg']}") from None
+        where = ".".join(str(step) for step in ("spec", *first["loc"]))
+        spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
     try:
         status = PoolStatus.model_validate(body.get("status") or {})
     except ValidationError:
@@ -39,6 +41,7 @@ def pool_from(body: Body) -> Pool:
         uid=meta["uid"],
         generation=meta.get("generation", 0),
         spec=spec,
+        invalid=invalid,
         status=status,
         deleting="deletionTimestamp" in meta,
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
@@ -85,12 +88,20 @@ def _trouble(phase: str, status: Body, conditions: Mapping[str, Body]) -> Troubl
             f"no node takes it: {scheduled.get('message') or scheduled.get('reason', '')}; add a "
             "node, or look at resourceName, nodeSelector and tolerations",
         )
-    ready = conditions.get("Ready", {})
-    if status.get("reason") == "NodeLost" or (
-        ready.get("status") != "True" and ready.get("reason") == "NodeNotReady"
-    ):
-        return Trouble("NodeLost", "its node does not answer; look at the node")
+    if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
+        return Trouble(
+            "NodeLost",
+            "its node does not answer; look at the node. It is replaced once Kubernetes evicts it, "
+            "after the pod's tolerationSeconds (5 minutes)",
+        )
     return None
+
+
+def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
+    """A pod that is not ready though its containers were when kubelet spoke last: where a node is
+    silent, Kubernetes marks its pods, and only with this one condition."""
+    found = [conditions.get(name, {}).get("status") for name in ("Ready", "ContainersReady")]
+    return found == ["False", "True"]
 
 
 def _container_trouble(container: Body) -> Trouble | None:

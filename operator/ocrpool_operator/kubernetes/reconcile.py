@@ -6,24 +6,28 @@ the next thing, so it may be ended between any two calls. With nothing to do it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import selector_of
+from ocrpool_operator.api.names import WORKER_IMAGE, selector_of
+from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
+from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
 from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
+from ocrpool_operator.planner.frozen import frozen_status
 from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
@@ -45,8 +49,11 @@ class Parts:
     workers: Workers
     scaling: Scaling
     events: Events
+    metrics: Metrics
     # Seconds since the epoch.
     now: Callable[[], float]
+    worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
 class Reconciler:
@@ -56,8 +63,16 @@ class Reconciler:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._companions = Companions(parts.store, parts.client)
-        self._actor = Actor(parts.store, parts.client, parts.workers, parts.events, parts.now)
+        self._refusals = Refusals(parts.now)
+        self._companions = Companions(parts.store, parts.client, self._refusals, parts.ingress)
+        self._actor = Actor(
+            parts.store,
+            parts.client,
+            parts.workers,
+            parts.events,
+            refusals=self._refusals,
+            now=parts.now,
+        )
         self._ownership = Ownership(parts.store, parts.client)
         self._listed: dict[Key, float] = {}
 
@@ -69,8 +84,11 @@ class Reconciler:
         """
         pool = self._parts.store.pools.get(key)
         if pool is None:
-            self._listed.pop(key, None)
+            self._forget(key)
             return None
+        if pool.invalid and not pool.deleting:
+            return await self._freeze(pool)
+        pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
         troubles: list[Trouble] = []
@@ -83,23 +101,34 @@ class Reconciler:
         if pool.deleting and not self._parts.store.pods(key):
             await self._ownership.release(pool)
             self._tokens.doubt(pool)
+            self._forget(key)
             return None
         seen = self._after(seen)
-        looks, decisions = await self._scale(pool, seen, token)
-        seen = replace(seen, workers=_with_looks(seen.workers, looks))
-        this = Round(seen, planned, decisions, done.failures, troubles)
-        await self._report(pool, this)
-        return self._next(planned, seen, bool(planned.actions))
+        scaled = await self._parts.scaling.round(pool, seen, token)
+        seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
+        this = Round(seen, planned, scaled.decisions, done.failures, troubles)
+        await self._report(pool, status_of(this))
+        return self._next(planned, seen, done.moved)
 
     async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
+        what = "Secret"
+        refused = self._refusals.pending(pool, what)
+        if refused is not None:
+            troubles.append(refused)
+            return ""
         try:
-            return await self._tokens.of(pool, self._parts.now())
+            token = await self._tokens.of(pool, self._parts.now())
         except TokenError as error:
             troubles.append(Trouble("TokenMissing", str(error)))
         except ApiError as error:
             if error.status == 404 and pool.deleting:
                 return ""
-            troubles.append(trouble_of(error))
+            trouble = trouble_of(error)
+            self._refusals.note(pool, what, trouble)
+            troubles.append(trouble)
+        else:
+            self._refusals.done(pool, what)
+            return token
         return ""
 
     async def _observe(self, pool: Pool, token: str) -> tuple[Seen, Plan]:
@@ -137,30 +166,14 @@ class Reconciler:
         workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
         return replace(seen, workers=workers)
 
-    async def _scale(
-        self, pool: Pool, seen: Seen, token: str
-    ) -> tuple[dict[str, Look], dict[str, str]]:
-        """Ask every worker for its target. Answers new looks by uid, sentences by pod name."""
-        parts = self._parts
-        decisions: dict[str, str] = {}
-        asked: list[tuple[Pod, int]] = []
-        for worker in seen.workers:
-            if worker.state is None or worker.leaving:
-                continue
-            target = parts.scaling.decide(pool, worker, seen.now)
-            if target is None:
-                continue
-            decisions[worker.pod.name] = target.sentence
-            if target.count != worker.state.instances.target:
-                asked.append((worker.pod, target.count))
-        answers = await asyncio.gather(
-            *(parts.workers.set_target(pod, token, count) for pod, count in asked)
-        )
-        looks = {pod.uid: look for (pod, _), look in zip(asked, answers, strict=True)}
-        return looks, decisions
+    async def _freeze(self, pool: Pool) -> float:
+        """Nothing is done for a pool whose spec cannot be read; it says so."""
+        pods = self._parts.store.pods(pool.key)
+        await self._report(pool, frozen_status(pool, pods, self._parts.now()))
+        return self._interval
 
-    async def _report(self, pool: Pool, this: Round) -> None:
-        status = status_of(this)
+    async def _report(self, pool: Pool, status: PoolStatus) -> None:
+        self._parts.metrics.pool(pool.namespace, pool.name, status)
         if status == pool.status:
             return
         await self._ownership.write_status(pool, status)
@@ -169,10 +182,18 @@ class Reconciler:
     def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
         if acted:
             return SOON_SECONDS
-        if planned.wake is None:
-            return self._interval
-        return min(self._interval, max(0.1, planned.wake - seen.now))
+        delay = min(self._interval, self._parts.scaling.due_in(seen.pool.key))
+        wakes = [self._refusals.wake(seen.pool)]
+        if planned.wake is not None:
+            wakes.append(planned.wake)
+        return max(0.1, min(delay, min(wakes) - seen.now))
+
+    def _forget(self, key: Key) -> None:
+        self._listed.pop(key, None)
+        self._refusals.forget(key)
+        self._parts.scaling.forget(key)
+        self._parts.metrics.forget(*key)
 
 
-def _with_looks(workers: tuple[Worker, ...], looks: dict[str, Look]) -> tuple[Worker, ...]:
+def _with_looks(workers: tuple[Worker, ...], looks: Mapping[str, Look]) -> tuple[Worker, ...]:
     return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)

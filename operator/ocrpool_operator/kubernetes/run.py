@@ -14,15 +14,16 @@ import aiohttp
 import kopf
 from aiohttp import web
 
-from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
+from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
-from ocrpool_operator.kubernetes.scaling import Fixed, Scaling
+from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Store
 from ocrpool_operator.kubernetes.workers import Workers
 
@@ -40,11 +41,11 @@ class Options:
     host: str = "0.0.0.0"
     port: int = 8082
     lease: LeaseName | None = None
+    worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
-async def run(
-    options: Options, *, scaling: Scaling | None = None, hook: Hook | None = None
-) -> None:
+async def run(options: Options, *, hook: Hook | None = None) -> None:
     """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
     metrics, store = Metrics(), Store()
     connection = watch.login(settings=watch.settings())
@@ -71,35 +72,28 @@ async def run(
         )
         calls = await stack.enter_async_context(api_session(connection))
         client = Client(calls, connection.server, hook=counted)
+        workers, events = Workers(workers_session), Events(client, time.time)
         parts = Parts(
             store=store,
             client=client,
-            workers=Workers(workers_session),
-            scaling=scaling or Fixed(),
-            events=Events(client, time.time),
+            workers=workers,
+            scaling=Scaling(
+                workers, events, metrics, interval=options.interval, clock=time.monotonic
+            ),
+            events=events,
+            metrics=metrics,
             now=time.time,
+            worker_image=options.worker_image,
+            ingress=options.ingress,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
-        acting = asyncio.create_task(_act(options, client, leader))
-
-        async def end() -> None:
-            acting.cancel()
-            await asyncio.gather(acting, return_exceptions=True)
-
-        try:
-            await kopf.operator(
-                registry=watch.registry(store, loop.mark, end),
-                settings=watch.settings(),
-                clusterwide=not options.namespaces,
-                namespaces=options.namespaces,
-                standalone=True,
-            )
-        finally:
-            await end()
+        await watch.follow(
+            store, loop.mark, lambda: _act(options, client, leader), namespaces=options.namespaces
+        )
 
 
 class Leader:
@@ -156,7 +150,9 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
             words = f"the API server does not answer: {error}"
         if not told:
             told = True
-            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 

@@ -1,93 +1,60 @@
-"""The OcrPool file as this shell reads it, and the settings of a worker that follow from it.
+"""The OcrPool file, read with the same types and rules as in a cluster, and what follows from it.
 
-Only what one machine needs is looked into; `replicas`, `autoscaling`, `resourceName` and `template`
-are a cluster's business, and are accepted as they are so that one file serves both.
+One thing is stricter: a field that nobody knows is refused with its path. In a cluster `kubectl`
+warns of it; here there would be nobody to do so. `replicas`, `autoscaling`, `resourceName` and
+`template` are a cluster's business: they are checked and then passed over (but for
+`template.graceSeconds`, which is how long a worker may take to end here too).
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ocrpool_operator.api.crd import custom_resource_definition
+from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.local.errors import EXIT_WRONG, LocalError
+from ocrpool_operator.local.rules import broken_rules
+from ocrpool_operator.planner.limits import limits_of
+from ocrpool_operator.planner.revision import worker_settings as settings_of
 from ocrpool_operator.planner.types import Limits
-from ocrpool_wire.quantity import parse_bytes
 from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import describe, settings_from
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+
+class _Metadata(BaseModel):
+    """The name; what Kubernetes puts there besides is of no use here."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
-    )
+class _Object(BaseModel):
+    """What surrounds the spec."""
 
-
-class InstancesSpec(_Part):
-    min: int = Field(default=1, ge=0, le=256)
-    max: int = Field(default=8, ge=1, le=256)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> InstancesSpec:
-        if self.min > self.max:
-            raise ValueError(f"min ({self.min}) is above max ({self.max})")
-        return self
-
-
-class MemorySpec(_Part):
-    reserve: Bytes = 2**30
-    per_instance: Literal["auto"] | Bytes = "auto"
-
-
-class PoolSpec(_Part):
-    """`engine`, `models`, `admission` and `recycle` go to the worker, which checks them."""
-
-    device: Literal["gpu", "cpu"] = "gpu"
-    instances: InstancesSpec = InstancesSpec()
-    memory: MemorySpec = MemorySpec()
-    engine: dict[str, Any] = {}
-    models: dict[str, Any] = {}
-    admission: dict[str, Any] = {}
-    recycle: dict[str, Any] = {}
-    replicas: Any = None
-    autoscaling: Any = None
-    resource_name: Any = None
-    template: Any = None
-
-
-class Metadata(BaseModel):
-    """Names and labels; what Kubernetes puts there besides is of no use here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)
-
-
-class Pool(_Part):
-    """One OcrPool object."""
-
-    api_version: Literal["ocrpool.dev/v1alpha1"]
+    model_config = ConfigDict(extra="forbid")
+    api_version: Literal["ocrpool.dev/v1alpha1"] = Field(alias="apiVersion")
     kind: Literal["OcrPool"]
-    metadata: Metadata
-    spec: PoolSpec = PoolSpec()
+    metadata: _Metadata
+    spec: Any = None
     status: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One OcrPool, checked."""
+
+    name: str
+    spec: PoolSpec
 
     def limits(self, worker: str = "") -> Limits:
         """What the planner is told of a worker of this pool."""
-        memory = self.spec.memory
-        per_instance = memory.per_instance if isinstance(memory.per_instance, int) else None
-        instances = self.spec.instances
-        return Limits(
-            instances.min,
-            instances.max,
-            memory.reserve,
-            per_instance,
-            name=f"{self.metadata.name}/{worker}",
-        )
+        return limits_of(self.spec, f"{self.name}/{worker}")
 
 
 def load_pool(path: Path) -> Pool:
@@ -104,36 +71,64 @@ def load_pool(path: Path) -> Pool:
         found = f"{len(documents)} documents" if len(documents) != 1 else "no mapping"
         raise LocalError(f"{path}: expected one OcrPool, found {found}", status=EXIT_WRONG)
     try:
-        return Pool.model_validate(documents[0])
+        return pool_from(documents[0])
+    except ValueError as error:
+        raise LocalError(f"{path}: {error}", status=EXIT_WRONG) from None
+
+
+def pool_from(body: dict[str, Any]) -> Pool:
+    """Check one object. Raises ValueError: one line with every complaint."""
+    try:
+        around = _Object.model_validate(body)
     except ValidationError as error:
-        raise LocalError(f"{path}: {describe(error)}", status=EXIT_WRONG) from None
+        raise ValueError(describe(error)) from None
+    try:
+        # As JSON, which is what the API server reads: "3" is no number there.
+        text = json.dumps({} if around.spec is None else around.spec, default=str)
+        spec = PoolSpec.model_validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise ValueError(describe(error, within="spec")) from None
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    told = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    name = around.metadata.name
+    whole = {"metadata": {"name": name}, "spec": told}
+    broken = tuple(broken_rules(version["schema"]["openAPIV3Schema"], whole))
+    if broken:
+        raise ValueError("; ".join(broken))
+    return Pool(name, spec)
 
 
 def worker_settings(
-    pool: Pool, device: str, *, models: Path | None, host: str, port: int, control_port: int
+    pool: Pool,
+    device: str,
+    *,
+    models: Path | None,
+    host: str,
+    port: int,
+    control_port: int,
+    interval: float = 2.0,
 ) -> dict[str, Any]:
     """The settings of one worker, checked. Raises LocalError.
 
     The worker starts with one instance, whose footprint is measured alone; the planner asks for
-    the others. Ports: 0 = any free one.
+    the others. Ports: 0 = any free one. `interval`: seconds between two observations; the worker
+    looks at its device at least twice as often, so that two observations are two looks.
     """
     spec = pool.spec
-    per_instance = spec.memory.per_instance
     # A node's folder is this machine's; `dir` is where a container would find it.
-    folder = models or spec.models.get("hostPath") or spec.models.get("dir")
-    settings: dict[str, Any] = {
+    folder = models or spec.models.host_path or spec.models.dir
+    settings = settings_of(spec)
+    settings["memory"] = {**settings["memory"], "lookSeconds": min(1.0, interval / 2)}
+    settings |= {
         "device": device,
-        "instances": {"min": min(1, spec.instances.min), "max": spec.instances.max},
-        "engine": spec.engine,
+        "instances": {"min": 1, "max": spec.instances.max},
         "models": {} if folder is None else {"dir": str(folder)},
-        "admission": spec.admission,
-        "memory": {"reserve": spec.memory.reserve, "perInstance": per_instance},
-        "recycle": spec.recycle,
         "http": {
             "host": host,
             "port": port,
             "controlHost": host,
             "controlPort": control_port,
+            "graceSeconds": spec.template.grace_seconds,
         },
     }
     try:

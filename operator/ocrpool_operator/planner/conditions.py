@@ -23,6 +23,8 @@ class Finding:
     pods: int
     outdated: int
     phases: tuple[str, ...]
+    # Workers that serve and were not yet asked for `instances.min`, though nothing is wrong.
+    growing: int = 0
     problems: tuple[tuple[str, Trouble], ...] = ()
 
 
@@ -91,11 +93,16 @@ def _progressing(finding: Finding) -> Word:
     leaving = finding.phases.count("Draining") + finding.phases.count("Ending")
     if leaving:
         return yes("Draining", f"{leaving} workers drain or end")
+    if finding.growing:
+        return yes("Growing", f"{finding.growing} workers are on their way to instances.min")
     stuck = finding.phases.count("NotReady")
     if stuck:
         text = f"{stuck} workers are not ready, and waiting alone will not mend it"
         return Word("Progressing", "False", "Stuck", text)
-    return Word("Progressing", "False", "Settled", "everything that was asked for is there")
+    told = "nothing is in motion; Degraded says what is wrong"
+    if not finding.problems:
+        told = "everything that was asked for is there"
+    return Word("Progressing", "False", "Settled", told)
 
 
 def _degraded(finding: Finding) -> Word:

@@ -95,6 +95,8 @@ class Pool:
     deleting: bool = False
     has_finalizer: bool = False
     version: int = 0
+    # Why its spec cannot be followed; empty where it can.
+    invalid: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,8 @@ from ocrpool_operator.api.status import (
 from ocrpool_operator.planner.conditions import Finding, conditions
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.stamps import stamp_of
+from ocrpool_operator.planner.telling import TROUBLES, shape
+from ocrpool_operator.planner.types import Decision
 from ocrpool_operator.planner.workers import Plan
 from ocrpool_wire import Memory
 
@@ -40,8 +41,8 @@ class Round:
 
     seen: Seen
     plan: Plan
-    # By pod name: why it has its target.
-    decisions: Mapping[str, str] = field(default_factory=dict)
+    # By pod name: what its instances' number follows from.
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
     # By pod name: places that got a new pod because the old one failed.
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # What the API server refused, or what is wrong with the pool as a whole.
@@ -67,6 +68,7 @@ def status_of(this: Round) -> PoolStatus:
         pods=len(seen.workers),
         outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
         phases=tuple(report.phase for report in reports),
+        growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
         problems=tuple(_problems(this, reports)),
     )
     return PoolStatus(
@@ -82,6 +84,10 @@ def status_of(this: Round) -> PoolStatus:
         workers=reports,
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
+
+
+def _grows(report: WorkerReport, minimum: int) -> bool:
+    return report.phase == "Ready" and not report.problem and report.instances.target < minimum
 
 
 def _natural(name: str) -> tuple[str, int]:
@@ -124,18 +130,39 @@ def _worker(
         return report.model_copy(
             update={**kept, "decision": old.decision, "instances": old.instances}
         )
-    decision = this.decisions.get(name, "")
-    if old is not None and _shape(old.decision) == _shape(decision):
-        decision = old.decision
-    return report.model_copy(
+    found = report.model_copy(
         update={
             "device": DeviceReport(name=state.device.name, uuid=state.device.uuid),
             "memory": _steady(state.device.memory, old.memory if old else None),
             "footprint": _steady_footprint(state.footprint.bytes, old.footprint if old else 0),
             "instances": InstanceCount(target=state.instances.target, ready=state.instances.ready),
-            "decision": decision,
         }
     )
+    decision = this.decisions.get(name)
+    if decision is None:
+        return found
+    sentence = _steady_sentence(decision.sentence, found, old)
+    problem = found.problem or _shortage(decision, sentence, this.seen.pool.spec.instances.min)
+    return found.model_copy(update={"decision": sentence, "problem": problem})
+
+
+def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
+    """The old one where only its figures are others, and those that are told beside it are not."""
+    if old is None or shape(old.decision) != shape(sentence):
+        return sentence
+    same = (new.memory, new.footprint, new.instances) == (old.memory, old.footprint, old.instances)
+    return old.decision if same else sentence
+
+
+def _shortage(decision: Decision, sentence: str, minimum: int) -> str:
+    """What the planner found wrong that the worker itself does not say, or nothing."""
+    reason = decision.reason
+    if reason == "AtCeiling" and decision.target < minimum:
+        reason = "InsufficientMemory"
+    if reason not in TROUBLES:
+        return ""
+    _, _, why = sentence.partition(": hold, ")
+    return f"{reason}: {why or sentence}; {TROUBLES[reason]}"
 
 
 def _phase(worker: Worker) -> Phase:
@@ -169,11 +196,6 @@ def _problem(worker: Worker, now: float) -> str:
     if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
         return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
     return ""
-
-
-def _shape(sentence: str) -> str:
-    """A sentence without its figures: the same decision, again."""
-    return re.sub(r"[\d.]+[KMGT]?i?", "#", sentence)
 
 
 def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:

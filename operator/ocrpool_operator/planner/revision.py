@@ -1,7 +1,7 @@
 """What a worker is made from, as its settings file, and a short name for it.
 
 A pod keeps the name of the revision that it was made from; another one is a reason to replace it.
-`instances.min` is left out of it: the operator asks running workers for that.
+`instances` is left out of it: the operator asks running workers for that.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ from typing import Any
 
 from ocrpool_operator.api.spec import PoolSpec
 
+# As many instances as a spec can ask for: how many there are is the operator's to say.
+MOST_INSTANCES = 256
 CONFIG_FILE = "/etc/ocrpool/settings.yaml"
 TOKEN_FILE = "/etc/ocrpool-control/token"
 
 
 def worker_settings(spec: PoolSpec) -> dict[str, Any]:
-    """The worker's settings file, in the words of the spec."""
+    """The worker's settings file, in the words of the spec.
+
+    It starts with one instance, whose footprint is measured alone; the operator asks for the rest.
+    """
     said = spec.model_dump(mode="json", by_alias=True)
     return {
         "device": spec.device,
-        "instances": said["instances"],
+        "instances": {"min": 1, "max": MOST_INSTANCES},
         "engine": said["engine"],
         "models": {"dir": spec.models_dir},
         "admission": said["admission"],
@@ -34,7 +39,6 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
 def revision_of(spec: PoolSpec) -> str:
     """Ten hexadecimal digits that change when running workers have to be replaced."""
     settings = worker_settings(spec)
-    settings["instances"] = {"max": spec.instances.max}
     parts = {
         "settings": settings,
         "models": spec.models.model_dump(mode="json"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import replies
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import errors_in_words
+from ocrpool_worker.settings import HttpSettings
 from ocrpool_worker.supervisor.pool import Pool
 
 
@@ -26,10 +26,11 @@ class Unauthorized(RequestError):
 class ControlPort:
     """The handlers of the control port over one pool."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, token_file: Path | None) -> None:
+    def __init__(self, pool: Pool, metrics: Metrics, settings: HttpSettings) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._token_file = token_file
+        self._token_file = settings.token_file
+        self._lame_duck = settings.lame_duck_seconds
 
     def application(self) -> web.Application:
         errors = replies.errors_as_json(
@@ -60,8 +61,9 @@ class ControlPort:
         return self._state()
 
     async def drain(self, request: web.Request) -> web.Response:
-        """Take no new requests from now on; answers the state."""
-        self._pool.drain()
+        """Not ready from now on, and after the lame-duck time no new request is taken; answers
+        the state."""
+        self._pool.drain(self._lame_duck)
         return self._state()
 
     async def metrics(self, request: web.Request) -> web.Response:

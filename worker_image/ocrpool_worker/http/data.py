@@ -73,25 +73,25 @@ class DataPort:
         """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
         log_id = str(uuid.uuid4())
         try:
-            self._pool.check_room()
-            body = await self._bodies.read(request)
-            held = len(body)
-            try:
+            with self._pool.arriving():
+                body = await self._bodies.read(request)
+                held = len(body)
                 try:
-                    asked = OcrRequest.model_validate_json(body)
-                except ValidationError as error:
-                    log_id = log_id_in(body) or log_id
-                    return replies.paddlex_error(log_id, 422, errors_as_paddlex(error))
-                del body
-                log_id = asked.log_id or log_id
-                expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
-                pictures = self._visualize if asked.visualize is None else asked.visualize
-                data = await self._file(asked.file)
-                # The base64 text is not needed while the request waits for its turn.
-                asked = asked.model_copy(update={"file": ""})
-                kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
-            finally:
-                self._bodies.release(held)
+                    try:
+                        asked = OcrRequest.model_validate_json(body)
+                    except ValidationError as error:
+                        log_id = log_id_in(body) or log_id
+                        return replies.paddlex_error(log_id, 422, errors_as_paddlex(error))
+                    del body
+                    log_id = asked.log_id or log_id
+                    expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
+                    pictures = self._visualize if asked.visualize is None else asked.visualize
+                    data = await self._file(asked.file)
+                    # The base64 text is not needed while the request waits for its turn.
+                    asked = asked.model_copy(update={"file": ""})
+                    kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
+                finally:
+                    self._bodies.release(held)
         except RequestError as error:
             return replies.paddlex_error(
                 log_id, error.status, error.message, retry_after=error.retry_after
@@ -100,7 +100,10 @@ class DataPort:
 
     async def v1_ocr(self, request: web.Request) -> web.Response:
         """The image or PDF as the body, parameters in the query string."""
-        self._pool.check_room()
+        with self._pool.arriving():
+            return await self._v1_ocr(request)
+
+    async def _v1_ocr(self, request: web.Request) -> web.Response:
         if request.content_type.startswith("multipart/"):
             raise UnsupportedEncoding(
                 "send the file itself as the body, not as a form: curl --data-binary @FILE"
@@ -145,7 +148,7 @@ class DataPort:
             params=given,
             pictures=pictures,
         )
-        pages = await self._pool.read(data, order)
+        pages = await self._pool.read(data, order, arrived=True)
         kind = "image" if admitted.kind == "tiff" and len(pages) == 1 else admitted.kind
         return kind, pages
 
@@ -169,6 +172,9 @@ class DataPort:
     ) -> web.StreamResponse:
         began = time.perf_counter()
         response = await handler(request)
+        if self._pool.draining:
+            # Whoever keeps connections shall open the next one elsewhere.
+            response.force_close()
         resource = request.match_info.route.resource
         endpoint = resource.canonical if resource is not None else "other"
         self._metrics.responses.labels(endpoint, str(response.status)).inc()

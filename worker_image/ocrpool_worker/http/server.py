@@ -52,7 +52,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
     if not wait_on_failed_start:
         await pool.check()
     data = DataPort(pool, metrics, settings)
-    control = ControlPort(pool, metrics, settings.http.token_file)
+    control = ControlPort(pool, metrics, settings.http)
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         http = settings.http
@@ -67,10 +67,13 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         if not wait_on_failed_start:
             await _first_ready(pool, stop)
         await stop.wait()
-        _log.info("draining", extra={"graceSeconds": http.grace_seconds})
-        pool.drain()
+        _log.info(
+            "draining",
+            extra={"lameDuckSeconds": http.lame_duck_seconds, "graceSeconds": http.grace_seconds},
+        )
+        pool.drain(http.lame_duck_seconds)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(http.grace_seconds):
+            async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
                 await pool.drained()
     _log.info("stopped")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.brake import Brake
 from ocrpool_worker.supervisor.crew import Crew, new_counters
 from ocrpool_worker.supervisor.deadline import Deadline
-from ocrpool_worker.supervisor.dispatch import Dispatch
+from ocrpool_worker.supervisor.dispatch import NOBODY, Dispatch
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
@@ -52,13 +53,15 @@ class Pool:
         self.settings = settings
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
-        self._watch = DeviceWatch(probe, clock=clock)
+        self._watch = DeviceWatch(probe, clock=clock, interval=settings.memory.look_seconds)
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
         self._jobs: set[Job] = set()
         self._health = DeviceHealth(clock)
-        self._draining = False
+        # Since it drains: the moment from which new requests are refused.
+        self._refuses_from: float | None = None
+        self._arriving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
         self._dispatch = Dispatch(
@@ -105,19 +108,26 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
-    def drain(self) -> None:
-        """Take no new request from now on; those accepted are finished."""
-        self._draining = True
+    def drain(self, lame_duck: float = 0) -> None:
+        """Not ready from now on; in `lame_duck` seconds, or when an earlier call said, no new
+        request is taken. Those accepted are finished."""
+        if self.ready:
+            self._refuses_from = self._clock() + lame_duck
+        elif self._refuses_from is None:
+            # Nobody was sent here, so nobody has to hear that this ends.
+            self._refuses_from = self._clock()
 
     async def drained(self) -> None:
-        """Wait until no accepted request is left."""
-        while self._jobs:
+        """Wait until new requests are refused and no accepted one is left."""
+        assert self._refuses_from is not None
+        await asyncio.sleep(max(0.0, self._refuses_from - self._clock()))
+        while self._jobs or self._arriving:
             self._changed.clear()
             await self._changed.wait()
 
     async def close(self) -> None:
         """End everything now. Requests that are left are answered with Unavailable."""
-        self.drain()
+        self._refuses_from = self._clock()
         for job in tuple(self._jobs):
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
         await self._crew.close()
@@ -134,7 +144,8 @@ class Pool:
 
     @property
     def draining(self) -> bool:
-        return self._draining
+        """It has been told to end. It may still take requests: see `drain`."""
+        return self._refuses_from is not None
 
     @property
     def ready(self) -> bool:
@@ -142,7 +153,7 @@ class Pool:
         lost = self._watch.latest().problem
         return (
             bool(self._crew.ready)
-            and not self._draining
+            and not self.draining
             and not self._health.failing
             and not (lost is not None and lost.reason == "DeviceLost")
         )
@@ -150,7 +161,7 @@ class Pool:
     def problem(self) -> Problem | None:
         """Why the worker is not ready, or cannot have what it was asked for."""
         device = self._watch.latest().problem
-        return problem_of(self._crew, self._health, device, draining=self._draining)
+        return problem_of(self._crew, self._health, device, draining=self.draining)
 
     def state(self) -> State:
         """All that there is to know of this worker, as the operator sees it."""
@@ -162,21 +173,37 @@ class Pool:
             self._watch,
             now=self._clock(),
             ready=self.ready,
-            draining=self._draining,
+            draining=self.draining,
             problem=self.problem(),
         )
 
     # -- requests --------------------------------------------------------------------------
 
-    def check_room(self) -> None:
-        """Raise what a new request would meet now: Unavailable or QueueFull."""
-        if self._draining:
-            raise Unavailable("the worker is draining; send the request to another one")
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """Around a request from its head on: it is finished although the worker may begin to
+        refuse others while its body is on its way. Raises what `check_room` does."""
+        self.check_room()
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+            self._changed.set()
+
+    def check_room(self, *, arrived: bool = False) -> None:
+        """Raise what a new request, or one that has `arrived` before, would meet now: Unavailable
+        or QueueFull."""
+        refuses = self._refuses_from is not None and self._clock() >= self._refuses_from
+        if refuses and not arrived:
+            raise Unavailable(
+                "the worker is draining; send the request to another one", retry_after=1
+            )
         crew = self._crew
         if not crew.ready:
             problem = self.problem()
             if not crew.target:
-                raise Unavailable("the worker was asked for 0 instances")
+                raise Unavailable(NOBODY)
             # Between two instances a request may wait; before the first, or after the last, not.
             if problem is not None and problem.reason != "Restarting":
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
@@ -190,12 +217,12 @@ class Pool:
                 retry_after=self._retry_after(),
             )
 
-    async def read(self, data: Buffer, order: Order) -> list[PageAnswer]:
-        """Read one admitted request: its pages in order.
+    async def read(self, data: Buffer, order: Order, *, arrived: bool = False) -> list[PageAnswer]:
+        """Read one admitted request: its pages in order. `arrived`: inside of `arriving`.
 
         Raises a RequestError. When the caller is cancelled, what waits is dropped.
         """
-        self.check_room()
+        self.check_room(arrived=arrived)
         now = self._clock()
         left = self._refusals.remaining(data, now)
         if left:

@@ -1,0 +1,48 @@
+"""A new operator brings the image of its release: pools that name none follow it, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.operator.api import Object
+from tests.operator.lab import Lab, pool, watching
+
+pytestmark = pytest.mark.timeout(300)
+ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'
+
+
+def images(lab: Lab) -> dict[str, str]:
+    return {name: pod["spec"]["containers"][0]["image"] for name, pod in lab.pods().items()}
+
+
+def one_serves(pods: dict[str, Object]) -> None:
+    told = [
+        condition["status"]
+        for name, pod in pods.items()
+        for condition in pod["status"].get("conditions", ())
+        if name.startswith("pages-") and condition["type"] == "Ready"
+    ]
+    assert "True" in told, pods
+
+
+def test_an_upgrade_rolls_what_names_no_image_and_nothing_else(lab: Lab) -> None:
+    old = lab.start("--worker-image=worker:1")
+    lab.apply(pool())
+    lab.apply(pool("pinned", replicas=1, template={"image": "mine:7", "graceSeconds": 1}))
+    lab.until_ready(2)
+    lab.until_ready(1, "pinned")
+    assert images(lab) == {"pages-0": "worker:1", "pages-1": "worker:1", "pinned-0": "mine:7"}
+    first = {name: lab.uid(name) for name in lab.pods()}
+
+    old.stop()
+    same = lab.start("--worker-image=worker:1")
+    lab.until("it has looked at both, twice", lambda: same.metric(ROUNDS) >= 4)
+    same.stop()
+    assert {name: lab.uid(name) for name in lab.pods()} == first
+
+    with watching(lab, one_serves):
+        lab.start("--worker-image=worker:2")
+        lab.until("both are new", lambda: list(images(lab).values()).count("worker:2") == 2)
+        lab.until_ready(2)
+    assert images(lab)["pinned-0"] == "mine:7"
+    assert lab.uid("pinned-0") == first["pinned-0"]
