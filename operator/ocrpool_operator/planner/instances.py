@@ -220,15 +220,15 @@ class _Case:
         figures, limits, instances = self.figures, self.limits, self.state.instances
         if limits.reserve >= figures.total:
             return "InsufficientMemory", words.reserve_too_large(figures)
+        if instances.target <= limits.minimum and figures.left < limits.reserve:
+            low = words.left_below(figures, limits.reserve)
+            return "InsufficientMemory", f"{low} reserve; but instances.min is {limits.minimum}"
         if limits.reserve + figures.footprint > figures.total:
             return "InsufficientMemory", words.fits_never(figures)
         if instances.target >= limits.maximum:
             return "AtMax", f"instances.max is {limits.maximum}"
         if instances.target >= instances.ceiling:
             return "AtCeiling", f"the worker allows itself {instances.ceiling} instances"
-        if instances.target <= limits.minimum and figures.left < limits.reserve:
-            low = words.left_below(figures, limits.reserve)
-            return "InsufficientMemory", f"{low} reserve; but instances.min is {limits.minimum}"
         if figures.room < figures.footprint + margin(limits):
             return "Hold", words.room(figures, "<", margin(limits))
         return None
