@@ -36,7 +36,7 @@ def temporary(*, with_node: bool, gpus: int = 0) -> Iterator[Cluster]:
         cluster.down(orphan)
     own = folder(f"test-{os.getpid()}" + ("-node" if with_node else ""))
     try:
-        cluster.up(own, with_node=with_node, gpus=gpus, say=lambda _: None)
+        cluster.up(own, nodes=int(with_node), gpus=gpus, say=lambda _: None)
         yield Cluster(own.kubeconfig, folder=own)
     finally:
         cluster.down(own)
