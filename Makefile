@@ -26,6 +26,7 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/python scripts/settings_doc.py --check
 	$(BIN)/python scripts/api_doc.py --check
 	$(BIN)/python scripts/chart_doc.py --check
+	$(BIN)/python scripts/dashboard.py --check
 	$(BIN)/python -m scripts.manifests --check
 
 format: $(READY) ## put the code in the house's format
@@ -36,6 +37,7 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 	$(BIN)/python scripts/settings_doc.py
 	$(BIN)/python scripts/api_doc.py
 	$(BIN)/python scripts/chart_doc.py
+	$(BIN)/python scripts/dashboard.py
 	$(BIN)/python -m scripts.manifests
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/

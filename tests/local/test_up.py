@@ -167,7 +167,7 @@ def test_a_killed_shell_leaves_no_worker_behind(tmp_path: Path) -> None:
 def test_started_twice_is_one_line(tmp_path: Path) -> None:
     with up(tmp_path) as shell:
         shell.worker()
-        second = run(tmp_path, "up", "-f", str(tmp_path / "pool.yaml"))
+        second = run(tmp_path, "up", "-f", str(tmp_path / "test.yaml"))
         assert second.returncode == 2
         assert second.stderr.startswith(f"ocrpool: pool test runs already (pid {shell.process.pid}")
         assert second.stderr.count("\n") == 1

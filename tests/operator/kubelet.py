@@ -86,6 +86,11 @@ class Kubelet:
         with contextlib.suppress(Refused):
             self._api.call("DELETE", f"/api/v1/nodes/{self.node}")
 
+    @property
+    def first_address(self) -> str:
+        """What its first pod will have."""
+        return f"{self._net}.1"
+
     def freeze(self) -> None:
         self._frozen.set()
 

@@ -162,6 +162,7 @@ class Lab:
         roots = {
             "ocrpools": "/apis/ocrpool.dev/v1alpha1",
             "poddisruptionbudgets": "/apis/policy/v1",
+            "networkpolicies": "/apis/networking.k8s.io/v1",
         }
         return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace.name}/{plural}"
 
@@ -223,6 +224,7 @@ class Lab:
         """Nothing of any pool is left in the namespace."""
         left = self.pools() + self.items("pods") + self.items("services")
         left += self.items("poddisruptionbudgets") + self.items("secrets")
+        left += self.items("networkpolicies")
         maps = [each["metadata"]["name"] for each in self.items("configmaps")]
         return not left and maps == ["kube-root-ca.crt"]
 

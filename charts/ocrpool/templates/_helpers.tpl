@@ -56,3 +56,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   name: {{ include "ocrpool.account" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Who may reach a worker's ports: 8080 takes pages, 8081 is for the operator and for metrics. */}}
+{{- define "ocrpool.ingress" -}}
+- ports: [{port: 8080, protocol: TCP}]
+  {{- with .Values.networkPolicy.clients }}
+  from:
+    # What the operator itself puts before the workers of a pool.
+    - podSelector: {matchLabels: {app.kubernetes.io/managed-by: ocrpool-operator}}
+    # helm test
+    - podSelector:
+        matchLabels:
+          {{- include "ocrpool.testSelector" $ | nindent 10 }}
+      namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ $.Release.Namespace }}}}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+- ports: [{port: 8081, protocol: TCP}]
+  from:
+    - podSelector:
+        matchLabels:
+          {{- include "ocrpool.selector" . | nindent 10 }}
+      namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}}
+    {{- with .Values.networkPolicy.metrics }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{- define "ocrpool.testSelector" -}}
+app.kubernetes.io/name: ocrpool-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

@@ -1,10 +1,12 @@
-"""Keeps a pool's Service, ConfigMap and PodDisruptionBudget as they should be."""
+"""Keeps a pool's Service, ConfigMap, PodDisruptionBudget and NetworkPolicy as they should be."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
-from ocrpool_operator.kubernetes.objects import companions, covers
+from ocrpool_operator.kubernetes.objects import Ingress, Object, companions, covers
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
@@ -17,10 +19,13 @@ RESYNC_SECONDS = 300.0
 class Companions:
     """Applies what is missing or was changed, and nothing else."""
 
-    def __init__(self, store: Store, client: Client, refusals: Refusals) -> None:
+    def __init__(
+        self, store: Store, client: Client, refusals: Refusals, ingress: Ingress = None
+    ) -> None:
         self._store = store
         self._client = client
         self._refusals = refusals
+        self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
     async def ensure(self, pool: Pool, now: float) -> list[Trouble]:
@@ -28,8 +33,9 @@ class Companions:
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
-        troubles = []
-        for wanted in companions(pool):
+        all_wanted = companions(pool, self._ingress)
+        troubles = await self._remove_others(pool, all_wanted)
+        for wanted in all_wanted:
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
@@ -50,6 +56,27 @@ class Companions:
             self._store.put_companion(kind, body)
         return troubles
 
+    async def _remove_others(self, pool: Pool, wanted: Sequence[Object]) -> list[Trouble]:
+        """Delete what the pool owns and has no use for any more."""
+        kept = {(each["kind"], each["metadata"]["name"]) for each in wanted}
+        troubles = []
+        for kind, body in self._store.companions_of(pool.key):
+            meta = body["metadata"]
+            owners = {owner["uid"] for owner in meta.get("ownerReferences", ())}
+            if (kind, meta["name"]) in kept or pool.uid not in owners:
+                continue
+            try:
+                await self._client.delete(
+                    BY_KIND[kind], pool.namespace, meta["name"], uid=meta["uid"]
+                )
+            except ApiError as error:
+                # Gone, or another one has its name.
+                if error.status not in (404, 409):
+                    troubles.append(trouble_of(error))
+                    continue
+            self._store.drop_companion(kind, pool.namespace, meta["name"])
+        return troubles
+
     async def _list(self, pool: Pool) -> None:
         for kind, resource in BY_KIND.items():
             try:
@@ -57,9 +84,9 @@ class Companions:
             except ApiError as error:
                 trouble_of(error)
                 continue
-            for wanted in companions(pool):
-                if wanted["kind"] == kind:
-                    self._store.drop_companion(kind, pool.namespace, wanted["metadata"]["name"])
+            for held, body in self._store.companions_of(pool.key):
+                if held == kind:
+                    self._store.drop_companion(kind, pool.namespace, body["metadata"]["name"])
             for body in bodies:
                 self._store.put_companion(kind, body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -12,6 +13,8 @@ from ocrpool_operator.planner.observed import Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
 
 Object = dict[str, Any]
+# The ingress rules of every pool's NetworkPolicy; None: pools have none.
+Ingress = Sequence[Object] | None
 
 
 def settings_name(pool: str) -> str:
@@ -39,8 +42,13 @@ def _meta(pool: Pool, name: str) -> Object:
     }
 
 
-def companions(pool: Pool) -> tuple[Object, ...]:
+def companions(pool: Pool, ingress: Ingress = None) -> tuple[Object, ...]:
     """What a pool has besides its pods and its Secret, applied whenever it differs."""
+    policies = () if ingress is None else (_network_policy(pool, ingress),)
+    return (*_always(pool), *policies)
+
+
+def _always(pool: Pool) -> tuple[Object, ...]:
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     selector = {
         names.LABEL_MANAGED: names.MANAGER,
@@ -76,6 +84,20 @@ def companions(pool: Pool) -> tuple[Object, ...]:
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         },
     )
+
+
+def _network_policy(pool: Pool, ingress: Sequence[Object]) -> Object:
+    """Who may reach the workers' ports. Kubelet's probes come from the node and always may."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _meta(pool, pool.name),
+        "spec": {
+            "podSelector": {"matchLabels": names.labels_of(pool.name)},
+            "policyTypes": ["Ingress"],
+            "ingress": list(ingress),
+        },
+    }
 
 
 def control_secret(pool: Pool, token: str) -> Object:

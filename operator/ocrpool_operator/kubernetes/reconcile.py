@@ -17,6 +17,7 @@ from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
@@ -52,6 +53,7 @@ class Parts:
     # Seconds since the epoch.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
 class Reconciler:
@@ -62,7 +64,7 @@ class Reconciler:
         self._interval = interval
         self._tokens = Tokens(parts.client)
         self._refusals = Refusals(parts.now)
-        self._companions = Companions(parts.store, parts.client, self._refusals)
+        self._companions = Companions(parts.store, parts.client, self._refusals, parts.ingress)
         self._actor = Actor(
             parts.store,
             parts.client,

@@ -21,6 +21,7 @@ from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
 from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Store
@@ -41,6 +42,7 @@ class Options:
     port: int = 8082
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
 
 
 async def run(options: Options, *, hook: Hook | None = None) -> None:
@@ -82,6 +84,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             metrics=metrics,
             now=time.time,
             worker_image=options.worker_image,
+            ingress=options.ingress,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
@@ -160,7 +163,9 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
             words = f"the API server does not answer: {error}"
         if not told:
             told = True
-            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ocrpool_operator.api.names import LABEL_POOL
 from ocrpool_operator.planner.observed import Pod, Pool
 
 Key = tuple[str, str]
 # Of a companion object, what is compared with what is wanted.
 _KEPT = ("spec", "data", "metadata")
-_KEPT_META = ("name", "namespace", "labels", "ownerReferences")
+_KEPT_META = ("name", "namespace", "labels", "ownerReferences", "uid")
 
 
 class Store:
@@ -55,6 +56,14 @@ class Store:
 
     def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return self._companions.get((kind, namespace, name))
+
+    def companions_of(self, key: Key) -> list[tuple[str, Mapping[str, Any]]]:
+        """Every companion that bears the pool's label, with its kind."""
+        return [
+            (kind, body)
+            for (kind, namespace, _), body in self._companions.items()
+            if (namespace, body["metadata"].get("labels", {}).get(LABEL_POOL)) == key
+        ]
 
     def put_companion(self, kind: str, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]

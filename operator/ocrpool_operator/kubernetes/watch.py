@@ -21,6 +21,7 @@ _COMPANIONS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+    "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
 }
 
 

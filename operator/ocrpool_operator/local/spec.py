@@ -99,17 +99,27 @@ def pool_from(body: dict[str, Any]) -> Pool:
 
 
 def worker_settings(
-    pool: Pool, device: str, *, models: Path | None, host: str, port: int, control_port: int
+    pool: Pool,
+    device: str,
+    *,
+    models: Path | None,
+    host: str,
+    port: int,
+    control_port: int,
+    interval: float = 2.0,
 ) -> dict[str, Any]:
     """The settings of one worker, checked. Raises LocalError.
 
     The worker starts with one instance, whose footprint is measured alone; the planner asks for
-    the others. Ports: 0 = any free one.
+    the others. Ports: 0 = any free one. `interval`: seconds between two observations; the worker
+    looks at its device at least twice as often, so that two observations are two looks.
     """
     spec = pool.spec
     # A node's folder is this machine's; `dir` is where a container would find it.
     folder = models or spec.models.host_path or spec.models.dir
-    settings = settings_of(spec) | {
+    settings = settings_of(spec)
+    settings["memory"] = {**settings["memory"], "lookSeconds": min(1.0, interval / 2)}
+    settings |= {
         "device": device,
         "instances": {"min": 1, "max": spec.instances.max},
         "models": {} if folder is None else {"dir": str(folder)},
