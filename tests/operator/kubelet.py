@@ -191,10 +191,10 @@ class Kubelet:
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
         arguments = pod["spec"]["containers"][0]["args"]
-        assert arguments[:1] == ["--config"], arguments
+        assert arguments[:2] == ["serve", "--config"], arguments
         settings = sandbox.folder / "settings.yaml"
-        command = [sys.executable, "-m", "ocrpool_worker.cli", "serve"]
-        command += ["--config", str(settings), *arguments[2:], "--host", sandbox.ip]
+        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
         command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]
         env = self.devices.give(pod, sandbox.folder / "devices")

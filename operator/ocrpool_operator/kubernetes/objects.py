@@ -164,8 +164,8 @@ def _container(pool: Pool) -> Object:
         "name": "worker",
         "image": spec.template.image,
         "imagePullPolicy": spec.template.image_pull_policy,
-        "command": ["ocrpool-worker", "serve"],
-        "args": ["--config", CONFIG_FILE, "--on-failed-start", "wait"],
+        # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
+        "args": ["serve", "--config", CONFIG_FILE, "--on-failed-start", "wait"],
         "env": list(spec.template.env),
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT},
@@ -179,6 +179,7 @@ def _container(pool: Pool) -> Object:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
     }
