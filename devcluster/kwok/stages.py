@@ -40,6 +40,19 @@ startTime: {{ $now | Quote }}
 """
 
 
+_OPTIONS = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {
+        # Of the nodes' and the pods' own; kwok's 4 make a thousand nodes wait for minutes.
+        "nodePlayStageParallelism": 16,
+        "podPlayStageParallelism": 16,
+        "nodeLeaseParallelism": 16,
+        "podsOnNodeSyncParallelism": 4,
+    },
+}
+
+
 def _stage(name: str, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
@@ -73,4 +86,4 @@ def configuration() -> str:
             next={"delete": True},
         ),
     )
-    return "\n---\n".join(json.dumps(each) for each in stages)
+    return "\n---\n".join(json.dumps(each) for each in (_OPTIONS, *stages))
