@@ -12,7 +12,7 @@ READY_BENCH := $(VENV)/.ready-bench
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) $(MODELS) ## read a sample page with two OCR processes, kill one under load, lose nothing
+demo: $(READY) $(MODELS) ## `ocrpool up`: OCR processes grow in number, a page is read, one is killed under load
 	$(BIN)/python -m bench.demo --models $(MODELS)
 
 test: $(READY) $(MODELS) ## all tests, with real processes and real PaddleOCR

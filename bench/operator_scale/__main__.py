@@ -159,6 +159,7 @@ def _report(figures: Figures, args: argparse.Namespace) -> Report:
         ("full round, s, worst", f"{max(figures.rounds):.2f}"),
         (f"quiet, {quiet.seconds:.0f} s: API writes", f"{quiet.writes:.0f}"),
         ("quiet: API calls a round of all pools", f"{quiet.all_calls / passes:.2f}"),
+        ("quiet: decisions about a worker's instances", f"{quiet.decisions:.0f}"),
         ("quiet: failed rounds", f"{quiet.failed:.0f}"),
         ("quiet: operator's cores", f"{quiet.cores:.2f}"),
         ("operator's memory at the peak, MiB", f"{figures.peak_memory:.0f}"),

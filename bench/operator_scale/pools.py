@@ -27,8 +27,6 @@ def a_pool(name: str, workers: int) -> dict[str, Any]:
             "replicas": workers,
             "device": "gpu",
             "engine": {"name": "null"},
-            # Few steps, so that it comes to rest soon.
-            "instances": {"min": 1, "max": 2},
             "template": {"tolerations": [TOLERATION]},
         },
     }

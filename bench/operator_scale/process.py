@@ -36,6 +36,7 @@ class Between:
     failed: float
     round_seconds: float
     writes: float
+    decisions: float
     calls: dict[str, float]
 
     @property
@@ -86,6 +87,11 @@ def between(before: Moment, after: Moment) -> Between:
         failed=rounds["api"] + rounds["error"],
         round_seconds=grown.get("ocrpool_operator_round_seconds_sum", 0.0),
         writes=grown.get("ocrpool_operator_api_writes_total", 0.0),
+        decisions=sum(
+            count
+            for name, count in grown.items()
+            if name.startswith("ocrpool_operator_decisions_total")
+        ),
         calls={
             name.removeprefix(prefix): count
             for name, count in grown.items()

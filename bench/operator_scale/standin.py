@@ -1,7 +1,8 @@
 """Stand-ins for the workers: one server at the addresses that kwok gives the pods.
 
 Each address is a worker of its own: it takes `PUT /v1/instances`, has at once what it was
-asked for, and reports less free memory for it, so that the planner comes to rest. It reads no page.
+asked for, and reports less free memory for it. It has six instances and room for no seventh, so
+the planner has something to compute at every look, and holds. It reads no page.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ from ocrpool_wire import (
 
 PORT = 8081
 GIB = 2**30
-TOTAL = 16 * GIB
 FOOTPRINT = GIB
+INSTANCES = 6
 # Strangers on the device take and give back this much all the time.
 JITTER = 200 * 2**20
+# A reserve of 1 GiB more than the instances need, and not enough beyond it for another one.
+TOTAL = (INSTANCES + 1) * GIB + 2 * JITTER
 # Longer than anybody waits for an answer.
 FOREVER_S = 3600.0
 
@@ -84,7 +87,7 @@ def _serve(at: Sequence[str]) -> None:
     async def answer(request: web.Request) -> web.Response:
         if address(request) in known.dark:
             await asyncio.sleep(FOREVER_S)
-        text = _state(known.targets.get(address(request), 1)).model_dump_json(by_alias=True)
+        text = _state(known.targets.get(address(request), INSTANCES)).model_dump_json(by_alias=True)
         return web.Response(text=text, content_type="application/json")
 
     async def set_target(request: web.Request) -> web.Response:
@@ -127,7 +130,7 @@ def _state(target: int) -> State:
             uuid="GPU-0",
             memory=Memory(total=TOTAL, used=TOTAL - free, free=free),
         ),
-        instances=Instances(target=target, ready=target, booting=0, ceiling=8, each=each),
+        instances=Instances(target=target, ready=target, booting=0, ceiling=256, each=each),
         footprint=Footprint(bytes=FOOTPRINT, source="rss"),
         queue=Queue(depth=3, capacity=64, oldest_seconds=0.5),
         counters=Counters(requests=now % 10**9),

@@ -138,6 +138,7 @@ def test_ctrl_c_ends_everything_in_order_and_status_says_so(tmp_path: Path) -> N
         assert waiting.result().text == "last"  # accepted before, so answered
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
         assert not instances_of(pids[0])
+        assert shell.output().splitlines()[-1].endswith(": ended")
     after = run(tmp_path, "status")
     assert after.returncode == 3
     assert after.stderr == "ocrpool: nothing is running; start it with `ocrpool up -f FILE`\n"
