@@ -1,3 +1,23 @@
-"""Gives every test the fixtures `control_plane`, `node` and `namespace`."""
+"""Gives every test the fixtures `control_plane`, `node`, `namespace` and `models`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
 
 pytest_plugins = ["devcluster.testing.plugin"]
+MODELS_VARIABLE = "OCRPOOL_TEST_MODELS"
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The folder of staged models. Without one, tests that need it are skipped, but not in CI."""
+    folder = os.environ.get(MODELS_VARIABLE)
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    message = f"{MODELS_VARIABLE} names no folder of staged models; `make test` sets it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -152,6 +152,19 @@ def _report() -> Sample:
     return Sample("a4-150dpi", png(page.image), tuple(page.lines))
 
 
+def large_page() -> Sample:
+    """An A4 page at 300 dpi, 2480×3508 pixels: after it an instance holds what it ever will."""
+    page = Paper(2480, 3508)
+    page.text(280, 240, "Minutes of the lighthouse council", 84)
+    texts = [
+        f"Item {number}: the lamp of tower {number * 13} was turned {number * 29} times"
+        for number in range(1, 25)
+    ]
+    page.column(280, 480, texts, 56, 112)
+    page.text(280, 3260, "灯塔会议记录，共二十四项。", 64)
+    return Sample("a4-300dpi", png(page.image), tuple(page.lines))
+
+
 def _slide() -> Sample:
     page = Paper(1280, 720, (24, 30, 46))
     page.text(90, 90, "Why bridges hum in the wind", 60, (255, 214, 120))

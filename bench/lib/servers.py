@@ -15,7 +15,10 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from bench.lib.cgroup import MemoryCgroup
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 30.0
@@ -45,7 +48,7 @@ def get_status(url: str, timeout: float = 2) -> int | None:
 
 class Process:
     """A command in a process group of its own, its output in a log file (with `pipes`, stdin and
-    stdout are the caller's).
+    stdout are the caller's), with `cgroup` under that memory limit.
 
     As a context manager it is started on entry and ended on exit: SIGTERM, a wait, and SIGKILL to
     what is left of its group.
@@ -58,8 +61,10 @@ class Process:
         name: str,
         environment: Mapping[str, str] | None = None,
         pipes: bool = False,
+        cgroup: MemoryCgroup | None = None,
     ) -> None:
         self.name = name
+        self._cgroup = cgroup
         self._pipes = pipes
         self._command = list(command)
         self._environment = {**os.environ, **(environment or {})}
@@ -72,7 +77,7 @@ class Process:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                self._command,
+                self._command if self._cgroup is None else self._cgroup.command(self._command),
                 stdin=subprocess.PIPE if self._pipes else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if self._pipes else log,
                 stderr=log,

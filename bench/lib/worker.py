@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import yaml
 
+from bench.lib.cgroup import MemoryCgroup
 from bench.lib.servers import Process, get_status
 from ocrpool_wire.state import State
 
@@ -31,8 +32,9 @@ class Worker(Process):
         engine: dict[str, Any] | None = None,
         settings: dict[str, Any] | None = None,
         name: str = "worker",
+        cgroup: MemoryCgroup | None = None,
     ) -> None:
-        super().__init__([], name=name)
+        super().__init__([], name=name, cgroup=cgroup)
         self.instances = instances
         self.port = 0
         self.control_port = 0
@@ -59,6 +61,15 @@ class Worker(Process):
             if time.monotonic() > deadline:
                 raise self.failed(f"{self.instances} instances were not ready in {seconds:.0f} s")
             time.sleep(0.2)
+        return self
+
+    def wait_listening(self, seconds: float = 60) -> Self:
+        """Wait until its ports are open. Raises StartError."""
+        deadline = time.monotonic() + seconds
+        while not self._listening():
+            if not self.alive or time.monotonic() > deadline:
+                raise self.failed("does not listen")
+            time.sleep(0.1)
         return self
 
     def state(self) -> State:

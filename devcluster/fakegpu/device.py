@@ -3,6 +3,9 @@
     uuid  name  total      one value each
     used                   bytes that strangers hold: set by the test
     charges/               one file for each process that holds memory: its size in bytes
+    fault                  the number of an NVML error that every question about it gets; 0 or none
+    claim                  "TOTAL FREE" that NVML tells instead of the truth; empty or none
+    mig/0 … mig/6          MIG slices, each a folder like this; the GPU itself then tells no memory
 
 A charge counts while its process lives: the process keeps a lock on its file, and the kernel takes
 the lock back however the process ends, in whatever container. This is also how the C library
@@ -43,6 +46,25 @@ class FakeGpu:
         """What strangers hold from now on, on top of the charges."""
         _replace(self.root / "used", str(amount))
 
+    def set_fault(self, error: int) -> None:
+        """NVML answers with this error from now on, for example 15, GPU is lost; 0: no more."""
+        _replace(self.root / "fault", str(error))
+
+    def set_claim(self, total: int, free: int) -> None:
+        """NVML tells these figures from now on, whatever is true."""
+        _replace(self.root / "claim", f"{total} {free}")
+
+    def end_claim(self) -> None:
+        _replace(self.root / "claim", "")
+
+    def slice_up(self, *totals: int) -> list[FakeGpu]:
+        """Put it into MIG mode, with a slice of each of these sizes. Returns the slices."""
+        folders = [self.root / "mig" / str(index) for index in range(len(totals))]
+        return [
+            make(folder, total, kind="MIG", name=f"{NAME} MIG {total >> 30}gb")
+            for folder, total in zip(folders, totals, strict=True)
+        ]
+
     @property
     def charges(self) -> list[int]:
         """What each living process holds."""
@@ -73,15 +95,15 @@ def _replace(path: Path, content: str) -> None:
     fresh.replace(path)
 
 
-def make(root: Path, total: int = TOTAL) -> FakeGpu:
+def make(root: Path, total: int = TOTAL, *, kind: str = "GPU", name: str = NAME) -> FakeGpu:
     """A new device in the folder `root`, all of its memory free."""
     charges = root / "charges"
     charges.mkdir(parents=True)
     # Containers run as whatever user their image says.
     charges.chmod(0o1777)
-    values = {"uuid": f"GPU-{uuid.uuid4()}", "name": NAME, "total": str(total), "used": "0"}
-    for name, value in values.items():
-        (root / name).write_text(value)
+    values = {"uuid": f"{kind}-{uuid.uuid4()}", "name": name, "total": str(total), "used": "0"}
+    for file, value in values.items():
+        (root / file).write_text(value)
     return FakeGpu(root)
 
 

@@ -2,11 +2,12 @@
  *
  * Devices are the folders 0, 1, … below $FAKEGPU_ROOT (/run/fakegpu without); device.py says what
  * is in them. Functions that are absent here answer NVMLError_FunctionNotFound in pynvml, as with
- * an old driver. fakegpuCharge is ours: how a test's process takes memory of a device.
+ * an old driver. fakegpuCharge and fakegpuChargeUuid are ours: how a test's process takes memory.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,23 +15,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7,
-       DRIVER_NOT_LOADED = 9, UNKNOWN = 999 };
-enum { MOST = 16, ADDRESS = 512 };
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4,
+       NOT_FOUND = 6, TOO_SMALL = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15, RESET_REQUIRED = 16,
+       UNKNOWN = 999 };
+enum { OUT_OF_MEMORY = 1 };  /* fakegpuCharge's own */
+enum { MOST = 16, MOST_SLICES = 7, WHOLE = -1, ADDRESS = 512 };
 
 typedef unsigned long long bytes_t;
-typedef struct device { int index, folder, charge; } *device_t;
+/* A GPU, or with `slice` ≥ 0 a MIG slice of it, which is a device folder of its own. */
+typedef struct device { int index, folder, slice, charge; } *device_t;
 typedef struct { bytes_t total, free, used; } memory_t;
 typedef struct { unsigned version; bytes_t total, reserved, free, used; } memory_v2_t;
 typedef struct { unsigned gpu, memory; } utilization_t;
 
-static struct device devices[MOST];
+static struct device devices[MOST], slices[MOST][MOST_SLICES];
 static int count = -1;
 
 static void path_of(device_t device, const char *name, char *path)
 {
-    const char *root = getenv("FAKEGPU_ROOT");
-    snprintf(path, ADDRESS, "%s/%d/%s", root ? root : "/run/fakegpu", device->folder, name);
+    const char *given = getenv("FAKEGPU_ROOT"), *root = given ? given : "/run/fakegpu";
+    if (device->slice == WHOLE)
+        snprintf(path, ADDRESS, "%s/%d/%s", root, device->folder, name);
+    else
+        snprintf(path, ADDRESS, "%s/%d/mig/%d/%s", root, device->folder, device->slice, name);
 }
 
 /* The text of one of the device's files; empty where there is none. */
@@ -52,17 +59,35 @@ static bytes_t figure_of(device_t device, const char *name)
     return strtoull(text, NULL, 10);
 }
 
+static bool is_there(device_t device)
+{
+    char path[ADDRESS];
+    path_of(device, "uuid", path);
+    return access(path, R_OK) == 0;
+}
+
+static bool is_sliced(device_t device)
+{
+    char path[ADDRESS];
+    path_of(device, "mig", path);
+    return device->slice == WHOLE && access(path, F_OK) == 0;
+}
+
+/* What goes wrong with a device at this moment: an NVML error by its number, or none. */
+static int fault_of(device_t device) { return (int)figure_of(device, "fault"); }
+
 static int find_devices(void)
 {
     if (count >= 0)
         return SUCCESS;
     int found = 0;
     for (int folder = 0; folder < MOST; folder++) {
-        char path[ADDRESS];
-        devices[found] = (struct device){found, folder, -1};
-        path_of(&devices[found], "uuid", path);
-        if (access(path, R_OK) == 0)
-            found++;
+        devices[found] = (struct device){found, folder, WHOLE, -1};
+        if (!is_there(&devices[found]))
+            continue;
+        for (int slice = 0; slice < MOST_SLICES; slice++)
+            slices[found][slice] = (struct device){slice, folder, slice, -1};
+        found++;
     }
     if (found == 0)
         return DRIVER_NOT_LOADED;
@@ -111,13 +136,12 @@ static int open_charge(device_t device)
     return file;
 }
 
-/* From now on this process holds `amount` bytes of the device. 0: done, 1: out of memory. */
-int fakegpuCharge(unsigned index, bytes_t amount)
+static int charge(device_t device, bytes_t amount)
 {
-    if (find_devices() || index >= (unsigned)count)
-        return INVALID;
-    device_t device = &devices[index];
     char path[ADDRESS], text[64] = "";
+    int fault = fault_of(device);
+    if (fault)
+        return fault;
     path_of(device, "charges", path);
     int gate = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (gate < 0 || flock(gate, LOCK_EX))
@@ -130,7 +154,7 @@ int fakegpuCharge(unsigned index, bytes_t amount)
         if (pread(device->charge, text, sizeof text - 1, 0) > 0)
             held = strtoull(text, NULL, 10);
         if (used_of(device) - held + amount > figure_of(device, "total")) {
-            result = 1;
+            result = OUT_OF_MEMORY;
         } else {
             /* Of one length always, so that a reader never sees a mixture of two figures. */
             snprintf(text, sizeof text, "%020llu", amount);
@@ -154,9 +178,12 @@ const char *nvmlErrorString(int error)
     case UNINITIALIZED: return "Uninitialized";
     case INVALID: return "Invalid Argument";
     case NOT_SUPPORTED: return "Not Supported";
+    case NO_PERMISSION: return "Insufficient Permissions";
     case NOT_FOUND: return "Not Found";
     case TOO_SMALL: return "Insufficient Size";
     case DRIVER_NOT_LOADED: return "Driver Not Loaded";
+    case GPU_IS_LOST: return "GPU is lost";
+    case RESET_REQUIRED: return "GPU requires reset";
     default: return "Unknown Error";
     }
 }
@@ -192,6 +219,8 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, device_t *device)
 int nvmlDeviceGetUUID(device_t device, char *text, unsigned length)
 {
     char uuid[96];
+    if (fault_of(device))
+        return fault_of(device);
     text_of(device, "uuid", uuid, sizeof uuid);
     return copy(text, length, uuid);
 }
@@ -199,8 +228,17 @@ int nvmlDeviceGetUUID(device_t device, char *text, unsigned length)
 int nvmlDeviceGetName(device_t device, char *text, unsigned length)
 {
     char name[96];
+    if (fault_of(device))
+        return fault_of(device);
     text_of(device, "name", name, sizeof name);
     return copy(text, length, name);
+}
+
+static bool has_uuid(device_t device, const char *wanted)
+{
+    char uuid[96];
+    text_of(device, "uuid", uuid, sizeof uuid);
+    return *uuid && strcmp(uuid, wanted) == 0;
 }
 
 int nvmlDeviceGetHandleByUUID(const char *wanted, device_t *device)
@@ -208,14 +246,35 @@ int nvmlDeviceGetHandleByUUID(const char *wanted, device_t *device)
     if (count < 0)
         return UNINITIALIZED;
     for (int index = 0; index < count; index++) {
-        char uuid[96];
-        text_of(&devices[index], "uuid", uuid, sizeof uuid);
-        if (strcmp(uuid, wanted) == 0) {
-            *device = &devices[index];
-            return SUCCESS;
+        *device = &devices[index];
+        if (has_uuid(*device, wanted))
+            return fault_of(*device);
+        for (int slice = 0; slice < MOST_SLICES; slice++) {
+            *device = &slices[index][slice];
+            if (has_uuid(*device, wanted))
+                return fault_of(*device);
         }
     }
     return NOT_FOUND;
+}
+
+/* From now on this process holds `amount` bytes of a device. 0: done, 1: out of memory, else what
+ * NVML would say. */
+int fakegpuCharge(unsigned index, bytes_t amount)
+{
+    if (find_devices() || index >= (unsigned)count)
+        return INVALID;
+    return charge(&devices[index], amount);
+}
+
+/* The same for a GPU or a slice by its UUID, as CUDA_VISIBLE_DEVICES names it. */
+int fakegpuChargeUuid(const char *uuid, bytes_t amount)
+{
+    device_t device;
+    int error = find_devices();
+    if (!error)
+        error = nvmlDeviceGetHandleByUUID(uuid, &device);
+    return error == OUT_OF_MEMORY ? UNKNOWN : error ? error : charge(device, amount);
 }
 
 int nvmlDeviceGetIndex(device_t device, unsigned *index)
@@ -232,6 +291,18 @@ int nvmlDeviceGetMinorNumber(device_t device, unsigned *number)
 
 int nvmlDeviceGetMemoryInfo(device_t device, memory_t *memory)
 {
+    int fault = fault_of(device);
+    if (fault)
+        return fault;
+    if (is_sliced(device))
+        return NO_PERMISSION;
+    char claim[64], *rest;
+    text_of(device, "claim", claim, sizeof claim);
+    if (*claim) {  /* whatever it says, true or not */
+        *memory = (memory_t){strtoull(claim, &rest, 10), 0, 0};
+        memory->free = strtoull(rest, NULL, 10);
+        return SUCCESS;
+    }
     bytes_t total = figure_of(device, "total"), used = used_of(device);
     *memory = (memory_t){total, used < total ? total - used : 0, used < total ? used : total};
     return SUCCESS;
@@ -240,25 +311,50 @@ int nvmlDeviceGetMemoryInfo(device_t device, memory_t *memory)
 int nvmlDeviceGetMemoryInfo_v2(device_t device, memory_v2_t *memory)
 {
     memory_t plain;
-    nvmlDeviceGetMemoryInfo(device, &plain);
+    int error = nvmlDeviceGetMemoryInfo(device, &plain);
+    if (error)
+        return error;
     *memory = (memory_v2_t){memory->version, plain.total, 0, plain.free, plain.used};
     return SUCCESS;
 }
 
 int nvmlDeviceGetUtilizationRates(device_t device, utilization_t *rates)
 {
-    (void)device;
+    if (device->slice != WHOLE || is_sliced(device))
+        return NOT_SUPPORTED;
     *rates = (utilization_t){0, 0};
     return SUCCESS;
 }
 
-/* No slices, and no word on processes: what a container often gets from the real driver. */
 int nvmlDeviceGetMigMode(device_t device, unsigned *current, unsigned *pending)
 {
-    (void)device, (void)current, (void)pending;
-    return NOT_SUPPORTED;
+    if (device->slice != WHOLE)
+        return NOT_SUPPORTED;
+    *current = *pending = is_sliced(device);
+    return fault_of(device);
 }
 
+int nvmlDeviceGetMaxMigDeviceCount(device_t device, unsigned *number)
+{
+    *number = is_sliced(device) ? MOST_SLICES : 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(device_t device, unsigned index, device_t *slice)
+{
+    if (device->slice != WHOLE || index >= MOST_SLICES)
+        return INVALID;
+    *slice = &slices[device->index][index];
+    return is_there(*slice) ? SUCCESS : NOT_FOUND;
+}
+
+int nvmlDeviceIsMigDeviceHandle(device_t device, unsigned *is_slice)
+{
+    *is_slice = device->slice != WHOLE;
+    return SUCCESS;
+}
+
+/* No word on processes: what a container often gets from the real driver. */
 int nvmlDeviceGetComputeRunningProcesses_v3(device_t device, unsigned *number, void *list)
 {
     (void)device, (void)list;

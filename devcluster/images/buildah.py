@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
-from devcluster.images.catalogue import BASE
+from devcluster.images.catalogue import Image, tag_of
 from devcluster.layout import cache_root
 from devcluster.scratch import ENCLOSED
 
+# 1980-01-01, as in the Dockerfiles.
+EPOCH = "315532800"
 HOST_AUTHORITIES = Path("/etc/ssl/certs")
 
 
@@ -55,17 +57,29 @@ def _policy() -> Path:
     return policy
 
 
-def build(tag: str, dockerfile: Path, context: Path) -> str:
-    """Build an ordinary Dockerfile; its `ARG BASE` gets our base. Returns the image's id."""
+def build(image: Image) -> str:
+    """Build an ordinary Dockerfile; its `ARG BASE` gets our base. Returns the image's id.
+
+    Files and layers bear one time, so that the same files make the same image.
+    """
     identity = _storage() / "iid"
+    arguments = {"BASE": tag_of(image.base), **image.arguments}
+    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     words: Sequence[str | Path] = [
-        *("--layers", "--tag", tag, "--iidfile", identity, "--build-arg", f"BASE={BASE}"),
+        *("--layers", "--timestamp", EPOCH, "--tag", image.tag, "--iidfile", identity),
+        *given,
         # A machine behind an inspecting proxy trusts authorities that the base does not know.
         *("--volume", f"{HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro"),
-        *("--signature-policy", _policy(), "--pull-never", "--file", dockerfile, context),
+        *("--signature-policy", _policy(), "--pull-never"),
+        *("--file", image.dockerfile, image.context),
     ]
     _buildah("bud", *words)
     return identity.read_text().strip()
+
+
+def size_of(tag: str) -> str:
+    """What all its files take, in buildah's words: `216 MB`."""
+    return _buildah("images", "--format", "{{.Size}}", "--filter", f"reference={tag}").strip()
 
 
 def export(tag: str, archive: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devcluster.errors import DevClusterError
@@ -13,11 +14,18 @@ OURS = SOURCE / "images"
 
 @dataclass(frozen=True)
 class Image:
-    """`dockerfile` is built in `context`; absent files are of another branch and left out."""
+    """`dockerfile` is built in `context`; absent files are of another branch and left out.
+
+    `base` is the name of the image that `ARG BASE` gets: the Debian one, or one that is listed
+    before. `is_loaded`: nodes get it; otherwise it only is the base of others.
+    """
 
     name: str
     dockerfile: Path
     context: Path
+    base: str = "base"
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    is_loaded: bool = True
 
     @property
     def tag(self) -> str:
@@ -32,11 +40,23 @@ def tag_of(name: str) -> str:
 # The Debian base is no image of the project: it stands in for `ARG BASE=python:3.11-slim`.
 BASE = tag_of("base")
 PAUSE = Image("pause", OURS / "pause" / "Dockerfile", cache_root() / "pause")
+WORKER = REPOSITORY / "worker_image" / "Dockerfile"
+STAND_IN = REPOSITORY / "tests" / "e2e" / "image"
 CATALOGUE = (
     PAUSE,
+    Image("front", OURS / "front" / "Dockerfile", OURS / "front"),
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
-    Image("worker", REPOSITORY / "worker_image" / "Dockerfile", REPOSITORY),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),
+    Image("worker", WORKER, REPOSITORY),
+    # A worker without Paddle, and on it the stand-in engine that takes memory of fake GPUs.
+    Image(
+        "bareworker",
+        WORKER,
+        REPOSITORY,
+        arguments={"VARIANT": "worker", "MODELS": "none"},
+        is_loaded=False,
+    ),
+    Image("testworker", STAND_IN / "Dockerfile", STAND_IN, base="bareworker"),
 )
 
 
@@ -53,7 +73,7 @@ def missing() -> DevClusterError | None:
     lacking = [
         each.name
         for each in CATALOGUE
-        if each.dockerfile.is_file() and not archive_of(each.name).is_file()
+        if each.is_loaded and each.dockerfile.is_file() and not archive_of(each.name).is_file()
     ]
     if not lacking:
         return None

@@ -17,6 +17,7 @@ from devcluster.images.catalogue import (
     Image,
     archive_of,
     archives,
+    tag_of,
 )
 from devcluster.machine import IMAGE_COMMANDS, need_commands, need_root
 from devcluster.scratch import ENCLOSED, locked, scratch
@@ -33,7 +34,7 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
         raise DevClusterError(
             f"No such image: {', '.join(unknown)}", f"There are: {', '.join(known)}"
         )
-    wanted = [known[name] for name in only] if only else list(CATALOGUE)
+    wanted = _with_bases([known[name] for name in only]) if only else list(CATALOGUE)
     present = [image for image in wanted if image.dockerfile.is_file()]
     need_root("Building images")
     need_commands(IMAGE_COMMANDS)
@@ -42,23 +43,38 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
     return present
 
 
+def _with_bases(wanted: Sequence[Image]) -> list[Image]:
+    """The images and those that they are built on, in the catalogue's order."""
+    names = {image.name for image in wanted} | {image.base for image in wanted}
+    return [image for image in CATALOGUE if image.name in names]
+
+
 def _make(present: Sequence[Image], say: Callable[[str], None]) -> None:
     _compile_pause()
     if any(image is not PAUSE for image in present):
         _make_base(say)
     for image in present:
         began = time.monotonic()
-        identity = buildah.build(image.tag, image.dockerfile, image.context)
-        stamp = archives() / f"{image.name}.id"
-        archive = archive_of(image.name)
-        changed = not (stamp.is_file() and archive.is_file() and stamp.read_text() == identity)
-        if changed:
-            stamp.unlink(missing_ok=True)
-            buildah.export(image.tag, archive)
-            stamp.write_text(identity)
-        news = "built" if changed else "unchanged"
-        size_mib, took_s = archive.stat().st_size >> 20, time.monotonic() - began
-        say(f"{image.tag}: {news}, {size_mib} MiB, {took_s:.1f} s")
+        built = buildah.build(image)
+        news = "built" if _export(image, built) else "unchanged"
+        took_s = time.monotonic() - began
+        size, of_base = buildah.size_of(image.tag), buildah.size_of(tag_of(image.base))
+        say(f"{image.tag}: {news}, {size} (its base: {of_base}), {took_s:.1f} s")
+
+
+def _export(image: Image, identity: str) -> bool:
+    """Write the archive that nodes load. False: it is there already, and the image as it was."""
+    stamp = archives() / f"{image.name}.id"
+    archive = archive_of(image.name)
+    is_there = archive.is_file() or not image.is_loaded
+    if stamp.is_file() and is_there and stamp.read_text() == identity:
+        return False
+    stamp.unlink(missing_ok=True)
+    if image.is_loaded:
+        buildah.export(image.tag, archive)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(identity)
+    return True
 
 
 def _compile_pause() -> None:
@@ -105,5 +121,5 @@ def _make_base(say: Callable[[str], None]) -> None:
             check=True,
         )
         shutil.rmtree(rootfs)
-        buildah.build(BASE, OURS / "base" / "Dockerfile", folder)
+        buildah.build(Image("base", OURS / "base" / "Dockerfile", folder))
     say(f"{BASE}: {time.monotonic() - began:.0f} s")

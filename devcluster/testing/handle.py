@@ -30,24 +30,21 @@ class Cluster:
         where = [f"--kubeconfig={self.kubeconfig}"]
         if self.context:
             where.append(f"--context={self.context}")
-        return [_kubectl(), *where, *words]
+        return [_program("kubectl"), *where, *words]
 
     def kubectl(self, *words: str, manifest: object = None, timeout_s: float = 60) -> str:
         """Run kubectl and return what it prints. `manifest` is piped to it, as JSON.
 
         Raises AssertionError with kubectl's own words when it fails: in a test that is the finding.
         """
-        done = subprocess.run(
-            self.command(*words),
-            input=None if manifest is None else json.dumps(manifest),
-            stdin=subprocess.DEVNULL if manifest is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
-        return done.stdout
+        return _run(self.command(*words), timeout_s, manifest)
+
+    def helm(self, *words: str, timeout_s: float = 60) -> str:
+        """Run helm and return what it prints. Raises AssertionError with its words."""
+        where = [f"--kubeconfig={self.kubeconfig}"]
+        if self.context:
+            where.append(f"--kube-context={self.context}")
+        return _run([_program("helm"), *where, *words], timeout_s)
 
     def get(self, *words: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "--output=json"))
@@ -55,10 +52,10 @@ class Cluster:
 
     @property
     def gpus(self) -> list[FakeGpu]:
-        """The node's fake GPUs, in the order of their index."""
-        if self.folder is None or not self.folder.gpus.is_dir():
+        """The first node's fake GPUs, in the order of their index."""
+        if self.folder is None or not self.folder.gpus_of(0).is_dir():
             return []
-        return device.devices(self.folder.gpus)
+        return device.devices(self.folder.gpus_of(0))
 
 
 @dataclass(frozen=True)
@@ -82,11 +79,26 @@ class Namespace:
         return self.cluster.get(f"--namespace={self.name}", *words)
 
 
-def _kubectl() -> str:
+def _run(argv: list[str], timeout_s: float, manifest: object = None) -> str:
+    done = subprocess.run(
+        argv,
+        input=None if manifest is None else json.dumps(manifest),
+        stdin=subprocess.DEVNULL if manifest is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    words = " ".join([Path(argv[0]).name, *argv[1:]])
+    assert done.returncode == 0, f"{words}: {done.stderr.strip()}"
+    return done.stdout
+
+
+def _program(name: str) -> str:
     try:
-        return str(parts.find("kubectl"))
+        return str(parts.find(name))
     except DevClusterError:
-        found = shutil.which("kubectl")
+        found = shutil.which(name)
         if found is None:
             raise
         return found

@@ -12,7 +12,7 @@ from devcluster import cluster
 from devcluster.layout import Folder, folder, folders
 from devcluster.testing.handle import Cluster
 
-TEST_CLUSTER = re.compile(r"test-(\d+)(-node)?")
+TEST_CLUSTER = re.compile(r"test-(\d+)(-[a-z]+)?")
 
 
 def is_test(cluster_folder: Folder) -> bool:
@@ -30,13 +30,17 @@ def orphans() -> list[Folder]:
 
 
 @contextmanager
-def temporary(*, with_node: bool, gpus: int = 0) -> Iterator[Cluster]:
-    """A cluster for this process, removed at the end; what killed runs left is removed first."""
+def temporary(*, with_node: bool, gpus: int = 0, name: str = "") -> Iterator[Cluster]:
+    """A cluster for this process, removed at the end; what killed runs left is removed first.
+
+    `name`, a word, tells it from the others of this process.
+    """
     for orphan in orphans():
         cluster.down(orphan)
-    own = folder(f"test-{os.getpid()}" + ("-node" if with_node else ""))
+    kind = name or ("node" if with_node else "")
+    own = folder(f"test-{os.getpid()}" + (f"-{kind}" if kind else ""))
     try:
-        cluster.up(own, with_node=with_node, gpus=gpus, say=lambda _: None)
+        cluster.up(own, nodes=int(with_node), gpus=gpus, say=lambda _: None)
         yield Cluster(own.kubeconfig, folder=own)
     finally:
         cluster.down(own)

@@ -121,3 +121,58 @@ def test_without_devices_there_is_no_driver(tmp_path: Path) -> None:
         check=False,
     )
     assert "NVMLError_DriverNotLoaded" in gone.stderr
+
+
+def _ask(gpus: list[FakeGpu], code: str) -> str:
+    process = _python(gpus, f"import pynvml as n\nn.nvmlInit()\n{code}")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+def test_a_lost_gpu_answers_so_until_it_is_back(gpus: list[FakeGpu]) -> None:
+    look = "n.nvmlDeviceGetMemoryInfo(n.nvmlDeviceGetHandleByIndex(0))"
+    seen = (
+        f"try:\n    print({look}.total)\nexcept n.NVMLError_GpuIsLost as error:\n    print(error)"
+    )
+    gpus[0].set_fault(15)
+    assert _ask(gpus, seen) == "GPU is lost"
+    gpus[0].set_fault(0)
+    assert _ask(gpus, seen) == str(device.TOTAL)
+
+
+def test_it_claims_what_it_is_told_to(gpus: list[FakeGpu]) -> None:
+    look = "found = n.nvmlDeviceGetMemoryInfo(n.nvmlDeviceGetHandleByIndex(0))"
+    gpus[0].set_claim(1000, 2000)
+    assert _ask(gpus, f"{look}; print(found.total, found.free)") == "1000 2000"
+    gpus[0].end_claim()
+    assert _ask(gpus, f"{look}; print(found.free)") == str(device.TOTAL)
+
+
+SLICES = """
+gpu = n.nvmlDeviceGetHandleByIndex(0)
+try:
+    n.nvmlDeviceGetMemoryInfo(gpu)
+except n.NVMLError_NoPermission:
+    print("refused")
+assert n.nvmlDeviceGetMigMode(gpu)[0] == n.NVML_DEVICE_MIG_ENABLE
+assert n.nvmlDeviceGetMigMode(n.nvmlDeviceGetHandleByIndex(1))[0] == 0
+for index in range(n.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+    try:
+        found = n.nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)
+    except n.NVMLError_NotFound:
+        continue
+    uuid = n.nvmlDeviceGetUUID(found)
+    again = n.nvmlDeviceGetHandleByUUID(uuid)
+    print(uuid, n.nvmlDeviceGetMemoryInfo(again).free)
+"""
+
+
+def test_in_mig_mode_the_slices_answer_and_the_gpu_refuses(gpus: list[FakeGpu]) -> None:
+    small, large = gpus[0].slice_up(5 << 30, 10 << 30)
+    large.set_used(1 << 30)
+    assert _ask(gpus, SLICES).splitlines() == [
+        "refused",
+        f"{small.uuid} {5 << 30}",
+        f"{large.uuid} {9 << 30}",
+    ]

@@ -35,10 +35,11 @@ POOL: dict[str, Any] = {
 }
 
 
-def pool_file(folder: Path, **spec: Any) -> Path:
+def pool_file(folder: Path, name: str = "test", **spec: Any) -> Path:
     """A pool file with these parts of its spec changed."""
-    path = folder / "pool.yaml"
-    path.write_text(yaml.safe_dump(merged(POOL, {"spec": spec})), encoding="utf-8")
+    path = folder / f"{name}.yaml"
+    pool = merged(POOL, {"metadata": {"name": name}, "spec": spec})
+    path.write_text(yaml.safe_dump(pool), encoding="utf-8")
     return path
 
 
@@ -68,7 +69,7 @@ class Up:
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
         self.process = process
-        self.folder = folder / "ocrpool" / "test"
+        self.folder = folder
         self.log = log
 
     def running(self) -> Running | None:
@@ -104,9 +105,9 @@ class Up:
                     found.append(int(folder.name))
         return found
 
-    def decisions(self) -> list[tuple[int, int]]:
-        """Every step from one number of instances to another, in order."""
-        steps = re.findall(r" (\d+) → (\d+): ", self.output())
+    def decisions(self, worker: str = "") -> list[tuple[int, int]]:
+        """Every step of a worker (of all) from one number of instances to another, in order."""
+        steps = re.findall(rf" {worker}.* (\d+) → (\d+): ", self.output())
         return [(int(before), int(after)) for before, after in steps]
 
     def interrupt(self, seconds: float = 30) -> int:
@@ -115,15 +116,15 @@ class Up:
 
 
 @contextlib.contextmanager
-def up(folder: Path, *arguments: str, **spec: Any) -> Iterator[Up]:
+def up(folder: Path, *arguments: str, name: str = "test", **spec: Any) -> Iterator[Up]:
     """`ocrpool up` with free ports and short intervals; nothing of it is left when this ends."""
-    file, log = pool_file(folder, **spec), folder / "up.log"
+    file, log = pool_file(folder, name, **spec), folder / f"{name}.log"
     given = ("up", "-f", str(file), "--port", "0", "--interval", "0.1", *arguments)
     with log.open("wb") as out:
         process = subprocess.Popen(
             command(*given), cwd=ROOT, env=environment(folder), stdout=out, stderr=out
         )
-    shell = Up(process, folder, log)
+    shell = Up(process, folder / "ocrpool" / name, log)
     children: list[int] = []
     try:
         yield shell

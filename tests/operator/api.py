@@ -34,9 +34,9 @@ class Api:
         self._headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
         if "certificate-authority-data" in cluster:
             text = base64.b64decode(cluster["certificate-authority-data"]).decode()
-            self._tls = ssl.create_default_context(cadata=text)
+            self.tls = ssl.create_default_context(cadata=text)
         else:
-            self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+            self.tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
         if "client-certificate-data" in user:
             with tempfile.TemporaryDirectory() as folder:
                 paths = []
@@ -44,7 +44,7 @@ class Api:
                     path = Path(folder, key)
                     path.write_bytes(base64.b64decode(user[key]))
                     paths.append(path)
-                self._tls.load_cert_chain(paths[0], paths[1])
+                self.tls.load_cert_chain(paths[0], paths[1])
 
     def call(self, method: str, path: str, body: object = None, kind: str = "json") -> Object:
         """One call; answers the object. Raises Refused, OSError."""
@@ -56,7 +56,7 @@ class Api:
             headers={**self._headers, "Content-Type": content},
         )
         try:
-            with urllib.request.urlopen(request, context=self._tls, timeout=10) as response:
+            with urllib.request.urlopen(request, context=self.tls, timeout=10) as response:
                 found: Object = json.loads(response.read())
                 return found
         except urllib.error.HTTPError as error:

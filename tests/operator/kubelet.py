@@ -4,7 +4,7 @@ It is no kubelet: no containers, no images, no volumes, no network of its own. I
 alive so that the real scheduler and controllers do their work, starts `ocrpool-worker` with the
 settings and token that the pod's ConfigMap and Secret hold, on an address 127.x.y.z of the pod's
 own, reports what `/readyz` says, restarts what ends, and ends what is deleted within its grace
-period. A worker for a GPU is started on the CPU: there is none here.
+period. What stands in for images, volumes and GPUs: tests/operator/image.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from devcluster.fakegpu.device import FakeGpu
+from tests.operator import front_pod
 from tests.operator.api import Api, Object, Refused
+from tests.operator.image import Devices, models_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 _subnets = itertools.count()
@@ -37,6 +41,8 @@ class Sandbox:
     uid: str
     ip: str
     folder: Path
+    # The port that tells whether it is ready.
+    probe: int = 8081
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     told: Object = field(default_factory=dict)
@@ -46,15 +52,27 @@ class Sandbox:
 class Kubelet:
     """Use as a context manager. `freeze()` makes the node silent, as a lost one is."""
 
-    def __init__(self, api: Api, folder: Path, *, gpus: int = 4, node: str = "standin") -> None:
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        *,
+        devices: dict[str, int] | None = None,
+        claims: dict[str, Path] | None = None,
+        node: str = "standin",
+    ) -> None:
+        """`devices`: how many of each extended resource it has. `claims`: where volume claims
+        lie on this machine."""
         self.node = f"{node}-{os.getpid()}-{next(_subnets)}"
         self._api = api
         self._folder = folder
-        self._gpus = gpus
+        self.devices = Devices(folder / "gpus", devices or {"nvidia.com/gpu": 4})
+        self._claims = claims or {}
         self._stop = threading.Event()
         self._frozen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         self._addresses = itertools.count(1)
+        self.dns = front_pod.ClusterDns(api)
         self._net = f"127.{20 + os.getpid() % 200}.{next(_subnets) % 250}"
         self.pods: dict[str, Sandbox] = {}
         self.errors: list[str] = []
@@ -68,13 +86,27 @@ class Kubelet:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self.dns.close()
         for sandbox in self.pods.values():
             self._kill(sandbox)
         with contextlib.suppress(Refused):
             self._api.call("DELETE", f"/api/v1/nodes/{self.node}")
 
+    @property
+    def first_address(self) -> str:
+        """What its first pod will have."""
+        return f"{self._net}.1"
+
     def freeze(self) -> None:
         self._frozen.set()
+
+    def thaw(self) -> None:
+        """The node comes back."""
+        self._frozen.clear()
+
+    def gpu(self, pod: str) -> FakeGpu:
+        """The device that a pod was given, by its name."""
+        return self.devices.given[self.sandbox(pod).uid]
 
     def sandbox(self, pod: str) -> Sandbox:
         """What runs behind a pod, by its name."""
@@ -97,7 +129,8 @@ class Kubelet:
             self._stop.wait(0.2)
 
     def _beat(self) -> None:
-        room = {"cpu": "64", "memory": "256Gi", "pods": "500", "nvidia.com/gpu": str(self._gpus)}
+        room = {"cpu": "64", "memory": "256Gi", "pods": "500"}
+        room |= {name: str(count) for name, count in self.devices.counts.items()}
         now = _stamp()
         ready = {
             "type": "Ready",
@@ -132,6 +165,7 @@ class Kubelet:
             self._keep(pod)
         for uid in set(self.pods) - seen:
             self._kill(self.pods.pop(uid))
+            self.devices.take_back(uid)
 
     def _keep(self, pod: Object) -> None:
         meta = pod["metadata"]
@@ -153,22 +187,34 @@ class Kubelet:
         folder.mkdir(parents=True)
         base = f"/api/v1/namespaces/{meta['namespace']}"
         volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+        ip = f"{self._net}.{next(self._addresses)}"
+        if front_pod.is_front(pod):
+            self.dns.watch(pod)
+            config = self._api.get(f"{base}/configmaps/{volumes['config']['configMap']['name']}")
+            front_pod.write(config["data"], folder, ip, self.dns.port)
+            self.pods[meta["uid"]] = Sandbox(meta["uid"], ip, folder, probe=front_pod.PROBE)
+            return self.pods[meta["uid"]]
         settings = self._api.get(f"{base}/configmaps/{volumes['settings']['configMap']['name']}")
         token = self._api.get(f"{base}/secrets/{volumes['control']['secret']['secretName']}")
         (folder / "settings.yaml").write_text(settings["data"]["settings.yaml"], encoding="utf-8")
         (folder / "token").write_bytes(base64.b64decode(token["data"]["token"]))
-        sandbox = Sandbox(meta["uid"], f"{self._net}.{next(self._addresses)}", folder)
+        sandbox = Sandbox(meta["uid"], ip, folder)
         self.pods[meta["uid"]] = sandbox
         return sandbox
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
+        if front_pod.is_front(pod):
+            sandbox.process = front_pod.launch(pod, sandbox.folder)
+            return
         arguments = pod["spec"]["containers"][0]["args"]
-        assert arguments[:1] == ["--config"], arguments
-        command = [sys.executable, "-m", "ocrpool_worker.cli", "serve"]
-        command += ["--config", str(sandbox.folder / "settings.yaml"), *arguments[2:]]
-        command += ["--device", "cpu", "--host", sandbox.ip]
+        assert arguments[:2] == ["serve", "--config"], arguments
+        settings = sandbox.folder / "settings.yaml"
+        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
+        command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]
-        env = {each["name"]: each.get("value", "") for each in _env(pod)}
+        env = self.devices.give(pod, sandbox.folder / "devices")
+        env |= {each["name"]: each.get("value", "") for each in _env(pod)}
         with (sandbox.folder / "log").open("ab") as log:
             sandbox.process = subprocess.Popen(
                 command,
@@ -180,7 +226,7 @@ class Kubelet:
             )
 
     def _tell(self, pod: Object, sandbox: Sandbox) -> None:
-        ready = _answers(f"http://{sandbox.ip}:8081/readyz")
+        ready = _answers(f"http://{sandbox.ip}:{sandbox.probe}/readyz")
         told = {"pod": pod["metadata"]["name"], "ready": ready, "restarts": sandbox.restarts}
         if sandbox.told == told:
             return
@@ -196,7 +242,7 @@ class Kubelet:
             each for each in pod["status"].get("conditions", []) if each["type"] == "PodScheduled"
         ]
         container = {
-            "name": "worker",
+            "name": pod["spec"]["containers"][0]["name"],
             "image": "standin",
             "imageID": "",
             "ready": ready,
@@ -217,7 +263,9 @@ class Kubelet:
         if sandbox is not None and sandbox.process is not None and sandbox.process.poll() is None:
             if sandbox.asked_to_end is None:
                 sandbox.asked_to_end = time.monotonic()
-                sandbox.process.terminate()
+                sandbox.process.send_signal(
+                    front_pod.STOP_SIGNAL if front_pod.is_front(pod) else signal.SIGTERM
+                )
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
             if time.monotonic() - sandbox.asked_to_end < grace:
                 return

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from devcluster.testing import Namespace
 from tests.operator import rights
 from tests.operator.api import Api, Object, Refused
@@ -29,7 +31,7 @@ POOL: Object = {
         "device": "cpu",
         "replicas": 2,
         "scaleDownStabilizationSeconds": 1,
-        "instances": {"min": 1, "max": 2},
+        "instances": {"min": 1, "max": 1},
         "memory": {"reserve": "0"},
         "engine": {"name": "tests.standin:StandInEngine"},
         "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
@@ -42,6 +44,20 @@ POOL: Object = {
 def pool(name: str = "pages", **spec: Any) -> Object:
     """An OcrPool whose workers run the stand-in engine."""
     return {**POOL, "metadata": {"name": name}, "spec": {**POOL["spec"], **spec}}
+
+
+def gpu_pool(name: str = "pages", **spec: Any) -> Object:
+    """An OcrPool on GPUs with the worker's own PaddleOCR engine. An instance takes 784 MiB of its
+    device (tests/operator/gpu_image), so three fit on the node's GPUs of 4 GiB."""
+    given: Object = {
+        "device": "gpu",
+        "replicas": 1,
+        "instances": {"min": 1, "max": 8},
+        "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
+        "recycle": {"memoryGrowth": 0},
+        "template": {"graceSeconds": 1},
+    }
+    return {**POOL, "metadata": {"name": name}, "spec": {**given, **spec}}
 
 
 class Operator:
@@ -123,6 +139,12 @@ class Lab:
             with contextlib.suppress(Refused):
                 self.api.merge(path, {"metadata": {"finalizers": None}})
 
+    def talk_over(self, server: str) -> None:
+        """The operators that are started from now on reach the API server here."""
+        config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
+        config["clusters"][0]["cluster"] = {"server": server}
+        self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
+
     def start(self, *arguments: str, **options: Any) -> Operator:
         operator = Operator(
             self.kubeconfig,
@@ -141,6 +163,8 @@ class Lab:
         roots = {
             "ocrpools": "/apis/ocrpool.dev/v1alpha1",
             "poddisruptionbudgets": "/apis/policy/v1",
+            "networkpolicies": "/apis/networking.k8s.io/v1",
+            "deployments": "/apis/apps/v1",
         }
         return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace.name}/{plural}"
 
@@ -160,6 +184,13 @@ class Lab:
     def status(self, name: str = "pages") -> Object:
         found: Object = self.api.get(f"{self.path('ocrpools')}/{name}").get("status") or {}
         return found
+
+    def events(self, *reasons: str) -> list[str]:
+        """The messages of the pools' Events with one of these reasons, the oldest first."""
+        found = [each for each in self.items("events") if each["reason"] in reasons]
+        return [
+            each["message"] for each in sorted(found, key=lambda each: each["metadata"]["name"])
+        ]
 
     def condition(self, kind: str, name: str = "pages") -> tuple[str, str]:
         for each in self.status(name).get("conditions", ()):
@@ -207,6 +238,7 @@ class Lab:
         """Nothing of any pool is left in the namespace."""
         left = self.pools() + self.items("pods") + self.items("services")
         left += self.items("poddisruptionbudgets") + self.items("secrets")
+        left += self.items("networkpolicies") + self.items("deployments")
         maps = [each["metadata"]["name"] for each in self.items("configmaps")]
         return not left and maps == ["kube-root-ca.crt"]
 

@@ -80,7 +80,7 @@ def test_from_apply_to_delete(lab: Lab) -> None:
     lab.until_ready(1)
     assert sorted(lab.pods()) == ["pages-0"]
 
-    # A target that only concerns running workers rolls nothing.
+    # More instances only concern running workers: nothing is rolled.
     uid = lab.uid("pages-0")
     lab.apply(
         pool(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,8 @@ from tests.operator.lab import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
 # kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).
-WATCHED = ("ocrpools", "pods", "services", "configmaps", "poddisruptionbudgets")
+APPLIED = ("services", "configmaps", "poddisruptionbudgets", "networkpolicies", "deployments")
+WATCHED = ("ocrpools", "pods", *APPLIED)
 
 
 def calls(operator: Operator) -> set[tuple[str, str]]:
@@ -23,19 +25,30 @@ def calls(operator: Operator) -> set[tuple[str, str]]:
     return {(verb, resource) for resource, verb in found}
 
 
-def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab) -> None:
+def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab, tmp_path: Path) -> None:
     """Every test of the operator runs with these rights; this one looks for those without use."""
-    operator = lab.start()
+    rules = tmp_path / "ingress.yaml"
+    rules.write_text("- ports: [{port: 8080}]\n", encoding="utf-8")
+    operator = lab.start("--network-policy", str(rules))
     lab.apply(pool())
     lab.until_ready(2)
     lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
     lab.until_ready(1)
+    # A front, switched on and off. It need not be ready for that.
+    lab.apply(pool(replicas=1, front={"nodeSelector": {"no": "such-node"}}))
+    lab.until("its Deployment is there", lambda: lab.items("deployments"))
+    lab.apply(pool(replicas=1))
+    lab.until("its Deployment is gone", lambda: not lab.items("deployments"))
+    used = calls(operator)
+    operator.stop()
+    operator = lab.start()
+    lab.until("its NetworkPolicy is gone", lambda: not lab.items("networkpolicies"))
     lab.namespace.kubectl("delete", "ocrp", "pages")
     lab.until("nothing is left behind", lab.gone)
-    used = calls(operator)
+    used |= calls(operator)
     used |= {(verb, each) for each in WATCHED for verb in ("list", "watch")}
     # Server-side apply asks for `create`, too, where there is nothing yet.
-    used |= {("create", each) for each in ("services", "configmaps", "poddisruptionbudgets")}
+    used |= {("create", each) for each in APPLIED}
 
     allowed = {
         (verb, resource)

@@ -69,6 +69,54 @@ def test_cgroup_v1_without_a_limit_is_the_host(tmp_path: Path) -> None:
     assert measured(folder) == (8000 * KIB, 3000 * KIB, 5000 * KIB)
 
 
+V1_OURS = "sys__fs__cgroup__memory__jobs__ours__memory."
+V2_OURS = "sys__fs__cgroup__jobs__ours__memory."
+
+
+def test_the_limit_of_our_own_cgroup_is_found(tmp_path: Path) -> None:
+    """On a host, outside of any container, under a unit or a job's cgroup."""
+    v1 = root(
+        tmp_path / "v1",
+        proc__self__cgroup="5:cpu:/\n4:memory:/jobs/ours\n0::/\n",
+        **{
+            V1_OURS + "limit_in_bytes": f"{4000 * KIB}",
+            V1_OURS + "usage_in_bytes": f"{1000 * KIB}",
+        },
+    )
+    assert measured(v1) == (4000 * KIB, 1000 * KIB, 3000 * KIB)
+    v2 = root(
+        tmp_path / "v2",
+        proc__self__cgroup="0::/jobs/ours\n",
+        **{V2_OURS + "max": f"{2000 * KIB}", V2_OURS + "current": f"{500 * KIB}"},
+    )
+    assert measured(v2) == (2000 * KIB, 500 * KIB, 1500 * KIB)
+
+
+def test_a_limit_above_ours_holds_as_well(tmp_path: Path) -> None:
+    above = "sys__fs__cgroup__jobs__memory."
+    folder = root(
+        tmp_path,
+        proc__self__cgroup="0::/jobs/ours\n",
+        **{
+            V2_OURS + "max": f"{2000 * KIB}",
+            V2_OURS + "current": f"{500 * KIB}",
+            above + "max": f"{2500 * KIB}",
+            above + "current": f"{2400 * KIB}",
+        },
+    )
+    assert measured(folder) == (2000 * KIB, 1900 * KIB, 100 * KIB)
+
+
+def test_a_path_that_only_the_host_can_see_says_nothing(tmp_path: Path) -> None:
+    """In a container without a cgroup namespace the mount is its own cgroup."""
+    folder = root(
+        tmp_path,
+        proc__self__cgroup="4:memory:/docker/abc\n",
+        **{V1 + "limit_in_bytes": f"{2000 * KIB}", V1 + "usage_in_bytes": f"{500 * KIB}"},
+    )
+    assert measured(folder) == (2000 * KIB, 500 * KIB, 1500 * KIB)
+
+
 def test_a_limit_is_worth_no_more_than_the_host_has(tmp_path: Path) -> None:
     folder = root(tmp_path, **{V2 + "max": f"{7000 * KIB}", V2 + "current": f"{100 * KIB}"})
     assert measured(folder) == (7000 * KIB, 2000 * KIB, 5000 * KIB)

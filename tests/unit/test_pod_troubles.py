@@ -54,7 +54,13 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
         ),
         ({"phase": "Failed", "reason": "Evicted"}, "PodFailed", "Evicted"),
         (
-            {"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]},
+            # kubelet says both or neither; the node controller marks the first alone.
+            {
+                "conditions": [
+                    {"type": "Ready", "status": "False"},
+                    {"type": "ContainersReady", "status": "True"},
+                ]
+            },
             "NodeLost",
             "its node",
         ),

@@ -42,6 +42,15 @@ def test_the_second_failure_blames_the_page(
     assert (verdict.fate, verdict.remember) == (fate, remember)
 
 
+def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once() -> None:
+    for before in (0, 1):
+        first = after_failure("memory", failed_before=before, in_a_row=1, detail="")
+        again = after_failure(
+            "memory", failed_before=before, in_a_row=1, detail="", ran_out_before=True
+        )
+        assert (first.lower_ceiling, again.lower_ceiling) == (True, False)
+
+
 def test_an_engine_that_fails_twice_on_a_page_answers_with_its_error() -> None:
     verdict = after_failure("engine", failed_before=1, in_a_row=1, detail="ValueError: odd")
     assert isinstance(verdict.error, EngineFailure)

@@ -252,9 +252,9 @@ def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
     told = Worker(workers[1].pod, Look(state=a_state(draining=True)))
 
     assert [type(each) for each in plan(a_seen(a_pool(2), *workers)).actions] == [Restore]
-    assert plan(a_seen(a_pool(1), *workers)).actions == ()
+    assert [type(each) for each in plan(a_seen(a_pool(1), *workers)).actions] == [Drain]
     # It refuses already: it ends, and its place gets another pod.
-    again = plan(a_seen(a_pool(2), workers[0], told, now=1002.0)).actions
+    again = plan(a_seen(a_pool(2), workers[0], told, now=1050.0)).actions
     assert [type(each) for each in again] == [Delete]
 
 

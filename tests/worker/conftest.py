@@ -1,8 +1,7 @@
-"""What tests with the real PaddleOCR share: the staged models and one worker for the session."""
+"""What tests with the real PaddleOCR share: one worker for the session."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,20 +9,6 @@ import pytest
 
 from tests.worker.client import Worker, pids_of
 from tests.worker.harness import start_worker
-
-MODELS_VARIABLE = "OCRPOOL_TEST_MODELS"
-
-
-@pytest.fixture(scope="session")
-def models() -> Path:
-    """The folder of staged models. Without one, tests that need it are skipped, but not in CI."""
-    folder = os.environ.get(MODELS_VARIABLE)
-    if folder and Path(folder).is_dir():
-        return Path(folder)
-    message = f"{MODELS_VARIABLE} names no folder of staged models; `make test` sets it"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from tests.worker.harness import Worker, start_worker
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with start_worker(tmp_path_factory.mktemp("worker")) as worker:
+    settings = {"memory": {"reserve": "1Mi"}}
+    with start_worker(tmp_path_factory.mktemp("worker"), settings=settings) as worker:
         yield worker
 
 
@@ -123,6 +124,11 @@ def test_metrics_agree_with_the_state(worker: Worker) -> None:
     assert found["ocrpool_ready{}"] == 1
     total = found["ocrpool_device_memory_bytes{kind=total}"]
     assert total == state["device"]["memory"]["total"]
+    assert found["ocrpool_memory_reserve_bytes{}"] == 2**20
+    (each,) = state["instances"]["each"]
+    assert found[f"ocrpool_instance_pages_total{{instance_id={each['id']}}}"] == each["requests"]
+    assert found[f"ocrpool_instance_memory_bytes{{instance_id={each['id']}}}"] > 0
+    assert found[f"ocrpool_instance_age_seconds{{instance_id={each['id']}}}"] > 0
     name = "ocrpool_page_duration_seconds_count{}"
     assert found[name] - before[name] == 3
 

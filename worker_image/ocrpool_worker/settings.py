@@ -90,6 +90,9 @@ class MemorySettings(_Settings):
     per_instance: Literal["auto"] | Bytes = Field(
         default="auto", description="an instance that holds more than this is replaced"
     )
+    look_seconds: float = Field(
+        default=1.0, gt=0, le=60, description="time between two looks at the device's memory"
+    )
 
 
 class RecycleSettings(_Settings):

@@ -56,3 +56,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   name: {{ include "ocrpool.account" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Who may reach the ports of workers and fronts: 8080 takes pages; 8081 of a worker and 8405 of a
+front are for the operator and for metrics. */}}
+{{- define "ocrpool.ingress" -}}
+- ports: [{port: 8080, protocol: TCP}]
+  {{- with .Values.networkPolicy.clients }}
+  from:
+    # The front that the operator puts before the workers of a pool.
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: ocrpool-front
+          app.kubernetes.io/managed-by: ocrpool-operator
+    # helm test
+    - podSelector:
+        matchLabels:
+          {{- include "ocrpool.testSelector" $ | nindent 10 }}
+      namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ $.Release.Namespace }}}}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+- ports: [{port: 8081, protocol: TCP}, {port: 8405, protocol: TCP}]
+  from:
+    - podSelector:
+        matchLabels:
+          {{- include "ocrpool.selector" . | nindent 10 }}
+      namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}}
+    {{- with .Values.networkPolicy.metrics }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{- define "ocrpool.testSelector" -}}
+app.kubernetes.io/name: ocrpool-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

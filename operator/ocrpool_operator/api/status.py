@@ -78,6 +78,13 @@ class AutoscalingReport(ApiModel):
     )
 
 
+class FrontReport(ApiModel):
+    """The front as it was last seen."""
+
+    replicas: int = Field(default=0, description="Pods there are.")
+    ready_replicas: int = Field(default=0, description="Pods that take requests.")
+
+
 class PoolStatus(ApiModel):
     """What the operator saw when it last looked."""
 
@@ -90,6 +97,9 @@ class PoolStatus(ApiModel):
     )
     selector: str = Field(default="", description="Label selector of the pods, for an HPA.")
     instances: InstanceCount = Field(default=InstanceCount(), description="Of all workers.")
+    front: FrontReport | None = Field(
+        default=None, description="The front, where spec.front asks for one."
+    )
     workers: tuple[WorkerReport, ...] = Field(
         default=(),
         description="Every worker.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Mapping
@@ -18,9 +19,11 @@ from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.front.view import views_of
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
 from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Store
@@ -41,6 +44,8 @@ class Options:
     port: int = 8082
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
+    cluster_domain: str = "cluster.local"
 
 
 async def run(options: Options, *, hook: Hook | None = None) -> None:
@@ -80,30 +85,20 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             ),
             events=events,
             metrics=metrics,
+            views=functools.partial(views_of, workers_session),
+            domain=options.cluster_domain,
             now=time.time,
             worker_image=options.worker_image,
+            ingress=options.ingress,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
-        acting = asyncio.create_task(_act(options, client, leader))
-
-        async def end() -> None:
-            acting.cancel()
-            await asyncio.gather(acting, return_exceptions=True)
-
-        try:
-            await kopf.operator(
-                registry=watch.registry(store, loop.mark, end),
-                settings=watch.settings(),
-                clusterwide=not options.namespaces,
-                namespaces=options.namespaces,
-                standalone=True,
-            )
-        finally:
-            await end()
+        await watch.follow(
+            store, loop.mark, lambda: _act(options, client, leader), namespaces=options.namespaces
+        )
 
 
 class Leader:
@@ -160,7 +155,9 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
             words = f"the API server does not answer: {error}"
         if not told:
             told = True
-            _log.warning("%s; waiting. Is the CRD installed (kubectl apply -k manifests)?", words)
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 

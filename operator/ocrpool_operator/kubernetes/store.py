@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ocrpool_operator.api.names import LABEL_POOL
 from ocrpool_operator.planner.observed import Pod, Pool
 
 Key = tuple[str, str]
 # Of a companion object, what is compared with what is wanted.
 _KEPT = ("spec", "data", "metadata")
-_KEPT_META = ("name", "namespace", "labels", "ownerReferences")
+_KEPT_META = ("name", "namespace", "uid", "labels", "ownerReferences")
 
 
 class Store:
@@ -25,6 +26,7 @@ class Store:
     def __init__(self) -> None:
         self.pools: dict[Key, Pool] = {}
         self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._fronts: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
         self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: Pool) -> bool:
@@ -52,6 +54,31 @@ class Store:
     def replace_pods(self, key: Key, pods: Iterable[Pod]) -> None:
         """What a list said: all of it, and nothing else."""
         self._pods[key] = {pod.name: pod for pod in pods}
+
+    def front_pods(self, key: Key) -> tuple[Pod, ...]:
+        """The pods of the front; the Deployment's controller makes them."""
+        return tuple(self._fronts.get(key, {}).values())
+
+    def put_front_pod(self, key: Key, pod: Pod) -> None:
+        self._fronts[key][pod.uid] = pod
+
+    def replace_front_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+        self._fronts[key] = {pod.uid: pod for pod in pods}
+
+    def drop_front_pod(self, key: Key, uid: str) -> None:
+        self._fronts[key].pop(uid, None)
+        if not self._fronts[key]:
+            del self._fronts[key]
+
+    def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
+        """All of one kind that bear the pool's label."""
+        namespace, pool = key
+        return tuple(
+            body
+            for (its, where, _), body in self._companions.items()
+            if (its, where) == (kind, namespace)
+            and body["metadata"].get("labels", {}).get(LABEL_POOL) == pool
+        )
 
     def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return self._companions.get((kind, namespace, name))

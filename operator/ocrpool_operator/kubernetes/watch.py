@@ -6,8 +6,9 @@ finalizers, annotations and Events are not used.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import kopf
@@ -17,10 +18,14 @@ from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.kubernetes.store import Key, Store
 
 _log = logging.getLogger(__name__)
+# From watches that failed altogether to their next beginning.
+PAUSE_SECONDS = 3.0
 _COMPANIONS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+    "Deployment": ("apps", "v1", "deployments"),
+    "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
 }
 
 
@@ -83,6 +88,9 @@ def registry(
     def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = _key_of(body)
         if key is None:
+            key = _keep_front_pod(store, body, type)
+            if key is not None:
+                mark(key)
             return
         pod = pod_from(body)
         if type == "DELETED":
@@ -112,8 +120,59 @@ def registry(
     return found
 
 
-def _key_of(body: kopf.Body) -> Key | None:
+def _keep_front_pod(store: Store, body: kopf.Body, type: str | None) -> Key | None:
+    """What a pod that is no worker means. Answers the pool whose front it belongs to."""
+    key = _key_of(body, names.LABEL_FRONT)
+    if key is not None:
+        pod = pod_from(body, template="front")
+        if type == "DELETED":
+            store.drop_front_pod(key, pod.uid)
+        else:
+            store.put_front_pod(key, pod)
+    return key
+
+
+async def follow(
+    store: Store,
+    mark: Callable[[Key], None],
+    act: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    namespaces: Sequence[str],
+    with_settings: kopf.OperatorSettings | None = None,
+    pause: float = PAUSE_SECONDS,
+) -> None:
+    """Watch, and `act` beside it, until told to end by a signal; no namespaces: the whole cluster.
+
+    kopf gives up over what it cannot read, such as a watch that ends with half a line. Then both
+    are begun again, after a pause; what was missed in between is seen by the next list.
+    """
+    while True:
+        acting = asyncio.create_task(act())
+
+        async def end(acting: asyncio.Task[None] = acting) -> None:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+
+        try:
+            await kopf.operator(
+                registry=registry(store, mark, end),
+                settings=with_settings or settings(),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                standalone=True,
+            )
+            return
+        except Exception as error:  # whatever it is, ending would not mend it
+            _log.error(
+                "the watches failed (%s: %s); again in %g s", type(error).__name__, error, pause
+            )
+        finally:
+            await end()
+        await asyncio.sleep(pause)
+
+
+def _key_of(body: kopf.Body, label: str = names.LABEL_POOL) -> Key | None:
     """The pool that an object's label names."""
     meta = body["metadata"]
-    pool = (meta.get("labels") or {}).get(names.LABEL_POOL)
+    pool = (meta.get("labels") or {}).get(label)
     return (meta["namespace"], pool) if pool else None

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ocrpool_operator.local.shell import Shell, workers_of
 from ocrpool_operator.local.spec import Pool, load_pool, worker_settings
 from ocrpool_operator.local.table import Row, display, table
 from ocrpool_operator.local.whatif import next_decision, steps
+from ocrpool_operator.planner.types import Limits
 from ocrpool_wire import Device, State
 from ocrpool_wire.quantity import format_bytes, parse_bytes
 from ocrpool_worker import __version__
@@ -70,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         default=2.0,
         metavar="SECONDS",
         help="time between two observations (%(default)g)",
+    )
+    up.add_argument(
+        "--cool-down",
+        type=_seconds,
+        metavar="SECONDS",
+        help="time without growth after a worker had to shrink (60)",
     )
     up.set_defaults(run=_up)
     text = "show what `ocrpool up` runs now"
@@ -133,15 +141,18 @@ def _up(args: argparse.Namespace) -> int:
             host=args.host,
             port=port,
             control_port=port + 1 if port else 0,
+            interval=args.interval,
         )
+
+    def limits(worker: str) -> Limits:
+        found = pool.limits(worker)
+        return found if args.cool_down is None else replace(found, cool_down=args.cool_down)
 
     name = pool.name
     with claimed(name) as folder, display(name) as show:
         workers = workers_of(found, settings, folder)
         grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
-        shell = Shell(
-            name, pool.limits, workers, folder, interval=args.interval, grace=grace, show=show
-        )
+        shell = Shell(name, limits, workers, folder, interval=args.interval, grace=grace, show=show)
         asyncio.run(shell.run())
     return 0
 
@@ -207,11 +218,15 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
             f"{format_bytes(pool.limits().reserve)} reserve, headroom {headroom}"
         )
     print(f"{found.setting} ({identity.name}): {shown}")
+    device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
+    first = next(steps(pool.limits(), device, 0))
+    if first.reason != "NotMeasured":  # nothing can boot, or nobody can tell
+        print(f"  {first.sentence}")
+        return
     print("  one instance boots alone and is measured at the largest admitted page")
     if footprint is None:
         print("  the footprint is not known before; try --footprint, for example --footprint 1.4Gi")
         return
-    device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
     for decision in steps(pool.limits(), device, footprint):
         print(f"  {decision.sentence}")
 

@@ -64,7 +64,7 @@ def claimed(pool: str) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            running = _read(folder)
+            running = read(folder)
             who = f" (pid {running.pid})" if running is not None else ""
             raise LocalError(
                 f"pool {pool} runs already{who}; see `ocrpool status`, or give another "
@@ -88,7 +88,7 @@ def all_running() -> tuple[Running, ...]:
     """Every pool of this user that runs now."""
     found = []
     for folder in sorted(base_folder().iterdir()):
-        running = _read(folder) if _locked(folder) else None
+        running = read(folder) if _locked(folder) else None
         if running is not None:
             found.append(running)
     return tuple(found)
@@ -105,7 +105,8 @@ def _locked(folder: Path) -> bool:
     return False
 
 
-def _read(folder: Path) -> Running | None:
+def read(folder: Path) -> Running | None:
+    """What was written of a pool, or None; whether it still runs, the lock says."""
     try:
         raw = json.loads((folder / "running.json").read_text(encoding="utf-8"))
         workers = tuple(RunningWorker(**worker) for worker in raw.pop("workers"))

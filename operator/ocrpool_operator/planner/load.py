@@ -13,8 +13,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-# The load is averaged over so long: over the second, since what half a minute brings is half chance,
-# but over the first where pages do wait. Its trend is looked at over the others.
+# The load is averaged over so long: over the second, since what half a minute brings is half
+# chance, but over the first where pages do wait. Its trend is looked at over the others.
 LOAD_SECONDS = 30.0
 CALM_SECONDS = 240.0
 TREND_SECONDS = (180.0, 600.0)

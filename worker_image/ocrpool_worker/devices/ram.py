@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from ocrpool_wire import Problem
 from ocrpool_worker.devices.look import Identity, Look, sensible
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a version of cgroups calls things."""
+
+    controller: str
+    limit: str
+    use: str
+    stat: str
+    cache: str
+
+
+_V2 = _Files("", "memory.max", "memory.current", "memory.stat", "inactive_file")
+_V1 = _Files(
+    "memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "memory.stat",
+    "total_inactive_file",
+)
 
 
 class RamProbe:
@@ -42,25 +65,37 @@ class RamProbe:
             message = f"{self._proc / 'meminfo'} does not tell how much memory there is"
             return Look(problem=Problem(reason="DeviceUnreadable", message=message))
         total, free = host["MemTotal"] * 1024, host["MemAvailable"] * 1024
-        limit, used = self._limit_and_use()
-        if limit is not None and used is not None and limit < total:
-            total, free = limit, max(0, min(free, limit - used))
-        return sensible(total, free, where="the kernel")
+        for limit, used in self._limits():
+            total, free = min(total, limit), max(0, min(free, limit - used))
+        return sensible(total, min(total, free), where="the kernel")
 
-    def _limit_and_use(self) -> tuple[int | None, int | None]:
-        for limit, use, stat, cache in (
-            ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-            (
-                "memory/memory.limit_in_bytes",
-                "memory/memory.usage_in_bytes",
-                "memory/memory.stat",
-                "total_inactive_file",
-            ),
-        ):
-            most, now = _number(self._cgroup / limit), _number(self._cgroup / use)
+    def _limits(self) -> Iterator[tuple[int, int]]:
+        """(limit, use) of this process's cgroup and of every one above it: each of them holds."""
+        for files, folder in self._groups():
+            most, now = _number(folder / files.limit), _number(folder / files.use)
             if most is not None and now is not None:
-                return most, max(0, now - _fields(self._cgroup / stat).get(cache, 0))
-        return None, None
+                yield most, max(0, now - _fields(folder / files.stat).get(files.cache, 0))
+
+    def _groups(self) -> Iterator[tuple[_Files, Path]]:
+        """In a container the mount's root is mostly its own cgroup, whatever path the kernel
+        names; folders that are not there say nothing."""
+        for files, mount in ((_V2, self._cgroup), (_V1, self._cgroup / "memory")):
+            path = PurePosixPath(self._path(files.controller))
+            for group in (path, *path.parents):
+                yield files, mount / str(group).lstrip("/")
+
+    def _path(self, controller: str) -> str:
+        """This process's cgroup, from lines `NUMBER:CONTROLLERS:PATH`; version 2 names none."""
+        try:
+            lines = (self._proc / "self/cgroup").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "/"
+        for line in lines.splitlines():
+            _, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
+            if controller in controllers.split(","):
+                return path
+        return "/"
 
 
 def _number(path: Path) -> int | None:

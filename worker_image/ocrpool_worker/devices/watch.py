@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from ocrpool_wire import Problem
 from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
 
-LOOK_SECONDS = 1.0
 STALE_SECONDS = 10.0
 
 
@@ -22,7 +21,7 @@ class DeviceWatch:
     """Lives in one event loop, from `start` to `stop`."""
 
     def __init__(
-        self, probe: DeviceProbe, *, clock: Callable[[], float], interval: float = LOOK_SECONDS
+        self, probe: DeviceProbe, *, clock: Callable[[], float], interval: float = 1.0
     ) -> None:
         self._probe = probe
         self._clock = clock

@@ -87,12 +87,34 @@ class _StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         state = self._pool.state()
         yield from _gauges(state)
+        yield from _by_instance(state)
+        text = "Memory of the device that is never planned for"
+        reserve = self._pool.settings.memory.reserve
+        yield GaugeMetricFamily("ocrpool_memory_reserve_bytes", text, value=reserve)
         counters = state.counters.model_dump()
         for name, text in _COUNTERS.items():
             yield CounterMetricFamily(f"ocrpool_{name}", text, value=counters[name])
 
     def describe(self) -> list[Metric]:
         return []
+
+
+def _by_instance(state: State) -> Iterator[Metric]:
+    """What each instance holds and has done; an id is never given twice."""
+    held = GaugeMetricFamily(
+        "ocrpool_instance_memory_bytes", "Memory that an instance holds", labels=["instance_id"]
+    )
+    age = GaugeMetricFamily(
+        "ocrpool_instance_age_seconds", "Age of an instance", labels=["instance_id"]
+    )
+    pages = CounterMetricFamily(
+        "ocrpool_instance_pages", "Pages that an instance has finished", labels=["instance_id"]
+    )
+    for instance in state.instances.each:
+        held.add_metric([instance.id], instance.memory)
+        age.add_metric([instance.id], instance.age_seconds)
+        pages.add_metric([instance.id], instance.requests)
+    yield from (held, age, pages)
 
 
 def _gauges(state: State) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
-from ocrpool_worker.supervisor.nursery import DeviceGone, Nursery
+from ocrpool_worker.supervisor.nursery import DeviceGone, NoRoomEver, Nursery
 from ocrpool_worker.supervisor.work import Work
 
 _log = logging.getLogger(__name__)
@@ -129,8 +129,8 @@ class Crew:
     def brake(self) -> None:
         """Memory is critically low: give up the newest instance, if it is not the only one."""
         here = [member for member in self.members.values() if member.here]
-        if len(here) < 2:
-            return
+        if len(here) < 2 or len(here) < len(self.members):
+            return  # what one that is leaving gives back has not been seen yet
         self._counters["braked"] += 1
         self.ceiling.lower(len(here) - 1)
         newest = max(here, key=lambda member: member.born)
@@ -240,6 +240,8 @@ class Crew:
             self._boot_failed(Problem(reason="BootFailed", message=message))
         except DeviceGone:
             self.boots.postpone(_LOST_SECONDS)  # the report says why
+        except NoRoomEver as error:
+            self._boot_failed(Problem(reason="InsufficientMemory", message=str(error)), final=True)
         finally:
             self._preparing = False
             self.tend()

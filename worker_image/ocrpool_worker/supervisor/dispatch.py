@@ -29,6 +29,7 @@ from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
 
+NOBODY = "the worker was asked for 0 instances"
 _log = logging.getLogger(__name__)
 # What an instance may say of a request that is wrong.
 _REFUSED: dict[str, type[RequestError]] = {
@@ -73,12 +74,21 @@ class Dispatch:
     def on_free(self) -> None:
         """Hand out what waits to whoever is idle."""
         self._on_change()
+        if not self.crew.target:
+            self._turn_away()
         for member in self.crew.idle():
             if not len(self._queue):
                 return
             work = self._queue.pull(member.ident, alone=self.crew.alone(member))
             if work is not None:
                 self._hand(member, work)
+
+    def _turn_away(self) -> None:
+        """Nobody will come for what waits: it is told so now, and not when its time is over."""
+        for job in self._queue:
+            self._queue.drop(job)
+            for work in tuple(job.open):
+                _resolve(work, Unavailable(NOBODY))
 
     def _hand(self, member: Member, work: Work) -> None:
         job, order = work.job, work.job.order
@@ -167,16 +177,17 @@ class Dispatch:
             failed_before=len(work.failures),
             in_a_row=member.failed_in_a_row,
             detail=detail,
+            ran_out_before=work.ran_out,
         )
         extra = {"instance": member.ident, "failure": failure, "why": detail}
         _log.warning("page failed", extra=extra)
         work.failures.append(member.ident)
-        if failure == "memory":
-            self._counters["out_of_memory"] += 1
-        elif failure == "device":
+        if failure == "device":
             self._counters["device_errors"] += 1
             self._health.note_error()
         if verdict.lower_ceiling:
+            work.ran_out = True
+            self._counters["out_of_memory"] += 1
             self.crew.out_of_memory()
         if verdict.fate == "retire":
             self.crew.retire(member, f"{failure}: {detail}")

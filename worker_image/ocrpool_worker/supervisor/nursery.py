@@ -26,6 +26,10 @@ class DeviceGone(Exception):
     """The device is lost: no boot can work until it is back."""
 
 
+class NoRoomEver(Exception):
+    """The reserve is all of the device: no instance may ever be there."""
+
+
 class Nursery:
     """Starts members and sees them through to their first page; the crew decides when."""
 
@@ -51,11 +55,17 @@ class Nursery:
     async def prepare(self, *, alone: bool) -> Member:
         """A member that can be started; `alone`: nothing of ours is on the device yet.
 
-        Raises ModelError, or DeviceGone.
+        Raises ModelError, DeviceGone or NoRoomEver.
         """
         look = await self._watch.fresh()
         if look.problem is not None and look.problem.reason == "DeviceLost":
             raise DeviceGone(look.problem.message)
+        reserve = self._settings.memory.reserve
+        if look.memory is not None and reserve >= look.memory.total:
+            raise NoRoomEver(
+                f"memory.reserve ({format_bytes(reserve)}) leaves nothing of the "
+                f"{format_bytes(look.memory.total)} of {self._watch.identity.name}; lower it"
+            )
         launch = await self._launcher.prepare(context_bytes=self.footprints.overhead)
         ident = f"i{next(self._names)}"
         process = InstanceProcess(

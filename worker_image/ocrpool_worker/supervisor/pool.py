@@ -29,7 +29,7 @@ from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.brake import Brake
 from ocrpool_worker.supervisor.crew import Crew, new_counters
 from ocrpool_worker.supervisor.deadline import Deadline
-from ocrpool_worker.supervisor.dispatch import Dispatch
+from ocrpool_worker.supervisor.dispatch import NOBODY, Dispatch
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
@@ -53,7 +53,7 @@ class Pool:
         self.settings = settings
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
-        self._watch = DeviceWatch(probe, clock=clock)
+        self._watch = DeviceWatch(probe, clock=clock, interval=settings.memory.look_seconds)
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
@@ -203,7 +203,7 @@ class Pool:
         if not crew.ready:
             problem = self.problem()
             if not crew.target:
-                raise Unavailable("the worker was asked for 0 instances")
+                raise Unavailable(NOBODY)
             # Between two instances a request may wait; before the first, or after the last, not.
             if problem is not None and problem.reason != "Restarting":
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)

@@ -30,7 +30,8 @@ CEILING_COOLDOWN = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`error` is None where the page is put back; else it is the request's answer."""
+    """`error` is None where the page is put back; else it is the request's answer.
+    `lower_ceiling`: the worker has room for one fewer than it thought."""
 
     fate: Fate
     error: RequestError | None
@@ -38,12 +39,21 @@ class Verdict:
     lower_ceiling: bool = False
 
 
-def after_failure(failure: Failure, *, failed_before: int, in_a_row: int, detail: str) -> Verdict:
+def after_failure(
+    failure: Failure,
+    *,
+    failed_before: int,
+    in_a_row: int,
+    detail: str,
+    ran_out_before: bool = False,
+) -> Verdict:
     """What follows when an instance fails on a page.
 
     `failed_before`: instances that failed on this page before; `in_a_row`: pages that this instance
-    has failed on one after the other, this one included; `detail`: one line, for the client.
+    has failed on one after the other, this one included; `detail`: one line, for the client;
+    `ran_out_before`: memory ran out on this page before, and one page lowers the ceiling once.
     """
+    lowers = failure == "memory" and not ran_out_before
     last = failed_before + 1 >= ATTEMPTS
     if failure == "engine":
         worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
@@ -52,7 +62,7 @@ def after_failure(failure: Failure, *, failed_before: int, in_a_row: int, detail
     fates: dict[Failure, Fate] = {"death": "gone", "memory": "retire", "device": "kill"}
     fate = fates[failure]
     if not last:
-        return Verdict(fate, None, lower_ceiling=failure == "memory")
+        return Verdict(fate, None, lower_ceiling=lowers)
     what = {
         "death": "ended two OCR processes",
         "memory": "ran out of memory in two OCR processes",
@@ -63,7 +73,7 @@ def after_failure(failure: Failure, *, failed_before: int, in_a_row: int, detail
         "smaller"
     )
     # A failing device is not the page's fault: the page is answered, but not remembered.
-    return Verdict(fate, poison, remember=failure != "device", lower_ceiling=failure == "memory")
+    return Verdict(fate, poison, remember=failure != "device", lower_ceiling=lowers)
 
 
 def backoff(failures: int) -> float:

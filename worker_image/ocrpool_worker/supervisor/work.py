@@ -76,7 +76,7 @@ class Job:
 class Work:
     """One thing for one instance to do: inspect a document (`page` is None), or read a page."""
 
-    __slots__ = ("done", "failures", "job", "op", "page", "since", "waited")
+    __slots__ = ("done", "failures", "job", "op", "page", "ran_out", "since", "waited")
 
     def __init__(
         self, job: Job, op: Literal["inspect", "read"], page: int | None, now: float
@@ -89,6 +89,8 @@ class Work:
         job.open.append(self)
         # The instances that failed on it, by their ids.
         self.failures: list[str] = []
+        # Whether memory ran out on it.
+        self.ran_out = False
         self.done: asyncio.Future[PageAnswer | Inspection] = (
             asyncio.get_running_loop().create_future()
         )

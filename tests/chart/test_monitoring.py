@@ -1,0 +1,232 @@
+"""Alerts and dashboard ask for metrics that exist, and every alert says where its runbook is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
+from ocrpool_operator.api.status import PoolStatus
+from ocrpool_operator.kubernetes.client import Call, Resource
+from ocrpool_operator.kubernetes.metrics import Metrics
+from tests.chart.helm import CHART, Helm, named
+from tests.operator.kubelet import ROOT
+from tests.worker.calls import call
+from tests.worker.harness import start_worker
+
+# What PodMonitor and ServiceMonitor add to every sample.
+FROM_SCRAPING = {"namespace", "pod", "job", "instance"}
+FROM_PODMONITOR = FROM_SCRAPING | {"pool", "worker", "node"}
+# Prometheus' own.
+ALERTS = {"ALERTS": {"alertname", "alertstate"}}
+RULES_ON = {"monitoring": {"rules": {"enabled": True, "runbooks": "docs/operations.md"}}}
+
+Labels = Mapping[str, set[str]]
+
+
+def labels_in(text: str, more: set[str]) -> dict[str, set[str]]:
+    """Sample name → its labels, of an exposition."""
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, set(more)).update(sample.labels)
+    return found
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> Labels:
+    """All that a worker, which has read a page, and an operator, which has made a round, expose."""
+    with start_worker(tmp_path_factory.mktemp("worker")) as worker:
+        assert worker.read(say="x").status == 200
+        answer = call(worker.control_port, "GET", "/metrics")
+    operator = Metrics()
+    operator.round("ok", 0.1)
+    operator.call(Call("patch", Resource(GROUP, VERSION, PLURAL), "default"))
+    operator.decision("Grow")
+    word = {"type": "Degraded", "status": "False", "reason": "AsExpected", "message": ""}
+    status = {"conditions": [{**word, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    operator.pool("default", "scans", PoolStatus.model_validate(status))
+    text = operator.text(0).decode()
+    return {
+        **labels_in(answer.body.decode(), FROM_PODMONITOR),
+        **labels_in(text, FROM_SCRAPING),
+        **ALERTS,
+    }
+
+
+def check(expression: str, exposed: Labels) -> None:
+    """Raises AssertionError where it is no PromQL, or asks for what nobody exposes."""
+    asked = list(walk(promql.parse(expression), frozenset()))
+    assert asked, expression
+    for selector, grouped in asked:
+        name = selector.name
+        assert name in exposed, f"{name} of {expression}"
+        matched = {matcher.name for matcher in selector.matchers.matchers}
+        unknown = (matched | grouped) - exposed[name]
+        assert not unknown, f"{name} has no {unknown}: {expression}"
+
+
+def walk(node: Any, grouped: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
+    """Every selector, with the labels that are made of it above."""
+    if isinstance(node, promql.VectorSelector):
+        yield node, grouped
+    elif isinstance(node, promql.MatrixSelector):
+        yield node.vector_selector, grouped
+    elif isinstance(node, promql.AggregateExpr):
+        by = node.modifier.labels if node.modifier else ()
+        yield from walk(node.expr, grouped | set(by))
+    elif isinstance(node, promql.BinaryExpr):
+        on = node.modifier.matching.labels if node.modifier and node.modifier.matching else ()
+        for side in (node.lhs, node.rhs):
+            yield from walk(side, grouped | set(on))
+    elif isinstance(node, promql.Call):
+        for argument in node.args:
+            yield from walk(argument, grouped)
+    elif isinstance(node, promql.ParenExpr):
+        yield from walk(node.expr, grouped)
+    else:
+        assert isinstance(node, promql.NumberLiteral | promql.StringLiteral), type(node)
+
+
+@pytest.fixture(scope="module")
+def alerts(helm: Helm) -> list[dict[str, Any]]:
+    body = named(helm.template(RULES_ON).objects, "PrometheusRule")
+    return [rule for group in body["spec"]["groups"] for rule in group["rules"]]
+
+
+def test_alerts_ask_for_what_is_exposed(alerts: list[dict[str, Any]], exposed: Labels) -> None:
+    assert len(alerts) > 10
+    for alert in alerts:
+        check(alert["expr"], exposed)
+        assert alert["labels"]["severity"] in ("warning", "critical")
+
+
+def test_alerts_speak_of_labels_that_are_left(alerts: list[dict[str, Any]]) -> None:
+    """`$labels.worker` is empty where the expression is summed over the workers."""
+    for alert in alerts:
+        said = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
+        summed = re.search(r"sum by \(([\w, ]+)\)", alert["expr"])
+        if summed is not None:
+            assert said <= set(re.split(r", *", summed[1])), alert["alert"]
+        elif "ocrpool_pool_" in alert["expr"]:
+            assert said == {"pool", "namespace"}, alert["alert"]
+        elif "ocrpool_operator_" not in alert["expr"]:
+            assert said == {"worker", "pool", "namespace"}, alert["alert"]
+
+
+def test_the_dashboard_asks_for_what_is_exposed(exposed: Labels) -> None:
+    board = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
+    queries = [query["expr"] for panel in board["panels"] for query in panel.get("targets", ())]
+    assert len(queries) > 30
+    for query in queries:
+        check(query.replace("$__rate_interval", "5m"), exposed)
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            selector, label = re.fullmatch(
+                r"label_values\((.+), (\w+)\)", variable["query"]["query"]
+            ).groups()
+            check(f"sum by ({label}) ({selector})", exposed)
+
+
+def test_panels_do_not_overlap() -> None:
+    board = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
+    taken = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert x < 24, panel["title"]
+                assert (x, y) not in taken, panel["title"]
+                taken.add((x, y))
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("sum(ocrpool_no_such_thing)", "ocrpool_no_such_thing"),
+        ("sum by (colour) (ocrpool_ready)", "colour"),
+        ('ocrpool_ready{colour="red"}', "colour"),
+        ("ocrpool_ready - on(colour) ocrpool_ready", "colour"),
+    ],
+)
+def test_the_check_itself(exposed: Labels, expression: str, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check(expression, exposed)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_alert_has_its_runbook(alerts: list[dict[str, Any]]) -> None:
+    for alert in alerts:
+        page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+        assert page == "docs/operations.md"
+        assert anchor in anchors((ROOT / page).read_text(encoding="utf-8")), alert["alert"]
+
+
+PRODUCT = (
+    ROOT / "operator" / "ocrpool_operator" / "planner",
+    ROOT / "operator" / "ocrpool_operator" / "kubernetes",
+    ROOT / "worker_image" / "ocrpool_worker",
+)
+WORD = re.compile(r"[A-Z][A-Za-z]+")
+# Where the reason is among the arguments.
+MAKERS = {"Trouble": 0, "yes": 0, "Problem": 0, "Word": 2, "ModelError": 0, "BootError": 0}
+
+
+def reasons() -> dict[str, Path]:
+    """Every word that may become a condition's reason, with the file that says it."""
+    found: dict[str, Path] = {}
+    for folder in PRODUCT:
+        for path in sorted(folder.rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            found.update((word, path) for node in ast.walk(tree) for word in _reasons_of(node))
+    return found
+
+
+def _reasons_of(node: ast.AST) -> Iterator[str]:
+    told: list[ast.expr] = []
+    if isinstance(node, ast.Call):
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        place = MAKERS.get(name)
+        if place is not None and len(node.args) > place:
+            told.append(node.args[place])
+        told += [each.value for each in node.keywords if each.arg == "reason"]
+    elif isinstance(node, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == "reason" for target in node.targets
+    ):
+        told.append(node.value)
+    elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+        # f"BackOff: {…}": how a worker's problem is written in the status.
+        head = re.fullmatch(r"([A-Z][a-z]+(?:[A-Z][a-z]+)+): ", str(node.values[0].value))
+        if head is not None:
+            yield head[1]
+    for expression in told:
+        parts = (expression.body, expression.orelse) if isinstance(expression, ast.IfExp) else ()
+        for part in parts or (expression,):
+            if isinstance(part, ast.Constant) and WORD.fullmatch(str(part.value)):
+                yield str(part.value)
+
+
+def test_every_reason_is_explained() -> None:
+    found = reasons()
+    # That the search finds what it is for: one of each form.
+    assert {"WaitingForCapacity", "Rolling", "AllWorkersReady", "BackOff", "WorkerUnreachable"} <= (
+        found.keys()
+    )
+    assert {"DeviceLost", "Restarting", "BootFailed", "ModelMissing"} <= found.keys()
+    pages = [ROOT / "docs" / name for name in ("operations.md", "operator.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    missing = {word: path.name for word, path in found.items() if f"`{word}`" not in text}
+    assert not missing, "say in docs/operations.md what it means and what to do"

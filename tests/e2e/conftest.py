@@ -1,0 +1,76 @@
+"""The node with ocrpool on it: installed once for all of these tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from devcluster.testing import Cluster, Namespace
+from tests.e2e import installs
+from tests.e2e.installs import Installed
+
+# These bring and remove the installation themselves: before all others, and after them.
+Told = Callable[[str], None]
+Quarters = Callable[[], AbstractContextManager[Namespace]]
+_TOLD = pytest.StashKey[list[str]]()
+FIRST, LAST = "test_install", "test_chart_life"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        module = item.path.stem if item.path.is_relative_to(Path(__file__).parent) else ""
+        return {FIRST: 1, LAST: 3}.get(module, 2 if module else 0)
+
+    items.sort(key=place)
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Told:
+    """Prints a line with a measured figure at the end of the run."""
+    return request.config.stash.setdefault(_TOLD, []).append
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    yield
+    for line in config.stash.get(_TOLD, []):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def installed(node: Cluster) -> Iterator[Installed]:
+    """With helm; see `test_install.py` for kubectl."""
+    with installs.with_helm(node) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def quarters(installed: Installed) -> Quarters:
+    """Namespaces for pools, where only what is restricted may run."""
+
+    @contextmanager
+    def quarter() -> Iterator[Namespace]:
+        cluster = installed.cluster
+        own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
+        level = "pod-security.kubernetes.io/enforce=restricted"
+        cluster.kubectl("create", "namespace", own.name)
+        cluster.kubectl("label", "namespace", own.name, level)
+        yield own
+        # The operator drains them; a namespace that is deleted at once would make it hurry.
+        own.kubectl("delete", "ocrpools", "--all", timeout_s=installs.GONE_SECONDS)
+        cluster.kubectl("delete", "namespace", own.name, "--wait=false")
+
+    return quarter
+
+
+@pytest.fixture
+def quarter(quarters: Quarters) -> Iterator[Namespace]:
+    """One test's own."""
+    with quarters() as own:
+        yield own

@@ -1,0 +1,211 @@
+"""The pools of these tests, what they are asked, and how they are waited for."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bench.samples import Sample
+from devcluster.images import tag_of
+from devcluster.testing import Namespace
+from tests.e2e.load import SteadyLoad
+from tests.standin import png
+
+Object = dict[str, Any]
+GIB = 1 << 30
+# Pods start one after the other on two busy cores.
+PATIENCE_SECONDS = 150.0
+
+
+def real_pool(name: str = "pages", **spec: Any) -> Object:
+    """PaddleOCR on the CPU. The admitted pages are small, and so is an instance."""
+    template = {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "4Gi"}}}
+    return _pool(
+        name,
+        "worker",
+        template,
+        {
+            "device": "cpu",
+            "replicas": 1,
+            "instances": {"min": 1, "max": 1},
+            "memory": {"reserve": "512Mi"},
+            "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
+            "admission": {"maxMegapixels": 2},
+            **spec,
+        },
+    )
+
+
+def standin_pool(name: str = "pages", *, device: str = "cpu", **spec: Any) -> Object:
+    """The stand-in engine: boots in a second, and takes memory of the fake GPUs."""
+    resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
+    engine = {"name": "charging:ChargingEngine", "options": {"bytes": 2 * GIB, "seconds": 0.1}}
+    return _pool(
+        name,
+        "testworker",
+        {"resources": resources, "graceSeconds": 10},
+        {
+            "device": device,
+            "replicas": 1,
+            "instances": {"min": 1, "max": 1},
+            "memory": {"reserve": "256Mi"},
+            "engine": engine,
+            "admission": {"maxMegapixels": 1, "timeoutSeconds": 20},
+            **spec,
+        },
+    )
+
+
+def _pool(name: str, image: str, template: Object, spec: Object) -> Object:
+    given = {"image": tag_of(image), "imagePullPolicy": "Never", **template}
+    return {
+        "apiVersion": "ocrpool.dev/v1alpha1",
+        "kind": "OcrPool",
+        "metadata": {"name": name},
+        "spec": {**spec, "template": {**given, **spec.get("template", {})}},
+    }
+
+
+@dataclass(frozen=True)
+class Live:
+    """A pool that was applied."""
+
+    namespace: Namespace
+    name: str = "pages"
+
+    @property
+    def body(self) -> Object:
+        return self.namespace.get("ocrpool", self.name)
+
+    @property
+    def pods(self) -> dict[str, Object]:
+        """Its worker pods by name, the ending ones too."""
+        found = self.namespace.get("pods", f"--selector=ocrpool.dev/pool={self.name}")
+        return {each["metadata"]["name"]: each for each in found["items"]}
+
+    @property
+    def uids(self) -> set[str]:
+        """Of its worker pods: another pod of the same name has another."""
+        return {pod["metadata"]["uid"] for pod in self.pods.values()}
+
+    def load(self, *, keep_alive: bool = False) -> SteadyLoad:
+        """A steady stream of pages for the stand-in engine, through the Service."""
+        url = f"{self.url()}/v1/ocr"
+        return SteadyLoad(url, blank(), says("320x200"), keep_alive=keep_alive)
+
+    def condition(self, kind: str) -> Object:
+        """One of the three conditions; empty before the operator has written any."""
+        conditions = self.body.get("status", {}).get("conditions", [])
+        return next((each for each in conditions if each["type"] == kind), {})
+
+    def patch(self, **spec: Any) -> None:
+        """Merge into the spec."""
+        change = json.dumps({"spec": spec})
+        self.namespace.kubectl("patch", "ocrpool", self.name, "--type=merge", f"--patch={change}")
+
+    def url(self, service: str | None = None, port: int = 8080) -> str:
+        """Where clients send their pages: the Service's own address, reached from the host."""
+        found = self.namespace.get("service", service or self.name)
+        return f"http://{found['spec']['clusterIP']}:{port}"
+
+    def until(
+        self,
+        what: str,
+        is_so: Callable[[Object], bool],
+        *,
+        seconds: float = PATIENCE_SECONDS,
+    ) -> Object:
+        """Wait until the pool's body is so. In a test's failure: what it was instead."""
+        deadline = time.monotonic() + seconds
+        while True:
+            body = self.body
+            if is_so(body):
+                return body
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {seconds:g} s: {what}\n{self.describe()}", pytrace=False)
+            time.sleep(0.25)
+
+    def until_ready(self, workers: int, *, seconds: float = PATIENCE_SECONDS) -> Object:
+        """All that was asked for is there, of the newest spec, and nothing is on its way."""
+
+        def settled(body: Object) -> bool:
+            status = body.get("status", {})
+            reasons = {each["type"]: each["reason"] for each in status.get("conditions", [])}
+            return (
+                status.get("observedGeneration") == body["metadata"]["generation"]
+                and status.get("readyReplicas") == status.get("replicas") == workers
+                and reasons.get("Progressing") == "Settled"
+            )
+
+        return self.until(f"{workers} workers are ready and settled", settled, seconds=seconds)
+
+    def until_reason(self, kind: str, reason: str, *, seconds: float = 60) -> Object:
+        """Wait for a condition's reason; answers the condition."""
+        self.until(
+            f"{kind} has the reason {reason}",
+            lambda _: self.condition(kind).get("reason") == reason,
+            seconds=seconds,
+        )
+        return self.condition(kind)
+
+    def describe(self) -> str:
+        """For a test's failure: the status, the pods, the events."""
+        words = [json.dumps(self.body.get("status", {}), indent=1)]
+        for command in (("get", "pods", "--output=wide"), ("get", "events")):
+            words.append(self.namespace.kubectl(*command))
+        for name in self.pods:
+            try:
+                log = self.namespace.kubectl("logs", name, "--tail=15")
+            except AssertionError as error:
+                log = str(error)
+            words.append(f"{name}:\n{log}")
+        return "\n".join(words)
+
+
+def apply(namespace: Namespace, body: Object) -> Live:
+    namespace.apply(body)
+    return Live(namespace, body["metadata"]["name"])
+
+
+def blank(width: int = 320, height: int = 200) -> bytes:
+    """A page for the stand-in engine, which reads its size on it."""
+    return png(width, height, (b"\x00" + b"\xff" * width) * height)
+
+
+def says(text: str) -> Callable[[object], str]:
+    """A check of an answer of /v1/ocr: what is wrong with it, or nothing."""
+
+    def check(answer: Any) -> str:
+        found = "|".join(line["text"] for page in answer["pages"] for line in page["lines"])
+        return "" if found == text else f"{text!r} was expected, {found!r} was read"
+
+    return check
+
+
+def ask(url: str, body: bytes, *, seconds: float = 60) -> Any:
+    """POST a page. Raises HTTPError and OSError."""
+    request = urllib.request.Request(url, data=body, method="POST")
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        return json.load(answer)
+
+
+def first_text(url: str, page: Sample, *, seconds: float = PATIENCE_SECONDS) -> list[str]:
+    """What is read on a page, asked for again until somebody answers."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = ask(f"{url}/v1/ocr", page.data)
+        except OSError as error:  # an HTTPError is one, too
+            if time.monotonic() > deadline:
+                words = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""
+                pytest.fail(f"no answer within {seconds:g} s: {error} {words}", pytrace=False)
+            time.sleep(0.2)
+        else:
+            return [line["text"] for each in answer["pages"] for line in each["lines"]]

@@ -1,0 +1,75 @@
+"""What cannot work becomes a condition that says what to do, on the real kubelet and scheduler."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devcluster.testing import Namespace
+from tests.e2e import pools
+from tests.e2e.installs import OPERATOR, Installed
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_an_image_that_does_not_exist(quarter: Namespace) -> None:
+    body = pools.standin_pool(template={"image": "localhost/ocrpool/nonesuch:dev"})
+    pool = pools.apply(quarter, body)
+
+    told = pool.until_reason("Degraded", "ImageNotAvailable")
+
+    assert "localhost/ocrpool/nonesuch:dev" in told["message"]
+    assert "template.image" in told["message"]
+    # The next edit mends it.
+    pools.apply(quarter, pools.standin_pool())
+    pool.until_ready(1)
+    assert pool.condition("Degraded")["status"] == "False"
+
+
+def test_a_gpu_that_no_node_has(quarter: Namespace) -> None:
+    spec = {"device": "gpu", "resourceName": "nvidia.com/mig-1g.10gb"}
+    pool = pools.apply(quarter, pools.standin_pool(**spec))
+
+    told = pool.until_reason("Degraded", "WaitingForCapacity")
+
+    assert "nvidia.com/mig-1g.10gb" in told["message"]
+    assert pool.condition("Ready")["reason"] == "WaitingForCapacity"
+
+
+def test_a_folder_without_models(quarter: Namespace) -> None:
+    body = pools.real_pool(models={"dir": "/tmp/nothing"})
+    pool = pools.apply(quarter, body)
+
+    told = pool.until_reason("Degraded", "ModelMissing")
+
+    assert "/tmp/nothing" in told["message"]
+
+
+def test_more_memory_asked_for_than_the_container_has(quarter: Namespace) -> None:
+    """The first instance fits nowhere: said, and not tried again and again by OOM kills."""
+    pool = pools.apply(
+        quarter,
+        pools.real_pool(template={"resources": {"limits": {"memory": "768Mi", "cpu": "2"}}}),
+    )
+
+    told = pool.until_reason("Degraded", "InsufficientMemory", seconds=90)
+
+    assert "memory" in told["message"]
+
+
+def test_rights_that_were_taken_away(installed: Installed, quarter: Namespace) -> None:
+    role = json.loads(installed.cluster.kubectl("get", "clusterrole", OPERATOR, "-o", "json"))
+    rules = [each for each in role["rules"] if each["resources"] != ["pods"]]
+    less = {"op": "replace", "path": "/rules", "value": rules}
+    all_of_them = {**less, "value": role["rules"]}
+    change = ("patch", "clusterrole", OPERATOR, "--type=json")
+    installed.cluster.kubectl(*change, f"--patch={json.dumps([less])}")
+    try:
+        pool = pools.apply(quarter, pools.standin_pool())
+        told = pool.until_reason("Degraded", "Forbidden")
+        assert "pods" in told["message"]
+        assert "give the operator the rights" in told["message"]
+    finally:
+        installed.cluster.kubectl(*change, f"--patch={json.dumps([all_of_them])}")
+    pool.until_ready(1)

@@ -1,0 +1,46 @@
+"""PaddleOCR in a container with a memory limit: as many instances as it has room for."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bench.samples import sample_page
+from devcluster.testing import Namespace
+from tests.e2e import pools
+from tests.e2e.pools import GIB
+
+pytestmark = pytest.mark.timeout(400)
+LIMIT = 3 * GIB
+
+
+def test_instances_grow_by_headroom_under_the_containers_limit(quarter: Namespace) -> None:
+    body = pools.real_pool(
+        instances={"min": 1, "max": 8},
+        template={"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": str(LIMIT)}}},
+    )
+    pool = pools.apply(quarter, body)
+
+    grown = pool.until(
+        "as many instances as there is room for",
+        lambda body: (
+            body["status"]["instances"]["ready"] >= 2
+            and "hold, room" in body["status"]["workers"][0]["decision"]
+        ),
+        seconds=240,
+    )
+
+    (worker,) = grown["status"]["workers"]
+    count = worker["instances"]["ready"]
+    assert worker["memory"]["total"] == LIMIT
+    assert count * worker["footprint"] <= LIMIT < (count + 2) * worker["footprint"]
+    page = sample_page()
+    with ThreadPoolExecutor(2 * count) as clients:
+        found = list(
+            clients.map(lambda _: pools.first_text(pool.url(), page), range(4 * count)),
+        )
+    for texts in found:
+        assert set(page.lines) <= set(texts)
+    (pod,) = pool.pods.values()
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0

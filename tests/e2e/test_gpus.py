@@ -1,0 +1,45 @@
+"""A pool on the node's two fake GPUs: the figures are the fake driver's, the engine a stand-in."""
+
+from __future__ import annotations
+
+import pytest
+
+from devcluster.testing import Namespace, handle
+from tests.e2e import pools
+from tests.e2e.pools import GIB, Live
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
+]
+
+
+@pytest.fixture
+def pool(quarter: Namespace) -> Live:
+    return pools.apply(quarter, pools.standin_pool(device="gpu", replicas=2))
+
+
+def test_a_worker_has_a_gpu_each_and_a_third_waits_for_one(quarter: Namespace, pool: Live) -> None:
+    gpus = {gpu.uuid: gpu for gpu in quarter.cluster.gpus}
+    body = pool.until_ready(2)
+
+    workers = body["status"]["workers"]
+    assert {worker["device"]["uuid"] for worker in workers} == set(gpus)
+    for worker in workers:
+        own = gpus[worker["device"]["uuid"]]
+        assert worker["memory"]["total"] == own.total
+        assert own.charges == [2 * GIB]
+        assert worker["footprint"] >= 2 * GIB
+    check = pools.says("320x200")
+    assert not check(pools.ask(f"{pool.url()}/v1/ocr", pools.blank()))
+
+    pool.patch(replicas=3)
+    told = pool.until_reason("Degraded", "WaitingForCapacity")
+    assert "nvidia.com/gpu" in told["message"]
+    assert pool.body["status"]["readyReplicas"] == 2
+
+    pool.patch(replicas=1)
+    pool.until_ready(1)
+    assert list(pool.pods) == ["pages-0"]
+    assert sorted(len(gpu.charges) for gpu in gpus.values()) == [0, 1]
+    assert pool.condition("Degraded")["reason"] == "AsExpected"

@@ -1,0 +1,61 @@
+"""From the command that installs ocrpool to the text of a real page, by both ways."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.samples import sample_page
+from devcluster.testing import Cluster, Namespace
+from tests.e2e import installs, pools
+from tests.e2e.conftest import Told
+from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def _read_a_real_page(found: Installed, namespace: Namespace) -> float:
+    """Seconds from the installing command to the text of a page."""
+    page = sample_page()
+    pool = pools.apply(namespace, pools.real_pool())
+    pool.until("the operator has seen the pool", lambda body: bool(body.get("status")))
+    texts = pools.first_text(pool.url(), page)
+    seconds = time.monotonic() - found.began
+    lacking = [line for line in page.lines if line not in texts]
+    assert not lacking
+    return seconds
+
+
+def test_with_kubectl(node: Cluster, namespace: Namespace, tmp_path: Path, told: Told) -> None:
+    with installs.with_kubectl(node, installs.overlay(tmp_path)) as found:
+        seconds = _read_a_real_page(found, namespace)
+    told(f"from kubectl apply -k to the text of a real page: {seconds:.1f} s")
+
+
+def test_without_the_crd_the_log_says_what_to_do(
+    node: Cluster, namespace: Namespace, tmp_path: Path
+) -> None:
+    manifests = installs.MANIFESTS
+    node.kubectl("apply", f"--filename={manifests / 'namespace.yaml'}")
+    with installs.with_kubectl(node, installs.overlay(tmp_path, manifests / "base")) as found:
+        found.await_log("Is the CRD installed (kubectl apply -f manifests/crd.yaml)?")
+        # From then on it works without being restarted.
+        node.kubectl("apply", f"--filename={manifests / 'crd.yaml'}")
+        pool = pools.apply(namespace, pools.standin_pool())
+        pool.until_ready(1)
+    node.kubectl("delete", "namespace", installs.SYSTEM, timeout_s=installs.GONE_SECONDS)
+
+
+def test_with_helm(installed: Installed, namespace: Namespace, told: Told) -> None:
+    seconds = _read_a_real_page(installed, namespace)
+    told(f"from helm install to the text of a real page: {seconds:.1f} s")
+
+
+def test_helm_test_reads_a_picture_and_leaves_nothing(installed: Installed) -> None:
+    wait = ("--timeout=250s",)
+    said = installed.cluster.helm("test", RELEASE, *IN_SYSTEM, *wait, timeout_s=300)
+    assert "Phase:          Succeeded" in said, said
+    left = installed.system.kubectl("get", "ocrpools,pods,roles,sa", "--output=name")
+    assert "test" not in left

@@ -1,0 +1,84 @@
+"""A pool of two workers under a steady load, through the Service, while it is changed and hurt.
+
+Every request is accounted for. The engine is a stand-in that takes a tenth of a second a page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster.testing import handle
+from tests.e2e import pools
+from tests.e2e.conftest import Quarters
+from tests.e2e.installs import Installed
+from tests.e2e.nodes import kill_processes_of
+from tests.e2e.pools import Live
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
+]
+# Until kubelet has seen that a worker is dead, and kube-proxy that it is not to be asked.
+UNSEEN_SECONDS = 15.0
+
+
+@pytest.fixture(scope="module")
+def pool(quarters: Quarters) -> Iterator[Live]:
+    with quarters() as quarter:
+        live = pools.apply(quarter, pools.standin_pool(replicas=2))
+        live.until_ready(2)
+        yield live
+
+
+def test_a_changed_spec_is_rolled_without_a_failed_request(pool: Live) -> None:
+    before = pool.uids
+    with pool.load() as load:
+        pool.patch(admission={"queue": 65})
+        pool.until_ready(2)
+
+    assert not before & pool.uids
+    assert len(load.answers) > load.seconds
+    assert not load.failed
+
+
+def test_the_number_of_workers_follows_without_a_failed_request(pool: Live) -> None:
+    with pool.load() as load:
+        pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=3")
+        pool.until_ready(3)
+        pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=2")
+        pool.until_ready(2)
+
+    assert not load.failed
+
+
+def test_the_operator_is_restarted_and_nobody_notices(installed: Installed, pool: Live) -> None:
+    before = pool.uids
+    with pool.load() as load:
+        installed.restart()
+        # The new ones do their work: an edit is followed.
+        pool.patch(instances={"min": 2, "max": 2})
+        pool.until("two instances each", lambda body: body["status"]["instances"]["ready"] == 4)
+        pool.patch(instances={"min": 1, "max": 2})
+
+    assert pool.uids == before
+    assert not load.failed
+
+
+def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: Live) -> None:
+    """Through the Service: what is sent to it before kubelet has seen its end is refused, too."""
+    with pool.load() as load:
+        time.sleep(2)
+        victim = pool.pods[f"{pool.name}-0"]
+        killed_at = load.seconds
+        assert kill_processes_of(victim["metadata"]["uid"]) >= 2
+        pool.until("its end was seen", lambda body: body["status"]["readyReplicas"] == 1)
+        pool.until_ready(2)
+
+    for each in load.failed:
+        assert each.ended >= killed_at
+        assert each.began <= killed_at + UNSEEN_SECONDS
+        assert each.status == 0  # a connection lost or refused: never half an answer, never a 500
+    assert len(load.failed) < len(load.answers) / 2

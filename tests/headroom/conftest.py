@@ -1,0 +1,28 @@
+"""This machine's fake GPUs, for real workers under a real `ocrpool up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devcluster.fakegpu import device
+from devcluster.fakegpu.device import FakeGpu
+from devcluster.fakegpu.library import environment
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeGpu]:
+    """Two GPUs of 16 GiB, of which nothing is taken, for every process that is started now."""
+    found = device.make_all(tmp_path / "gpus", 2)
+    for name, value in environment(tmp_path / "gpus").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return found
+
+
+@pytest.fixture
+def gpu(gpus: list[FakeGpu], monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    """The first of them, and only that one is visible."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus[0].uuid)
+    return gpus[0]

@@ -1,0 +1,165 @@
+"""A stand-in for a wire in trouble: a proxy in front of the real API server.
+
+Everything passes unchanged (so its semantics are the real ones) but for what a test asks for:
+answers that come instead, answers that are lost after the deed, watches that break in the middle of
+a line, and something that happens right before a call is passed on. kmock cannot sit in front of
+another server; what needs no real semantics is played with it in test_wire.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from tests.operator.api import Api
+
+_HOP = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
+
+
+@dataclass
+class Rule:
+    """For the next `times` calls whose `METHOD path?query` matches `pattern`. `status`: answer that
+    instead; `lost`: pass it on, and hang up instead of answering; `first`: what is done before."""
+
+    pattern: str
+    times: int = 1
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    lost: bool = False
+    first: Callable[[], object] | None = None
+    met: int = 0
+
+    def matches(self, call: str) -> bool:
+        return self.met < self.times and re.search(self.pattern, call) is not None
+
+
+class FaultyWire:
+    """Use as a context manager; `url` is where the operator shall find the API server."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._rules: list[Rule] = []
+        self._cuts: set[asyncio.Event] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="faulty-wire", daemon=True)
+        self._up = threading.Event()
+        self._end = asyncio.Event()
+        self.url = ""
+        # Every call as `METHOD path?query`, in their order.
+        self.calls: list[str] = []
+
+    def __enter__(self) -> FaultyWire:
+        self._thread.start()
+        assert self._up.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(20)
+
+    def rule(self, pattern: str, **what: Any) -> Rule:
+        """Meet calls like this; the rule that was made last goes first."""
+        made = Rule(pattern, **what)
+        self._rules.insert(0, made)
+        return made
+
+    def clear(self) -> None:
+        self._rules.clear()
+
+    def cut_watches(self) -> int:
+        """Break every open watch in the middle of a line; how many there were."""
+        return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
+
+    async def _cut(self) -> int:
+        count = len(self._cuts)
+        for each in self._cuts:
+            each.set()
+        return count
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=2**26)
+        app.router.add_route("*", "/{path:.*}", self._pass)
+        async with aiohttp.ClientSession() as self._session:
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            self.url = f"http://{host}:{port}"
+            self._up.set()
+            await self._end.wait()
+            await self._cut()
+            await runner.cleanup()
+
+    async def _pass(self, request: web.Request) -> web.StreamResponse:
+        call = f"{request.method} {request.path_qs}"
+        self.calls.append(call)
+        rule = next((each for each in self._rules if each.matches(call)), None)
+        if rule is not None:
+            rule.met += 1
+            if rule.first is not None:
+                await asyncio.to_thread(rule.first)
+            if rule.status is not None:
+                said = {"kind": "Status", "message": "the wire is in trouble", "code": rule.status}
+                return web.json_response(said, status=rule.status, headers=rule.headers)
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
+        headers["Accept-Encoding"] = "identity"
+        async with self._session.request(
+            request.method,
+            URL(self._api.server + request.raw_path, encoded=True),
+            data=await request.read(),
+            headers=headers,
+            ssl=self._api.tls,
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as upstream:
+            kind = {"Content-Type": upstream.headers.get("Content-Type", "")}
+            if "watch" in request.query and upstream.status == 200:
+                return await self._stream(request, upstream, kind)
+            body = await upstream.read()
+        if rule is not None and rule.lost:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(body=body, status=upstream.status, headers=kind)
+
+    async def _stream(
+        self, request: web.Request, upstream: aiohttp.ClientResponse, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers=headers)
+        await answer.prepare(request)
+        cut = asyncio.Event()
+        self._cuts.add(cut)
+        cutting = asyncio.ensure_future(cut.wait())
+        try:
+            while True:
+                chunk = asyncio.ensure_future(upstream.content.readany())
+                await asyncio.wait({chunk, cutting}, return_when=asyncio.FIRST_COMPLETED)
+                if cut.is_set():
+                    chunk.cancel()
+                    await answer.write(json.dumps({"type": "MODIFIED", "object": {}}).encode()[:20])
+                    assert request.transport is not None
+                    request.transport.abort()
+                    return answer
+                if not (data := chunk.result()):
+                    return answer
+                await answer.write(data)
+        except (aiohttp.ClientError, ConnectionError):
+            return answer
+        finally:
+            self._cuts.discard(cut)
+            cutting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await cutting
