@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 
 from tests.operator.api import Refused
 from tests.operator.clients import Clients
+from tests.operator.kubelet import ROOT
 from tests.operator.lab import Lab, pool
 
 pytestmark = pytest.mark.timeout(300)
@@ -156,3 +158,22 @@ def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(lab: Lab) -> 
         assert lab.uid("pages-0") == uid
         lab.namespace.kubectl("delete", "resourcequota", "one")
         lab.until("more serve", lambda: lab.status()["readyReplicas"] >= 2)
+
+
+def test_the_scalers_samples_name_a_pool_that_they_can_own(lab: Lab) -> None:
+    folder = ROOT / "manifests" / "samples"
+    hpa, keda = (
+        yaml.safe_load((folder / "scalers" / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("hpa", "keda")
+    )
+    scans = yaml.safe_load((folder / "gpu.yaml").read_text(encoding="utf-8"))
+    lab.apply(hpa)
+    lab.apply(scans)
+    target = hpa["spec"]["scaleTargetRef"]
+
+    # KEDA's own types are not installed here: only what it points at is looked at.
+    assert keda["spec"]["scaleTargetRef"] == target
+    assert (target["apiVersion"], target["kind"]) == (scans["apiVersion"], scans["kind"])
+    assert target["name"] == scans["metadata"]["name"]
+    scale = lab.api.get(f"{lab.path('ocrpools')}/{target['name']}/scale")
+    assert scale["spec"]["replicas"] == scans["spec"]["replicas"]
