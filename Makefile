@@ -43,7 +43,7 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
 
-bench-operator: $(READY) ## 100 pools, 1,000 workers on a real API server: seconds a round, memory, writes
+bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated nodes: seconds a round, memory, writes
 	$(BIN)/python -m bench.operator_scale $(ARGS)
 
 bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, ocrpool up beside one instance too many

@@ -163,6 +163,7 @@ class Lab:
             "ocrpools": "/apis/ocrpool.dev/v1alpha1",
             "poddisruptionbudgets": "/apis/policy/v1",
             "networkpolicies": "/apis/networking.k8s.io/v1",
+            "deployments": "/apis/apps/v1",
         }
         return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace.name}/{plural}"
 
@@ -224,7 +225,7 @@ class Lab:
         """Nothing of any pool is left in the namespace."""
         left = self.pools() + self.items("pods") + self.items("services")
         left += self.items("poddisruptionbudgets") + self.items("secrets")
-        left += self.items("networkpolicies")
+        left += self.items("networkpolicies") + self.items("deployments")
         maps = [each["metadata"]["name"] for each in self.items("configmaps")]
         return not left and maps == ["kube-root-ca.crt"]
 

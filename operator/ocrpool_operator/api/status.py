@@ -63,6 +63,13 @@ class WorkerReport(ApiModel):
     failed_at: Instant | None = Field(default=None, description="When that happened last.")
 
 
+class FrontReport(ApiModel):
+    """The front as it was last seen."""
+
+    replicas: int = Field(default=0, description="Pods there are.")
+    ready_replicas: int = Field(default=0, description="Pods that take requests.")
+
+
 class PoolStatus(ApiModel):
     """What the operator saw when it last looked."""
 
@@ -72,6 +79,9 @@ class PoolStatus(ApiModel):
     desired_replicas: int = Field(default=0, description="Worker pods there shall be.")
     selector: str = Field(default="", description="Label selector of the pods, for an HPA.")
     instances: InstanceCount = Field(default=InstanceCount(), description="Of all workers.")
+    front: FrontReport | None = Field(
+        default=None, description="The front, where spec.front asks for one."
+    )
     workers: tuple[WorkerReport, ...] = Field(
         default=(),
         description="Every worker.",

@@ -23,6 +23,8 @@ from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.run import Options, run
 from ocrpool_operator.kubernetes.trial import Trial, TrialError, run_trial
 
+_RESOLV_CONF = Path("/etc/resolv.conf")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an expected failure is one line on standard error."""
@@ -56,7 +58,21 @@ def options_from(args: argparse.Namespace) -> Options:
         lease=lease,
         worker_image=args.worker_image,
         ingress=args.network_policy,
+        cluster_domain=args.cluster_domain or domain_in(_RESOLV_CONF),
     )
+
+
+def domain_in(file: Path) -> str:
+    """The cluster's domain, as the resolver's search list of a pod says it."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        for word in line.split()[1:] if line.startswith("search") else ():
+            if word.startswith("svc."):
+                return word.removeprefix("svc.").rstrip(".")
+    return "cluster.local"
 
 
 def trial_from(args: argparse.Namespace) -> Trial:
@@ -126,6 +142,11 @@ def _add_run(commands: Any) -> None:
         "--host", default="0.0.0.0", help="address of /healthz and /metrics (%(default)s)"
     )
     command.add_argument("--port", type=int, default=8082, help="their port (%(default)s)")
+    command.add_argument(
+        "--cluster-domain",
+        metavar="DOMAIN",
+        help="domain of Services' names; without it what the resolver searches, or cluster.local",
+    )
     command.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )

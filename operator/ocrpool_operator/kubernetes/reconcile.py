@@ -6,11 +6,12 @@ the next thing, so it may be ended between any two calls. With nothing to do it 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import WORKER_IMAGE, selector_of
+from ocrpool_operator.api.names import WORKER_IMAGE, front_selector, selector_of
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
@@ -28,7 +29,7 @@ from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
 from ocrpool_operator.planner.frozen import frozen_status
-from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
 from ocrpool_operator.planner.workers import Plan, plan
@@ -38,6 +39,13 @@ _log = logging.getLogger(__name__)
 SOON_SECONDS = 1.0
 # A pod whose deletion a broken watch has swallowed is noticed after this long at the latest.
 RESYNC_SECONDS = 60.0
+
+
+Views = Callable[[Iterable[Pod]], Awaitable[Mapping[str, frozenset[str]]]]
+
+
+async def _no_views(pods: Iterable[Pod]) -> Mapping[str, frozenset[str]]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,10 @@ class Parts:
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
+    # What the pods of a front see of the workers: addresses by the pod's uid.
+    views: Views = _no_views
+    # The cluster's, for the names of Services.
+    domain: str = "cluster.local"
 
 
 class Reconciler:
@@ -64,7 +76,13 @@ class Reconciler:
         self._interval = interval
         self._tokens = Tokens(parts.client)
         self._refusals = Refusals(parts.now)
-        self._companions = Companions(parts.store, parts.client, self._refusals, parts.ingress)
+        self._companions = Companions(
+            parts.store,
+            parts.client,
+            self._refusals,
+            domain=parts.domain,
+            ingress=parts.ingress,
+        )
         self._actor = Actor(
             parts.store,
             parts.client,
@@ -75,6 +93,7 @@ class Reconciler:
         )
         self._ownership = Ownership(parts.store, parts.client)
         self._listed: dict[Key, float] = {}
+        self._fronts_listed: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """One round. Answers the seconds until the next one, None where the pool is gone.
@@ -135,8 +154,10 @@ class Reconciler:
         """What is there, and the plan. What is planned from the cache is only carried out if it
         is planned again from a fresh list: watches may be late."""
         parts, key = self._parts, pool.key
-        looks = await parts.workers.look_at(parts.store.pods(key), token)
-        seen = self._seen(pool, looks)
+        looks, front = await asyncio.gather(
+            parts.workers.look_at(parts.store.pods(key), token), self._front(pool)
+        )
+        seen = self._seen(pool, looks, front)
         planned = plan(seen)
         stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
@@ -145,18 +166,35 @@ class Reconciler:
             self._listed[key] = parts.now()
             new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
-            seen = self._seen(pool, looks)
+            seen = self._seen(pool, looks, front)
             planned = plan(seen)
         if any("401" in look.error for look in looks.values()):
             self._tokens.doubt(pool)
         return seen, planned
 
-    def _seen(self, pool: Pool, looks: dict[str, Look]) -> Seen:
+    async def _front(self, pool: Pool) -> Front | None:
+        if pool.spec.front is None:
+            return None
+        parts, key = self._parts, pool.key
+        if parts.now() - self._fronts_listed.get(key, 0.0) >= RESYNC_SECONDS:
+            bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
+            pods = [pod_from(body, template="front") for body in bodies]
+            parts.store.replace_front_pods(key, pods)
+            self._fronts_listed[key] = parts.now()
+        front = Front(parts.store.front_pods(key))
+        return replace(front, sees=await parts.views(front.ready))
+
+    def _seen(self, pool: Pool, looks: dict[str, Look], front: Front | None) -> Seen:
         pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
         workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
         now = self._parts.now()
         return Seen(
-            pool, revision_of(pool.spec), workers, now, failures_of(pool.status, workers, now)
+            pool,
+            revision_of(pool.spec),
+            workers,
+            now,
+            failures_of(pool.status, workers, now),
+            front,
         )
 
     def _after(self, seen: Seen) -> Seen:
@@ -190,6 +228,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
+        self._fronts_listed.pop(key, None)
         self._refusals.forget(key)
         self._parts.scaling.forget(key)
         self._parts.metrics.forget(*key)

@@ -35,6 +35,8 @@ class Pod:
     ip: str = ""
     created: float = 0.0
     ready: bool = False
+    # When `ready` last changed.
+    turned: float = 0.0
     over: bool = False
     ending: float | None = None
     draining: float | None = None
@@ -80,6 +82,25 @@ class Worker:
         if state is None:
             return False
         return state.queue.depth == 0 and all(each.state != "busy" for each in state.instances.each)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front's pods, and by the uid of each that answered: the addresses that it sends to."""
+
+    pods: tuple[Pod, ...] = ()
+    sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> tuple[Pod, ...]:
+        """Those that take requests."""
+        return tuple(pod for pod in self.pods if pod.ready and pod.ending is None)
+
+    def blind_for(self, worker: Pod) -> tuple[Pod, ...]:
+        """Those that take requests and do not know that this worker does, too."""
+        return tuple(
+            pod for pod in self.ready if worker.ip not in self.sees.get(pod.uid, frozenset())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,8 @@ class Seen:
     workers: tuple[Worker, ...]
     now: float
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    # None where spec.front asks for none.
+    front: Front | None = None
 
     def in_place(self) -> dict[int, Worker]:
         """The workers by their place; strangers are left out."""

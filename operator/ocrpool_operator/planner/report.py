@@ -9,6 +9,7 @@ from typing import Any
 from ocrpool_operator.api.names import selector_of, worker_name
 from ocrpool_operator.api.status import (
     DeviceReport,
+    FrontReport,
     InstanceCount,
     MemoryReport,
     Phase,
@@ -20,7 +21,7 @@ from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.stamps import stamp_of
 from ocrpool_operator.planner.telling import TROUBLES, shape
 from ocrpool_operator.planner.types import Decision
-from ocrpool_operator.planner.workers import Plan
+from ocrpool_operator.planner.workers import FRONT_SECONDS, Plan
 from ocrpool_wire import Memory
 
 # A figure is written anew when it moved by this share of the whole: a sixteenth.
@@ -61,6 +62,7 @@ def status_of(this: Round) -> PoolStatus:
         for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
     )
     ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
+    front = seen.front
     finding = Finding(
         wanted=seen.pool.wanted,
         deleting=seen.pool.deleting,
@@ -68,6 +70,8 @@ def status_of(this: Round) -> PoolStatus:
         pods=len(seen.workers),
         outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
         phases=tuple(report.phase for report in reports),
+        front_wanted=seen.pool.spec.front.replicas if seen.pool.spec.front else 0,
+        front_ready=len(front.ready) if front else 0,
         growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
         problems=tuple(_problems(this, reports)),
     )
@@ -81,6 +85,9 @@ def status_of(this: Round) -> PoolStatus:
             target=sum(report.instances.target for report in reports),
             ready=sum(report.instances.ready for report in reports),
         ),
+        front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
+        if front is not None
+        else None,
         workers=reports,
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
@@ -102,7 +109,33 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
         reason, _, message = report.problem.partition(": ")
         if reason:
             found.append((report.name, Trouble(reason, message)))
+    found += [("front", trouble) for trouble in _front_troubles(this.seen)]
     return found
+
+
+def _front_troubles(seen: Seen) -> list[Trouble]:
+    """What keeps the front from its work, each thing once."""
+    if seen.front is None:
+        return []
+    found = {pod.trouble for pod in seen.front.pods if pod.trouble is not None}
+    troubles = sorted(found, key=lambda trouble: trouble.message)
+    overdue = [
+        worker.pod
+        for worker in seen.workers
+        if worker.serving and seen.now - worker.pod.turned > FRONT_SECONDS
+    ]
+    for pod in seen.front.ready:
+        if pod.uid not in seen.front.sees:
+            continue  # one look that failed, or a NetworkPolicy: it may serve all the same
+        unseen = [worker.name for worker in overdue if worker.ip not in seen.front.sees[pod.uid]]
+        if unseen:
+            text = (
+                f"sends nothing to {', '.join(unseen[:3])}, ready for over {FRONT_SECONDS:g} s; "
+                "look at the cluster's DNS and at NetworkPolicies"
+            )
+            troubles.append(Trouble("FrontBlind", text))
+            break
+    return troubles
 
 
 def _worker(

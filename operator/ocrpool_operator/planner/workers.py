@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from ocrpool_operator.api.names import index_of, worker_name
 from ocrpool_operator.planner.observed import Failure, Pod, Seen, Worker
 
-# After a pod was taken out of the Service, its worker is told to refuse what still comes: the rest
-# of the cluster needs a moment to hear of the first.
+# After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
+# The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
 SETTLE_SECONDS = 2.0
+# A front learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
+# What it has not heard by then is another trouble, and no reason to wait.
+FRONT_SECONDS = 60.0
 # A pod that should be gone for this long sits on a node that does not answer.
 LOST_SECONDS = 60.0
 # After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
@@ -107,7 +110,9 @@ def backoff_until(failure: Failure | None) -> float:
 
 def drain_limit(seen: Seen) -> float:
     """Seconds after which a draining worker is ended whatever it holds."""
-    return SETTLE_SECONDS + seen.pool.spec.admission.timeout_seconds + 5
+    spec = seen.pool.spec
+    away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
+    return away + spec.admission.timeout_seconds + 5
 
 
 def _why_not_wanted(seen: Seen, worker: Worker) -> str | None:
@@ -153,17 +158,28 @@ def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
         # What is not ready holds nothing that its own end would not finish.
         yield Retire(pod, why) if pod.ready else Delete(pod, why)
         return
-    settled, limit = pod.draining + SETTLE_SECONDS, pod.draining + drain_limit(seen)
-    if seen.now < settled:
-        yield settled
+    lame_duck = seen.pool.spec.template.lame_duck_seconds
+    told = pod.draining + max(0.0, SETTLE_SECONDS - lame_duck)
+    settled, limit = told + lame_duck, pod.draining + drain_limit(seen)
+    if seen.now < told:
+        yield told
     elif seen.now >= limit:
         yield Delete(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
     elif state is not None and not state.draining:
         yield Drain(pod)
+    elif seen.now < settled:
+        yield settled
     elif worker.idle:
         yield Delete(pod, "drained")
     else:
         yield min(limit, seen.now + 1.0)
+
+
+def known_to_front(seen: Seen, pod: Pod) -> bool:
+    """Whether the front sends requests to a worker that is ready, or should long have done so."""
+    if seen.front is None or seen.now - pod.turned > FRONT_SECONDS:
+        return True
+    return not seen.front.blind_for(pod)
 
 
 def _roll(seen: Seen, places: dict[int, Worker], before: list[Action]) -> Iterator[Action]:
@@ -171,6 +187,8 @@ def _roll(seen: Seen, places: dict[int, Worker], before: list[Action]) -> Iterat
     busy = any(isinstance(action, Create | Retire | Delete) for action in before)
     wanted = range(seen.pool.wanted)
     if busy or not all(index in places and places[index].serving for index in wanted):
+        return
+    if any(not known_to_front(seen, places[index].pod) for index in wanted):
         return
     for index in wanted:
         if places[index].pod.revision != seen.revision:
