@@ -1,7 +1,7 @@
 """A pool with a front on a real API server: made, used while everything changes, switched off.
 
 The front's pods run the real HAProxy, the workers' the real worker; kubelet, kube-proxy and DNS are
-stand-ins (tests/operator/kubelet.py, front_pod.py) over the real EndpointSlices.
+stand-ins (tests/operator/kubelet.py, front_pod.py).
 """
 
 from __future__ import annotations
