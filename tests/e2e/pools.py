@@ -95,9 +95,10 @@ class Live:
         """Of its worker pods: another pod of the same name has another."""
         return {pod["metadata"]["uid"] for pod in self.pods.values()}
 
-    def load(self) -> SteadyLoad:
+    def load(self, *, keep_alive: bool = False) -> SteadyLoad:
         """A steady stream of pages for the stand-in engine, through the Service."""
-        return SteadyLoad(f"{self.url()}/v1/ocr", blank(), says("320x200"))
+        url = f"{self.url()}/v1/ocr"
+        return SteadyLoad(url, blank(), says("320x200"), keep_alive=keep_alive)
 
     def condition(self, kind: str) -> Object:
         """One of the three conditions; empty before the operator has written any."""
