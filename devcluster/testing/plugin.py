@@ -1,4 +1,4 @@
-"""pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace`,
+"""pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace` and
 `haproxy`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,

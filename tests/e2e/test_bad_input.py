@@ -10,7 +10,7 @@ from devcluster.testing import Namespace
 from tests.e2e import pools
 from tests.e2e.installs import OPERATOR, Installed
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300, func_only=True)
 
 
 def test_an_image_that_does_not_exist(quarter: Namespace) -> None:

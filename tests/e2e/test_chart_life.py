@@ -20,7 +20,7 @@ from tests.e2e.installs import CHART, CRD, IMAGES, IN_SYSTEM, RELEASE, Installed
 from tests.e2e.pools import Live
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
 WAIT = ("--wait", "--timeout=100s")

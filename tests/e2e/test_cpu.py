@@ -11,7 +11,7 @@ from devcluster.testing import Namespace
 from tests.e2e import pools
 from tests.e2e.pools import GIB
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 LIMIT = 3 * GIB
 
 

@@ -20,7 +20,7 @@ from tests.e2e.nodes import kill_processes_of
 from tests.e2e.pools import Live
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
 FRONT = {"replicas": 2, "image": tag_of("front"), "imagePullPolicy": "Never"}

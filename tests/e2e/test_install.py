@@ -13,7 +13,7 @@ from tests.e2e import installs, pools
 from tests.e2e.conftest import Told
 from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 
 
 def _read_a_real_page(found: Installed, namespace: Namespace) -> float:

@@ -16,7 +16,7 @@ from tests.e2e.installs import Installed
 from tests.e2e.pools import Live
 from tests.operator import rights
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300, func_only=True)
 Right = tuple[str, str, str]
 
 

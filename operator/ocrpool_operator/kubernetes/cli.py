@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     logs.set_up(args.log_level)
+    # Until kopf listens to it. Process 1 of a container that has no handler ignores the signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command == "try":
             asyncio.run(run_trial(trial_from(args), lambda words: print(words, flush=True)))
