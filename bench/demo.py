@@ -1,4 +1,4 @@
-"""`make demo`: read a page with two OCR processes, kill one under load, lose no request."""
+"""`make demo`: let OCR processes grow in number, read a page, kill one under load, lose nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.boxes import Line, draw_boxes
+from bench.lib.desk import Desk
 from bench.lib.servers import ROOT, StartError
-from bench.lib.worker import Worker
 from bench.samples import Sample, mixed_set, sample_page
 
-INSTANCES = 2
+MOST = min(4, max(2, len(os.sched_getaffinity(0))))
 CLIENTS = 8
 REQUESTS = 36
 KILL_AFTER = 8  # answers, so that both instances are in the middle of their work
@@ -36,14 +36,20 @@ def main() -> int:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)  # so that `with` ends the worker here too
     start = time.monotonic()
-    worker = Worker(instances=INSTANCES, models=given.models.resolve())
+    spec = {
+        "instances": {"min": 1, "max": MOST},
+        "memory": {"reserve": "512Mi"},
+        "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
+        "admission": {"maxMegapixels": 4},
+    }
+    desk = Desk(spec, models=given.models.resolve(), pool="demo", interval=0.5, public=True)
     try:
-        with worker:
-            show(worker, given.out)
-            say("Ending the worker with SIGTERM …")
-            code = worker.stop()
+        with desk:
+            show(desk, given.out)
+            say("Ending `ocrpool up` with SIGTERM …")
+            code = desk.stop()
             if code != 0:
-                raise DemoFailedError(f"the worker exited with {code}, not with 0")
+                raise DemoFailedError(f"it exited with {code}, not with 0")
     except (StartError, DemoFailedError, OSError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
@@ -54,20 +60,25 @@ def main() -> int:
     return 0
 
 
-def show(worker: Worker, out: Path) -> None:
-    say(f"Starting a worker with {INSTANCES} OCR processes on this machine's CPU …")
+def show(desk: Desk, out: Path) -> None:
+    say(
+        f"Starting `ocrpool up` on this machine's CPU: as many OCR processes as memory has room\n"
+        f"for, {MOST} at most. (`ocrpool status` in another terminal shows it.)"
+    )
     start = time.monotonic()
-    worker.wait_ready()
-    pids = " and ".join(str(instance.pid) for instance in worker.state().instances.each)
-    say(f"Both are warm after {time.monotonic() - start:.1f} s: processes {pids}.")
-    read_sample(worker, out)
-    kill_under_load(worker)
+    desk.wait_settled(tell=lambda decision: say(f"  {_since(start)}: {decision}"))
+    instances = desk.state().instances.each
+    pids = ", ".join(str(instance.pid) for instance in instances)
+    say(f"  {_since(start)}: {desk.decision}")
+    say(f"Warm: {len(instances)} OCR processes: {pids}.")
+    read_sample(desk, out)
+    kill_under_load(desk, len(instances))
 
 
-def read_sample(worker: Worker, out: Path) -> None:
+def read_sample(desk: Desk, out: Path) -> None:
     page = sample_page()
     start = time.monotonic()
-    lines = ask(worker.port, page)
+    lines = ask(desk.port, page)
     say(f"\nPOST /v1/ocr with the sample page: {len(lines)} lines in {_since(start)}.\n")
     for line in lines:
         print(f"    {line.score:.2f}  {line.text}")
@@ -78,7 +89,7 @@ def read_sample(worker: Worker, out: Path) -> None:
     say(f"\nThe page with its boxes: {_shown(picture)}")
 
 
-def kill_under_load(worker: Worker) -> None:
+def kill_under_load(desk: Desk, instances: int) -> None:
     """Raises DemoFailedError where a request failed or got another page's text."""
     pages = [sample_page(), *mixed_set()]
     work = [pages[number % len(pages)] for number in range(REQUESTS)]
@@ -86,15 +97,16 @@ def kill_under_load(worker: Worker) -> None:
     start = time.monotonic()
     killed: tuple[int, float] | None = None
     wrong: list[str] = []
+    port = desk.port
     pool = ThreadPoolExecutor(CLIENTS)
     try:
-        futures = {pool.submit(ask, worker.port, page): page for page in work}
+        futures = {pool.submit(ask, port, page): page for page in work}
         for count, future in enumerate(as_completed(futures), start=1):
             complaint = check(future, futures[future])
             if complaint:
                 wrong.append(complaint)
             if count == KILL_AFTER:
-                killed = kill_one(worker), time.monotonic()
+                killed = kill_one(desk), time.monotonic()
                 say(f"… {count} are answered. SIGKILL to OCR process {killed[0]}, on its page.")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -102,36 +114,36 @@ def kill_under_load(worker: Worker) -> None:
     if wrong:
         raise DemoFailedError(f"{len(wrong)} requests failed:\n  " + "\n  ".join(wrong))
     assert killed is not None
-    counters = worker.state().counters
+    counters = desk.state().counters
     say(
         f"No request failed: {REQUESTS} of {REQUESTS} were answered, each with its own text.\n"
         f"By the worker's own count: processes that died: {counters.deaths}; "
-        f"pages put back and read by the other process: {counters.retried}."
+        f"pages put back and read by another process: {counters.retried}."
     )
-    await_recovery(worker, *killed)
+    await_recovery(desk, instances, *killed)
 
 
-def kill_one(worker: Worker) -> int:
+def kill_one(desk: Desk) -> int:
     """SIGKILL an instance, one that is on a page if there is one. Returns its process id."""
-    instances = worker.state().instances.each
+    instances = desk.state().instances.each
     victim = max(instances, key=lambda instance: (instance.state == "busy", instance.busy_seconds))
     os.kill(victim.pid, signal.SIGKILL)
     return victim.pid
 
 
-def await_recovery(worker: Worker, dead: int, killed_at: float) -> None:
+def await_recovery(desk: Desk, wanted: int, dead: int, killed_at: float) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
-        instances = worker.state().instances
+        instances = desk.state().instances
         pids = [instance.pid for instance in instances.each]
-        if instances.ready == INSTANCES and dead not in pids:
+        if instances.ready == wanted and dead not in pids:
             say(
-                f"A new process took its place; {INSTANCES} are ready again "
-                f"{_since(killed_at)} after the kill: {' and '.join(map(str, pids))}."
+                f"A new process took its place; {wanted} are ready again "
+                f"{_since(killed_at)} after the kill: {', '.join(map(str, pids))}."
             )
             return
         time.sleep(0.2)
-    raise DemoFailedError(f"no replacement within {RECOVERY_SECONDS:.0f} s\n{worker.log_tail()}")
+    raise DemoFailedError(f"no replacement within {RECOVERY_SECONDS:.0f} s\n{desk.log_tail()}")
 
 
 def check(future: Future[list[Line]], page: Sample) -> str | None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "ctr": "containerd",
     "runc": "runc",
     "iptables": "iptables",
+    "ipset": "ipset",
     "conntrack": "conntrack",
     "ip": "iproute2",
     "mount": "mount",

@@ -72,7 +72,11 @@ ROWS = (
         (
             Panel(
                 "Workers that serve",
-                (Query(f"sum by (pool) (ocrpool_ready{{{POOL}}})", "{{pool}}"),),
+                (
+                    Query(
+                        f'sum by (pool) (ocrpool_pool_workers{{{POOL}, state="ready"}})', "{{pool}}"
+                    ),
+                ),
                 kind="stat",
                 width=6,
             ),
@@ -109,6 +113,25 @@ ROWS = (
                 ),
                 kind="stat",
                 width=6,
+            ),
+            Panel(
+                "Workers",
+                (
+                    Query(
+                        f"sum by (pool, state) (ocrpool_pool_workers{{{POOL}}})",
+                        "{{pool}} {{state}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Conditions",
+                (
+                    Query(
+                        f"max by (pool, type) (ocrpool_pool_condition{{{POOL}}})",
+                        "{{pool}} {{type}}",
+                    ),
+                ),
+                text="1 where it is True: Ready is good, Degraded is not.",
             ),
             Panel(
                 "Pages per second",
@@ -285,6 +308,16 @@ ROWS = (
                     Query("max(ocrpool_operator_late_seconds)", "behind"),
                 ),
                 unit="s",
+            ),
+            Panel(
+                "Decisions about instances",
+                (
+                    Query(
+                        f"sum by (reason) (rate(ocrpool_operator_decisions_total[{WINDOW}]))",
+                        "{{reason}}",
+                    ),
+                ),
+                text="Why workers have as many instances as they have: docs/scaling.md.",
             ),
             Panel(
                 "Calls to the API server",

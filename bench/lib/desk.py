@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,33 +14,46 @@ import yaml
 
 from bench.lib.cgroup import MemoryCgroup
 from bench.lib.servers import Process
-from ocrpool_operator.local.runfile import Running, read
+from ocrpool_operator.local.runfile import Running, base_folder, read
 from ocrpool_wire.state import State
 
 
 class Desk(Process):
-    """One CPU worker on free ports of 127.0.0.1, with as many instances as memory has room for."""
+    """One CPU worker on free ports of 127.0.0.1, with as many instances as memory has room for.
+
+    With `public`, `ocrpool status` sees it, as any other pool of this user.
+    """
 
     def __init__(
-        self, spec: dict[str, Any], *, models: Path, cgroup: MemoryCgroup | None = None
+        self,
+        spec: dict[str, Any],
+        *,
+        models: Path,
+        pool: str = "desk",
+        interval: float = 2.0,
+        public: bool = False,
+        cgroup: MemoryCgroup | None = None,
     ) -> None:
         super().__init__([], name="ocrpool up", cgroup=cgroup)
-        self._environment["XDG_RUNTIME_DIR"] = str(self.folder)
+        if not public:
+            self._environment["XDG_RUNTIME_DIR"] = str(self.folder)
+        self._told = (base_folder() if public else self.folder / "ocrpool") / pool
         file = self.folder / "pool.yaml"
-        pool = {
+        body = {
             "apiVersion": "ocrpool.dev/v1alpha1",
             "kind": "OcrPool",
-            "metadata": {"name": "desk"},
+            "metadata": {"name": pool},
             "spec": {"device": "cpu", **spec},
         }
-        file.write_text(yaml.safe_dump(pool), encoding="utf-8")
+        file.write_text(yaml.safe_dump(body), encoding="utf-8")
         self._command = [sys.executable, "-m", "ocrpool_operator.local.cli", "up", "-f", str(file)]
         self._command += ["--models", str(models), "--port", "0"]
+        self._command += ["--interval", str(interval)]
 
     @property
     def running(self) -> Running | None:
         """What it says of itself, once it says something."""
-        return read(self.folder / "ocrpool" / "desk")
+        return read(self._told)
 
     @property
     def port(self) -> int:
@@ -60,10 +74,17 @@ class Desk(Process):
         with urllib.request.urlopen(url, timeout=5) as answer:
             return State.model_validate_json(answer.read())
 
-    def wait_settled(self, seconds: float = 300) -> Self:
-        """Wait until it has grown to what fits and holds. Raises StartError."""
+    def wait_settled(
+        self, seconds: float = 300, tell: Callable[[str], None] = lambda decision: None
+    ) -> Self:
+        """Wait until it has grown to what fits and holds; `tell` hears of every step. Raises
+        StartError."""
         deadline = time.monotonic() + seconds
+        told = ""
         while not self._holds():
+            if " → " in self.decision and self.decision != told:
+                told = self.decision
+                tell(told)
             if not self.alive:
                 raise self.failed("ended before it had grown")
             if time.monotonic() > deadline:

@@ -52,10 +52,10 @@ class Cluster:
 
     @property
     def gpus(self) -> list[FakeGpu]:
-        """The node's fake GPUs, in the order of their index."""
-        if self.folder is None or not self.folder.gpus.is_dir():
+        """The first node's fake GPUs, in the order of their index."""
+        if self.folder is None or not self.folder.gpus_of(0).is_dir():
             return []
-        return device.devices(self.folder.gpus)
+        return device.devices(self.folder.gpus_of(0))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
+from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.client import Call, Resource
 from ocrpool_operator.kubernetes.metrics import Metrics
 from tests.chart.helm import CHART, Helm, named
@@ -49,6 +50,10 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Labels:
     operator = Metrics()
     operator.round("ok", 0.1)
     operator.call(Call("patch", Resource(GROUP, VERSION, PLURAL), "default"))
+    operator.decision("Grow")
+    word = {"type": "Degraded", "status": "False", "reason": "AsExpected", "message": ""}
+    status = {"conditions": [{**word, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    operator.pool("default", "scans", PoolStatus.model_validate(status))
     text = operator.text(0).decode()
     return {
         **labels_in(answer.body.decode(), FROM_PODMONITOR),
@@ -111,8 +116,10 @@ def test_alerts_speak_of_labels_that_are_left(alerts: list[dict[str, Any]]) -> N
         summed = re.search(r"sum by \(([\w, ]+)\)", alert["expr"])
         if summed is not None:
             assert said <= set(re.split(r", *", summed[1])), alert["alert"]
-        elif "operator" not in alert["expr"]:
-            assert said >= {"worker", "pool", "namespace"}, alert["alert"]
+        elif "ocrpool_pool_" in alert["expr"]:
+            assert said == {"pool", "namespace"}, alert["alert"]
+        elif "ocrpool_operator_" not in alert["expr"]:
+            assert said == {"worker", "pool", "namespace"}, alert["alert"]
 
 
 def test_the_dashboard_asks_for_what_is_exposed(exposed: Labels) -> None:

@@ -11,7 +11,7 @@ from bench.samples import sample_page
 from devcluster.testing import Cluster, Namespace
 from tests.e2e import installs, pools
 from tests.e2e.conftest import Told
-from tests.e2e.installs import Installed
+from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 
@@ -40,7 +40,7 @@ def test_without_the_crd_the_log_says_what_to_do(
     manifests = installs.MANIFESTS
     node.kubectl("apply", f"--filename={manifests / 'namespace.yaml'}")
     with installs.with_kubectl(node, installs.overlay(tmp_path, manifests / "base")) as found:
-        found.await_log("Is the CRD installed (kubectl apply -k manifests)?")
+        found.await_log("Is the CRD installed (kubectl apply -f manifests/crd.yaml)?")
         # From then on it works without being restarted.
         node.kubectl("apply", f"--filename={manifests / 'crd.yaml'}")
         pool = pools.apply(namespace, pools.standin_pool())
@@ -51,3 +51,11 @@ def test_without_the_crd_the_log_says_what_to_do(
 def test_with_helm(installed: Installed, namespace: Namespace, told: Told) -> None:
     seconds = _read_a_real_page(installed, namespace)
     told(f"from helm install to the text of a real page: {seconds:.1f} s")
+
+
+def test_helm_test_reads_a_picture_and_leaves_nothing(installed: Installed) -> None:
+    wait = ("--timeout=250s",)
+    said = installed.cluster.helm("test", RELEASE, *IN_SYSTEM, *wait, timeout_s=300)
+    assert "Phase:          Succeeded" in said, said
+    left = installed.system.kubectl("get", "ocrpools,pods,roles,sa", "--output=name")
+    assert "test" not in left

@@ -169,6 +169,14 @@ def test_in_a_pod_a_footprint_over_the_card_is_a_reason_and_no_loop(
         assert worker.counters()["bootFailures"] == 3
 
 
+def test_the_plan_for_a_card_below_the_reserve_says_so(tmp_path: Path, gpu: FakeGpu) -> None:
+    gpu.set_total(GIB)
+    done = run(tmp_path, "plan", "-f", str(pool_file(tmp_path, **gpu_pool())))
+    assert done.returncode == 0
+    assert "reserve" in done.stdout.splitlines()[1]
+    assert "boots alone" not in done.stdout
+
+
 def test_the_plan_for_a_gpu_that_talks_nonsense_says_so(tmp_path: Path, gpu: FakeGpu) -> None:
     gpu.set_claim(0, 0)
     file = pool_file(tmp_path, **gpu_pool())

@@ -52,7 +52,7 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert settings["engine"]["options"] == {"lang": "ch"}
     assert (settings["http"]["port"], settings["http"]["controlPort"]) == (8080, 8081)
     assert settings["http"]["graceSeconds"] == 7
-    assert settings["memory"] == {"reserve": "1.5Gi", "perInstance": "3Gi"}
+    assert settings["memory"] == {"reserve": "1.5Gi", "perInstance": "3Gi", "lookSeconds": 1.0}
     file.write_text(WHOLE.replace("dir: /models", "dir: /models, hostPath: /srv"))
     mounted = worker_settings(
         load_pool(file), "cpu", models=None, host="::1", port=0, control_port=0
@@ -60,6 +60,20 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert mounted["models"] == {"dir": "/srv"}
     other = worker_settings(pool, "cpu", models=Path("/x"), host="::1", port=0, control_port=0)
     assert other["models"] == {"dir": "/x"}
+
+
+def test_two_observations_are_two_looks_at_the_device(tmp_path: Path) -> None:
+    (tmp_path / "pool.yaml").write_text(HEAD)
+    settings = worker_settings(
+        load_pool(tmp_path / "pool.yaml"),
+        "cpu",
+        models=None,
+        host="::1",
+        port=0,
+        control_port=0,
+        interval=0.5,
+    )
+    assert settings["memory"]["lookSeconds"] == 0.25
 
 
 def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
@@ -87,8 +101,9 @@ def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
         (HEAD.replace("test", "1st"), "metadata.name must be at most 58"),
         (HEAD.replace("OcrPool", "Pod"), "kind:"),
         (HEAD.replace("v1alpha1", "v9"), "apiVersion:"),
-        ("", "expected one OcrPool, found 0 documents"),
-        (HEAD + "---\n" + HEAD, "found 2 documents"),
+        ("", "expected one OcrPool, found 0 in 0 documents"),
+        (HEAD + "---\n" + HEAD, "found 2 in 2 documents"),
+        ("kind: Pod\n---\nkind: Secret\n", "found 0 in 2 documents"),
         ("[1, 2]", "found no mapping"),
         ("a: [", "not YAML"),
     ],
@@ -119,8 +134,13 @@ def test_a_rule_between_fields_is_the_same_as_in_a_cluster(
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_the_samples_for_a_cluster_are_taken_as_they_are(sample: Path) -> None:
-    spec = yaml.safe_load(sample.read_text(encoding="utf-8"))["spec"]
-    assert load_pool(sample).spec == PoolSpec.model_validate(spec)
+    objects = list(yaml.safe_load_all(sample.read_text(encoding="utf-8")))
+    specs = [one["spec"] for one in objects if one["kind"] == "OcrPool"]
+    if len(specs) > 1:
+        with pytest.raises(LocalError, match="expected one OcrPool, found 2 in 2 documents"):
+            load_pool(sample)
+        return
+    assert load_pool(sample).spec == PoolSpec.model_validate(specs[0])
 
 
 def test_what_is_wrong_in_the_file_is_told_before_anything_starts(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from tests.operator.api import Api
 
@@ -77,10 +78,7 @@ class FaultyWire:
 
     def cut_watches(self) -> int:
         """Break every open watch in the middle of a line; how many there were."""
-        done: asyncio.Future[int] = asyncio.run_coroutine_threadsafe(  # type: ignore[assignment]
-            self._cut(), self._loop
-        )
-        return int(done.result())  # type: ignore[call-arg]
+        return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
 
     async def _cut(self) -> int:
         count = len(self._cuts)
@@ -95,7 +93,7 @@ class FaultyWire:
     async def _serve(self) -> None:
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._pass)
-        async with aiohttp.ClientSession(auto_decompress=False) as self._session:
+        async with aiohttp.ClientSession() as self._session:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -119,9 +117,10 @@ class FaultyWire:
                 said = {"kind": "Status", "message": "the wire is in trouble", "code": rule.status}
                 return web.json_response(said, status=rule.status, headers=rule.headers)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
+        headers["Accept-Encoding"] = "identity"
         async with self._session.request(
             request.method,
-            self._api.server + request.path_qs,
+            URL(self._api.server + request.raw_path, encoded=True),
             data=await request.read(),
             headers=headers,
             ssl=self._api.tls,

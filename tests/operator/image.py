@@ -39,6 +39,8 @@ class Devices:
         self._by_resource: dict[str, list[FakeGpu]] = {}
         for resource, count in self.counts.items():
             found = device.make_all(self.root / resource.replace("/", "-"), count)
+            if "/mig-" in resource:  # a GPU for each, of which the pod sees this one slice
+                found = [each.slice_up(self.total)[0] for each in found]
             for each in found:
                 each.set_total(self.total)
             self._by_resource[resource] = found
@@ -55,7 +57,8 @@ class Devices:
             gpu = next(each for each in self._by_resource[resource] if each.root not in taken)
             self.given[uid] = gpu
             view.mkdir()
-            (view / "0").symlink_to(gpu.root)
+            whole = gpu.root.parent.parent if gpu.root.parent.name == "mig" else gpu.root
+            (view / "0").symlink_to(whole)
         gpu = self.given[uid]
         named = {"NVIDIA_VISIBLE_DEVICES": gpu.uuid, "CUDA_VISIBLE_DEVICES": gpu.uuid}
         return environment(view) | named | {"PYTHONPATH": str(GPU_IMAGE)}

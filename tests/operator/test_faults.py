@@ -30,6 +30,7 @@ def test_rights_taken_away_and_given_back(lab: Lab) -> None:
     lab.apply(pool(replicas=1))
     lab.until("it says what it may not", lambda: lab.condition("Degraded") == ("True", "Forbidden"))
     assert "rbac.yaml" in str(lab.status()["conditions"])
+    time.sleep(1)  # the Events of that
     before = lab.operators[-1].writes()
     time.sleep(5)
     # It tries on, with pauses that grow.
@@ -154,7 +155,7 @@ def test_bad_input_that_no_schema_can_refuse(lab: Lab) -> None:
     # Only the refused pod is tried again, with pauses that grow; a new spec is tried at once.
     assert operator.writes() - before <= 1
     lab.apply(pool("wrong", replicas=1))
-    lab.until_ready(1, "wrong", seconds=30)
+    lab.until_ready(1, "wrong", seconds=45)
     for name in expected:
         lab.namespace.kubectl("delete", "ocrp", name, "--wait=false")
     lab.until("nothing is left behind", lab.gone)

@@ -127,8 +127,9 @@ def test_a_worker_that_is_killed_whole_loses_nothing_that_can_be_sent_again(lab:
 def test_without_a_front_that_is_ready_the_service_goes_to_the_workers(lab: Lab) -> None:
     lab.start()
     lab.apply(pool(template=TEMPLATE, front={**FRONT, "nodeSelector": {"no": "such-node"}}))
-    lab.until("it says why", lambda: lab.condition("Ready") == ("False", "WaitingForCapacity"))
-    lab.until("workers serve", lambda: lab.status()["readyReplicas"] == 2)
+    lab.until("workers serve", lambda: lab.status().get("readyReplicas") == 2)
+    lab.until("it says so", lambda: lab.condition("Ready") == ("False", "FrontNotReady"))
+    lab.until("and why", lambda: lab.condition("Degraded") == ("True", "WaitingForCapacity"))
     assert target(lab) == "workers"
     assert "front" in str(lab.status()["conditions"])
     lab.apply(pool(template=TEMPLATE, front=FRONT))

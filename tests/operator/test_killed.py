@@ -31,6 +31,11 @@ WRITES = {
 }
 
 
+def two_each(queue: int) -> Object:
+    """Workers start with one instance: the second is the operator's to ask for."""
+    return pool(instances={"min": 2, "max": 2}, admission={"maxMegapixels": 0.25, "queue": queue})
+
+
 def until(lab: Lab, phase: str, log: Path, done: Callable[[], bool]) -> None:
     """Start operators that die, one after another, until one lives and it is `done`."""
     environment = {"KILL_LOG": str(log), "KILL_PHASE": phase}
@@ -60,17 +65,18 @@ def test_dying_around_every_call(lab: Lab) -> None:
         fresh = f"queue: {queue}" in str(lab.items("configmaps"))
         ready = lab.condition("Ready") == ("True", "AllWorkersReady")
         settled = lab.condition("Progressing")[0] == "False"
-        return fresh and ready and settled and len(revisions) == 1
+        grown = lab.status()["instances"] == {"target": 4, "ready": 4}
+        return fresh and ready and settled and grown and len(revisions) == 1
 
     def rolled() -> bool:
         new = all(lab.uid(name) not in ("", uid) for name, uid in before.items())
         return new and serves(6)
 
     with watching(lab, never_doubled):
-        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 5}))
+        lab.apply(two_each(queue=5))
         until(lab, "create", log, lambda: serves(5))
         before = {name: lab.uid(name) for name in ("pages-0", "pages-1")}
-        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 6}))
+        lab.apply(two_each(queue=6))
         until(lab, "roll", log, rolled)
         assert lab.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
         lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")

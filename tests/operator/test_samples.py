@@ -1,7 +1,8 @@
 """Every sample of the manifests, unchanged, to ready; and a page is read by each.
 
 Real: API server, controllers, scheduler, operator, workers, model files, and on CPUs PaddleOCR.
-Stand-ins: kubelet, and for GPUs the driver and Paddle's GPU build (tests/operator/image.py).
+Stand-ins: kubelet, which runs workers and no Job, so that the files lie in its volume already; and
+for GPUs the driver and Paddle's GPU build (tests/operator/image.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.operator.api import Api
+from tests.operator.api import Api, Object
 from tests.operator.kubelet import ROOT, Kubelet
 from tests.operator.lab import Lab
 from tests.standin import order_png
@@ -26,8 +27,11 @@ SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 @pytest.fixture
 def kubelet(api: Api, tmp_path: Path, models: Path) -> Iterator[Kubelet]:
     """A node with GPUs, a MIG slice, and the claim that a sample mounts."""
-    devices = {"nvidia.com/gpu": 2, "nvidia.com/mig-1g.10gb": 1}
-    claims = {"ocr-models": models}
+    devices = {"nvidia.com/gpu": 2, "nvidia.com/mig-1g.10gb": 1, "nvidia.com/gpu.shared": 2}
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "models").symlink_to(models)
+    claims = {"ocr-models": volume}
     with Kubelet(api, tmp_path / "node", devices=devices, claims=claims) as node:
         yield node
         assert not node.errors, node.errors
@@ -36,12 +40,46 @@ def kubelet(api: Api, tmp_path: Path, models: Path) -> Iterator[Kubelet]:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_becomes_ready_and_reads(lab: Lab, sample: Path) -> None:
     lab.start()
-    said = yaml.safe_load(sample.read_text(encoding="utf-8"))
-    name = said["metadata"]["name"]
-    lab.namespace.kubectl("apply", f"--filename={sample}")
-    wanted = said["spec"].get("replicas", 1)
-    lab.until_ready(wanted, name, seconds=600)
+    bodies = list(yaml.safe_load_all(sample.read_text(encoding="utf-8")))
+    for body in (*claimed(lab), *bodies):
+        if body["kind"] != "Job":
+            lab.apply(body)
+    pools = {each["metadata"]["name"]: each for each in bodies if each["kind"] == "OcrPool"}
+    for name, pool in pools.items():
+        lab.until_ready(pool["spec"].get("replicas", 1), name, seconds=600)
+    for name in pools:
+        reads_a_page(lab, name)
+    for name in pools:
+        lab.namespace.kubectl("delete", "ocrp", name, "--wait=false")
+    lab.until("nothing is left behind", lab.gone, 120)
 
+
+def claimed(lab: Lab) -> tuple[Object, Object]:
+    """The claim that samples mount, and a volume for it: the scheduler looks for both."""
+    size = {"storage": "1Gi"}
+    claim = {"name": "ocr-models", "namespace": lab.namespace.name}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"models-{lab.namespace.name}"},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "capacity": size,
+                "claimRef": claim,
+                "hostPath": {"path": "/nowhere"},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": claim,
+            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": size}},
+        },
+    )
+
+
+def reads_a_page(lab: Lab, name: str) -> None:
     ip = lab.kubelet.sandbox(f"{name}-0").ip
     request = urllib.request.Request(
         f"http://{ip}:8080/v1/ocr", data=order_png(), headers={"Content-Type": "image/png"}
@@ -53,5 +91,3 @@ def test_a_sample_becomes_ready_and_reads(lab: Lab, sample: Path) -> None:
     assert lab.condition("Degraded", name) == ("False", "AsExpected")
     row = lab.namespace.kubectl("get", "ocrp", name).splitlines()[1].split()
     assert row[:2] == [name, "True"]
-    lab.namespace.kubectl("delete", "ocrp", name, "--wait=false")
-    lab.until("nothing is left behind", lab.gone, 120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,7 @@ from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.scaling import Scaled, Scaling
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Worker
-from ocrpool_wire import Counters, State
+from ocrpool_wire import Counters, Problem, State
 from tests.unit.planner_states import GI, instance, state
 from tests.unit.pools import a_pod, a_pool
 
@@ -212,3 +213,30 @@ async def test_an_edit_of_the_spec_is_followed() -> None:
     for _ in range(3):
         said = await bench.look(a_worker(1))
     assert "24Gi promised" in said.decisions["pages-0"].sentence
+
+
+async def test_a_worker_that_gave_up_is_asked_again_with_pauses() -> None:
+    """A stranger may have gone, or an image's disk have recovered; nobody else would ask."""
+    bench = Bench()
+    given_up = state(
+        20 * GI,
+        each=[],
+        footprint=0,
+        target=1,
+        problem=Problem(reason="InsufficientMemory", message="no room to boot"),
+    )
+    asked = []
+    for _ in range(600):
+        before = len(bench.ports.asked)
+        await bench.look(given_up)
+        if len(bench.ports.asked) > before:
+            asked.append(bench.now)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert bench.ports.asked == [("pages-0", 1)] * len(asked)
+    assert pauses[:4] == [120, 240, 480, 600]
+    assert set(pauses[4:]) == {600}
+    assert bench.posted.lines == []
+    await bench.look(a_worker())  # it came up: a later failure begins with a minute again
+    for _ in range(20):
+        await bench.look(given_up)
+    assert len(bench.ports.asked) == len(asked) + 1

@@ -130,19 +130,14 @@ class AsyncInstancePool:
         given as that error and the rest goes on.
         """
         running: deque[asyncio.Task[list[Page]]] = deque()
-        source = iter(enumerate(images))
+
+        def begin(image: Input, source: int) -> asyncio.Task[list[Page]]:
+            return asyncio.ensure_future(self._read(image, params, source))
+
         try:
-            while True:
-                while len(running) < self._window:
-                    drawn = next(source, None)
-                    if drawn is None:
-                        break
-                    index, image = drawn
-                    running.append(asyncio.ensure_future(self._read(image, params, index)))
-                if not running:
-                    return
+            for reading in _in_order(images, begin, running, self._window):
                 try:
-                    pages = await running.popleft()
+                    pages = await reading
                 except RequestError as error:
                     if not return_errors:
                         raise
@@ -219,21 +214,14 @@ class InstancePool:
     ) -> Iterator[Page | RequestError]:
         """See AsyncInstancePool.map. `images` is drawn from in the caller's thread."""
         running: deque[concurrent.futures.Future[list[Page]]] = deque()
-        source = iter(enumerate(images))
-        window = self._pool._window
+
+        def begin(image: Input, source: int) -> concurrent.futures.Future[list[Page]]:
+            return self._begin(self._pool._read(image, params, source))
+
         try:
-            while True:
-                while len(running) < window:
-                    drawn = next(source, None)
-                    if drawn is None:
-                        break
-                    index, image = drawn
-                    reading = self._pool._read(image, params, index)
-                    running.append(self._begin(reading))
-                if not running:
-                    return
+            for reading in _in_order(images, begin, running, self._pool._window):
                 try:
-                    pages = running.popleft().result()
+                    pages = reading.result()
                 except RequestError as error:
                     if not return_errors:
                         raise
@@ -279,6 +267,19 @@ class InstancePool:
         with contextlib.suppress(RuntimeError):
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+
+
+def _in_order(
+    images: Iterable[Input], begin: Callable[[Input, int], _T], running: deque[_T], window: int
+) -> Iterator[_T]:
+    """What `begin` made of each input, in order; up to `window` of them are begun ahead, and those
+    that nobody has asked for yet are in `running`."""
+    for index, image in enumerate(images):
+        running.append(begin(image, index))
+        if len(running) == window:
+            yield running.popleft()
+    while running:
+        yield running.popleft()
 
 
 def _order(

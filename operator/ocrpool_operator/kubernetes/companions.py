@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
 from ocrpool_operator.kubernetes.covers import covers
@@ -46,9 +44,8 @@ class Companions:
         fronted = pool.spec.front is not None and any(
             pod.ready and pod.ending is None for pod in self._store.front_pods(pool.key)
         )
-        all_wanted = companions(pool, self._ingress, fronted=fronted, domain=self._domain)
         troubles: list[Trouble] = []
-        for wanted in all_wanted:
+        for wanted in self._wanted(pool, fronted=fronted):
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
@@ -68,27 +65,30 @@ class Companions:
             self._refusals.done(pool, what)
             self._store.put_companion(kind, body)
         # Last: the Service must have left a front that was switched off before that is taken away.
-        return troubles or await self._remove_others(pool, all_wanted)
+        return troubles or await self._prune(pool)
 
-    async def _remove_others(self, pool: Pool, wanted: Sequence[Object]) -> list[Trouble]:
-        """Delete what the pool owns and has no use for any more."""
-        kept = {(each["kind"], each["metadata"]["name"]) for each in wanted}
+    def _wanted(self, pool: Pool, *, fronted: bool = False) -> tuple[Object, ...]:
+        return companions(pool, self._ingress, fronted=fronted, domain=self._domain)
+
+    async def _prune(self, pool: Pool) -> list[Trouble]:
+        """Delete what was made for this pool and is not asked for any more."""
         troubles = []
-        for kind, body in self._store.companions_of(pool.key):
-            meta = body["metadata"]
-            owners = {owner["uid"] for owner in meta.get("ownerReferences", ())}
-            if (kind, meta["name"]) in kept or pool.uid not in owners:
-                continue
-            try:
-                await self._client.delete(
-                    BY_KIND[kind], pool.namespace, meta["name"], uid=meta["uid"]
-                )
-            except ApiError as error:
-                # Gone, or another one has its name.
-                if error.status not in (404, 409):
-                    troubles.append(trouble_of(error))
+        wanted = {(each["kind"], each["metadata"]["name"]) for each in self._wanted(pool)}
+        for kind, resource in BY_KIND.items():
+            for body in self._store.companions_of(pool.key, kind):
+                meta = body["metadata"]
+                owners = {owner.get("uid") for owner in meta.get("ownerReferences") or ()}
+                if (kind, meta["name"]) in wanted or pool.uid not in owners:
                     continue
-            self._store.drop_companion(kind, pool.namespace, meta["name"])
+                try:
+                    await self._client.delete(
+                        resource, pool.namespace, meta["name"], uid=meta["uid"]
+                    )
+                except ApiError as error:
+                    if error.status not in (404, 409):
+                        troubles.append(trouble_of(error))
+                        continue
+                self._store.drop_companion(kind, pool.namespace, meta["name"])
         return troubles
 
     async def _list(self, pool: Pool) -> None:
@@ -98,9 +98,12 @@ class Companions:
             except ApiError as error:
                 trouble_of(error)
                 continue
-            for held, body in self._store.companions_of(pool.key):
-                if held == kind:
-                    self._store.drop_companion(kind, pool.namespace, body["metadata"]["name"])
+            names = {held["metadata"]["name"] for held in self._store.companions_of(pool.key, kind)}
+            for wanted in self._wanted(pool):
+                if wanted["kind"] == kind:
+                    names.add(wanted["metadata"]["name"])
+            for name in names:
+                self._store.drop_companion(kind, pool.namespace, name)
             for body in bodies:
                 self._store.put_companion(kind, body)
 

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.1
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 60.0
+# An API server that is busy or away: it may be back any moment, and one call finds out.
+BACKOFF_API_MOST = 15.0
 AT_ONCE = 16
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
@@ -96,7 +98,8 @@ class Loop:
             delay = await self._reconcile(key)
             self._errors.pop(key, None)
         except ApiError as error:
-            result, delay = "api", max(error.retry_after, self._back_off(key))
+            result = "api"
+            delay = max(error.retry_after, min(self._back_off(key), BACKOFF_API_MOST))
             _log.warning("%s; again in %g s", error, delay, extra={"pool": where})
         except Exception:
             result, delay = "error", self._back_off(key)

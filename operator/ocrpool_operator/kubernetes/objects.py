@@ -30,7 +30,7 @@ def companions(
 ) -> tuple[Object, ...]:
     """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
     Service goes to the front; else to the workers. `domain`: the cluster's."""
-    policies = () if ingress is None else (_network_policy(pool, ingress),)
+    policies = () if ingress is None else _network_policies(pool, ingress)
     return (*_always(pool, fronted=fronted), *front_objects(pool, domain), *policies)
 
 
@@ -74,18 +74,25 @@ def _always(pool: Pool, *, fronted: bool) -> tuple[Object, ...]:
     )
 
 
-def _network_policy(pool: Pool, ingress: Sequence[Object]) -> Object:
-    """Who may reach the workers' ports. Kubelet's probes come from the node and always may."""
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta_of(pool, pool.name),
-        "spec": {
-            "podSelector": {"matchLabels": names.labels_of(pool.name)},
-            "policyTypes": ["Ingress"],
-            "ingress": list(ingress),
-        },
-    }
+def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ...]:
+    """Who may reach the workers, and their front. Kubelet's probes come from the node and always
+    may. The same rules for both: neither listens where the other does, but for the data port."""
+    selected = {pool.name: names.labels_of(pool.name)}
+    if pool.spec.front is not None:
+        selected[names.front_name(pool.name)] = names.front_labels(pool.name)
+    return tuple(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": meta_of(pool, name),
+            "spec": {
+                "podSelector": {"matchLabels": labels},
+                "policyTypes": ["Ingress"],
+                "ingress": list(ingress),
+            },
+        }
+        for name, labels in selected.items()
+    )
 
 
 def control_secret(pool: Pool, token: str) -> Object:

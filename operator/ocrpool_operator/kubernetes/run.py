@@ -96,22 +96,9 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
-        acting = asyncio.create_task(_act(options, client, leader))
-
-        async def end() -> None:
-            acting.cancel()
-            await asyncio.gather(acting, return_exceptions=True)
-
-        try:
-            await kopf.operator(
-                registry=watch.registry(store, loop.mark, end),
-                settings=watch.settings(),
-                clusterwide=not options.namespaces,
-                namespaces=options.namespaces,
-                standalone=True,
-            )
-        finally:
-            await end()
+        await watch.follow(
+            store, loop.mark, lambda: _act(options, client, leader), namespaces=options.namespaces
+        )
 
 
 class Leader:

@@ -20,9 +20,15 @@ from ocrpool_operator.planner.limits import limits_of
 from ocrpool_operator.planner.observed import Look, Pool, Seen, Worker
 from ocrpool_operator.planner.telling import Told, tell
 from ocrpool_operator.planner.types import Decision, History
+from ocrpool_wire import State
 
 # A worker looks at its device once a second; so far apart, two looks of ours are two of its.
 APART_SECONDS = 1.25
+# A worker gives up after three failed boots. Asked again, it begins anew: after so long, twice as
+# long each time, up to ten minutes.
+ASK_AGAIN_SECONDS = 60.0
+ASK_AGAIN_MOST = 600.0
+_GIVEN_UP = {"BootFailed", "BootTimeout", "InsufficientMemory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,9 @@ class _Remembered:
     history: History = field(default_factory=History)
     told: Told | None = None
     looked: float = -math.inf
+    # When a worker that gave up is asked again, and how often that was tried.
+    ask_again: float = math.inf
+    tries: int = 0
 
 
 @dataclass(slots=True)
@@ -130,6 +139,8 @@ class Scaling:
         self._metrics.decision(decision.reason)
         step = decision.target != state.instances.target
         look: Look | None = None
+        if not step and self._ask_again(known, state):
+            look = await self._workers.set_target(pod, token, decision.target)
         if step:
             look = await self._workers.set_target(pod, token, decision.target)
             if look.state is None:
@@ -139,3 +150,19 @@ class Scaling:
         known.history = decision.history
         known.told = tell(known.told, decision, step=step)
         return look
+
+    def _ask_again(self, known: _Remembered, state: State) -> bool:
+        """Whether to ask a worker once more for what it has given up."""
+        instances, problem = state.instances, state.problem
+        if instances.ready >= instances.target:
+            known.tries, known.ask_again = 0, math.inf
+            return False
+        if problem is None or problem.reason not in _GIVEN_UP or instances.booting:
+            return False
+        now = self._clock()
+        due = now >= known.ask_again
+        if due or known.ask_again == math.inf:
+            pause = ASK_AGAIN_SECONDS * 2.0 ** min(known.tries, 10)
+            known.ask_again = now + min(pause, ASK_AGAIN_MOST)
+            known.tries += 1
+        return due

@@ -17,7 +17,7 @@ from ocrpool_operator.planner.observed import Pod, Pool
 Key = tuple[str, str]
 # Of a companion object, what is compared with what is wanted.
 _KEPT = ("spec", "data", "metadata")
-_KEPT_META = ("name", "namespace", "labels", "ownerReferences", "uid")
+_KEPT_META = ("name", "namespace", "uid", "labels", "ownerReferences")
 
 
 class Store:
@@ -70,16 +70,18 @@ class Store:
         if not self._fronts[key]:
             del self._fronts[key]
 
+    def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
+        """All of one kind that bear the pool's label."""
+        namespace, pool = key
+        return tuple(
+            body
+            for (its, where, _), body in self._companions.items()
+            if (its, where) == (kind, namespace)
+            and body["metadata"].get("labels", {}).get(LABEL_POOL) == pool
+        )
+
     def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         return self._companions.get((kind, namespace, name))
-
-    def companions_of(self, key: Key) -> list[tuple[str, Mapping[str, Any]]]:
-        """Every companion that bears the pool's label, with its kind."""
-        return [
-            (kind, body)
-            for (kind, namespace, _), body in self._companions.items()
-            if (namespace, body["metadata"].get("labels", {}).get(LABEL_POOL)) == key
-        ]
 
     def put_companion(self, kind: str, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]

@@ -6,8 +6,9 @@ finalizers, annotations and Events are not used.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import kopf
@@ -17,6 +18,8 @@ from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.kubernetes.store import Key, Store
 
 _log = logging.getLogger(__name__)
+# From watches that failed altogether to their next beginning.
+PAUSE_SECONDS = 3.0
 _COMPANIONS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
@@ -127,6 +130,45 @@ def _keep_front_pod(store: Store, body: kopf.Body, type: str | None) -> Key | No
         else:
             store.put_front_pod(key, pod)
     return key
+
+
+async def follow(
+    store: Store,
+    mark: Callable[[Key], None],
+    act: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    namespaces: Sequence[str],
+    with_settings: kopf.OperatorSettings | None = None,
+    pause: float = PAUSE_SECONDS,
+) -> None:
+    """Watch, and `act` beside it, until told to end by a signal; no namespaces: the whole cluster.
+
+    kopf gives up over what it cannot read, such as a watch that ends with half a line. Then both
+    are begun again, after a pause; what was missed in between is seen by the next list.
+    """
+    while True:
+        acting = asyncio.create_task(act())
+
+        async def end(acting: asyncio.Task[None] = acting) -> None:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
+
+        try:
+            await kopf.operator(
+                registry=registry(store, mark, end),
+                settings=with_settings or settings(),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                standalone=True,
+            )
+            return
+        except Exception as error:  # whatever it is, ending would not mend it
+            _log.error(
+                "the watches failed (%s: %s); again in %g s", type(error).__name__, error, pause
+            )
+        finally:
+            await end()
+        await asyncio.sleep(pause)
 
 
 def _key_of(body: kopf.Body, label: str = names.LABEL_POOL) -> Key | None:

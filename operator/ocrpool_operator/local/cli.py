@@ -218,11 +218,15 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
             f"{format_bytes(pool.limits().reserve)} reserve, headroom {headroom}"
         )
     print(f"{found.setting} ({identity.name}): {shown}")
+    device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
+    first = next(steps(pool.limits(), device, 0))
+    if first.reason != "NotMeasured":  # nothing can boot, or nobody can tell
+        print(f"  {first.sentence}")
+        return
     print("  one instance boots alone and is measured at the largest admitted page")
     if footprint is None:
         print("  the footprint is not known before; try --footprint, for example --footprint 1.4Gi")
         return
-    device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
     for decision in steps(pool.limits(), device, footprint):
         print(f"  {decision.sentence}")
 

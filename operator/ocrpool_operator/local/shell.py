@@ -71,6 +71,9 @@ class Shell:
             self._tell()
             seconds = self._grace + STOP_SECONDS
             await asyncio.gather(*(worker.stop(seconds) for worker in self._workers))
+            for worker in self._workers:
+                worker.state, worker.note = None, "ended"
+            self._show(self._workers)
 
     async def _round(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
         """Observe, plan, act: for one worker, once."""

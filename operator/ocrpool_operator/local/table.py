@@ -72,7 +72,7 @@ def table(title: str, rows: Sequence[Row]) -> Group:
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("worker", "memory", "instances", "queue"):
         drawn.add_column(column)
-    decisions = []
+    decisions = Table.grid(padding=(0, 2))  # so that a long one is wrapped under itself
     for name, device, where, state, said in rows:
         shown = state.device.name if state is not None and state.device.name else device
         drawn.add_row(
@@ -81,8 +81,8 @@ def table(title: str, rows: Sequence[Row]) -> Group:
             _instances(state),
             f"{state.queue.depth}/{state.queue.capacity}" if state is not None else "–",
         )
-        decisions.append(Text(f"  {name}  {said}"))
-    return Group(drawn, *decisions)
+        decisions.add_row(f"  {name}", Text(said))
+    return Group(drawn, decisions)
 
 
 def memory_bar(state: State) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from typing import Any
 
@@ -29,6 +30,7 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         return ()
     host = f"{names.pods_service(pool.name)}.{pool.namespace}.svc.{domain}"
     text = haproxy_cfg(front_config(spec, spec.front, host))
+    deployment = _deployment(pool, spec, spec.front, text)
     name = names.front_name(pool.name)
     return (
         _pods_service(pool),
@@ -50,10 +52,18 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": meta_of(pool, name),
-            "spec": _deployment(pool, spec, spec.front, text),
+            "metadata": _with_revision(meta_of(pool, name), deployment),
+            "spec": deployment,
         },
     )
+
+
+def _with_revision(meta: Object, spec: Object) -> Object:
+    """What is there is compared with what is wanted field by field, and a field that is not wanted
+    any more would not be missed: so the whole has a name."""
+    text = json.dumps(spec, sort_keys=True)
+    revision = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}
 
 
 def _pods_service(pool: Pool) -> Object:

@@ -5,6 +5,7 @@ for; nothing is given back before the process ends."""
 from __future__ import annotations
 
 import ctypes
+import os
 from types import SimpleNamespace
 
 CONTEXT = 512 * 2**20
@@ -13,6 +14,7 @@ BY_MEGAPIXEL = 64 * 2**20
 _OUT_OF_MEMORY = 1
 
 _driver = ctypes.CDLL("libnvidia-ml.so.1")
+_gpu = os.environ["CUDA_VISIBLE_DEVICES"].encode()
 _reserved = 0
 
 
@@ -20,7 +22,7 @@ def take(megapixels: float) -> None:
     """What a page of this size needs. Raises MemoryError, as Paddle's ResourceExhausted arrives."""
     global _reserved  # noqa: PLW0603
     wanted = max(_reserved, WEIGHTS + int(megapixels * BY_MEGAPIXEL))
-    error = _driver.fakegpuCharge(0, ctypes.c_ulonglong(CONTEXT + wanted))
+    error = _driver.fakegpuChargeUuid(_gpu, ctypes.c_ulonglong(CONTEXT + wanted))
     if error == _OUT_OF_MEMORY:
         raise MemoryError(f"ResourceExhaustedError: Out of memory error on GPU 0. {wanted} bytes")
     if error:
