@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
@@ -199,13 +200,14 @@ def ask(url: str, body: bytes, *, seconds: float = 60) -> Any:
 
 
 def lacking(page: Sample, texts: Iterable[str]) -> list[str]:
-    """The lines of a page that were not read. How wide a gap is a blank is a matter of taste."""
+    """The lines of a page that were not read. Blanks, and the width of a comma or a yen sign beside
+    Chinese text, are a matter of taste."""
     found = {_bare(text) for text in texts}
     return [line for line in page.lines if _bare(line) not in found]
 
 
 def _bare(text: str) -> str:
-    return "".join(text.split())
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
 
 def first_text(url: str, page: Sample, *, seconds: float = PATIENCE_SECONDS) -> list[str]:
