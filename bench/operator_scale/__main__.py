@@ -57,7 +57,7 @@ def main() -> int:
         devcluster.kwok.start(cluster.folder, lease_seconds=LEASE_SECONDS)
         _say(f"{args.nodes} nodes")
         kwok = Kwok(cluster.folder)
-        nodes = kwok.add(args.nodes, gpus=args.gpus, patience_s=300)
+        nodes = kwok.add(args.nodes, gpus=args.gpus, patience_s=900)
         found = settings.load(cluster.folder)
         assert found is not None
         count = int(args.pools * args.workers * (1 + SPARE_ADDRESSES)) + 64

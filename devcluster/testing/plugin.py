@@ -1,4 +1,5 @@
-"""pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace`, `haproxy`.
+"""pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace` and
+`haproxy`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,
 and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.

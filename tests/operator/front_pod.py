@@ -1,5 +1,5 @@
 """What stands in for a front's image and for the cluster's DNS: the real HAProxy with the pod's own
-settings, on the pod's own address, and names that follow the real EndpointSlices."""
+settings, on the pod's own address, and names that follow the pods."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ def launch(pod: Object, folder: Path) -> subprocess.Popen[bytes]:
 
 
 class Endpoints:
-    """The ready addresses of a Service, as its EndpointSlices say them, every 0.3 s."""
+    """The addresses of the ready pods that a Service selects, every 0.3 s.
+
+    A stand-in for the endpoints controller, too: the API server takes no 127.x.y.z as an endpoint.
+    """
 
     def __init__(self, api: Api, namespace: str, service: str) -> None:
         self._api = api
-        self._path = (
-            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-            f"?labelSelector=kubernetes.io/service-name={service}"
-        )
+        self._base = f"/api/v1/namespaces/{namespace}"
+        self._service = service
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.addresses: list[str] = []
@@ -69,14 +70,18 @@ class Endpoints:
     def _run(self) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(OSError, Refused):
-                self.addresses = [
-                    address
-                    for part in self._api.get(self._path)["items"]
-                    for each in part.get("endpoints") or ()
-                    if each.get("conditions", {}).get("ready")
-                    for address in each["addresses"]
-                ]
+                spec = self._api.get(f"{self._base}/services/{self._service}")["spec"]
+                selector = ",".join(f"{key}={value}" for key, value in spec["selector"].items())
+                pods = self._api.get(f"{self._base}/pods?labelSelector={selector}")["items"]
+                self.addresses = [pod["status"]["podIP"] for pod in pods if _takes_requests(pod)]
             self._stop.wait(0.3)
+
+
+def _takes_requests(pod: Object) -> bool:
+    ready = [
+        each["status"] for each in pod["status"].get("conditions", ()) if each["type"] == "Ready"
+    ]
+    return ready == ["True"] and "deletionTimestamp" not in pod["metadata"]
 
 
 class ClusterDns:

@@ -1,7 +1,7 @@
 """A pool with a front on a real API server: made, used while everything changes, switched off.
 
 The front's pods run the real HAProxy, the workers' the real worker; kubelet, kube-proxy and DNS are
-stand-ins (tests/operator/kubelet.py, front_pod.py) over the real EndpointSlices.
+stand-ins (tests/operator/kubelet.py, front_pod.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.front.load import Load
 from tests.operator.front_pod import Endpoints
 from tests.operator.lab import Lab, pool
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("haproxy")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("haproxy")]
 TEMPLATE = {"graceSeconds": 10, "lameDuckSeconds": 3}
 FRONT = {"buffer": "1Mi", "resources": {"requests": {"cpu": "0.05"}}}
 
@@ -92,7 +92,7 @@ def test_switched_on_used_and_switched_off_under_load(lab: Lab) -> None:
             lab.apply(pool(template=TEMPLATE, front=other, admission=slower))
             old = set(fronts(lab))
             lab.start()
-            lab.until("every front is new", lambda: not old & set(fronts(lab)), 90)
+            lab.until("every front is new", lambda: not old & set(fronts(lab)), 180)
             front_ready(lab, 2)
             load.some()
 
