@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tests.standin import order_png
 
-PATIENCE = 20.0  # seconds until a test stops waiting; a passing test never waits for so long
+PATIENCE = 60.0  # seconds until a test stops waiting; a passing test never waits for so long
 
 T = TypeVar("T")
 
