@@ -30,6 +30,7 @@ POOL: Object = {
     "spec": {
         "device": "cpu",
         "replicas": 2,
+        "scaleDownStabilizationSeconds": 1,
         "instances": {"min": 1, "max": 1},
         "memory": {"reserve": "0"},
         "engine": {"name": "tests.standin:StandInEngine"},
@@ -215,6 +216,18 @@ class Lab:
             return ready and settled and status["readyReplicas"] == count
 
         self.until(f"{count} workers of {name} are ready", look, seconds)
+
+    def queues_below(self, seconds: float) -> bool:
+        """Whether no request has waited for so long, as the workers' own metrics say."""
+        for pod in self.pods().values():
+            url = f"http://{pod['status']['podIP']}:8081/metrics"
+            with urllib.request.urlopen(url, timeout=5) as response:
+                text = response.read().decode()
+            rows = (row.rpartition(" ") for row in text.splitlines())
+            oldest = next(v for name, _, v in rows if name == "ocrpool_queue_oldest_seconds")
+            if float(oldest) >= seconds:
+                return False
+        return True
 
     def tell(self) -> str:
         statuses = [each.get("status") for each in self.pools()]

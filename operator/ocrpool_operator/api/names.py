@@ -24,6 +24,11 @@ LABEL_FRONT = f"{GROUP}/front"
 REVISION = f"{GROUP}/revision"
 DRAINING_SINCE = f"{GROUP}/draining-since"
 
+# What cluster autoscalers read on a pod. cluster-autoscaler takes the pods of a custom resource for
+# irreplaceable, and those with an emptyDir too, unless the first says "true"; Karpenter leaves the
+# node of a pod alone where the second says "true".
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 # Of pools that name no image, where the operator was told none either.
 WORKER_IMAGE = "ocrpool-worker:latest"
 
@@ -31,6 +36,14 @@ DATA_PORT = 8080
 CONTROL_PORT = 8081
 # Of a front: probes, metrics, and what it sees of the workers.
 FRONT_PORT = 8405
+
+
+def disruption_notes(evictable: bool) -> dict[str, str]:
+    """The annotations that tell both of them whether a pod's node may go."""
+    return {
+        SAFE_TO_EVICT: "true" if evictable else "false",
+        DO_NOT_DISRUPT: "false" if evictable else "true",
+    }
 
 
 def labels_of(pool: str) -> dict[str, str]:

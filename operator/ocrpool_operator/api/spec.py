@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ocrpool_operator.api.base import (
     ApiModel,
@@ -16,10 +16,23 @@ from ocrpool_operator.api.base import (
     rule,
     rules,
 )
+from ocrpool_operator.api.names import SAFE_TO_EVICT
 
 MODELS_DIR = "/models"
 # As many addresses as one answer of the cluster's DNS over UDP holds with room to spare.
 FRONT_WORKERS = 200
+
+
+def _not_zero(value: int) -> int:
+    if value < 1:
+        raise ValueError(NO_ZERO)
+    return value
+
+
+NO_ZERO = (
+    "autoscaling.minReplicas must be at least 1: without a worker nobody counts the requests that "
+    "would bring one back. For none at all set replicas: 0 instead, by hand or by KEDA"
+)
 
 
 class Autoscaling(ApiModel):
@@ -31,10 +44,48 @@ class Autoscaling(ApiModel):
             "autoscaling.minReplicas must not be above autoscaling.maxReplicas",
         )
     )
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest workers.")
+    min_replicas: Annotated[int, AfterValidator(_not_zero)] = Field(
+        default=1,
+        le=1000,
+        description="Fewest workers, at least 1.",
+        json_schema_extra=rule("self >= 1", NO_ZERO),
+    )
     max_replicas: int = Field(default=8, ge=1, le=1000, description="Most workers.")
     target_queue_seconds: float = Field(
-        default=2, gt=0, le=3600, description="Seconds of work that may wait before it grows."
+        default=2,
+        gt=0,
+        le=3600,
+        description="Seconds that 95 of 100 pages shall wait at most. What a page itself takes "
+        "does not count.",
+    )
+    scale_up_stabilization_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="More workers must have been needed for so long before they are asked for.",
+    )
+    scale_down_stabilization_seconds: float = Field(
+        default=300,
+        ge=0,
+        le=3600,
+        description="Fewer workers must have been enough for so long before one is given back.",
+    )
+
+
+class DisruptionSpec(ApiModel):
+    """What the pods tell cluster-autoscaler and Karpenter about their nodes."""
+
+    annotate: bool = Field(
+        default=True,
+        description="Annotate the pods: a worker that has work, boots or drains keeps its node, "
+        "one that rests may lose it. New pods get none where this is false, and none is touched "
+        "where template.annotations has its own.",
+    )
+    rest_seconds: float = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="A worker without a request for so long rests.",
     )
 
 
@@ -286,6 +337,16 @@ class PoolSpec(ApiModel):
     autoscaling: Autoscaling | None = Field(
         default=None, description="Let the number of workers follow the work; excludes replicas."
     )
+    scale_down_stabilization_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="With replicas: fewer must have been asked for during so many seconds before "
+        "a worker is drained, so that whoever sets it and changes its mind costs no worker.",
+    )
+    disruption: DisruptionSpec = Field(
+        default=DisruptionSpec(), description="What cluster autoscalers are told."
+    )
     device: Literal["gpu", "cpu"] = Field(
         default="gpu",
         description="What a worker owns: one GPU (or MIG slice), or the container's CPUs. It "
@@ -328,6 +389,11 @@ class PoolSpec(ApiModel):
         return self.model_copy(
             update={"template": self.template.model_copy(update={"image": image})}
         )
+
+    @property
+    def tells_autoscalers(self) -> bool:
+        """Whether the pods' annotations for cluster autoscalers are the operator's."""
+        return self.disruption.annotate and SAFE_TO_EVICT not in self.template.annotations
 
     @property
     def models_dir(self) -> str | None:

@@ -10,8 +10,9 @@ import yaml
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.front.objects import front_objects
 from ocrpool_operator.kubernetes.meta import Object, meta_of
-from ocrpool_operator.planner.observed import Pool
+from ocrpool_operator.planner.observed import Pod, Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+from ocrpool_operator.planner.stamps import stamp_of
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
 Ingress = Sequence[Object] | None
@@ -111,7 +112,9 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     template = pool.spec.template
     meta = meta_of(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
-    meta["annotations"] = {**template.annotations, names.REVISION: revision}
+    # It boots: its node is needed. What it says later is `pod_notes`.
+    notes = names.disruption_notes(False) if pool.spec.tells_autoscalers else {}
+    meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
         "volumes": _volumes(pool),
@@ -139,6 +142,25 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     }
     told = {key: value for key, value in spec.items() if value not in (None, {}, [])}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told}
+
+
+def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool = False) -> Object:
+    """What changes in a pod during its life, whole: server-side apply takes away what is left
+    out."""
+    notes = names.disruption_notes(evictable) if pool.spec.tells_autoscalers else {}
+    if draining is not None:
+        notes[names.DRAINING_SINCE] = stamp_of(draining)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod.name,
+            "namespace": pool.namespace,
+            "uid": pod.uid,
+            "labels": {names.LABEL_SERVING: "true" if draining is None else "false"},
+            "annotations": notes,
+        },
+    }
 
 
 def _container(pool: Pool) -> Object:

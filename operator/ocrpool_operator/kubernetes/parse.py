@@ -14,6 +14,7 @@ from ocrpool_operator.planner.observed import Pod, Pool, Trouble
 from ocrpool_operator.planner.stamps import seconds_of
 
 Body = Mapping[str, Any]
+_EVICTABLE = {"true": True, "false": False}
 
 
 def pool_from(body: Body) -> Pool:
@@ -69,6 +70,7 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
         over=phase in ("Failed", "Succeeded"),
         ending=seconds_of(meta.get("deletionTimestamp")),
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
+        evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
         trouble=None if ready else _trouble(phase, status, conditions, template),
         version=int(meta.get("resourceVersion") or 0),
     )

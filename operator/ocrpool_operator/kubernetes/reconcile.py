@@ -16,6 +16,7 @@ from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
+from ocrpool_operator.kubernetes.demand import Demand
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
@@ -32,6 +33,7 @@ from ocrpool_operator.planner.frozen import frozen_status
 from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
+from ocrpool_operator.planner.wanted import Wanted, report_of
 from ocrpool_operator.planner.workers import Plan, plan
 
 _log = logging.getLogger(__name__)
@@ -92,6 +94,7 @@ class Reconciler:
             now=parts.now,
         )
         self._ownership = Ownership(parts.store, parts.client)
+        self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
         self._fronts_listed: dict[Key, float] = {}
 
@@ -114,7 +117,8 @@ class Reconciler:
         token = await self._token(pool, troubles)
         if not pool.deleting:
             troubles += await self._companions.ensure(pool, self._parts.now())
-        seen, planned = await self._observe(pool, token, troubles)
+        seen, planned, wanted = await self._observe(pool, token, troubles)
+        pool = seen.pool
         done = await self._actor.carry_out(pool, seen, planned, token)
         troubles += done.troubles
         if pool.deleting and not self._parts.store.pods(key):
@@ -125,8 +129,10 @@ class Reconciler:
         seen = self._after(seen)
         scaled = await self._parts.scaling.round(pool, seen, token)
         seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
-        this = Round(seen, planned, scaled.decisions, done.failures, troubles)
+        report = report_of(pool, wanted.decision, seen.now)
+        this = Round(seen, planned, scaled.decisions, done.failures, troubles, report)
         await self._report(pool, status_of(this))
+        await self._demand.tell(pool, wanted)
         return self._next(planned, seen, done.moved)
 
     async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
@@ -150,7 +156,9 @@ class Reconciler:
             return token
         return ""
 
-    async def _observe(self, pool: Pool, token: str, troubles: list[Trouble]) -> tuple[Seen, Plan]:
+    async def _observe(
+        self, pool: Pool, token: str, troubles: list[Trouble]
+    ) -> tuple[Seen, Plan, Wanted]:
         """What is there, and the plan. What is planned from the cache is only carried out if it
         is planned again from a fresh list: watches may be late. Where that list is refused,
         nothing is done, and the refusal is told."""
@@ -158,7 +166,11 @@ class Reconciler:
         looks, front = await asyncio.gather(
             parts.workers.look_at(parts.store.pods(key), token), self._front(pool)
         )
-        seen = self._seen(pool, looks, front)
+        wanted = self._demand.look(
+            pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
+        )
+        pool = replace(pool, asked=wanted.workers)
+        seen = self._seen(pool, looks, front, wanted)
         planned = plan(seen)
         stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
@@ -168,16 +180,16 @@ class Reconciler:
                 if pool.deleting:  # an empty cache must not pass for "all are gone"
                     raise
                 troubles.append(trouble_of(error))
-                return seen, replace(planned, actions=())
+                return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
             self._listed[key] = parts.now()
             new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
-            seen = self._seen(pool, looks, front)
+            seen = self._seen(pool, looks, front, wanted)
             planned = plan(seen)
         if any("401" in look.error for look in looks.values()):
             self._tokens.doubt(pool)
-        return seen, planned
+        return seen, planned, wanted
 
     async def _front(self, pool: Pool) -> Front | None:
         if pool.spec.front is None:
@@ -191,9 +203,14 @@ class Reconciler:
         front = Front(parts.store.front_pods(key))
         return replace(front, sees=await parts.views(front.ready))
 
-    def _seen(self, pool: Pool, looks: dict[str, Look], front: Front | None) -> Seen:
+    def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
         pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
-        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+
+    def _seen(
+        self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
+    ) -> Seen:
+        workers = self._workers(pool, looks)
         now = self._parts.now()
         return Seen(
             pool,
@@ -202,14 +219,13 @@ class Reconciler:
             now,
             failures_of(pool.status, workers, now),
             front,
+            wanted.resting,
         )
 
     def _after(self, seen: Seen) -> Seen:
         """The same with the pods as they are after what was done to them."""
         looks = {worker.pod.uid: worker.look for worker in seen.workers}
-        pods = self._parts.store.pods(seen.pool.key)
-        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
-        return replace(seen, workers=workers)
+        return replace(seen, workers=self._workers(seen.pool, looks))
 
     async def _freeze(self, pool: Pool) -> float:
         """Nothing is done for a pool whose spec cannot be read; it says so."""
@@ -238,6 +254,7 @@ class Reconciler:
         self._fronts_listed.pop(key, None)
         self._refusals.forget(key)
         self._parts.scaling.forget(key)
+        self._demand.forget(key)
         self._parts.metrics.forget(*key)
 
 

@@ -40,6 +40,8 @@ class Pod:
     over: bool = False
     ending: float | None = None
     draining: float | None = None
+    # What it tells a cluster autoscaler: may its node go? None: nothing.
+    evictable: bool | None = None
     trouble: Trouble | None = None
     version: int = 0
 
@@ -116,6 +118,8 @@ class Pool:
     deleting: bool = False
     has_finalizer: bool = False
     version: int = 0
+    # Workers there shall be, where that was decided in this round; else the last word holds.
+    asked: int | None = None
     # Why its spec cannot be followed; empty where it can.
     invalid: str = ""
 
@@ -128,8 +132,13 @@ class Pool:
         """Workers there shall be."""
         if self.deleting:
             return 0
-        if self.spec.autoscaling is not None:
-            return self.spec.autoscaling.min_replicas
+        if self.asked is not None:
+            return self.asked
+        scaling = self.spec.autoscaling
+        if scaling is not None:
+            # After a restart of the operator: what it last said, and nothing is given up.
+            last = self.status.desired_replicas
+            return min(max(last, scaling.min_replicas), scaling.max_replicas)
         return 1 if self.spec.replicas is None else self.spec.replicas
 
 
@@ -152,6 +161,8 @@ class Seen:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # None where spec.front asks for none.
     front: Front | None = None
+    # Uids of workers that have been idle for long enough for their node to go.
+    resting: frozenset[str] = frozenset()
 
     def in_place(self) -> dict[int, Worker]:
         """The workers by their place; strangers are left out."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocrpool_operator.api.names import selector_of, worker_name
+from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.api.status import (
+    AutoscalingReport,
     DeviceReport,
     FrontReport,
     InstanceCount,
@@ -18,6 +19,7 @@ from ocrpool_operator.api.status import (
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
+from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
 from ocrpool_operator.planner.telling import TROUBLES, shape
 from ocrpool_operator.planner.types import Decision
@@ -34,6 +36,12 @@ SILENT_SECONDS = 120.0
 MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
+# Said while more work comes in than the most workers carry.
+AT_MAX = Trouble(
+    "AtMaxReplicas",
+    "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
+    "target, then requests are refused (429); raise maxReplicas, or send less",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +56,14 @@ class Round:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # What the API server refused, or what is wrong with the pool as a whole.
     troubles: Sequence[Trouble] = ()
+    autoscaling: AutoscalingReport | None = None
 
 
 def status_of(this: Round) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
     old = {each.name: each for each in before.workers}
-    places = (worker_name(seen.pool.name, index) for index in range(seen.pool.wanted))
-    names: dict[str, Worker | None] = dict.fromkeys(places)
+    names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
         _worker(this, name, worker, old.get(name))
@@ -80,6 +88,7 @@ def status_of(this: Round) -> PoolStatus:
         replicas=len(seen.workers),
         ready_replicas=ready,
         desired_replicas=seen.pool.wanted,
+        autoscaling=this.autoscaling,
         selector=selector_of(seen.pool.name),
         instances=InstanceCount(
             target=sum(report.instances.target for report in reports),
@@ -110,6 +119,8 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
         if reason:
             found.append((report.name, Trouble(reason, message)))
     found += [("front", trouble) for trouble in _front_troubles(this.seen)]
+    if this.autoscaling is not None and this.autoscaling.at_max:
+        found.append(("", AT_MAX))
     return found
 
 
