@@ -104,3 +104,31 @@ def test_a_worker_is_killed_outright(pool: Live) -> None:
     for each in load.failed:
         assert each.began <= killed_at <= each.ended, each
         assert "WorkerLost" in each.error
+
+
+def test_a_node_is_drained(second_node: str, pool: Live) -> None:
+    """All of the pool on one node, then `kubectl drain` of that node: eviction by eviction."""
+    cluster = pool.namespace.cluster
+    (first,) = (
+        each["metadata"]["name"]
+        for each in cluster.get("nodes")["items"]
+        if each["metadata"]["name"] != second_node
+    )
+    cluster.kubectl("cordon", first)
+    try:
+        pool.patch(admission={"queue": 66})
+        pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-front")
+        pool.until_ready(2)
+        _await_front(pool)
+    finally:
+        cluster.kubectl("uncordon", first)
+    assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {second_node}
+
+    with pool.load(keep_alive=True) as load:
+        drain = ("drain", second_node, "--ignore-daemonsets", "--delete-emptydir-data")
+        cluster.kubectl(*drain, "--timeout=150s", timeout_s=160)
+        pool.until_ready(2)
+        _await_front(pool)
+
+    assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {first}
+    assert not load.failed

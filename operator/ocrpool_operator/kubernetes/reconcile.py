@@ -117,7 +117,7 @@ class Reconciler:
         token = await self._token(pool, troubles)
         if not pool.deleting:
             troubles += await self._companions.ensure(pool, self._parts.now())
-        seen, planned, wanted = await self._observe(pool, token)
+        seen, planned, wanted = await self._observe(pool, token, troubles)
         pool = seen.pool
         done = await self._actor.carry_out(pool, seen, planned, token)
         troubles += done.troubles
@@ -156,9 +156,12 @@ class Reconciler:
             return token
         return ""
 
-    async def _observe(self, pool: Pool, token: str) -> tuple[Seen, Plan, Wanted]:
+    async def _observe(
+        self, pool: Pool, token: str, troubles: list[Trouble]
+    ) -> tuple[Seen, Plan, Wanted]:
         """What is there, and the plan. What is planned from the cache is only carried out if it
-        is planned again from a fresh list: watches may be late."""
+        is planned again from a fresh list: watches may be late. Where that list is refused,
+        nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
         looks, front = await asyncio.gather(
             parts.workers.look_at(parts.store.pods(key), token), self._front(pool)
@@ -171,7 +174,13 @@ class Reconciler:
         planned = plan(seen)
         stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
-            bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            try:
+                bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            except ApiError as error:
+                if pool.deleting:  # an empty cache must not pass for "all are gone"
+                    raise
+                troubles.append(trouble_of(error))
+                return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
             self._listed[key] = parts.now()
             new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
