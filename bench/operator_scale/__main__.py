@@ -52,7 +52,7 @@ def main() -> int:
     with temporary(with_node=False) as cluster:
         assert cluster.folder is not None
         cluster.kubectl("apply", f"--filename={ROOT / 'manifests' / 'crd.yaml'}")
-        cluster.kubectl("wait", "--for=condition=Established", "crd/ocrpools.ocrpool.dev")
+        cluster.wait_for_crds("ocrpools.ocrpool.dev")
         cluster.kubectl("create", "namespace", pools.NAMESPACE)
         devcluster.kwok.start(cluster.folder, lease_seconds=LEASE_SECONDS)
         _say(f"{args.nodes} nodes")

@@ -101,8 +101,7 @@ def cluster(control_plane: Cluster) -> Iterator[Cluster]:
     control_plane.kubectl("apply", f"--filename={CRD}")
     control_plane.kubectl("apply", "--filename=-", manifest=listed([*spaces, *crds]))
     names = ["ocrpools.ocrpool.dev", *(each["metadata"]["name"] for each in crds)]
-    found = [f"crd/{name}" for name in names]
-    control_plane.kubectl("wait", "--for=condition=Established", *found)
+    control_plane.wait_for_crds(*names)
     yield control_plane
     control_plane.kubectl(
         "delete", "namespace", NAMESPACE, HERE, THERE, "--wait=false", "--ignore-not-found"
