@@ -121,7 +121,7 @@ class FaultyWire:
         async with self._session.request(
             request.method,
             URL(self._api.server + request.raw_path, encoded=True),
-            data=await request.read(),
+            data=(await request.read()) or None,  # no body: no content type either
             headers=headers,
             ssl=self._api.tls,
             timeout=aiohttp.ClientTimeout(total=None),
