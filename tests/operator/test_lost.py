@@ -145,4 +145,17 @@ def test_a_spec_that_an_older_crd_let_through(lab: Lab) -> None:
     lab.until("nothing is left behind", lab.gone)
 
 
+def test_a_pool_that_lost_its_managed_fields(lab: Lab) -> None:
+    """As after a restored backup: what applying alone would leave behind, goes all the same."""
+    lab.start()
+    lab.apply(pool())
+    lab.until_ready(2)
+    lab.api.merge(f"{lab.path('ocrpools')}/pages", {"metadata": {"managedFields": [{}]}})
+    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    lab.until_ready(1)
+    assert [each["name"] for each in lab.status()["workers"]] == ["pages-0"]
+    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    lab.until("nothing is left behind", lab.gone)
+
+
 ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'

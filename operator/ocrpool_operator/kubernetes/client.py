@@ -18,6 +18,7 @@ from ocrpool_operator.api.names import GROUP, MANAGER, PLURAL, VERSION
 
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 TIMEOUT_SECONDS = 15.0
 
 
@@ -138,6 +139,13 @@ class Client:
         call = Call("patch", resource, meta["namespace"], meta["name"], subresource)
         params = {"fieldManager": MANAGER, "force": "true"}
         return await self._do(call, "PATCH", body=body, params=params, content_type=APPLY)
+
+    async def merge(self, resource: Resource, body: Object, *, subresource: str = "") -> Object:
+        """JSON merge patch: lists become what is said, whoever owned what was in them."""
+        meta = body["metadata"]
+        call = Call("patch", resource, meta["namespace"], meta["name"], subresource)
+        params = {"fieldManager": MANAGER}
+        return await self._do(call, "PATCH", body=body, params=params, content_type=MERGE)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, now: bool = False

@@ -14,7 +14,7 @@ from ocrpool_operator.planner.observed import Pool
 
 
 class Ownership:
-    """Applies to pools. Every body names the uid: what took the place of a pool is not touched."""
+    """Writes on pools. Every body names the uid: what took the place of a pool is not touched."""
 
     def __init__(self, store: Store, client: Client) -> None:
         self._store = store
@@ -29,17 +29,32 @@ class Ownership:
         """Take our finalizer off; the rest is collected after its owner."""
         if pool.has_finalizer:
             try:
-                self._keep(pool, await self._client.apply(POOLS, _body(pool)))
+                await self._take_off(pool)
             except ApiError as error:
                 # It is gone, or another one has its name: the uid did not match.
                 if error.status not in (404, 409):
                     raise
         self._store.forget(pool.key)
 
+    async def _take_off(self, pool: Pool) -> None:
+        body = await self._client.apply(POOLS, _body(pool))
+        left = body["metadata"].get("finalizers", ())
+        if FINALIZER in left:
+            # What we no longer say goes, unless it has another owner. A pool that lost its
+            # managedFields (a restored backup, a changed CRD) has one, `before-first-apply`.
+            others = [each for each in left if each != FINALIZER]
+            version = body["metadata"]["resourceVersion"]
+            body = await self._client.merge(
+                POOLS, _body(pool, finalizers=others, resourceVersion=version)
+            )
+        self._keep(pool, body)
+
     async def write_status(self, pool: Pool, status: PoolStatus) -> None:
+        """All of it is ours. Merged and not applied: rows that somebody else is said to own (see
+        above) could not be taken away by what we no longer say."""
         said = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         body = {**_body(pool), "status": said}
-        self._keep(pool, await self._client.apply(POOLS, body, subresource="status"))
+        self._keep(pool, await self._client.merge(POOLS, body, subresource="status"))
 
     def _keep(self, pool: Pool, body: Object) -> Pool:
         """Remember what the server answered: the watch may bring it later than the next round."""
