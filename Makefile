@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-operator help demo test check format docs bench serve clean
+.PHONY: bench-operator bench-ram help demo test check format docs bench serve clean
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
 
-bench-operator: $(READY) ## 100 pools, 1,000 workers on a real API server: seconds a round, memory, writes
+bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated nodes: seconds a round, memory, writes
 	$(BIN)/python -m bench.operator_scale $(ARGS)
+
+bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, ocrpool up beside one instance too many
+	$(BIN)/python -m bench.ram_limit --models $(MODELS) $(ARGS)
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2

@@ -12,7 +12,7 @@ from bench.lib.report import Report, write
 from bench.lib.rounds import Setup, say
 from bench.lib.servers import ROOT, StartError
 
-PARTS = ("throughput", "pdf", "serving", "handover", "equality", "headroom")
+PARTS = ("throughput", "pdf", "serving", "front", "handover", "equality", "headroom", "demand")
 
 
 def main() -> int:

@@ -33,19 +33,35 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="build the components, once (minutes)")
     build.add_argument(
-        "--control-plane-only", action="store_true", help="leave out what a node needs"
+        "--control-plane-only",
+        action="store_true",
+        help="leave out what nodes need, real or simulated",
     )
     build.set_defaults(command=_build)
 
     packages = commands.add_parser("packages", help="install Debian's packages for a node (root)")
     packages.set_defaults(command=_packages)
 
-    up = commands.add_parser("up", help="start a control plane, with --node also a node")
+    up = commands.add_parser("up", help="start a control plane, with --nodes also nodes")
     _name(up)
-    up.add_argument("--node", action="store_true", help="with a node that runs containers (root)")
     up.add_argument(
-        "--gpus", type=int, default=2, help="how many fake GPUs the node has (%(default)s)"
+        "--nodes",
+        "--node",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        metavar="COUNT",
+        help="with nodes that run containers (root); more join a cluster that runs",
     )
+    up.add_argument(
+        "--kwok",
+        type=int,
+        default=0,
+        metavar="NODES",
+        help="add so many nodes that exist in the API only; what is put there is said to run",
+    )
+    up.add_argument("--gpus", type=int, default=2, help="how many GPUs each node has (%(default)s)")
     up.add_argument("--port", type=int, help="of the API server; a free one is taken otherwise")
     up.set_defaults(command=_up)
 
@@ -72,7 +88,7 @@ def _say(line: str) -> None:
 
 
 def _build(options: argparse.Namespace) -> int:
-    wanted = parts.CONTROL_PLANE_PARTS if options.control_plane_only else parts.NODE_PARTS
+    wanted = parts.CONTROL_PLANE_PARTS if options.control_plane_only else parts.ALL_PARTS
     run.build(wanted, _say)
     return 0
 
@@ -80,7 +96,14 @@ def _build(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     began = time.monotonic()
     target = folder(options.name)
-    cluster.up(target, api_port=options.port, with_node=options.node, gpus=options.gpus, say=_say)
+    cluster.up(
+        target,
+        api_port=options.port,
+        nodes=options.nodes,
+        gpus=options.gpus,
+        simulated=options.kwok,
+        say=_say,
+    )
     _say(f"up in {time.monotonic() - began:.1f} s; export KUBECONFIG={target.kubeconfig}")
     kubectl = parts.find("kubectl")
     _say(f"kubectl and helm: {kubectl.parent}")
@@ -110,7 +133,7 @@ def _status(options: argparse.Namespace) -> int:
             _say(f"  {line}")
     if not found:
         _say("no cluster")
-    lacking = parts.missing(parts.NODE_PARTS)
+    lacking = parts.missing(parts.ALL_PARTS)
     _say("built: everything" if lacking is None else f"built: {lacking}")
     if os.geteuid():
         _say("not root: a control plane can be started, a node cannot")
@@ -121,7 +144,9 @@ def _images(options: argparse.Namespace) -> int:
     images.make(options.only, _say)
     for each in folders():
         is_own = not runs.is_test(each)  # a test run has its images from its start
-        if is_own and any(process.name == "containerd" for process in processes.running(each)):
+        if is_own and any(
+            process.name.startswith("containerd") for process in processes.running(each)
+        ):
             images.load(each)
             _say(f"loaded into {each.name}")
     return 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from devcluster import control_plane, node, processes, settings
+from devcluster import control_plane, kwok, node, processes, settings
 from devcluster.build import parts
 from devcluster.errors import DevClusterError
 from devcluster.layout import Folder
+from devcluster.ports import MOST_NODES
 from devcluster.settings import Settings
 from devcluster.waiting import answers, api_of
 
@@ -18,46 +20,69 @@ Say = Callable[[str], None]
 
 
 def up(
-    folder: Folder, *, api_port: int | None = None, with_node: bool = False, gpus: int = 0, say: Say
+    folder: Folder,
+    *,
+    api_port: int | None = None,
+    nodes: int = 0,
+    gpus: int = 0,
+    simulated: int = 0,
+    say: Say,
 ) -> Settings:
-    """Start what is not running yet. Returns once the API server, and the node, are ready.
+    """Start what is not running yet. Returns once the API server, and the nodes, are ready.
 
-    A control plane without a node starts again, with its data, when a node is asked for: pods
-    cannot reach an API server on loopback.
+    `gpus` are those of each node, also of the `simulated` ones, which are added to those there are.
+    A control plane without nodes starts again, with its data, when the first is asked for: pods
+    cannot reach an API server on loopback. More nodes join a cluster that runs.
     """
-    if with_node:
+    if nodes:
         node.check_machine()
-    lacking = parts.missing(parts.NODE_PARTS if with_node else parts.CONTROL_PLANE_PARTS)
+    needed = parts.NODE_PARTS if nodes else parts.CONTROL_PLANE_PARTS
+    lacking = parts.missing((*needed, parts.KWOK) if simulated else needed)
     if lacking is not None:
         raise lacking
 
-    wanted = _wanted(folder, api_port, with_node, gpus)
+    had_kwok = any(each.name == kwok.PROCESS for each in processes.running(folder))
+    wanted = _wanted(folder, api_port, nodes, gpus)
     alive = {each.name for each in processes.running(folder)}
     if not set(control_plane.NAMES) & alive:
-        if with_node:
+        if wanted.nodes:
             node.lay_wire(wanted)
         control_plane.start(folder, wanted)
         say(f"control plane ready: {wanted.server}")
-    if with_node and node.PROCESS not in alive:
-        node.start(folder, wanted)
-        say(f"node ready: {node.name_of(folder)}")
+    for place in node.places(folder, wanted):
+        if place.process not in alive:
+            node.start(place)
+            say(f"node ready: {place.name}")
+    if simulated or had_kwok:
+        kwok.start(folder)
+    if simulated:
+        there = kwok.Kwok(folder)
+        there.add(simulated, gpus=gpus)
+        say(f"nodes that exist in the API only: {len(there.ready())}")
     return wanted
 
 
-def _wanted(folder: Folder, api_port: int | None, with_node: bool, gpus: int) -> Settings:
+def _wanted(folder: Folder, api_port: int | None, nodes: int, gpus: int) -> Settings:
+    if nodes > MOST_NODES:
+        raise DevClusterError(
+            f"{nodes} nodes are more than the {MOST_NODES} that a cluster has addresses for",
+            "More can be simulated: --kwok",
+        )
     found = settings.load(folder)
     alive = {each.name for each in processes.running(folder)}
     if found is None:
         if folder.root.exists():
             raise _left_over(folder)
-        return settings.claim(folder, api_port, with_node, gpus)
-    if not alive.issuperset(("etcd", "kube-apiserver")) or (
-        found.node and node.PROCESS not in alive
-    ):
+        return settings.claim(folder, api_port, nodes, gpus)
+    places = {each.process for each in node.places(folder, found)}
+    if not alive.issuperset({"etcd", "kube-apiserver", *places}):
         raise _left_over(folder)
-    if with_node and not found.node:
-        processes.stop(folder, control_plane.NAMES)
-        found = Settings(found.slot, found.api_port, node=True, gpus=gpus)
+    if nodes > found.nodes:
+        if not found.nodes:
+            # kwok, too: the API server will have another address.
+            processes.stop(folder, (*control_plane.NAMES, kwok.PROCESS))
+            found = dataclasses.replace(found, gpus=gpus)
+        found = dataclasses.replace(found, nodes=nodes)
         found.save(folder)
     return found
 
@@ -86,8 +111,10 @@ def down(folder: Folder) -> bool:
         raise DevClusterError(
             f"Cluster {folder.name!r} is another user's", f"As that user, or root: {_down(folder)}"
         )
-    if found is not None and found.node:
-        node.remove(folder, found)
+    if found is not None and found.nodes:
+        for place in node.places(folder, found):
+            node.remove(place)
+        node.take_up_wire(found)
     stuck = processes.stop(folder)
     if stuck:
         names = ", ".join(f"{each.name} (pid {each.pid})" for each in stuck)
@@ -95,6 +122,20 @@ def down(folder: Folder) -> bool:
     if folder.root.exists():
         shutil.rmtree(folder.root)
     return True
+
+
+def remove_last_node(folder: Folder) -> None:
+    """Take the node that joined last away, from the machine and from the API. Not the first."""
+    found = settings.load(folder)
+    if found is None or found.nodes < 2:
+        raise DevClusterError(
+            f"Cluster {folder.name!r} has no second node", f"To remove it all: {_down(folder)}"
+        )
+    last = node.places(folder, found)[-1]
+    node.remove(last)
+    shutil.rmtree(last.root)
+    api_of(folder.kubeconfig).call("DELETE", f"/api/v1/nodes/{last.name}")
+    dataclasses.replace(found, nodes=found.nodes - 1).save(folder)
 
 
 @dataclass(frozen=True)
@@ -118,7 +159,8 @@ def status(folder: Folder) -> Status:
         nodes.extend(node.describe(each) for each in api.get_json("/api/v1/nodes")["items"])
 
     is_ready = answers(ask)
-    wanted = {"etcd", "kube-apiserver"} | ({node.PROCESS} if found and found.node else set())
+    places = node.places(folder, found) if found else []
+    wanted = {"etcd", "kube-apiserver", *(each.process for each in places)}
     leftover = not wanted.issubset({each.name for each in alive})
     return Status(
         folder.name, is_ready, found.server if found else "", alive, tuple(nodes), leftover

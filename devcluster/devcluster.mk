@@ -3,7 +3,7 @@
 
 DEVCLUSTER := $(BIN)/python -m devcluster
 
-cluster-build: $(READY) ## build Kubernetes once into the cache: 10 minutes on two cores
+cluster-build: $(READY) ## build Kubernetes once into the cache: 15 minutes on two cores
 	$(DEVCLUSTER) build
 
 cluster-packages: $(READY) ## install the Debian packages that a node needs (root)

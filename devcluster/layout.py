@@ -62,14 +62,9 @@ class Folder:
     def logs(self) -> Path:
         return self.root / "logs"
 
-    @property
-    def node(self) -> Path:
-        return self.root / "node"
-
-    @property
-    def gpus(self) -> Path:
-        """The fake GPUs' figures, one folder a device (see `fakegpu.device`)."""
-        return self.root / "gpus"
+    def gpus_of(self, node: int) -> Path:
+        """The fake GPUs' figures of a node, one folder a device (see `fakegpu.device`)."""
+        return self.root / f"gpus-{node}"
 
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"

@@ -18,6 +18,7 @@ COMMANDS = {
     "ctr": "containerd",
     "runc": "runc",
     "iptables": "iptables",
+    "ipset": "ipset",
     "conntrack": "conntrack",
     "ip": "iproute2",
     "mount": "mount",
@@ -33,6 +34,8 @@ IMAGE_COMMANDS = {
     "unshare": "util-linux",
 }
 INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
+# For tests that run a front without a container.
+PROGRAMS = {"haproxy": "haproxy"}
 CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "host-local", "loopback", "portmap")
@@ -69,7 +72,14 @@ def _need(packages: Iterable[str]) -> None:
 
 
 def lacking_packages() -> list[str]:
-    """Debian's names for what a node or the images need and this machine has not."""
+    """Debian's names for what a node, the images or a test need and this machine has not."""
+    # Debian keeps it where a user's PATH does not lead.
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    programs = {each for command, each in PROGRAMS.items() if not shutil.which(command, path=path)}
+    return sorted({*_node_packages(), *programs})
+
+
+def _node_packages() -> list[str]:
     commands = {**COMMANDS, **IMAGE_COMMANDS}
     lacking = {package for command, package in commands.items() if not shutil.which(command)}
     if cni_folder() is None:
@@ -99,7 +109,7 @@ def install(packages: Iterable[str]) -> None:
 def check_machine() -> None:
     """Raises DevClusterError where a node cannot run here."""
     need_root("A node")
-    _need(lacking_packages())
+    _need(_node_packages())
     for place in COVERED:
         if cache_root().is_relative_to(place):
             raise DevClusterError(

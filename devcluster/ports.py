@@ -12,6 +12,10 @@ SLOTS = 64
 FIRST_PORT = 21300
 PORTS_A_SLOT = 4
 BLOCK = IPv4Network("10.213.0.0/16")
+MOST_NODES = 4
+# Of pods that exist in the API only. Every address of 127.0.0.0/8 is this machine's own, so that a
+# stand-in can answer for them, and none is another's.
+SIMULATED_BLOCK = IPv4Network("127.252.0.0/14")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Network:
-    """A /22 block a slot: the wire to the node, the pods, the Services."""
+    """A /22 block a slot: the wire to the nodes, the Services, the pods."""
 
     slot: int
 
@@ -48,17 +52,26 @@ class Network:
     def host_address(self) -> IPv4Address:
         return self.wire[1]
 
-    @property
-    def node_address(self) -> IPv4Address:
-        return self.wire[2]
+    def node_address(self, number: int) -> IPv4Address:
+        return self.wire[2 + number]
 
     @property
     def pods(self) -> IPv4Network:
-        return self._blocks[1]
+        """Those of all nodes."""
+        return self._blocks[2].supernet()
+
+    def pods_of(self, number: int) -> IPv4Network:
+        """126 addresses for each of four nodes."""
+        return list(self.pods.subnets(new_prefix=25))[number]
+
+    @property
+    def simulated_pods(self) -> IPv4Network:
+        """4,096 addresses on loopback (see `devcluster.kwok`)."""
+        return IPv4Network((SIMULATED_BLOCK.network_address + self.slot * 4096, 20))
 
     @property
     def services(self) -> IPv4Network:
-        return self._blocks[2]
+        return self._blocks[1]
 
     @property
     def first_service(self) -> IPv4Address:

@@ -16,11 +16,11 @@ from devcluster.ports import Network, Ports
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One cluster. `node` false: control plane only, on loopback."""
+    """One cluster. No nodes: control plane only, on loopback. `gpus` are those of each node."""
 
     slot: int
     api_port: int | None = None
-    node: bool = False
+    nodes: int = 0
     gpus: int = 0
 
     @property
@@ -34,7 +34,7 @@ class Settings:
     @property
     def api_address(self) -> str:
         """Pods must reach the API server, and their loopback is not the host's."""
-        return str(self.network.host_address) if self.node else "127.0.0.1"
+        return str(self.network.host_address) if self.nodes else "127.0.0.1"
 
     @property
     def server(self) -> str:
@@ -63,7 +63,7 @@ def _claiming() -> Iterator[None]:
         yield
 
 
-def claim(folder: Folder, api_port: int | None, node: bool, gpus: int) -> Settings:
+def claim(folder: Folder, api_port: int | None, nodes: int, gpus: int) -> Settings:
     """Take the first slot that no other cluster has and whose ports are free."""
     if api_port is not None and not ports.is_free(api_port):
         raise DevClusterError(
@@ -74,7 +74,7 @@ def claim(folder: Folder, api_port: int | None, node: bool, gpus: int) -> Settin
         others = (load(each) for each in folders())
         taken = {each.slot for each in others if each is not None}
         for slot in range(ports.SLOTS):
-            wanted = Settings(slot, api_port, node, gpus)
+            wanted = Settings(slot, api_port, nodes, gpus)
             if slot not in taken and all(ports.is_free(port) for port in wanted.ports.all()):
                 wanted.save(folder)
                 return wanted

@@ -28,22 +28,32 @@ class Started:
 
 @dataclass(frozen=True)
 class Api:
-    """Just enough of a client to wait with; tests use a real one."""
+    """Just enough of a client to wait with, and to make nodes; tests use a real one."""
 
     server: str
     token: str
     context: ssl.SSLContext
 
     def get(self, path: str, timeout_s: float = 5.0) -> bytes:
+        return self.call("GET", path, timeout_s=timeout_s)
+
+    def call(
+        self, method: str, path: str, body: object = None, *, timeout_s: float = 10.0
+    ) -> bytes:
+        """One call; a PATCH is a JSON merge patch. Raises OSError (an HTTPError is one)."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         request = urllib.request.Request(
-            self.server + path, headers={"Authorization": f"Bearer {self.token}"}
+            self.server + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
         )
         with urllib.request.urlopen(request, timeout=timeout_s, context=self.context) as answer:
-            body: bytes = answer.read()
-            return body
+            said: bytes = answer.read()
+            return said
 
-    def get_json(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.get(path))
+    def get_json(self, path: str, timeout_s: float = 5.0) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.get(path, timeout_s))
         return found
 
 

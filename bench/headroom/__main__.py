@@ -14,13 +14,16 @@ from bench.lib.rounds import say
 from bench.lib.servers import ROOT
 
 TRACES, OBSERVATIONS = 10_000, 240
+# The rule's figures were chosen on seeds below 110,000; these were not looked at before.
+FIRST = 200_000
 # A trace in which strangers come, grow, stay and go, and a page is larger than all before.
 SHOWN = 133
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.headroom", description=__doc__)
-    parser.add_argument("--traces", type=int, default=TRACES, help="seeds 0 to N-1 (%(default)s)")
+    parser.add_argument("--traces", type=int, default=TRACES, help="how many (%(default)s)")
+    parser.add_argument("--first", type=int, default=FIRST, help="the first seed (%(default)s)")
     parser.add_argument(
         "--observations", type=int, default=OBSERVATIONS, help="of each trace (%(default)s)"
     )
@@ -33,7 +36,7 @@ def main() -> int:
     picture = given.out / "headroom.png"
     draw(given.plot, given.observations, picture)
     started = time.monotonic()
-    report = measure(given.traces, given.observations, say)
+    report = measure(given.traces, given.observations, say, first=given.first)
     took = time.monotonic() - started
     text = f"{report.markdown()}\nTook {took:.0f} s on {this_machine()}\n"
     print(text)

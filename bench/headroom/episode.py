@@ -40,10 +40,14 @@ def limits_of(trace: Trace) -> Limits:
 
 
 def run(
-    trace: Trace, planner: Planner = plan, watch: Callable[[Gpu, Decision], None] | None = None
+    trace: Trace,
+    planner: Planner = plan,
+    watch: Callable[[Gpu, Decision], None] | None = None,
+    *,
+    brake: bool = False,
 ) -> Outcome:
-    """Let `planner` steer a simulated worker through the trace."""
-    gpu, limits, history = Gpu(trace), limits_of(trace), History()
+    """Let `planner` steer a simulated worker, with or without its own brake, through the trace."""
+    gpu, limits, history = Gpu(trace, brake=brake), limits_of(trace), History()
     steps = reversals = hurried = unforced = direction = 0
     around = 0.0
     last_reversal = -limits.cool_down

@@ -14,8 +14,11 @@ from typing import Any
 from bench.headroom.traces import FINE, Trace
 from ocrpool_wire import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
 from ocrpool_wire.state import InstanceState
+from ocrpool_worker.supervisor.brake import Brake
 
 CEILING_SECONDS = 300.0
+# The worker looks at its device so often.
+WATCH_SECONDS = 1.0
 _QUEUE = Queue(depth=0, capacity=64, oldest_seconds=0.0)
 _NEVER = math.inf
 
@@ -45,13 +48,17 @@ class Member:
 class Gpu:
     """Runs one trace, an interval at a time."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, *, brake: bool = False) -> None:
+        """`brake`: with the worker's own brake, which is off in a simulation of the planner."""
         self.trace = trace
+        self._brake = Brake(trace.reserve) if brake else None
+        self._watch_at = WATCH_SECONDS if brake else _NEVER
         self.members: list[Member] = []
         self.target = 1
         self.now = 0.0
         self.footprint = 0
         self.out_of_memory = 0
+        self.braked = 0
         self.ready_seconds = 0.0
         # What instances took beyond what they held when warm, since this was last set to 0.
         self.ratcheted = 0
@@ -68,8 +75,7 @@ class Gpu:
     def state(self) -> State:
         """What the worker says now, with the noise of the trace on `free`."""
         trace, now = self.trace, self.now
-        free = trace.total - self.ours() - self.strangers(now)
-        free = int(min(max(free + self._dice.gauss(0.0, trace.noise), 0), trace.total))
+        free = self._free()
         each = tuple(_told(one, now) for one in self.members)
         told = (each, self.target, self._ceiling, self.footprint, self.out_of_memory, self._boots)
         if told != self._told:  # most of it is as it was: made once, shown often
@@ -90,6 +96,11 @@ class Gpu:
         memory = Memory(total=trace.total, used=trace.total - free, free=free)
         device = Device(kind="gpu", name="simulated", uuid="GPU-0", memory=memory)
         return State(device=device, queue=_QUEUE, draining=False, **self._parts)
+
+    def _free(self) -> int:
+        trace = self.trace
+        free = trace.total - self.ours() - self.strangers(self.now)
+        return int(min(max(free + self._dice.gauss(0.0, trace.noise), 0), trace.total))
 
     def set_target(self, target: int) -> None:
         self.target = target
@@ -112,7 +123,7 @@ class Gpu:
         """Let time go by, event by event."""
         while True:
             nearest = min((self._next(one) for one in self.members), default=_NEVER)
-            nearest = min(nearest, self._raise_at)
+            nearest = min(nearest, self._raise_at, self._watch_at)
             until = min(nearest, end)
             self._pass(until)
             if nearest > end:
@@ -149,6 +160,9 @@ class Gpu:
 
     def _happen(self) -> None:
         now, alive = self.now, []
+        if now >= self._watch_at:
+            self._watch_at = now + WATCH_SECONDS
+            self._look_at_device()
         if now >= self._raise_at:
             self._ceiling += 1
             self._raise_at = now + CEILING_SECONDS
@@ -180,6 +194,23 @@ class Gpu:
             one.meets = since + self._dice.expovariate(1 / self.trace.spread)
         else:
             one.meets = _NEVER
+
+    def _look_at_device(self) -> None:
+        """The worker's own look: where its brake says so, the newest goes, if it is not the only
+        one, and the worker allows itself one fewer."""
+        free = self._free()
+        memory = Memory(total=self.trace.total, used=self.trace.total - free, free=free)
+        if self._brake is None or not self._brake.see(memory):
+            return
+        here = [one for one in self.members if one.gone == _NEVER]
+        if len(here) < 2:
+            return
+        self.braked += 1
+        newest = max(here, key=lambda one: one.number)
+        # One that boots is killed, any other ends its page first.
+        newest.gone = self.now + (self.trace.death if self.now >= newest.ready else 0.0)
+        self._ceiling = min(self._ceiling, len(here) - 1)
+        self._raise_at = self.now + CEILING_SECONDS
 
     def _run_out(self) -> None:
         """Out of memory: the newest instance dies, and the worker allows itself one fewer."""

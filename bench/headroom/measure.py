@@ -10,36 +10,53 @@ from bench.headroom.fixed import FixedCount
 from bench.headroom.traces import make
 from bench.lib.report import Goal, Report
 
-# A fixed count is worth a look, not a night.
-FIXED_SHARE = 20
+# A fixed count and the brake are worth a look, not a night: one trace in so many.
+SOME = 20
 _BANDS = ((0.0, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, float("inf")))
 
 
-def measure(traces: int, observations: int, say: Callable[[str], None]) -> Report:
-    """Run the traces of the seeds 0 to `traces` − 1."""
+def measure(
+    traces: int, observations: int, say: Callable[[str], None], *, first: int = 0
+) -> Report:
+    """Run the traces of so many seeds, and those that ran out once more with the brake."""
     outcomes = []
-    for seed in range(traces):
+    for seed in range(first, first + traces):
         outcomes.append(run(make(seed, observations)))
-        if (seed + 1) % max(1, traces // 10) == 0:
-            say(f"{seed + 1} of {traces} traces")
-    fixed = [
-        run(make(seed, observations), FixedCount()) for seed in range(max(1, traces // FIXED_SHARE))
-    ]
-    return report(outcomes, fixed, observations)
+        if len(outcomes) % max(1, traces // 10) == 0:
+            say(f"{len(outcomes)} of {traces} traces")
+    some = range(first, first + max(1, traces // SOME))
+    return report(
+        outcomes,
+        [run(make(seed, observations), FixedCount()) for seed in some],
+        [run(make(seed, observations), brake=True) for seed in some],
+        [run(make(one.seed, observations), brake=True) for one in outcomes if one.out_of_memory],
+        observations,
+    )
 
 
-def report(outcomes: Sequence[Outcome], fixed: Sequence[Outcome], observations: int) -> Report:
+def report(
+    outcomes: Sequence[Outcome],
+    fixed: Sequence[Outcome],
+    braked: Sequence[Outcome],
+    again: Sequence[Outcome],
+    observations: int,
+) -> Report:
     rows = [_row("all", outcomes)]
     for low, high in _BANDS:
         name = f"surge {low:g} to {high:g} reserves" if high < 9 else f"surge over {low:g} reserve"
         rows.append(_row(name, [one for one in outcomes if low <= one.surge < high]))
     slower = [one for one in outcomes if one.growth < 1]
     rows.append(_row("strangers under 1 reserve per observation", slower))
-    rows.append(_row("a fixed count, as set by hand", fixed))
+    rows.append(_row("the first of them with the worker's brake", braked))
+    rows.append(_row("those that ran out, with the brake", again))
+    rows.append(_row("the first with a fixed count, as set by hand", fixed))
     foreseeable = [one for one in outcomes if one.surge < 1]
     return Report(
         part="headroom",
-        title=f"the planner on {len(outcomes)} simulated GPUs of {observations} observations each",
+        title=(
+            f"the planner on {len(outcomes)} simulated GPUs of {observations} observations each, "
+            f"seeds {outcomes[0].seed} to {outcomes[-1].seed}"
+        ),
         method=(
             "Seeded random traces: strangers that come and go, pages larger than all before, noise "
             "and delay in what is observed, boots of 5 to 30 s, retirements, crashes.",
@@ -47,6 +64,8 @@ def report(outcomes: Sequence[Outcome], fixed: Sequence[Outcome], observations: 
             "and retirement) and that larger pages took in one interval, in reserves.",
             "The oracle knows the future, keeps the reserve, and needs no second look, no "
             "retirement and no cool-down.",
+            "The planner is alone, except where the brake is named: the worker's own code, fed "
+            "with a look a second.",
             "A reversal is hurried when it comes within a cool-down of the one before, and "
             "unforced when nothing around had changed.",
         ),

@@ -1,4 +1,4 @@
-"""A picture of one trace: memory over time (ours, strangers', reserve, total) and instances."""
+"""A picture of one trace: memory over time, the instances, and the decisions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bench.headroom.episode import run
 from bench.headroom.gpu import Gpu
 from bench.headroom.traces import GI, make
 from ocrpool_operator.planner.types import Decision
+
+_MORE, _FEWER = "#1f4fa3", "#b3261e"
 
 
 def draw(seed: int, observations: int, path: Path) -> None:
@@ -33,16 +35,25 @@ def draw(seed: int, observations: int, path: Path) -> None:
 
     outcome = run(trace, watch=watch)
     total, reserve = trace.total / GI, trace.reserve / GI
+    steps = [i for i in range(1, len(target)) if target[i] != target[i - 1]]
     figure, (memory, count) = plt.subplots(
-        2, 1, figsize=(11, 6.5), sharex=True, height_ratios=(3, 1), layout="constrained"
+        2, 1, figsize=(11, 7), sharex=True, height_ratios=(5, 2), layout="constrained"
     )
     memory.stackplot(
-        time, strangers, ours, labels=("strangers", "ours"), colors=("#c9a45c", "#3f7d6b")
+        time,
+        strangers,
+        ours,
+        labels=("others' on the same GPU", "our instances'"),
+        colors=("#c9a45c", "#3f7d6b"),
     )
-    memory.axhline(total, color="#202020", linewidth=1.6, label="total")
+    memory.axhline(total, color="#202020", linewidth=1.6, label="the GPU's total")
     memory.axhspan(total - reserve, total, color="#b33a3a", alpha=0.25, label="reserve")
+    for step in steps:  # from each decision up to the memory that it was made with
+        colour = _MORE if target[step] > target[step - 1] else _FEWER
+        used = ours[step] + strangers[step]
+        memory.plot([time[step]] * 2, [0, used], color=colour, linewidth=0.9, alpha=0.8)
     memory.set_ylim(0, total * 1.14)  # the legend's place
-    memory.set_ylabel("memory, GiB")
+    memory.set_ylabel("memory in use, GiB")
     memory.legend(loc="upper left", ncols=4, framealpha=0.95)
     said = (
         f"{outcome.out_of_memory} × out of memory"
@@ -54,12 +65,26 @@ def draw(seed: int, observations: int, path: Path) -> None:
         f"instance-seconds, {said}, {outcome.steps} steps",
         loc="left",
     )
-    count.step(time, target, where="post", color="#8a8a8a", linewidth=1.4, label="target")
-    count.step(time, ready, where="post", color="#3f7d6b", linewidth=1.8, label="ready")
+    count.step(time, target, where="post", color="#8a8a8a", linewidth=1.4, label="asked for")
+    count.step(time, ready, where="post", color="#3f7d6b", linewidth=1.8, label="warm")
+    for marker, colour, way, name in (
+        ("^", _MORE, 1, "decision: one more"),
+        ("v", _FEWER, -1, "decision: fewer"),
+    ):
+        chosen = [i for i in steps if (target[i] - target[i - 1]) * way > 0]
+        count.plot(
+            [time[i] for i in chosen],
+            [target[i] for i in chosen],
+            marker,
+            color=colour,
+            markersize=7,
+            label=name,
+        )
     count.set_ylim(0, max(target) * 1.6)  # the legend's place
+    count.yaxis.get_major_locator().set_params(integer=True)
     count.set_ylabel("instances")
     count.set_xlabel("minutes")
-    count.legend(loc="upper left", ncols=2, framealpha=0.95)
+    count.legend(loc="upper left", ncols=4, framealpha=0.95)
     for part in (memory, count):
         part.margins(x=0)
         part.grid(axis="y", color="#dddddd", linewidth=0.6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.headroom.__main__ import OBSERVATIONS, SHOWN, TRACES
+from bench.headroom.__main__ import FIRST, OBSERVATIONS, SHOWN, TRACES
 from bench.headroom.measure import measure
 from bench.headroom.plot import draw
 from bench.lib.report import Report
@@ -12,4 +12,5 @@ from bench.lib.servers import ROOT
 
 def run(setup: Setup) -> Report:
     draw(SHOWN, OBSERVATIONS, ROOT / "bench" / "results" / "headroom.png")
-    return measure(TRACES // 50 if setup.quick else TRACES, OBSERVATIONS, say)
+    traces = TRACES // 50 if setup.quick else TRACES
+    return measure(traces, OBSERVATIONS, say, first=FIRST)

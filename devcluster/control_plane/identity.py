@@ -32,6 +32,7 @@ CONTROLLER_MANAGER = Caller("system:kube-controller-manager")
 SCHEDULER = Caller("system:kube-scheduler")
 PROXY = Caller("system:kube-proxy")
 DNS = Caller("devcluster:dns", ("system:masters",))
+POLICIES = Caller("devcluster:policies", ("system:masters",))
 
 
 def kubelet(node_name: str) -> Caller:

@@ -11,6 +11,7 @@ from devcluster.control_plane import identity
 from devcluster.control_plane.identity import Pki
 from devcluster.errors import DevClusterError
 from devcluster.layout import Folder
+from devcluster.ports import MOST_NODES
 from devcluster.settings import Settings
 from devcluster.waiting import Started, wait_for_api, wait_for_etcd, wait_for_service_account
 
@@ -19,8 +20,9 @@ NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NO_PORT = "--secure-port=0"
 
 
-def node_name(folder: Folder) -> str:
-    return f"ocrpool-{folder.name}"
+def node_name(folder: Folder, number: int) -> str:
+    """In the API: `ocrpool-NAME`, then `ocrpool-NAME.2`; a cluster's own name has no dots."""
+    return f"ocrpool-{folder.name}" + (f".{number + 1}" if number else "")
 
 
 def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
@@ -36,7 +38,9 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
         identity.SCHEDULER,
         identity.PROXY,
         identity.DNS,
-        identity.kubelet(node_name(folder)),
+        identity.POLICIES,
+        # Of nodes that are added later, too.
+        *(identity.kubelet(node_name(folder, number)) for number in range(MOST_NODES)),
     )
     addresses = (loopback, settings.network.host_address, settings.network.first_service)
     identity.issue(pki, settings.server, addresses, callers)
@@ -109,6 +113,9 @@ def _api_server(settings: Settings, pki: Pki) -> list[str]:
         f"--kubelet-client-certificate={pki.kubelet_client}",
         f"--kubelet-client-key={pki.kubelet_client_key}",
         "--kubelet-preferred-address-types=InternalIP",
+        # It needs an etcd that tells how far a watch is, which Debian's 3.4 does not; with it,
+        # watches from version 0, which kwok opens, would be refused.
+        "--feature-gates=WatchList=false",
         # Nothing here outlives a restart of the machine; a clean end need not wait for clients.
         "--shutdown-delay-duration=0s",
     ]
@@ -116,7 +123,7 @@ def _api_server(settings: Settings, pki: Pki) -> list[str]:
 
 def _endpoint(settings: Settings) -> list[str]:
     """The address behind the Service `kubernetes`. A loopback address may not be one."""
-    if settings.node:
+    if settings.nodes:
         return [f"--advertise-address={settings.api_address}"]
     return ["--endpoint-reconciler-type=none"]
 

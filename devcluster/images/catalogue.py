@@ -44,8 +44,8 @@ WORKER = REPOSITORY / "worker_image" / "Dockerfile"
 STAND_IN = REPOSITORY / "tests" / "e2e" / "image"
 CATALOGUE = (
     PAUSE,
+    Image("front", OURS / "front" / "Dockerfile", OURS / "front"),
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
-    Image("haproxy", OURS / "haproxy" / "Dockerfile", OURS / "haproxy"),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),
     Image("worker", WORKER, REPOSITORY),
     # A worker without Paddle, and on it the stand-in engine that takes memory of fake GPUs.

@@ -1,8 +1,9 @@
-"""Give the images to the containerd of a running node."""
+"""Give the images to the containerd of each running node."""
 
 from __future__ import annotations
 
 import subprocess
+from itertools import product
 
 from devcluster import processes
 from devcluster.errors import DevClusterError
@@ -14,10 +15,10 @@ SOCKET = "/run/containerd/containerd.sock"
 
 def load(folder: Folder) -> None:
     """Import every archive; what containerd has already costs a second."""
-    inside = next((each for each in processes.running(folder) if each.name == "containerd"), None)
-    if inside is None:
+    found = [each for each in processes.running(folder) if each.name.startswith("containerd")]
+    if not found:
         raise DevClusterError(f"Cluster {folder.name!r} has no node", "Run: make cluster-up")
-    for archive in sorted(archives().glob("*.tar")):
+    for inside, archive in product(found, sorted(archives().glob("*.tar"))):
         done = subprocess.run(
             [
                 *("nsenter", "-t", str(inside.pid), "--mount", "--pid"),

@@ -1,4 +1,4 @@
-"""The node: kubelet, containerd, CNI and the rest, in namespaces of their own.
+"""A node: kubelet, containerd, CNI and the rest, in namespaces of their own.
 
 One process, started by `unshare`, is the first of its own PID, mount and network namespace, and all
 that a node does happens inside: the kernel removes its processes, mounts, firewall rules and
@@ -6,6 +6,17 @@ network devices when that one process ends, however it ends. This is what keeps 
 """
 
 from devcluster.machine import check_machine
-from devcluster.node.lifecycle import PROCESS, describe, lay_wire, name_of, remove, start
+from devcluster.node.lifecycle import describe, lay_wire, remove, start, take_up_wire
+from devcluster.node.place import PROCESS, Place, places
 
-__all__ = ["PROCESS", "check_machine", "describe", "lay_wire", "name_of", "remove", "start"]
+__all__ = [
+    "PROCESS",
+    "Place",
+    "check_machine",
+    "describe",
+    "lay_wire",
+    "places",
+    "remove",
+    "start",
+    "take_up_wire",
+]

@@ -9,8 +9,7 @@ from typing import Any
 
 from devcluster.control_plane import identity
 from devcluster.control_plane.identity import Pki
-from devcluster.layout import Folder
-from devcluster.settings import Settings
+from devcluster.node.place import Place
 
 PAUSE_IMAGE = "localhost/ocrpool/pause:dev"
 SOCKET = "/run/containerd/containerd.sock"
@@ -67,19 +66,15 @@ class NodeFiles:
         return self.root / "tunables"
 
 
-def cgroup_of(folder: Folder) -> str:
-    return f"ocrpool-{folder.name}"
-
-
-def write(folder: Folder, settings: Settings, cni_programs: Path) -> NodeFiles:
-    files = NodeFiles(folder.node)
+def write(place: Place, cni_programs: Path) -> NodeFiles:
+    files = NodeFiles(place.root)
     for directory in (files.cni, files.containerd_root, files.var_lib, files.var_log):
         directory.mkdir(parents=True, exist_ok=True)
     files.containerd.write_text(_containerd(files, cni_programs))
-    _write_json(files.cni / "10-pods.conflist", _cni(settings))
-    _write_json(files.kubelet, _kubelet(folder, settings, files))
-    _write_json(files.proxy, _proxy(folder, settings))
-    files.dns.write_text(_dns(folder, settings))
+    _write_json(files.cni / "10-pods.conflist", _cni(place))
+    _write_json(files.kubelet, _kubelet(place, files))
+    _write_json(files.proxy, _proxy(place))
+    files.dns.write_text(_dns(place))
     # Pods get the cluster's names and no others: there is no way out of the node.
     files.resolver.write_text("")
     return files
@@ -117,7 +112,7 @@ state = "/run/containerd"
 """
 
 
-def _cni(settings: Settings) -> dict[str, Any]:
+def _cni(place: Place) -> dict[str, Any]:
     """A wire of its own from each pod to the node.
 
     On a bridge, an answer between two pods would not pass the node's address translation, and
@@ -125,7 +120,7 @@ def _cni(settings: Settings) -> dict[str, Any]:
     """
     ipam = {
         "type": "host-local",
-        "ranges": [[{"subnet": str(settings.network.pods)}]],
+        "ranges": [[{"subnet": str(place.pods)}]],
         "routes": [{"dst": "0.0.0.0/0"}],
         "dataDir": "/run/cni",
     }
@@ -139,21 +134,21 @@ def _cni(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _kubelet(folder: Folder, settings: Settings, files: NodeFiles) -> dict[str, Any]:
+def _kubelet(place: Place, files: NodeFiles) -> dict[str, Any]:
     return {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "address": str(settings.network.node_address),
+        "address": str(place.address),
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": False},
-            "x509": {"clientCAFile": str(Pki(folder.pki).authority)},
+            "x509": {"clientCAFile": str(Pki(place.folder.pki).authority)},
         },
         # Only the API server has a certificate to come with, and it has checked the caller.
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{cgroup_of(folder)}",
-        "clusterDNS": [str(settings.network.node_address)],
+        "cgroupRoot": f"/{place.cgroup}",
+        "clusterDNS": [str(place.address)],
         "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         # The disk is the machine's: how full it is says nothing about this node.
@@ -179,29 +174,29 @@ def _kubelet(folder: Folder, settings: Settings, files: NodeFiles) -> dict[str, 
     }
 
 
-def _proxy(folder: Folder, settings: Settings) -> dict[str, Any]:
+def _proxy(place: Place) -> dict[str, Any]:
     return {
         "kind": "KubeProxyConfiguration",
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-        "bindAddress": str(settings.network.node_address),
-        "clusterCIDR": str(settings.network.pods),
-        "clientConnection": {"kubeconfig": str(Pki(folder.pki).kubeconfig(identity.PROXY))},
+        "bindAddress": str(place.address),
+        "clusterCIDR": str(place.settings.network.pods),
+        "clientConnection": {"kubeconfig": str(Pki(place.folder.pki).kubeconfig(identity.PROXY))},
         # Only the host's own network namespace may change the table's size.
         "conntrack": {"maxPerCore": 0},
         "mode": "iptables",
         # Tests start a Service and call it: rules are written at once, not once a second.
         "iptables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
-        "nodePortAddresses": [f"{settings.network.node_address}/32"],
+        "nodePortAddresses": [f"{place.address}/32"],
     }
 
 
-def _dns(folder: Folder, settings: Settings) -> str:
+def _dns(place: Place) -> str:
     return f"""\
 .:53 {{
-    bind {settings.network.node_address}
+    bind {place.address}
     errors
     kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{
-        kubeconfig {Pki(folder.pki).kubeconfig(identity.DNS)}
+        kubeconfig {Pki(place.folder.pki).kubeconfig(identity.DNS)}
         pods insecure
         ttl 5
     }}

@@ -1,4 +1,4 @@
-"""The first process inside a node's namespaces: `python -m devcluster.node.init FOLDER`.
+"""The first process inside a node's namespaces: `python -m devcluster.node.init FOLDER NUMBER`.
 
 It lays mounts and network, starts the components, collects the dead. When it ends, the kernel ends
 everything else in the node.
@@ -21,8 +21,10 @@ from devcluster.layout import Folder
 from devcluster.machine import cni_folder
 from devcluster.node import config
 from devcluster.node.config import NodeFiles
-from devcluster.node.lifecycle import name_of
-from devcluster.settings import Settings, load
+from devcluster.node.place import Place
+from devcluster.ports import MOST_NODES
+from devcluster.settings import load
+from devcluster.waiting import answers, api_of
 
 # What kubelet wants, so that it finds nothing to change (kubelet: container_manager_linux.go,
 # setupKernelTunables).
@@ -42,10 +44,11 @@ def main() -> None:
     programs = cni_folder()
     if settings is None or programs is None:
         sys.exit("the node was started without settings, or without CNI plugins")
-    files = config.write(folder, settings, programs)
+    place = Place(folder, settings, int(sys.argv[2]))
+    files = config.write(place, programs)
     _lay_mounts(files)
-    _lay_network(settings)
-    _start_components(folder, settings, files)
+    _lay_network(place)
+    _start_components(place, files)
     _collect_the_dead()
 
 
@@ -67,25 +70,30 @@ def _lay_mounts(files: NodeFiles) -> None:
     _command("mount", "--make-rshared", "/")
 
 
-def _lay_network(settings: Settings) -> None:
+def _lay_network(place: Place) -> None:
     deadline = time.monotonic() + 10
     while not Path("/proc/self/net/dev").read_text().count("eth0:"):
         if time.monotonic() > deadline:
             sys.exit("no wire to the host appeared")
         time.sleep(0.02)
-    network = settings.network
+    network = place.settings.network
     _command("ip", "link", "set", "lo", "up")
-    _command("ip", "addr", "add", f"{network.node_address}/24", "dev", "eth0")
+    _command("ip", "addr", "add", f"{place.address}/24", "dev", "eth0")
     _command("ip", "link", "set", "eth0", "up")
     _command("ip", "route", "add", "default", "via", str(network.host_address))
+    # Nodes that are not there yet have their way already.
+    for number in range(MOST_NODES):
+        if number != place.number:
+            other = (str(network.pods_of(number)), "via", str(network.node_address(number)))
+            _command("ip", "route", "add", *other)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
-def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> None:
-    pki = Pki(folder.pki)
+def _start_components(place: Place, files: NodeFiles) -> None:
+    pki = Pki(place.folder.pki)
 
     def begin(name: str, *argv: str | Path) -> None:
-        processes.start(folder, name, argv)
+        processes.start(place.folder, place.called(name), argv)
 
     begin("containerd", "containerd", "--config", files.containerd)
     _await_containerd()
@@ -94,18 +102,30 @@ def _start_components(folder: Folder, settings: Settings, files: NodeFiles) -> N
         "kubelet",
         parts.find("kubelet"),
         f"--config={files.kubelet}",
-        f"--kubeconfig={pki.kubeconfig(identity.kubelet(name_of(folder)))}",
-        f"--hostname-override={name_of(folder)}",
-        f"--node-ip={settings.network.node_address}",
+        f"--kubeconfig={pki.kubeconfig(identity.kubelet(place.name))}",
+        f"--hostname-override={place.name}",
+        f"--node-ip={place.address}",
     )
     begin(
         "kube-proxy",
         parts.find("kube-proxy"),
         f"--config={files.proxy}",
-        f"--hostname-override={name_of(folder)}",
+        f"--hostname-override={place.name}",
     )
-    if settings.gpus:
-        begin("fake-gpus", sys.executable, "-m", "devcluster.fakegpu.plugin", folder.gpus)
+    if place.settings.gpus:
+        begin("fake-gpus", sys.executable, "-m", "devcluster.fakegpu.plugin", place.gpus)
+    _await_node(place)
+    begin(
+        "kube-router",
+        parts.find("kube-router"),
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        f"--kubeconfig={pki.kubeconfig(identity.POLICIES)}",
+        f"--hostname-override={place.name}",
+        f"--service-cluster-ip-range={place.settings.network.services}",
+        "--health-port=0",
+    )
 
 
 def _await_containerd() -> None:
@@ -116,6 +136,16 @@ def _await_containerd() -> None:
             if time.monotonic() > deadline:
                 sys.exit("containerd does not answer, see containerd.log")
             time.sleep(0.05)
+
+
+def _await_node(place: Place) -> None:
+    """kube-router looks for the node's object once, and ends without it."""
+    api = api_of(Pki(place.folder.pki).kubeconfig(identity.POLICIES))
+    deadline = time.monotonic() + 60
+    while not answers(lambda: api.get(f"/api/v1/nodes/{place.name}")):
+        if time.monotonic() > deadline:
+            sys.exit("kubelet did not register the node, see kubelet.log")
+        time.sleep(0.2)
 
 
 def _collect_the_dead() -> None:

@@ -11,17 +11,13 @@ from typing import Any
 from devcluster import images, processes
 from devcluster.errors import DevClusterError
 from devcluster.fakegpu import device
-from devcluster.layout import REPOSITORY, Folder
+from devcluster.layout import REPOSITORY
 from devcluster.node import cgroups
-from devcluster.node.config import NodeFiles, cgroup_of
+from devcluster.node.config import NodeFiles
+from devcluster.node.place import Place
+from devcluster.ports import MOST_NODES
 from devcluster.settings import Settings
 from devcluster.waiting import Started, answers, api_of, wait_until
-
-PROCESS = "node"
-
-
-def name_of(folder: Folder) -> str:
-    return f"ocrpool-{folder.name}"
 
 
 def _ip(*words: str) -> None:
@@ -44,36 +40,39 @@ def lay_wire(settings: Settings) -> None:
         _ip("link", "add", network.device, "type", "bridge")
     _ip("addr", "replace", f"{network.host_address}/24", "dev", network.device)
     _ip("link", "set", network.device, "up")
-    for block in (network.pods, network.services):
-        _ip("route", "replace", str(block), "via", str(network.node_address), "dev", network.device)
+    services = [(network.services, network.node_address(0))]
+    pods = [(network.pods_of(each), network.node_address(each)) for each in range(MOST_NODES)]
+    for block, node in services + pods:
+        _ip("route", "replace", str(block), "via", str(node), "dev", network.device)
 
 
-def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
+def start(place: Place, patience_s: float = 60.0) -> None:
     """Start the node; return once it is Ready in the API, with GPUs and images."""
+    folder = place.folder
     if not images.archive_of("pause").is_file():
         images.make(("pause",), lambda _: None)
-    images.copy_to(NodeFiles(folder.node).containerd_root)
-    device.make_all(folder.gpus, settings.gpus)
-    cgroups.make(cgroup_of(folder))
+    images.copy_to(NodeFiles(place.root).containerd_root)
+    device.make_all(place.gpus, place.settings.gpus)
+    cgroups.make(place.cgroup)
     pid = processes.start(
         folder,
-        PROCESS,
+        place.process,
         [
             *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc"),
-            *(sys.executable, "-m", "devcluster.node.init", folder.root),
+            *(sys.executable, "-m", "devcluster.node.init", folder.root, str(place.number)),
         ],
         {"PYTHONPATH": str(REPOSITORY)},
     )
-    started = Started(PROCESS, pid, folder.log(PROCESS))
-    _plug_in(pid, settings, started)
+    started = Started(place.process, pid, folder.log(place.process))
+    _plug_in(pid, place, started)
     # From here on kubelet knows best what is amiss.
-    started = Started(PROCESS, pid, folder.log("kubelet"))
+    started = Started(place.process, pid, folder.log(place.called("kubelet")))
     api = api_of(folder.kubeconfig)
 
     def is_ready() -> bool:
-        found = api.get_json(f"/api/v1/nodes/{name_of(folder)}")
+        found = api.get_json(f"/api/v1/nodes/{place.name}")
         gpus = int(found["status"].get("allocatable", {}).get(device.RESOURCE, "0"))
-        return _is_ready(found) and gpus == settings.gpus
+        return _is_ready(found) and gpus == place.settings.gpus
 
     seen: list[bool] = []
 
@@ -83,20 +82,14 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     wait_until(lambda: answers(probe) and all(seen), "node", started, patience_s)
 
 
-def _plug_in(pid: int, settings: Settings, started: Started) -> None:
+def _plug_in(pid: int, place: Place, started: Started) -> None:
     """Lay the wire's other end into the node, once it has a network namespace of its own."""
     ours = os.readlink("/proc/self/ns/net")
     wait_until(
         lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, "the node's namespaces", started, 10
     )
-    plug = _plug_of(settings)
-    _ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-    _ip("link", "set", plug, "master", settings.network.device, "up")
-
-
-def _plug_of(settings: Settings) -> str:
-    """The host's end of the wire to the node."""
-    return f"{settings.network.device}n"
+    _ip("link", "add", place.plug, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+    _ip("link", "set", place.plug, "master", place.settings.network.device, "up")
 
 
 def _is_ready(found: dict[str, Any]) -> bool:
@@ -111,18 +104,26 @@ def describe(found: dict[str, Any]) -> str:
     return f"node {found['metadata']['name']}: {state}, {device.RESOURCE}: {gpus}"
 
 
-def remove(folder: Folder, settings: Settings) -> None:
-    """End the node and take back what it had on the host. Safe to repeat, or to find nothing."""
+def remove(place: Place) -> None:
+    """End a node and take back what it had on the host. Safe to repeat, or to find nothing."""
     # What runs in containers bears no mark of ours, and ends with the node's first process.
-    processes.stop(folder, (PROCESS,))
-    held = cgroups.remove(cgroup_of(folder))
+    processes.stop(place.folder, (place.process,))
+    held = cgroups.remove(place.cgroup)
     if held:
         raise DevClusterError(
             f"Processes are left in {', '.join(map(str, held))}", "End them and run it again"
         )
-    # The kernel takes its time to remove the wire with the node's namespace.
-    for name in (_plug_of(settings), settings.network.device):
-        # Or it has done so by now: then there is nothing to say.
-        subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
-        if _has_device(name):
-            raise DevClusterError(f"The network device {name} stays", f"Run: ip link del {name}")
+    _remove_device(place.plug)
+
+
+def take_up_wire(settings: Settings) -> None:
+    """The bridge, and with it the routes over it."""
+    _remove_device(settings.network.device)
+
+
+def _remove_device(name: str) -> None:
+    # The kernel takes its time to remove a wire with its node's namespace. Or it has done so by
+    # now: then there is nothing to say.
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+    if _has_device(name):
+        raise DevClusterError(f"The network device {name} stays", f"Run: ip link del {name}")

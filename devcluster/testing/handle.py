@@ -50,12 +50,21 @@ class Cluster:
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "--output=json"))
         return found
 
+    def wait_for_crds(self, *names: str) -> None:
+        """Until the API server serves the kinds of these CRDs.
+
+        Not `--for=condition=Established`: kubectl fails on a CRD so new that it has no conditions.
+        """
+        established = '{.status.conditions[?(@.type=="Established")].status}=True'
+        found = [f"crd/{name}" for name in names]
+        self.kubectl("wait", f"--for=jsonpath={established}", "--timeout=50s", *found)
+
     @property
     def gpus(self) -> list[FakeGpu]:
-        """The node's fake GPUs, in the order of their index."""
-        if self.folder is None or not self.folder.gpus.is_dir():
+        """The first node's fake GPUs, in the order of their index."""
+        if self.folder is None or not self.folder.gpus_of(0).is_dir():
             return []
-        return device.devices(self.folder.gpus)
+        return device.devices(self.folder.gpus_of(0))
 
 
 @dataclass(frozen=True)

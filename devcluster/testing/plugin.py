@@ -1,4 +1,5 @@
-"""pytest fixtures: `control_plane`, `controllers`, `node`, `namespace`.
+"""pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace` and
+`haproxy`.
 
 A test that needs what this machine has not built is left out, and the last lines say how many, why,
 and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
@@ -8,15 +9,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from devcluster import images
+import devcluster.kwok
+from devcluster import cluster, images, settings
 from devcluster.build import parts
 from devcluster.errors import DevClusterError
+from devcluster.kwok import Kwok
 from devcluster.machine import check_machine
+from devcluster.node import places
 from devcluster.processes import running
 from devcluster.testing.handle import Cluster, Namespace, existing
 from devcluster.testing.runs import temporary
@@ -29,6 +34,11 @@ LEFT_OUT = "left out: "
 
 def _lacking(level: str) -> str | None:
     """Why tests of this level cannot run here, and the one command that brings them."""
+    if level == "kwok":
+        if existing() is not None:
+            return "kwok runs beside our own control plane only. Run it without KUBECONTEXT"
+        lacking = parts.missing(parts.KWOK_PARTS)
+        return str(lacking) if lacking else None
     if existing() is not None:
         return None
     if level == "control_plane":
@@ -44,7 +54,7 @@ def _lacking(level: str) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for level in ("control_plane", "node"):
+    for level in ("control_plane", "kwok", "node"):
         config.addinivalue_line("markers", f"{level}: runs against the fixture `{level}`")
 
 
@@ -54,9 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reasons: dict[str, str | None] = {}
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
-        if not used & {"control_plane", "node", "namespace", "controllers"}:
+        if not used & {"control_plane", "node", "namespace", "controllers", "kwok"}:
             continue
-        level = "node" if "node" in used else "control_plane"
+        level = next((each for each in ("node", "kwok") if each in used), "control_plane")
         item.add_marker(level)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
@@ -80,7 +90,7 @@ def pytest_terminal_summary(
         if found:
             counts[reason] = counts.get(reason, 0) + 1
     for reason, count in counts.items():
-        terminalreporter.write_line(f"{count} tests with a real Kubernetes left out: {reason}")
+        terminalreporter.write_line(f"{count} tests left out: {reason}")
 
 
 def _fail_with(reason: str | None) -> None:
@@ -100,6 +110,18 @@ def control_plane() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture
+def kwok(control_plane: Cluster) -> Iterator[Kwok]:
+    """Nodes that exist in the API only, beside the control plane; each test adds its own."""
+    _fail_with(_lacking("kwok"))
+    assert control_plane.folder is not None
+    devcluster.kwok.start(control_plane.folder)
+    found = Kwok(control_plane.folder)
+    yield found
+    # Other tests count on a cluster without nodes. Those that fell silent bear no label any more.
+    found.remove(found.added)
+
+
 @pytest.fixture(scope="session")
 def node() -> Iterator[Cluster]:
     """A cluster of its own with a node that runs containers and has two fake GPUs. Once a run."""
@@ -110,6 +132,30 @@ def node() -> Iterator[Cluster]:
         return
     with temporary(with_node=True, gpus=GPUS) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def second_node(node: Cluster) -> Iterator[str]:
+    """The name of another node, which joins the cluster of `node` for one test and then leaves."""
+    if node.folder is None:
+        pytest.skip("a node is added to our own cluster only")
+    cluster.up(node.folder, nodes=2, say=lambda _: None)
+    found = settings.load(node.folder)
+    assert found is not None
+    yield places(node.folder, found)[1].name
+    cluster.remove_last_node(node.folder)
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> str:
+    """The program HAProxy, for tests without containers."""
+    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is not None:
+        return found
+    reason = "Missing on this machine: haproxy. Run, as root: make cluster-packages"
+    if os.environ.get("CI") == "true":
+        _fail_with(reason)
+    pytest.skip(LEFT_OUT + reason)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def temporary(*, with_node: bool, gpus: int = 0, name: str = "") -> Iterator[Clu
     kind = name or ("node" if with_node else "")
     own = folder(f"test-{os.getpid()}" + (f"-{kind}" if kind else ""))
     try:
-        cluster.up(own, with_node=with_node, gpus=gpus, say=lambda _: None)
+        cluster.up(own, nodes=int(with_node), gpus=gpus, say=lambda _: None)
         yield Cluster(own.kubeconfig, folder=own)
     finally:
         cluster.down(own)

@@ -56,7 +56,7 @@ def test_install_upgrade_roll_back_uninstall_and_nothing_is_lost(release: Releas
     assert "rollout status deployment/ocrpool-operator" in notes
     assert "WARNING" not in notes
     assert "--worker-image=ocrpool-worker:0.1.0" in release.arguments()
-    release.cluster.kubectl("wait", "--for=condition=Established", "crd/ocrpools.ocrpool.dev")
+    release.cluster.wait_for_crds("ocrpools.ocrpool.dev")
 
     notes = release.upgrade({"pools": [POOL], "worker": {"image": {"tag": "0.2.0"}}})
     assert "WARNING" not in notes
@@ -116,7 +116,7 @@ def in_group(resource: str, group: str) -> str:
 
 def test_people_who_edit_a_namespace_edit_its_pools(release: Release) -> None:
     release.install()
-    release.cluster.kubectl("wait", "--for=condition=Established", "crd/ocrpools.ocrpool.dev")
+    release.cluster.wait_for_crds("ocrpools.ocrpool.dev")
 
     def may(verb: str, resource: str, role: str) -> bool:
         found = release.cluster.get("clusterrole", role)["rules"]

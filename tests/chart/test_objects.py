@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devcluster.testing import Cluster
+from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT, FRONT_PORT
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.kubernetes.objects import companions, worker_pod
 from ocrpool_operator.planner.observed import Pool
@@ -100,8 +101,7 @@ def cluster(control_plane: Cluster) -> Iterator[Cluster]:
     control_plane.kubectl("apply", f"--filename={CRD}")
     control_plane.kubectl("apply", "--filename=-", manifest=listed([*spaces, *crds]))
     names = ["ocrpools.ocrpool.dev", *(each["metadata"]["name"] for each in crds)]
-    found = [f"crd/{name}" for name in names]
-    control_plane.kubectl("wait", "--for=condition=Established", *found)
+    control_plane.wait_for_crds(*names)
     yield control_plane
     control_plane.kubectl(
         "delete", "namespace", NAMESPACE, HERE, THERE, "--wait=false", "--ignore-not-found"
@@ -166,10 +166,21 @@ def test_pods_are_restricted_ones(helm: Helm, cluster: Cluster, name: str) -> No
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> None:
-    spec = PoolSpec.model_validate({"device": device, "models": {"claim": {"name": "models"}}})
+    said = {"device": device, "models": {"claim": {"name": "models"}}, "front": {}}
+    spec = PoolSpec.model_validate(said)
     pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
     ingress = [{"ports": [{"port": 8080}]}]
-    objects = [worker_pod(pool, "scans-0", "revision"), *companions(pool, ingress)]
+    others = companions(pool, ingress, fronted=True, domain="cluster.local")
+    front = named(list(others), "Deployment")["spec"]["template"]
+    objects = [worker_pod(pool, "scans-0", "revision"), *others]
+    objects += [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**front["metadata"], "name": "front", "namespace": HERE},
+            "spec": front["spec"],
+        }
+    ]
     assert dry_run(cluster, objects).count("(server dry run)") == len(objects)
 
 
@@ -238,7 +249,8 @@ def test_who_reaches_the_control_port(helm: Helm) -> None:
     objects = helm.template({"networkPolicy": {"clients": [{"podSelector": {}}]}}).objects
     config = named(objects, "ConfigMap", "ocrpool-operator-network-policy")
     data, control = yaml.safe_load(config["data"]["ingress.yaml"])
-    assert [each["ports"][0]["port"] for each in (data, control)] == [8080, 8081]
+    ports = [[each["port"] for each in rule["ports"]] for rule in (data, control)]
+    assert ports == [[DATA_PORT], [CONTROL_PORT, FRONT_PORT]]
     assert {"podSelector": {}} in data["from"]
     operator, scraper = control["from"]
     labels = named(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]

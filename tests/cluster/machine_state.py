@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def observe(folder: Folder) -> MachineState:
         network=frozenset(_network(folder)),
         firewall=frozenset(_firewall()),
         cgroups=frozenset(
-            str(each) for each in Path("/sys/fs/cgroup").glob(f"*/ocrpool-{folder.name}")
+            str(each) for each in Path("/sys/fs/cgroup").glob(f"*/ocrpool-{folder.name}*")
         ),
         files=frozenset(_files(folder)),
         tunables=tuple(Path("/proc/sys", name).read_text() for name in TUNABLES),
@@ -58,10 +59,10 @@ def _lines(*argv: str) -> list[str]:
 def _network(folder: Folder) -> list[str]:
     """Devices and routes, but for those of other clusters, which may come and go meanwhile."""
     others = [load(each) for each in folders() if each != folder]
-    foreign = tuple(each.network.device for each in others if each is not None and each.node)
+    foreign = tuple(each.network.device for each in others if each is not None and each.nodes)
     names = [line.split(":")[1].split("@")[0].strip() for line in _lines("ip", "-oneline", "link")]
     routes = _lines("ip", "route")
-    is_foreign = {name for name in names if name.removesuffix("n") in foreign}
+    is_foreign = {name for name in names if re.sub(r"n\d?$", "", name) in foreign}
     ours = [name for name in names if name not in is_foreign]
     return ours + [route for route in routes if not is_foreign & set(route.split())]
 

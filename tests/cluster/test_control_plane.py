@@ -70,7 +70,7 @@ def _widget(name: str, **spec: int) -> dict[str, object]:
 @pytest.fixture
 def widgets(control_plane: Cluster) -> None:
     control_plane.kubectl("apply", "--filename=-", manifest=WIDGET)
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/widgets.devcluster.test")
+    control_plane.wait_for_crds("widgets.devcluster.test")
 
 
 @pytest.mark.skipif(handle.existing() is not None, reason="that cluster has a version of its own")

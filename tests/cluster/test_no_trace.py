@@ -20,7 +20,15 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own clusters only"),
 ]
-NODE_PROCESSES = {"node", "containerd", "coredns", "kubelet", "kube-proxy", "fake-gpus"}
+NODE_PROCESSES = {
+    "node",
+    "containerd",
+    "coredns",
+    "kubelet",
+    "kube-proxy",
+    "fake-gpus",
+    "kube-router",
+}
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.standin import png
 
 Object = dict[str, Any]
 GIB = 1 << 30
+# Each look is a kubectl, which costs the pods a tenth of a second of the machine's time.
+POLL_SECONDS = 1.0
 # Pods start one after the other on two busy cores.
 PATIENCE_SECONDS = 150.0
 
@@ -95,9 +98,10 @@ class Live:
         """Of its worker pods: another pod of the same name has another."""
         return {pod["metadata"]["uid"] for pod in self.pods.values()}
 
-    def load(self) -> SteadyLoad:
+    def load(self, *, keep_alive: bool = False) -> SteadyLoad:
         """A steady stream of pages for the stand-in engine, through the Service."""
-        return SteadyLoad(f"{self.url()}/v1/ocr", blank(), says("320x200"))
+        url = f"{self.url()}/v1/ocr"
+        return SteadyLoad(url, blank(), says("320x200"), keep_alive=keep_alive)
 
     def condition(self, kind: str) -> Object:
         """One of the three conditions; empty before the operator has written any."""
@@ -129,7 +133,7 @@ class Live:
                 return body
             if time.monotonic() > deadline:
                 pytest.fail(f"not within {seconds:g} s: {what}\n{self.describe()}", pytrace=False)
-            time.sleep(0.25)
+            time.sleep(POLL_SECONDS)
 
     def until_ready(self, workers: int, *, seconds: float = PATIENCE_SECONDS) -> Object:
         """All that was asked for is there, of the newest spec, and nothing is on its way."""
@@ -193,6 +197,17 @@ def ask(url: str, body: bytes, *, seconds: float = 60) -> Any:
     request = urllib.request.Request(url, data=body, method="POST")
     with urllib.request.urlopen(request, timeout=seconds) as answer:
         return json.load(answer)
+
+
+def lacking(page: Sample, texts: Iterable[str]) -> list[str]:
+    """The lines of a page that were not read. Blanks, and the width of a comma or a yen sign beside
+    Chinese text, are a matter of taste."""
+    found = {_bare(text) for text in texts}
+    return [line for line in page.lines if _bare(line) not in found]
+
+
+def _bare(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
 
 def first_text(url: str, page: Sample, *, seconds: float = PATIENCE_SECONDS) -> list[str]:

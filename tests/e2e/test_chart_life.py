@@ -16,11 +16,11 @@ import yaml
 from devcluster.testing import Cluster, handle
 from tests.e2e import installs, pools
 from tests.e2e.conftest import Quarters
-from tests.e2e.installs import CHART, CRD, IMAGES, IN_SYSTEM, RELEASE, Installed
+from tests.e2e.installs import CHART, CRD, IMAGES, IN_SYSTEM, RELEASE, SELECTOR, Installed
 from tests.e2e.pools import Live
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
 WAIT = ("--wait", "--timeout=100s")
@@ -76,6 +76,8 @@ def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
     cluster, uids = installed.cluster, pool.uids
     with pool.load() as load:
         cluster.helm("uninstall", RELEASE, *IN_SYSTEM, "--wait", timeout_s=110)
+        gone = ("wait", "--for=delete", "pod", f"--selector={SELECTOR}", "--timeout=60s")
+        installed.system.kubectl(*gone, timeout_s=70)
         left = installed.system.kubectl("get", "all,secret,configmap,lease", "--output=name")
         cluster.kubectl("get", "crd", CRD)
         assert pool.uids == uids

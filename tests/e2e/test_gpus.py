@@ -9,7 +9,7 @@ from tests.e2e import pools
 from tests.e2e.pools import GIB, Live
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
 

@@ -13,7 +13,7 @@ from tests.e2e import installs, pools
 from tests.e2e.conftest import Told
 from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400, func_only=True)
 
 
 def _read_a_real_page(found: Installed, namespace: Namespace) -> float:
@@ -23,8 +23,7 @@ def _read_a_real_page(found: Installed, namespace: Namespace) -> float:
     pool.until("the operator has seen the pool", lambda body: bool(body.get("status")))
     texts = pools.first_text(pool.url(), page)
     seconds = time.monotonic() - found.began
-    lacking = [line for line in page.lines if line not in texts]
-    assert not lacking
+    assert pools.lacking(page, texts) == []
     return seconds
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 
 import pytest
 
 from devcluster.testing import Namespace
-from ocrpool_operator.api.names import CONTROL_PORT
+from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT
+from tests.cluster.pods import await_ready, pod, run_python
 from tests.e2e import pools
 from tests.e2e.installs import Installed
 from tests.e2e.pools import Live
 from tests.operator import rights
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300, func_only=True)
 Right = tuple[str, str, str]
 
 
@@ -27,16 +26,30 @@ def pool(quarter: Namespace) -> Live:
     return live
 
 
-def _control(pool: Live, path: str, token: str = "") -> tuple[int, Any]:
-    """What the control port of the pool's first worker answers, to the host."""
-    (pod,) = pool.pods.values()
-    url = f"http://{pod['status']['podIP']}:{CONTROL_PORT}{path}"
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as got:
-            return got.status, got.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+ASK = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request("http://127.0.0.1:{port}" + sys.argv[1])
+if sys.argv[2:]: request.add_header("Authorization", "Bearer " + sys.argv[2])
+try: answer = urllib.request.urlopen(request, timeout=5)
+except urllib.error.HTTPError as error: answer = error
+print(answer.status, answer.read().decode())
+"""
+REACH = """
+import socket
+for port in ({data}, {control}):
+    try: socket.create_connection(("{ip}", port), timeout=3).close()
+    except OSError as error: print(type(error).__name__)
+    else: print("open")
+"""
+
+
+def _control(pool: Live, *words: str) -> tuple[int, str]:
+    """What the control port of the pool's worker answers inside of its pod: path, token."""
+    (name,) = pool.pods
+    ask = ASK.format(port=CONTROL_PORT)
+    said = pool.namespace.kubectl("exec", name, "--", "python", "-c", ask, *words)
+    status, _, text = said.partition(" ")
+    return int(status), text
 
 
 def test_the_control_port_asks_for_the_token(pool: Live) -> None:
@@ -48,6 +61,22 @@ def test_the_control_port_asks_for_the_token(pool: Live) -> None:
     status, text = _control(pool, "/v1/state", token)
     assert (status, json.loads(text)["instances"]["ready"]) == (200, 1)
     assert _control(pool, "/readyz")[0] == 200
+
+
+def test_from_another_namespace_only_the_data_port_answers(
+    pool: Live, namespace: Namespace
+) -> None:
+    """The pool's NetworkPolicy, which this node enforces. Its operator has seen it ready."""
+    namespace.apply(pod("stranger"))
+    await_ready(namespace, "stranger")
+    (worker,) = pool.pods.values()
+    ip = worker["status"]["podIP"]
+
+    found = run_python(
+        namespace, "stranger", REACH.format(data=DATA_PORT, control=CONTROL_PORT, ip=ip)
+    )
+
+    assert found.split() == ["open", "TimeoutError"]
 
 
 def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: Live) -> None:
@@ -96,7 +125,8 @@ def _allowed(installed: Installed, account: str, namespace: str) -> set[Right]:
         "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": namespace},
     }
-    words = ("create", "--filename=-", "--output=json", f"--as={account}")
+    # Its own check of what it sends would ask for rights that the account need not have.
+    words = ("create", "--filename=-", "--output=json", "--validate=false", f"--as={account}")
     groups = ("--as-group=system:serviceaccounts", "--as-group=system:authenticated")
     answer = json.loads(installed.cluster.kubectl(*words, *groups, manifest=review))
     return _flat(answer["status"]["resourceRules"])

@@ -18,7 +18,7 @@ from tests.e2e.nodes import kill_processes_of
 from tests.e2e.pools import Live
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
 # Until kubelet has seen that a worker is dead, and kube-proxy that it is not to be asked.

@@ -6,6 +6,13 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable
+from typing import Protocol
+
+
+class Addresses(Protocol):
+    """Whoever knows the addresses of the moment."""
+
+    addresses: list[str]
 
 
 class Names:
@@ -14,8 +21,9 @@ class Names:
     No server of its own would do for a real one: it knows one answer, and none for AAAA.
     """
 
-    def __init__(self, addresses: Iterable[str] = ()) -> None:
+    def __init__(self, addresses: Iterable[str] = (), *, source: Addresses | None = None) -> None:
         self.addresses = list(addresses)
+        self._source = source or self
         self.silent = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -43,7 +51,7 @@ class Names:
         end = query.index(b"\0", 12) + 5
         question = query[12:end]
         kind = struct.unpack(">H", question[-4:-2])[0]
-        found = list(self.addresses) if kind == 1 else []
+        found = list(self._source.addresses) if kind == 1 else []
         flags = 0x8580 if found else 0x8583  # NXDOMAIN where there is nothing
         head = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0)
         records = [

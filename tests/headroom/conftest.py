@@ -13,8 +13,11 @@ from devcluster.fakegpu.library import environment
 
 @pytest.fixture
 def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeGpu]:
-    """Two GPUs of 16 GiB, of which nothing is taken, for every process that is started now."""
+    """Two GPUs with room for five instances of 3 GiB, a reserve of 1 GiB and the planner's margin;
+    nothing of them is taken. For every process that is started now."""
     found = device.make_all(tmp_path / "gpus", 2)
+    for each in found:
+        each.set_total(16896 << 20)
     for name, value in environment(tmp_path / "gpus").items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

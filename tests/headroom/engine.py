@@ -31,6 +31,12 @@ class FakeGpuEngine(StandInEngine):
         warm = dict(self._options.get("warm", {}))
         self._options = {**self._options, "warm": warm | {"vram": self._options.get("vram", 0)}}
 
+    @staticmethod
+    def environment(context: EngineContext) -> Mapping[str, str]:
+        """Its limit arrives as Paddle's does: once, and without the context in it."""
+        limit = context.memory_limit
+        return {} if limit is None else {"FAKEGPU_MEMORY_LIMIT": str(limit)}
+
     def obey(self, order: Mapping[str, Any]) -> None:
         self._charge(order.get("vram", 0))
         super().obey(order)
@@ -41,6 +47,8 @@ class FakeGpuEngine(StandInEngine):
     def _charge(self, vram: int) -> None:
         if vram <= self._vram:
             return
+        if vram > int(os.environ.get("FAKEGPU_MEMORY_LIMIT", vram)):
+            raise MemoryError(f"Out of memory error on GPU: {vram} bytes are over the limit")
         error = self._driver.fakegpuChargeUuid(self._gpu, ctypes.c_ulonglong(CONTEXT + vram))
         if error == _OUT_OF_MEMORY:
             raise MemoryError(f"Out of memory error on GPU: cannot allocate {vram} bytes")

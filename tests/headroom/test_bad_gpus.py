@@ -89,12 +89,12 @@ def test_figures_that_cannot_be_true_change_nothing(tmp_path: Path, gpu: FakeGpu
 
 
 def test_a_reserve_larger_than_the_card_ends_it_with_a_line(tmp_path: Path, gpu: FakeGpu) -> None:
-    with running(tmp_path, **gpu_pool() | {"memory": {"reserve": "16Gi"}}) as shell:
+    with running(tmp_path, **gpu_pool() | {"memory": {"reserve": "17Gi"}}) as shell:
         status, line = end(shell)
     assert status == 4
     assert line == (
         f"ocrpool: worker-0 (gpu:{gpu.uuid}) did not start: InsufficientMemory: memory.reserve "
-        "(16Gi) leaves nothing of the 16Gi of Fake GPU; lower it"
+        "(17Gi) leaves nothing of the 16.5Gi of Fake GPU; lower it"
     )
 
 

@@ -92,7 +92,7 @@ class Up:
             return found[0] if found and found[0].control_port else None
 
         found = wait_for("the worker listens", look, or_tell=self.output)
-        worker = Worker(self.process, self.log)
+        worker = Worker(self.process, self.log, "127.0.0.1")
         worker.port, worker.control_port = found.port, found.control_port
         return worker
 

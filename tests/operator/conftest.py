@@ -17,7 +17,7 @@ from tests.operator.lab import CRD, Lab
 def api(control_plane: Cluster) -> Api:
     """The API server, with the CRD."""
     control_plane.kubectl("apply", f"--filename={CRD}")
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/ocrpools.ocrpool.dev")
+    control_plane.wait_for_crds("ocrpools.ocrpool.dev")
     return Api(control_plane.kubeconfig)
 
 

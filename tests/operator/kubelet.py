@@ -13,6 +13,7 @@ import base64
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster.fakegpu.device import FakeGpu
+from tests.operator import front_pod
 from tests.operator.api import Api, Object, Refused
 from tests.operator.image import Devices, models_arguments
 
@@ -39,6 +41,8 @@ class Sandbox:
     uid: str
     ip: str
     folder: Path
+    # The port that tells whether it is ready.
+    probe: int = 8081
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
     told: Object = field(default_factory=dict)
@@ -68,6 +72,7 @@ class Kubelet:
         self._frozen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         self._addresses = itertools.count(1)
+        self.dns = front_pod.ClusterDns(api)
         self._net = f"127.{20 + os.getpid() % 200}.{next(_subnets) % 250}"
         self.pods: dict[str, Sandbox] = {}
         self.errors: list[str] = []
@@ -81,6 +86,7 @@ class Kubelet:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self.dns.close()
         for sandbox in self.pods.values():
             self._kill(sandbox)
         with contextlib.suppress(Refused):
@@ -181,15 +187,25 @@ class Kubelet:
         folder.mkdir(parents=True)
         base = f"/api/v1/namespaces/{meta['namespace']}"
         volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+        ip = f"{self._net}.{next(self._addresses)}"
+        if front_pod.is_front(pod):
+            self.dns.watch(pod)
+            config = self._api.get(f"{base}/configmaps/{volumes['config']['configMap']['name']}")
+            front_pod.write(config["data"], folder, ip, self.dns.port)
+            self.pods[meta["uid"]] = Sandbox(meta["uid"], ip, folder, probe=front_pod.PROBE)
+            return self.pods[meta["uid"]]
         settings = self._api.get(f"{base}/configmaps/{volumes['settings']['configMap']['name']}")
         token = self._api.get(f"{base}/secrets/{volumes['control']['secret']['secretName']}")
         (folder / "settings.yaml").write_text(settings["data"]["settings.yaml"], encoding="utf-8")
         (folder / "token").write_bytes(base64.b64decode(token["data"]["token"]))
-        sandbox = Sandbox(meta["uid"], f"{self._net}.{next(self._addresses)}", folder)
+        sandbox = Sandbox(meta["uid"], ip, folder)
         self.pods[meta["uid"]] = sandbox
         return sandbox
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
+        if front_pod.is_front(pod):
+            sandbox.process = front_pod.launch(pod, sandbox.folder)
+            return
         arguments = pod["spec"]["containers"][0]["args"]
         assert arguments[:2] == ["serve", "--config"], arguments
         settings = sandbox.folder / "settings.yaml"
@@ -210,7 +226,7 @@ class Kubelet:
             )
 
     def _tell(self, pod: Object, sandbox: Sandbox) -> None:
-        ready = _answers(f"http://{sandbox.ip}:8081/readyz")
+        ready = _answers(f"http://{sandbox.ip}:{sandbox.probe}/readyz")
         told = {"pod": pod["metadata"]["name"], "ready": ready, "restarts": sandbox.restarts}
         if sandbox.told == told:
             return
@@ -226,7 +242,7 @@ class Kubelet:
             each for each in pod["status"].get("conditions", []) if each["type"] == "PodScheduled"
         ]
         container = {
-            "name": "worker",
+            "name": pod["spec"]["containers"][0]["name"],
             "image": "standin",
             "imageID": "",
             "ready": ready,
@@ -247,7 +263,9 @@ class Kubelet:
         if sandbox is not None and sandbox.process is not None and sandbox.process.poll() is None:
             if sandbox.asked_to_end is None:
                 sandbox.asked_to_end = time.monotonic()
-                sandbox.process.terminate()
+                sandbox.process.send_signal(
+                    front_pod.STOP_SIGNAL if front_pod.is_front(pod) else signal.SIGTERM
+                )
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
             if time.monotonic() - sandbox.asked_to_end < grace:
                 return

@@ -30,6 +30,7 @@ POOL: Object = {
     "spec": {
         "device": "cpu",
         "replicas": 2,
+        "scaleDownStabilizationSeconds": 1,
         "instances": {"min": 1, "max": 1},
         "memory": {"reserve": "0"},
         "engine": {"name": "tests.standin:StandInEngine"},
@@ -163,6 +164,7 @@ class Lab:
             "ocrpools": "/apis/ocrpool.dev/v1alpha1",
             "poddisruptionbudgets": "/apis/policy/v1",
             "networkpolicies": "/apis/networking.k8s.io/v1",
+            "deployments": "/apis/apps/v1",
         }
         return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace.name}/{plural}"
 
@@ -215,6 +217,18 @@ class Lab:
 
         self.until(f"{count} workers of {name} are ready", look, seconds)
 
+    def queues_below(self, seconds: float) -> bool:
+        """Whether no request has waited for so long, as the workers' own metrics say."""
+        for pod in self.pods().values():
+            url = f"http://{pod['status']['podIP']}:8081/metrics"
+            with urllib.request.urlopen(url, timeout=5) as response:
+                text = response.read().decode()
+            rows = (row.rpartition(" ") for row in text.splitlines())
+            oldest = next(v for name, _, v in rows if name == "ocrpool_queue_oldest_seconds")
+            if float(oldest) >= seconds:
+                return False
+        return True
+
     def tell(self) -> str:
         statuses = [each.get("status") for each in self.pools()]
         logs = [operator.tail() for operator in self.operators[-1:]]
@@ -224,7 +238,7 @@ class Lab:
         """Nothing of any pool is left in the namespace."""
         left = self.pools() + self.items("pods") + self.items("services")
         left += self.items("poddisruptionbudgets") + self.items("secrets")
-        left += self.items("networkpolicies")
+        left += self.items("networkpolicies") + self.items("deployments")
         maps = [each["metadata"]["name"] for each in self.items("configmaps")]
         return not left and maps == ["kube-root-ca.crt"]
 

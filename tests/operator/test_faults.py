@@ -41,6 +41,20 @@ def test_rights_taken_away_and_given_back(lab: Lab) -> None:
     assert lab.condition("Degraded")[0] == "False"
 
 
+def test_not_even_the_list_of_pods_is_allowed(lab: Lab) -> None:
+    """Nothing is made on the cache's word alone; that it is so is told all the same."""
+    lab.start()
+    without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
+    rights.grant(lab.namespace, without)
+    lab.apply(pool(replicas=1))
+    lab.until("it says what it may not", lambda: lab.condition("Degraded") == ("True", "Forbidden"))
+    assert not lab.pods()
+
+    rights.grant(lab.namespace)
+    lab.until_ready(1)
+    assert lab.condition("Degraded")[0] == "False"
+
+
 def test_the_api_server_restarts(lab: Lab) -> None:
     folder = lab.namespace.cluster.folder
     assert folder is not None

@@ -13,7 +13,7 @@ from tests.operator.lab import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
 # kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).
-APPLIED = ("services", "configmaps", "poddisruptionbudgets", "networkpolicies")
+APPLIED = ("services", "configmaps", "poddisruptionbudgets", "networkpolicies", "deployments")
 WATCHED = ("ocrpools", "pods", *APPLIED)
 
 
@@ -34,6 +34,11 @@ def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab, tmp_path: Path) -
     lab.until_ready(2)
     lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
     lab.until_ready(1)
+    # A front, switched on and off. It need not be ready for that.
+    lab.apply(pool(replicas=1, front={"nodeSelector": {"no": "such-node"}}))
+    lab.until("its Deployment is there", lambda: lab.items("deployments"))
+    lab.apply(pool(replicas=1))
+    lab.until("its Deployment is gone", lambda: not lab.items("deployments"))
     used = calls(operator)
     operator.stop()
     operator = lab.start()

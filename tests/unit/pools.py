@@ -8,7 +8,16 @@ from ocrpool_operator.api.names import worker_name
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.planner.failures import counted
 from ocrpool_operator.planner.observed import Failure, Look, Pod, Pool, Seen, Worker
-from ocrpool_operator.planner.workers import Create, Delete, Drain, Plan, Retire, plan
+from ocrpool_operator.planner.workers import (
+    Create,
+    Delete,
+    Drain,
+    Mark,
+    Plan,
+    Restore,
+    Retire,
+    plan,
+)
 from ocrpool_wire import (
     Counters,
     Device,
@@ -63,7 +72,7 @@ def a_state(
 def a_pod(index: int = 0, *, revision: str = "new", ready: bool = True, **more: object) -> Pod:
     base = Pod(
         worker_name("pages", index), f"uid-{index}-{revision}", revision, "node", "10.0.0.1",
-        ready=ready,
+        ready=ready, evictable=False,
     )  # fmt: skip
     return replace(base, **more)  # type: ignore[arg-type]
 
@@ -117,11 +126,17 @@ class Cluster:
                     assert name not in self.pods, "a doubled pod"
                     self.made += 1
                     self.pods[name] = Pod(
-                        name, f"uid-{self.made}", self.revision, "node", "10.0.0.1", self.now
-                    )
+                        name, f"uid-{self.made}", self.revision, "node", "10.0.0.1", self.now,
+                        evictable=False,
+                    )  # fmt: skip
                     self.age[name] = 0
                 case Retire(pod, _):
                     self.pods[pod.name] = replace(self.pods[pod.name], draining=self.now)
+                case Restore(pod):
+                    assert pod.name not in self.draining
+                    self.pods[pod.name] = replace(self.pods[pod.name], draining=None)
+                case Mark(pod, evictable):
+                    self.pods[pod.name] = replace(self.pods[pod.name], evictable=evictable)
                 case Drain(pod):
                     self.draining.add(pod.name)
                 case Delete(pod, _):

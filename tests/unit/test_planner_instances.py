@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from ocrpool_operator.planner.instances import plan
+from ocrpool_operator.planner.instances import margin, plan
 from ocrpool_operator.planner.types import History, Limits
 from ocrpool_wire import Counters, Problem, State
 from tests.unit.planner_states import GI, LIMITS, MI, decide, instance, state
@@ -19,17 +20,19 @@ def test_it_grows_by_one_after_two_looks_with_room() -> None:
     assert (once.target, once.reason) == (3, "Hold")
     assert (twice.target, twice.reason) == (4, "Grow")
     assert twice.sentence == (
-        "3 → 4: room 5Gi (6Gi free − 1Gi reserve − 0 promised) ≥ 1Gi footprint"
+        "3 → 4: room 5Gi (6Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi "
+        "(1Gi footprint + 358.4Mi margin)"
     )
 
 
 def test_room_for_exactly_one_is_room_enough_and_a_byte_less_is_not() -> None:
-    exact, short = state(2 * GI), state(2 * GI - 1)
+    need = 2 * GI + margin(LIMITS)
+    exact, short = state(need), state(need - 1)
     assert decide(exact, exact).target == 4
     decision = decide(short, short)
     assert decision.target == 3
-    assert "room 1073741823 (" in decision.sentence
-    assert "< 1073741824 footprint" in decision.sentence
+    assert "room 1.3Gi (" in decision.sentence
+    assert "< 1.4Gi (1Gi footprint + 358.4Mi margin)" in decision.sentence
 
 
 def test_what_instances_may_still_take_counts_as_taken() -> None:
@@ -79,19 +82,27 @@ def test_min_may_use_the_reserve_but_no_memory_that_is_not_there() -> None:
     assert (decision.target, decision.reason) == (3, "InsufficientMemory")
 
 
-def test_it_shrinks_by_what_is_missing_after_two_looks() -> None:
-    low = state(GI // 2)
-    assert decide(low).target == 3
-    decision = decide(low, low)
+def test_it_shrinks_at_once_by_as_many_as_bring_back_what_is_to_be_kept() -> None:
+    keep = math.ceil(1.25 * GI)
+    assert decide(state(keep)).target == 3
+    decision = decide(state(keep - 1))
     assert (decision.target, decision.reason) == (2, "Shrink")
+    assert decision.sentence == (
+        "3 → 2: left 1342177279 (1.2Gi free − 0 promised) < 1342177280, 1.25 × the 1Gi reserve; "
+        "missing 1 (1.2Gi − 1.2Gi left) ≤ 1 × 1Gi footprint"
+    )
+    assert decide(state(keep - GI - 1)).target == 1
     promised = state(GI // 2, each=[instance(GI // 4)] * 3)
-    assert decide(promised, promised).target == 1
+    assert decide(promised).target == 1
 
 
-def test_it_shrinks_at_once_where_memory_goes_fast() -> None:
-    decision = decide(state(int(1.2 * GI)), state(int(0.4 * GI)))
-    assert (decision.target, decision.reason) == (1, "Shrink")
-    assert "went since the last look" in decision.sentence
+def test_it_keeps_more_where_others_take_more_than_the_reserve_in_one_look() -> None:
+    """2 Gi went, so 2.5 Gi are to be left, and only 2.4 Gi are."""
+    decision = decide(
+        state(int(4.4 * GI), each=[instance()] * 6), state(int(2.4 * GI), each=[instance()] * 6)
+    )
+    assert (decision.target, decision.reason) == (5, "Shrink")
+    assert "< 2.5Gi, 1.25 × the 2Gi that went since the last look" in decision.sentence
 
 
 def test_a_new_peak_is_planned_with_at_once() -> None:
@@ -236,7 +247,7 @@ def test_a_footprint_that_does_not_fit_even_once_is_said() -> None:
 
 
 def test_a_cap_is_planned_with_where_it_is_larger_than_what_was_measured() -> None:
-    two = state(3 * GI, each=[instance(), instance()])
+    two = state(4 * GI, each=[instance(), instance()])
     decision = decide(two, two, limits=replace(LIMITS, per_instance=2 * GI))
     assert decision.target == 2
     assert "2Gi promised" in decision.sentence
@@ -255,10 +266,30 @@ def test_no_boot_begins_while_memory_is_going() -> None:
 
 
 def test_a_boot_that_a_stranger_races_with_is_given_up() -> None:
-    before = state(2 * GI, each=[instance()])
-    racing = state(GI // 2, each=[instance(), instance(0, "booting")])
-    decision = decide(before, racing)
+    """The boot has had its 1 Gi and more; what goes now may all be the stranger's."""
+    before = state(4 * GI, each=[instance()] * 2)
+    booting = [instance()] * 2 + [instance(0, "booting")]
+    hidden, racing = state(int(3.1 * GI), each=booting), state(int(1.7 * GI), each=booting)
+    assert decide(before, hidden).reason == "Booting"
+    decision = decide(before, hidden, racing)
     assert (decision.target, decision.reason) == (1, "Shrink")
+    assert "1.25 × the 1.4Gi that went since the last look" in decision.sentence
+    assert "+ 1.4Gi behind the boot − " in decision.sentence
+
+
+def test_a_boot_that_takes_its_whole_footprint_in_one_look_is_no_stranger() -> None:
+    before = state(int(2.5 * GI), each=[instance()])
+    during = state(int(1.4 * GI), each=[instance(), instance(0, "booting")])
+    assert decide(before, during, during).reason == "Booting"
+
+
+def test_at_the_least_number_a_whole_reserve_is_no_trouble() -> None:
+    """It would give one up, were it not the last; only a touched reserve is worth a word."""
+    whole, touched = state(GI, each=[instance()]), state(GI - 1, each=[instance()])
+    assert decide(whole, whole).reason == "Hold"
+    decision = decide(touched, touched)
+    assert (decision.target, decision.reason) == (1, "InsufficientMemory")
+    assert "but instances.min is 1" in decision.sentence
 
 
 def test_another_worker_in_the_same_place_begins_anew() -> None:

@@ -15,10 +15,15 @@ from tests.unit.planner_states import GI, instance, state
 
 SIZE = r"−?[\d.]+(?:[KMGT]i)?"
 ROOM = re.compile(
-    rf"room ({SIZE}) \(({SIZE}) free − ({SIZE}) reserve − ({SIZE}) promised\) (≥|<) ({SIZE}) foot"
+    rf"room ({SIZE}) \(({SIZE}) free − ({SIZE}) reserve − ({SIZE}) promised\) (≥|<) "
+    rf"({SIZE}) \(({SIZE}) footprint \+ ({SIZE}) margin\)"
 )
 LEFT = re.compile(
     rf"left ({SIZE}) \(({SIZE}) free − ({SIZE}) promised(?: \+ ({SIZE}) returning)?\) < ({SIZE})"
+)
+MISSING = re.compile(
+    rf"missing ({SIZE}) \(({SIZE})(?: \+ ({SIZE}) behind the boot)? − ({SIZE}) left\) "
+    rf"≤ (\d+) × ({SIZE}) footprint"
 )
 STEP = re.compile(r"(\d+) → (\d+): ")
 
@@ -80,11 +85,20 @@ def check(decision: Decision, seen: State, bounds: Limits) -> None:
     room = ROOM.search(sentence)
     if room:
         adds_up(room[1], (1, room[2]), (-1, room[3]), (-1, room[4]))
+        adds_up(room[6], (1, room[7]), (1, room[8]))
         assert (exact(room[1])[0] >= exact(room[6])[0]) == (room[5] == "≥")
     left = LEFT.search(sentence)
     if left:
         adds_up(left[1], (1, left[2]), (-1, left[3]), (1, left[4] or "0"))
         assert exact(left[1])[0] < exact(left[5])[0]
+    missing = MISSING.search(sentence)
+    if missing:
+        adds_up(missing[1], (1, missing[2]), (1, missing[3] or "0"), (-1, missing[4]))
+        need, slack = exact(missing[1])
+        each, more = exact(missing[6])
+        fewer = int(missing[5])
+        assert fewer * (each + more) >= need - slack
+        assert (fewer - 1) * (each - more) < need + slack
     if decision.reason == "Grow":
         assert room is not None
         assert decision.target == target + 1 <= min(bounds.maximum, seen.instances.ceiling)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bench.headroom.episode import run
 from bench.headroom.fixed import FixedCount
 from bench.headroom.gpu import Gpu
@@ -48,8 +50,25 @@ def test_a_fixed_count_runs_out_where_the_planner_does_not() -> None:
     assert ours < fixed
 
 
+@pytest.mark.parametrize("seed", [20022, 20131, 20832, 21061, 21601, 25670])
+def test_what_once_ran_out_does_not_any_more(seed: int) -> None:
+    """Strangers that take almost a reserve in a look, from just after one, or behind a
+    boot."""
+    trace = make(seed, 240)
+    assert trace.growth(trace.interval) < 1
+    assert run(trace).out_of_memory == 0
+
+
+def test_the_brake_helps_a_count_that_nobody_lowers() -> None:
+    seeds = range(25)
+    alone = sum(run(make(seed, 120), FixedCount()).out_of_memory for seed in seeds)
+    braked = sum(run(make(seed, 120), FixedCount(), brake=True).out_of_memory for seed in seeds)
+    assert braked < alone
+
+
 def test_the_report_tells_its_goals() -> None:
     report = measure(40, 240, lambda text: None)
+    assert "seeds 0 to 39" in report.title
     share = next(goal for goal in report.goals if "instance-seconds" in goal.text)
     assert share.met
     unforced = next(goal for goal in report.goals if "unforced" in goal.text)

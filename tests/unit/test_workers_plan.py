@@ -8,7 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrpool_operator.planner.observed import Failure, Look, Pod, Seen, Worker
-from ocrpool_operator.planner.workers import Create, Delete, Drain, Retire, backoff_until, plan
+from ocrpool_operator.planner.places import places_of
+from ocrpool_operator.planner.workers import (
+    Create,
+    Delete,
+    Drain,
+    Mark,
+    Restore,
+    Retire,
+    backoff_until,
+    plan,
+)
 from tests.unit.pools import Cluster, a_pod, a_pool, a_seen, a_state
 
 looks = st.one_of(
@@ -49,29 +59,34 @@ def seens(draw: st.DrawFn) -> Seen:
 
 
 @given(seens())
-def test_only_empty_places_are_filled(seen: Seen) -> None:
-    there = {worker.pod.name for worker in seen.workers}
-    created = [action.name for action in plan(seen).actions if isinstance(action, Create)]
-
-    assert len(created) == len(set(created))
-    assert not set(created) & there
-    assert set(created) <= {f"pages-{index}" for index in range(seen.pool.wanted)}
-
-
-@given(seens())
-def test_a_place_without_a_pod_is_filled_or_waits_for_its_back_off(seen: Seen) -> None:
+def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Seen) -> None:
     found = plan(seen)
     there = {worker.pod.name for worker in seen.workers}
-    told = {action.name for action in found.actions if isinstance(action, Create)}
-    told |= {name for name, _ in found.waiting}
+    created = [action.name for action in found.actions if isinstance(action, Create)]
+    told = [*created, *(name for name, _ in found.waiting)]
+    free = [name for name in (f"pages-{n}" for n in range(20)) if name not in there]
 
-    assert told == {f"pages-{index}" for index in range(seen.pool.wanted)} - there
+    assert len(told) == len(set(told))
+    assert set(told) == set(free[: max(0, seen.pool.wanted - len(there))])
     assert not found.waiting or (found.wake is not None and found.wake > seen.now)
 
 
 @given(seens())
+def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: Seen) -> None:
+    kept = set(places_of(seen).kept)
+    serving = {each.pod.name for each in seen.workers if each.pod.ready and not each.leaving}
+    gone = [each for each in seen.workers if each.pod.name not in kept]
+
+    assert len(kept) == seen.pool.wanted
+    # Nothing that serves goes while something that leaves, or does not serve, stays.
+    if any(one.pod.name in serving and not one.pod.over for one in gone):
+        assert all(each.pod.ready and not each.leaving and not each.pod.over
+                   for each in seen.workers if each.pod.name in kept)  # fmt: skip
+
+
+@given(seens())
 def test_what_serves_and_is_wanted_stays(seen: Seen) -> None:
-    wanted = {f"pages-{index}" for index in range(seen.pool.wanted)}
+    wanted = set(places_of(seen).kept)
     keep = {
         worker.pod.uid
         for worker in seen.workers
@@ -91,7 +106,7 @@ def test_what_serves_and_is_wanted_stays(seen: Seen) -> None:
 
 @given(seens())
 def test_a_roll_takes_one_and_only_while_all_others_serve(seen: Seen) -> None:
-    wanted = {f"pages-{index}" for index in range(seen.pool.wanted)}
+    wanted = set(places_of(seen).kept)
     rolled = [
         action.pod.name
         for action in plan(seen).actions
@@ -194,3 +209,59 @@ def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:
     action = plan(a_seen(a_pool(1), worker, now=1060.0)).actions[0]
     assert isinstance(action, Delete)
     assert action.force
+
+
+def _named(index: int, node: str = "node", **more: object) -> Worker:
+    busy = int(bool(more.pop("busy", False)))
+    return Worker(a_pod(index, node=node, **more), Look(state=a_state(busy=busy)))
+
+
+def _gone(wanted: int, *workers: Worker) -> set[str]:
+    seen = a_seen(a_pool(wanted), *workers)
+    return {each.pod.name for each in workers} - set(places_of(seen).kept)
+
+
+def test_what_serves_nothing_is_given_up_first() -> None:
+    full = [_named(0), _named(1), _named(2)]
+    waiting, booting = _named(3, node="", ready=False), _named(4, ready=False)
+    draining = _named(5, draining=990.0)
+
+    assert _gone(5, *full, waiting, booting, draining) == {"pages-5"}
+    assert _gone(4, *full, waiting, booting, draining) == {"pages-5", "pages-3"}
+    assert _gone(3, *full, waiting, booting, draining) == {"pages-5", "pages-3", "pages-4"}
+
+
+def test_whole_nodes_become_empty_and_idle_workers_go_before_busy_ones() -> None:
+    crowd = [_named(0, "a"), _named(1, "a"), _named(2, "a", busy=True)]
+    pair = [_named(3, "b", busy=True), _named(4, "b", busy=True)]
+
+    assert _gone(4, *crowd, *pair) == {"pages-4"}
+    assert _gone(3, *crowd, *pair) == {"pages-4", "pages-3"}
+    assert _gone(2, *crowd, *pair) == {"pages-4", "pages-3", "pages-1"}
+
+
+def test_a_pool_may_keep_any_places_and_fills_the_lowest() -> None:
+    found = plan(a_seen(a_pool(3), _named(2), _named(5)))
+
+    assert [action.name for action in found.actions if isinstance(action, Create)] == ["pages-0"]
+    assert _gone(3, _named(2), _named(5)) == set()
+
+
+def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
+    workers = [_named(0), _named(1, draining=999.0)]
+    told = Worker(workers[1].pod, Look(state=a_state(draining=True)))
+
+    assert [type(each) for each in plan(a_seen(a_pool(2), *workers)).actions] == [Restore]
+    assert [type(each) for each in plan(a_seen(a_pool(1), *workers)).actions] == [Drain]
+    # It refuses already: it ends, and its place gets another pod.
+    again = plan(a_seen(a_pool(2), workers[0], told, now=1050.0)).actions
+    assert [type(each) for each in again] == [Delete]
+
+
+def test_a_resting_worker_says_so_and_one_at_work_takes_it_back() -> None:
+    rests = a_seen(a_pool(1), _named(0), resting=frozenset({"uid-0-new"}))
+    works = a_seen(a_pool(1), _named(0, evictable=True))
+
+    assert [each.evictable for each in plan(rests).actions if isinstance(each, Mark)] == [True]
+    assert [each.evictable for each in plan(works).actions if isinstance(each, Mark)] == [False]
+    assert plan(a_seen(a_pool(1), _named(0))).actions == ()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from tests.standin import order_png
 
-PATIENCE = 20.0  # seconds until a test stops waiting; a passing test never waits for so long
+PATIENCE = 60.0  # seconds until a test stops waiting; a passing test never waits for so long
 
 T = TypeVar("T")
 
@@ -63,8 +63,9 @@ class Answer:
 class Worker:
     """A running worker process and a client for both of its ports."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, host: str) -> None:
         self.process = process
+        self.host = host
         self.pid = process.pid
         self.port = 0
         self.control_port = 0
@@ -75,10 +76,10 @@ class Worker:
 
     def post(self, body: bytes, path: str = "/v1/ocr", *, timeout: float = 60) -> Answer:
         """Send a body and wait for the answer. Raises OSError where there is none."""
-        return _exchange(self.port, "POST", path, body, timeout)
+        return exchange((self.host, self.port), "POST", path, body, timeout=timeout)
 
     def get(self, path: str) -> Answer:
-        return _exchange(self.port, "GET", path, b"", 10)
+        return exchange((self.host, self.port), "GET", path)
 
     def read(self, **order: Any) -> Answer:
         """Have one page read that carries this order."""
@@ -92,7 +93,7 @@ class Worker:
 
     def control(self, method: str, path: str, body: object = None) -> Answer:
         data = b"" if body is None else json.dumps(body).encode()
-        return _exchange(self.control_port, method, path, data, 10)
+        return exchange((self.host, self.control_port), method, path, data)
 
     def state(self) -> dict[str, Any]:
         answer = self.control("GET", "/v1/state")
@@ -231,8 +232,11 @@ def instances_of(supervisor: int) -> list[int]:
     return found
 
 
-def _exchange(port: int, method: str, path: str, body: bytes, timeout: float) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+def exchange(
+    at: tuple[str, int], method: str, path: str, body: bytes = b"", *, timeout: float = 10
+) -> Answer:
+    """One request on a connection of its own. Raises OSError, HTTPException."""
+    connection = http.client.HTTPConnection(*at, timeout=timeout)
     try:
         connection.request(method, path, body=body)
         response = connection.getresponse()

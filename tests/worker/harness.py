@@ -38,12 +38,16 @@ def launch(
     *arguments: str,
     settings: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    control_port: int = 0,
 ) -> Worker:
     """Start a worker process and return at once, before it listens."""
     config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
     config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
     command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config", str(config)]
-    command += ["--host", "127.0.0.1", "--port", "0", "--control-port", "0", *arguments]
+    command += ["--host", host, "--port", str(port), "--control-port", str(control_port)]
+    command += arguments
     with log.open("wb") as out:
         process = subprocess.Popen(
             command,
@@ -54,7 +58,7 @@ def launch(
             # One thread a process: what the libraries would start is of no use here.
             env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
         )
-    return Worker(process, log)
+    return Worker(process, log, host)
 
 
 @contextlib.contextmanager

@@ -78,6 +78,7 @@ class Queue(_Wire):
     depth: int
     capacity: int
     oldest_seconds: float
+    pages: int = Field(default=0, description="pages of them that wait, as far as they are known")
 
 
 class Counters(_Wire):

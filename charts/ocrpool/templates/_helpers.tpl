@@ -57,13 +57,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* Who may reach a worker's ports: 8080 takes pages, 8081 is for the operator and for metrics. */}}
+{{/* Who may reach the ports of workers and fronts: 8080 takes pages; 8081 of a worker and 8405 of a
+front are for the operator and for metrics. */}}
 {{- define "ocrpool.ingress" -}}
 - ports: [{port: 8080, protocol: TCP}]
   {{- with .Values.networkPolicy.clients }}
   from:
-    # What the operator itself puts before the workers of a pool.
-    - podSelector: {matchLabels: {app.kubernetes.io/managed-by: ocrpool-operator}}
+    # The front that the operator puts before the workers of a pool.
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: ocrpool-front
+          app.kubernetes.io/managed-by: ocrpool-operator
     # helm test
     - podSelector:
         matchLabels:
@@ -71,7 +75,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ $.Release.Namespace }}}}
     {{- toYaml . | nindent 4 }}
   {{- end }}
-- ports: [{port: 8081, protocol: TCP}]
+- ports: [{port: 8081, protocol: TCP}, {port: 8405, protocol: TCP}]
   from:
     - podSelector:
         matchLabels:

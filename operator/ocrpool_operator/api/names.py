@@ -17,16 +17,33 @@ LABEL_MANAGED = "app.kubernetes.io/managed-by"
 # Taken off a pod that drains, so that the Service sends it nothing new from that moment on.
 LABEL_SERVING = f"{GROUP}/serving"
 LABEL_NAME = "app.kubernetes.io/name"
+# On the pods of a front, in the place of LABEL_POOL: they are no workers.
+LABEL_FRONT = f"{GROUP}/front"
 
 # On a pod: what it was made from, and since when it is being drained.
 REVISION = f"{GROUP}/revision"
 DRAINING_SINCE = f"{GROUP}/draining-since"
 
+# What cluster autoscalers read on a pod. cluster-autoscaler takes the pods of a custom resource for
+# irreplaceable, and those with an emptyDir too, unless the first says "true"; Karpenter leaves the
+# node of a pod alone where the second says "true".
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 # Of pools that name no image, where the operator was told none either.
 WORKER_IMAGE = "ocrpool-worker:latest"
 
 DATA_PORT = 8080
 CONTROL_PORT = 8081
+# Of a front: probes, metrics, and what it sees of the workers.
+FRONT_PORT = 8405
+
+
+def disruption_notes(evictable: bool) -> dict[str, str]:
+    """The annotations that tell both of them whether a pod's node may go."""
+    return {
+        SAFE_TO_EVICT: "true" if evictable else "false",
+        DO_NOT_DISRUPT: "false" if evictable else "true",
+    }
 
 
 def labels_of(pool: str) -> dict[str, str]:
@@ -37,6 +54,26 @@ def labels_of(pool: str) -> dict[str, str]:
 def selector_of(pool: str) -> str:
     """A label selector that matches the worker pods of one pool."""
     return f"{LABEL_MANAGED}={MANAGER},{LABEL_POOL}={pool}"
+
+
+def front_name(pool: str) -> str:
+    """The name of a pool's front: its Deployment, its settings, its budget."""
+    return f"{pool}-front"
+
+
+def pods_service(pool: str) -> str:
+    """The headless Service whose name stands for the address of every ready worker."""
+    return f"{pool}-pods"
+
+
+def front_labels(pool: str) -> dict[str, str]:
+    """The labels of a front's pods, and what selects them."""
+    return {LABEL_MANAGED: MANAGER, LABEL_FRONT: pool}
+
+
+def front_selector(pool: str) -> str:
+    """A label selector that matches the pods of one front."""
+    return ",".join(f"{key}={value}" for key, value in front_labels(pool).items())
 
 
 def worker_name(pool: str, index: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ocrpool_operator.api.base import (
     ApiModel,
@@ -16,8 +16,23 @@ from ocrpool_operator.api.base import (
     rule,
     rules,
 )
+from ocrpool_operator.api.names import SAFE_TO_EVICT
 
 MODELS_DIR = "/models"
+# As many addresses as one answer of the cluster's DNS over UDP holds with room to spare.
+FRONT_WORKERS = 200
+
+
+def _not_zero(value: int) -> int:
+    if value < 1:
+        raise ValueError(NO_ZERO)
+    return value
+
+
+NO_ZERO = (
+    "autoscaling.minReplicas must be at least 1: without a worker nobody counts the requests that "
+    "would bring one back. For none at all set replicas: 0 instead, by hand or by KEDA"
+)
 
 
 class Autoscaling(ApiModel):
@@ -29,10 +44,48 @@ class Autoscaling(ApiModel):
             "autoscaling.minReplicas must not be above autoscaling.maxReplicas",
         )
     )
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest workers.")
+    min_replicas: Annotated[int, AfterValidator(_not_zero)] = Field(
+        default=1,
+        le=1000,
+        description="Fewest workers, at least 1.",
+        json_schema_extra=rule("self >= 1", NO_ZERO),
+    )
     max_replicas: int = Field(default=8, ge=1, le=1000, description="Most workers.")
     target_queue_seconds: float = Field(
-        default=2, gt=0, le=3600, description="Seconds of work that may wait before it grows."
+        default=2,
+        gt=0,
+        le=3600,
+        description="Seconds that 95 of 100 pages shall wait at most. What a page itself takes "
+        "does not count.",
+    )
+    scale_up_stabilization_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="More workers must have been needed for so long before they are asked for.",
+    )
+    scale_down_stabilization_seconds: float = Field(
+        default=300,
+        ge=0,
+        le=3600,
+        description="Fewer workers must have been enough for so long before one is given back.",
+    )
+
+
+class DisruptionSpec(ApiModel):
+    """What the pods tell cluster-autoscaler and Karpenter about their nodes."""
+
+    annotate: bool = Field(
+        default=True,
+        description="Annotate the pods: a worker that has work, boots or drains keeps its node, "
+        "one that rests may lose it. New pods get none where this is false, and none is touched "
+        "where template.annotations has its own.",
+    )
+    rest_seconds: float = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="A worker without a request for so long rests.",
     )
 
 
@@ -152,6 +205,58 @@ class RecycleSpec(ApiModel):
     )
 
 
+class FrontSpec(ApiModel):
+    """A proxy (HAProxy) before the workers. It sends each request to the worker that has the
+    fewest, and sends it again when a worker dies. `front: {}` is one with the defaults."""
+
+    replicas: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="Pods of the front. Each counts only what it has sent itself.",
+    )
+    image: str = Field(
+        default="haproxy:2.8",
+        min_length=1,
+        max_length=1000,
+        description="An image with HAProxy 2.6 or newer, such as the official one.",
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="When the image is pulled."
+    )
+    image_pull_secrets: FreeList = Field(default=(), description="Secrets for pulling the image.")
+    buffer: str = Field(
+        default="4Mi",
+        pattern=r"^([1-9]|[1-5][0-9]|6[0-4])Mi$",
+        description="From 1Mi to 64Mi. A request up to this size is received whole before a worker "
+        "is bothered, and can be sent again to another one. What is larger is passed on as it "
+        "comes.",
+    )
+    max_requests: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Most requests that one pod of the front holds; more are answered 429. Its "
+        "memory follows: twice `buffer` for each at worst.",
+    )
+    resources: Free = Field(
+        default_factory=dict,
+        description="Requests and limits of the container. Without a memory limit the one that "
+        "`buffer` and `maxRequests` ask for at worst is set.",
+    )
+    labels: Strings = Field(default_factory=dict, description="More labels of the pods.")
+    annotations: Strings = Field(default_factory=dict, description="More annotations of the pods.")
+    node_selector: Strings = Field(
+        default_factory=dict, description="Labels that a node must have."
+    )
+    tolerations: FreeList = Field(default=(), description="Taints that the pods tolerate.")
+    affinity: Free = Field(
+        default_factory=dict,
+        description="Affinity of the pods. Without it they prefer different nodes.",
+    )
+    priority_class_name: str | None = Field(default=None, description="PriorityClass of the pods.")
+
+
 class TemplateSpec(ApiModel):
     """How the worker pods look. What is not listed here, the operator decides."""
 
@@ -183,11 +288,18 @@ class TemplateSpec(ApiModel):
         description="Requests and limits of the container. The device is added by the operator.",
     )
     env: FreeList = Field(default=(), description="More environment variables of the container.")
+    lame_duck_seconds: float = Field(
+        default=3,
+        ge=0,
+        le=300,
+        description="Time in which a pod that was told to end is not ready any more and still "
+        "takes requests, until the cluster sends it none. 0 refuses them at once.",
+    )
     grace_seconds: float = Field(
         default=25,
         ge=0,
         le=3600,
-        description="Time for accepted requests to finish after a pod is told to end.",
+        description="Time for accepted requests to finish after that.",
     )
 
 
@@ -203,6 +315,17 @@ class PoolSpec(ApiModel):
             "self.device == 'gpu' || self.resourceName == 'nvidia.com/gpu'",
             "resourceName is for device gpu; remove it for device cpu",
         ),
+        (
+            f"!has(self.front) || !has(self.replicas) || self.replicas <= {FRONT_WORKERS}",
+            f"a front serves at most {FRONT_WORKERS} workers: lower replicas, make several pools, "
+            "or remove front",
+        ),
+        (
+            "!has(self.front) || !has(self.autoscaling) || "
+            f"self.autoscaling.maxReplicas <= {FRONT_WORKERS}",
+            f"a front serves at most {FRONT_WORKERS} workers: lower autoscaling.maxReplicas, make "
+            "several pools, or remove front",
+        ),
     )
     replicas: int | None = Field(
         default=None,
@@ -213,6 +336,16 @@ class PoolSpec(ApiModel):
     )
     autoscaling: Autoscaling | None = Field(
         default=None, description="Let the number of workers follow the work; excludes replicas."
+    )
+    scale_down_stabilization_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="With replicas: fewer must have been asked for during so many seconds before "
+        "a worker is drained, so that whoever sets it and changes its mind costs no worker.",
+    )
+    disruption: DisruptionSpec = Field(
+        default=DisruptionSpec(), description="What cluster autoscalers are told."
     )
     device: Literal["gpu", "cpu"] = Field(
         default="gpu",
@@ -243,6 +376,11 @@ class PoolSpec(ApiModel):
         default=RecycleSpec(), description="When instances are replaced by rule."
     )
     template: TemplateSpec = Field(default=TemplateSpec(), description="How the pods look.")
+    front: FrontSpec | None = Field(
+        default=None,
+        description="A proxy before the workers that balances by outstanding requests and retries. "
+        "Without it the Service picks a worker at random.",
+    )
 
     def with_image(self, image: str) -> PoolSpec:
         """The same, with this image where it names none."""
@@ -251,6 +389,11 @@ class PoolSpec(ApiModel):
         return self.model_copy(
             update={"template": self.template.model_copy(update={"image": image})}
         )
+
+    @property
+    def tells_autoscalers(self) -> bool:
+        """Whether the pods' annotations for cluster autoscalers are the operator's."""
+        return self.disruption.annotate and SAFE_TO_EVICT not in self.template.annotations
 
     @property
     def models_dir(self) -> str | None:

@@ -63,6 +63,28 @@ class WorkerReport(ApiModel):
     failed_at: Instant | None = Field(default=None, description="When that happened last.")
 
 
+class AutoscalingReport(ApiModel):
+    """What autoscaling decided, and why."""
+
+    desired: int = Field(default=0, description="Workers there shall be.")
+    decision: str = Field(
+        default="", description="Why the number last changed, with its own numbers."
+    )
+    at_max: bool = Field(
+        default=False, description="More work comes in than maxReplicas workers carry."
+    )
+    last_scale_time: Instant | None = Field(
+        default=None, description="When the number last changed."
+    )
+
+
+class FrontReport(ApiModel):
+    """The front as it was last seen."""
+
+    replicas: int = Field(default=0, description="Pods there are.")
+    ready_replicas: int = Field(default=0, description="Pods that take requests.")
+
+
 class PoolStatus(ApiModel):
     """What the operator saw when it last looked."""
 
@@ -70,8 +92,14 @@ class PoolStatus(ApiModel):
     replicas: int = Field(default=0, description="Worker pods there are.")
     ready_replicas: int = Field(default=0, description="Worker pods that serve.")
     desired_replicas: int = Field(default=0, description="Worker pods there shall be.")
+    autoscaling: AutoscalingReport | None = Field(
+        default=None, description="Where spec.autoscaling is set."
+    )
     selector: str = Field(default="", description="Label selector of the pods, for an HPA.")
     instances: InstanceCount = Field(default=InstanceCount(), description="Of all workers.")
+    front: FrontReport | None = Field(
+        default=None, description="The front, where spec.front asks for one."
+    )
     workers: tuple[WorkerReport, ...] = Field(
         default=(),
         description="Every worker.",

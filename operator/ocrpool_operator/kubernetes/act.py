@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.events import Events
-from ocrpool_operator.kubernetes.objects import worker_pod
+from ocrpool_operator.kubernetes.objects import pod_notes, worker_pod
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Store
@@ -18,8 +17,16 @@ from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import counted
 from ocrpool_operator.planner.observed import Failure, Pod, Pool, Seen, Trouble
-from ocrpool_operator.planner.stamps import stamp_of
-from ocrpool_operator.planner.workers import Action, Create, Delete, Drain, Plan, Retire
+from ocrpool_operator.planner.workers import (
+    Action,
+    Create,
+    Delete,
+    Drain,
+    Mark,
+    Plan,
+    Restore,
+    Retire,
+)
 
 # A pool of hundreds asks for its pods in this many calls at once.
 AT_ONCE = 8
@@ -111,8 +118,13 @@ class Actor:
                 self._keep(pool, await self._client.create(PODS, body))
                 await self._events.post(pool, "WorkerCreated", f"{name}: {why}")
             case Retire(pod, why):
-                self._keep(pool, await self._client.apply(PODS, _retired(pool, pod, self._now())))
+                await self._note(pool, pod, draining=self._now())
                 await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
+            case Restore(pod, why):
+                await self._note(pool, pod)
+                await self._events.post(pool, "WorkerRestored", f"{pod.name}: {why}")
+            case Mark(pod, evictable):
+                await self._note(pool, pod, evictable=evictable)
             case Drain(pod):
                 await self._workers.drain(pod, token)
             case Delete(pod, why, failed, force):
@@ -121,22 +133,14 @@ class Actor:
                     pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
                 )
 
+    async def _note(
+        self, pool: Pool, pod: Pod, *, draining: float | None = None, evictable: bool = False
+    ) -> None:
+        body = pod_notes(pool, pod, draining=draining, evictable=evictable)
+        self._keep(pool, await self._client.apply(PODS, body))
+
     def _keep(self, pool: Pool, body: dict[str, Any]) -> None:
         self._store.put_pod(pool.key, pod_from(body))
-
-
-def _retired(pool: Pool, pod: Pod, now: float) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": pod.name,
-            "namespace": pool.namespace,
-            "uid": pod.uid,
-            "labels": {names.LABEL_SERVING: "false"},
-            "annotations": {names.DRAINING_SINCE: stamp_of(now)},
-        },
-    }
 
 
 def _name(action: Action) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -23,12 +24,16 @@ from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.run import Options, run
 from ocrpool_operator.kubernetes.trial import Trial, TrialError, run_trial
 
+_RESOLV_CONF = Path("/etc/resolv.conf")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an expected failure is one line on standard error."""
     parser = _parser()
     args = parser.parse_args(arguments)
     logs.set_up(args.log_level)
+    # Until kopf listens to it. Process 1 of a container that has no handler ignores the signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command == "try":
             asyncio.run(run_trial(trial_from(args), lambda words: print(words, flush=True)))
@@ -56,7 +61,21 @@ def options_from(args: argparse.Namespace) -> Options:
         lease=lease,
         worker_image=args.worker_image,
         ingress=args.network_policy,
+        cluster_domain=args.cluster_domain or domain_in(_RESOLV_CONF),
     )
+
+
+def domain_in(file: Path) -> str:
+    """The cluster's domain, as the resolver's search list of a pod says it."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    for line in lines:
+        for word in line.split()[1:] if line.startswith("search") else ():
+            if word.startswith("svc."):
+                return word.removeprefix("svc.").rstrip(".")
+    return "cluster.local"
 
 
 def trial_from(args: argparse.Namespace) -> Trial:
@@ -126,6 +145,11 @@ def _add_run(commands: Any) -> None:
         "--host", default="0.0.0.0", help="address of /healthz and /metrics (%(default)s)"
     )
     command.add_argument("--port", type=int, default=8082, help="their port (%(default)s)")
+    command.add_argument(
+        "--cluster-domain",
+        metavar="DOMAIN",
+        help="domain of Services' names; without it what the resolver searches, or cluster.local",
+    )
     command.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )

@@ -43,12 +43,14 @@ CONFIG_MAPS = Resource("", "v1", "configmaps")
 SECRETS = Resource("", "v1", "secrets")
 EVENTS = Resource("", "v1", "events")
 BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
+DEPLOYMENTS = Resource("apps", "v1", "deployments")
 POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 BY_KIND = {
     "ConfigMap": CONFIG_MAPS,
     "Service": SERVICES,
     "PodDisruptionBudget": BUDGETS,
+    "Deployment": DEPLOYMENTS,
     "NetworkPolicy": POLICIES,
 }
 

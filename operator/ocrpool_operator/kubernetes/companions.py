@@ -1,10 +1,12 @@
-"""Keeps a pool's Service, ConfigMap, PodDisruptionBudget and NetworkPolicy as they should be."""
+"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, front, and so on."""
 
 from __future__ import annotations
 
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
-from ocrpool_operator.kubernetes.objects import Ingress, Object, companions, covers
+from ocrpool_operator.kubernetes.covers import covers
+from ocrpool_operator.kubernetes.meta import Object
+from ocrpool_operator.kubernetes.objects import Ingress, companions
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.troubles import trouble_of
@@ -18,11 +20,18 @@ class Companions:
     """Applies what is missing or was changed, and nothing else."""
 
     def __init__(
-        self, store: Store, client: Client, refusals: Refusals, ingress: Ingress = None
+        self,
+        store: Store,
+        client: Client,
+        refusals: Refusals,
+        *,
+        domain: str,
+        ingress: Ingress = None,
     ) -> None:
         self._store = store
         self._client = client
         self._refusals = refusals
+        self._domain = domain
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
@@ -31,8 +40,12 @@ class Companions:
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
-        troubles = []
-        for wanted in self._wanted(pool):
+        # With no pod of the front ready, straight to the workers is better than nowhere.
+        fronted = pool.spec.front is not None and any(
+            pod.ready and pod.ending is None for pod in self._store.front_pods(pool.key)
+        )
+        troubles: list[Trouble] = []
+        for wanted in self._wanted(pool, fronted=fronted):
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
@@ -51,10 +64,11 @@ class Companions:
                 continue
             self._refusals.done(pool, what)
             self._store.put_companion(kind, body)
+        # Last: the Service must have left a front that was switched off before that is taken away.
         return troubles or await self._prune(pool)
 
-    def _wanted(self, pool: Pool) -> tuple[Object, ...]:
-        return companions(pool, self._ingress)
+    def _wanted(self, pool: Pool, *, fronted: bool = False) -> tuple[Object, ...]:
+        return companions(pool, self._ingress, fronted=fronted, domain=self._domain)
 
     async def _prune(self, pool: Pool) -> list[Trouble]:
         """Delete what was made for this pool and is not asked for any more."""

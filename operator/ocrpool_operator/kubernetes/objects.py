@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import yaml
 
 from ocrpool_operator.api import names
-from ocrpool_operator.planner.observed import Pool
+from ocrpool_operator.kubernetes.front.objects import front_objects
+from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.planner.observed import Pod, Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+from ocrpool_operator.planner.stamps import stamp_of
 
-Object = dict[str, Any]
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
 Ingress = Sequence[Object] | None
 
@@ -25,30 +26,16 @@ def token_name(pool: str) -> str:
     return f"{pool}-control"
 
 
-def _meta(pool: Pool, name: str) -> Object:
-    return {
-        "name": name,
-        "namespace": pool.namespace,
-        "labels": names.labels_of(pool.name),
-        "ownerReferences": [
-            {
-                "apiVersion": f"{names.GROUP}/{names.VERSION}",
-                "kind": names.KIND,
-                "name": pool.name,
-                "uid": pool.uid,
-                "controller": True,
-            }
-        ],
-    }
+def companions(
+    pool: Pool, ingress: Ingress = None, *, fronted: bool, domain: str
+) -> tuple[Object, ...]:
+    """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
+    Service goes to the front; else to the workers. `domain`: the cluster's."""
+    policies = () if ingress is None else _network_policies(pool, ingress)
+    return (*_always(pool, fronted=fronted), *front_objects(pool, domain), *policies)
 
 
-def companions(pool: Pool, ingress: Ingress = None) -> tuple[Object, ...]:
-    """What a pool has besides its pods and its Secret, applied whenever it differs."""
-    policies = () if ingress is None else (_network_policy(pool, ingress),)
-    return (*_always(pool), *policies)
-
-
-def _always(pool: Pool) -> tuple[Object, ...]:
+def _always(pool: Pool, *, fronted: bool) -> tuple[Object, ...]:
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     selector = {
         names.LABEL_MANAGED: names.MANAGER,
@@ -58,15 +45,17 @@ def _always(pool: Pool) -> tuple[Object, ...]:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _meta(pool, settings_name(pool.name)),
+            "metadata": meta_of(pool, settings_name(pool.name)),
             "data": {"settings.yaml": settings},
         },
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _meta(pool, pool.name),
+            "metadata": meta_of(pool, pool.name),
             "spec": {
-                "selector": {**selector, names.LABEL_SERVING: "true"},
+                "selector": names.front_labels(pool.name)
+                if fronted
+                else {**selector, names.LABEL_SERVING: "true"},
                 "ports": [
                     {
                         "name": "http",
@@ -80,24 +69,31 @@ def _always(pool: Pool) -> tuple[Object, ...]:
         {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": _meta(pool, pool.name),
+            "metadata": meta_of(pool, pool.name),
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
         },
     )
 
 
-def _network_policy(pool: Pool, ingress: Sequence[Object]) -> Object:
-    """Who may reach the workers' ports. Kubelet's probes come from the node and always may."""
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": _meta(pool, pool.name),
-        "spec": {
-            "podSelector": {"matchLabels": names.labels_of(pool.name)},
-            "policyTypes": ["Ingress"],
-            "ingress": list(ingress),
-        },
-    }
+def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ...]:
+    """Who may reach the workers, and their front. Kubelet's probes come from the node and always
+    may. The same rules for both: neither listens where the other does, but for the data port."""
+    selected = {pool.name: names.labels_of(pool.name)}
+    if pool.spec.front is not None:
+        selected[names.front_name(pool.name)] = names.front_labels(pool.name)
+    return tuple(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": meta_of(pool, name),
+            "spec": {
+                "podSelector": {"matchLabels": labels},
+                "policyTypes": ["Ingress"],
+                "ingress": list(ingress),
+            },
+        }
+        for name, labels in selected.items()
+    )
 
 
 def control_secret(pool: Pool, token: str) -> Object:
@@ -105,7 +101,7 @@ def control_secret(pool: Pool, token: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _meta(pool, token_name(pool.name)),
+        "metadata": meta_of(pool, token_name(pool.name)),
         "type": "Opaque",
         "stringData": {"token": token},
     }
@@ -114,14 +110,19 @@ def control_secret(pool: Pool, token: str) -> Object:
 def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     """The pod of one place."""
     template = pool.spec.template
-    meta = _meta(pool, name)
+    meta = meta_of(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
-    meta["annotations"] = {**template.annotations, names.REVISION: revision}
+    # It boots: its node is needed. What it says later is `pod_notes`.
+    notes = names.disruption_notes(False) if pool.spec.tells_autoscalers else {}
+    meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
         "volumes": _volumes(pool),
-        # The worker's own grace, and a little for its processes to be gone.
-        "terminationGracePeriodSeconds": math.ceil(template.grace_seconds) + 5,
+        # The worker's own times, and a little for its processes to be gone.
+        "terminationGracePeriodSeconds": math.ceil(
+            template.lame_duck_seconds + template.grace_seconds
+        )
+        + 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -141,6 +142,25 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     }
     told = {key: value for key, value in spec.items() if value not in (None, {}, [])}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told}
+
+
+def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool = False) -> Object:
+    """What changes in a pod during its life, whole: server-side apply takes away what is left
+    out."""
+    notes = names.disruption_notes(evictable) if pool.spec.tells_autoscalers else {}
+    if draining is not None:
+        notes[names.DRAINING_SINCE] = stamp_of(draining)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod.name,
+            "namespace": pool.namespace,
+            "uid": pod.uid,
+            "labels": {names.LABEL_SERVING: "true" if draining is None else "false"},
+            "annotations": notes,
+        },
+    }
 
 
 def _container(pool: Pool) -> Object:
@@ -203,18 +223,3 @@ def _volumes(pool: Pool) -> list[Object]:
         host = {"path": models.host_path, "type": "Directory"}
         volumes.append({"name": "models", "hostPath": host})
     return volumes
-
-
-def covers(there: object, wanted: object) -> bool:
-    """Whether what is there says all that is wanted; what others added does not count."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(
-            covers(there.get(key), value) for key, value in wanted.items()
-        )
-    if isinstance(wanted, list):
-        return (
-            isinstance(there, list)
-            and len(there) == len(wanted)
-            and all(covers(one, other) for one, other in zip(there, wanted, strict=True))
-        )
-    return there == wanted

@@ -14,6 +14,7 @@ from ocrpool_operator.planner.observed import Pod, Pool, Trouble
 from ocrpool_operator.planner.stamps import seconds_of
 
 Body = Mapping[str, Any]
+_EVICTABLE = {"true": True, "false": False}
 
 
 def pool_from(body: Body) -> Pool:
@@ -49,8 +50,9 @@ def pool_from(body: Body) -> Pool:
     )
 
 
-def pod_from(body: Body) -> Pod:
-    """A worker's pod."""
+def pod_from(body: Body, *, template: str = "template") -> Pod:
+    """A worker's pod, or one of the front. `template`: the field of the spec that it is made
+    from, for sentences about it."""
     meta, status = body["metadata"], body.get("status") or {}
     notes = meta.get("annotations") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
@@ -64,21 +66,25 @@ def pod_from(body: Body) -> Pod:
         ip=status.get("podIP", ""),
         created=seconds_of(meta.get("creationTimestamp")) or 0.0,
         ready=ready,
+        turned=seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0,
         over=phase in ("Failed", "Succeeded"),
         ending=seconds_of(meta.get("deletionTimestamp")),
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
-        trouble=None if ready else _trouble(phase, status, conditions),
+        evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
+        trouble=None if ready else _trouble(phase, status, conditions, template),
         version=int(meta.get("resourceVersion") or 0),
     )
 
 
-def _trouble(phase: str, status: Body, conditions: Mapping[str, Body]) -> Trouble | None:
+def _trouble(
+    phase: str, status: Body, conditions: Mapping[str, Body], template: str
+) -> Trouble | None:
     """Why Kubernetes cannot run a pod, with what to do about it."""
     if phase == "Failed":
         text = status.get("message") or status.get("reason") or "its container ended"
         return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
     for container in status.get("containerStatuses") or ():
-        found = _container_trouble(container)
+        found = _container_trouble(container, template)
         if found is not None:
             return found
     scheduled = conditions.get("PodScheduled", {})
@@ -104,23 +110,24 @@ def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
     return found == ["False", "True"]
 
 
-def _container_trouble(container: Body) -> Trouble | None:
+def _container_trouble(container: Body, template: str) -> Trouble | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         return Trouble(
             "ImageNotAvailable",
-            f"image {container.get('image', '')!r}: {message or reason}; look at template.image, "
+            f"image {container.get('image', '')!r}: {message or reason}; look at {template}.image, "
             "imagePullPolicy and imagePullSecrets",
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return Trouble("ContainerRefused", f"{message or reason}; look at the template")
+        return Trouble("ContainerRefused", f"{message or reason}; look at {template}")
     if reason == "CrashLoopBackOff":
         last = (container.get("lastState") or {}).get("terminated") or {}
         said = " ".join(str(last.get("message", "")).split())[-300:]
         ended = f"exit code {last.get('exitCode', '?')}"
+        what = container.get("name", "container")
         return Trouble(
-            "WorkerCrashes",
-            f"the worker ends at once ({ended}): {said or 'it says nothing'}; look at its log",
+            f"{what.capitalize()}Crashes",
+            f"the {what} ends at once ({ended}): {said or 'it says nothing'}; look at its log",
         )
     return None

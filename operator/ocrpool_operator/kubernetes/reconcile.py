@@ -6,15 +6,17 @@ the next thing, so it may be ended between any two calls. With nothing to do it 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import WORKER_IMAGE, selector_of
+from ocrpool_operator.api.names import WORKER_IMAGE, front_selector, selector_of
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
 from ocrpool_operator.kubernetes.companions import Companions
+from ocrpool_operator.kubernetes.demand import Demand
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
@@ -28,9 +30,10 @@ from ocrpool_operator.kubernetes.troubles import trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
 from ocrpool_operator.planner.frozen import frozen_status
-from ocrpool_operator.planner.observed import Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
+from ocrpool_operator.planner.wanted import Wanted, report_of
 from ocrpool_operator.planner.workers import Plan, plan
 
 _log = logging.getLogger(__name__)
@@ -38,6 +41,13 @@ _log = logging.getLogger(__name__)
 SOON_SECONDS = 1.0
 # A pod whose deletion a broken watch has swallowed is noticed after this long at the latest.
 RESYNC_SECONDS = 60.0
+
+
+Views = Callable[[Iterable[Pod]], Awaitable[Mapping[str, frozenset[str]]]]
+
+
+async def _no_views(pods: Iterable[Pod]) -> Mapping[str, frozenset[str]]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,10 @@ class Parts:
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
+    # What the pods of a front see of the workers: addresses by the pod's uid.
+    views: Views = _no_views
+    # The cluster's, for the names of Services.
+    domain: str = "cluster.local"
 
 
 class Reconciler:
@@ -64,7 +78,13 @@ class Reconciler:
         self._interval = interval
         self._tokens = Tokens(parts.client)
         self._refusals = Refusals(parts.now)
-        self._companions = Companions(parts.store, parts.client, self._refusals, parts.ingress)
+        self._companions = Companions(
+            parts.store,
+            parts.client,
+            self._refusals,
+            domain=parts.domain,
+            ingress=parts.ingress,
+        )
         self._actor = Actor(
             parts.store,
             parts.client,
@@ -74,7 +94,9 @@ class Reconciler:
             now=parts.now,
         )
         self._ownership = Ownership(parts.store, parts.client)
+        self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
+        self._fronts_listed: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """One round. Answers the seconds until the next one, None where the pool is gone.
@@ -95,7 +117,8 @@ class Reconciler:
         token = await self._token(pool, troubles)
         if not pool.deleting:
             troubles += await self._companions.ensure(pool, self._parts.now())
-        seen, planned = await self._observe(pool, token)
+        seen, planned, wanted = await self._observe(pool, token, troubles)
+        pool = seen.pool
         done = await self._actor.carry_out(pool, seen, planned, token)
         troubles += done.troubles
         if pool.deleting and not self._parts.store.pods(key):
@@ -106,8 +129,10 @@ class Reconciler:
         seen = self._after(seen)
         scaled = await self._parts.scaling.round(pool, seen, token)
         seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
-        this = Round(seen, planned, scaled.decisions, done.failures, troubles)
+        report = report_of(pool, wanted.decision, seen.now)
+        this = Round(seen, planned, scaled.decisions, done.failures, troubles, report)
         await self._report(pool, status_of(this))
+        await self._demand.tell(pool, wanted)
         return self._next(planned, seen, done.moved)
 
     async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
@@ -131,40 +156,76 @@ class Reconciler:
             return token
         return ""
 
-    async def _observe(self, pool: Pool, token: str) -> tuple[Seen, Plan]:
+    async def _observe(
+        self, pool: Pool, token: str, troubles: list[Trouble]
+    ) -> tuple[Seen, Plan, Wanted]:
         """What is there, and the plan. What is planned from the cache is only carried out if it
-        is planned again from a fresh list: watches may be late."""
+        is planned again from a fresh list: watches may be late. Where that list is refused,
+        nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
-        looks = await parts.workers.look_at(parts.store.pods(key), token)
-        seen = self._seen(pool, looks)
+        looks, front = await asyncio.gather(
+            parts.workers.look_at(parts.store.pods(key), token), self._front(pool)
+        )
+        wanted = self._demand.look(
+            pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
+        )
+        pool = replace(pool, asked=wanted.workers)
+        seen = self._seen(pool, looks, front, wanted)
         planned = plan(seen)
         stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
-            bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            try:
+                bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            except ApiError as error:
+                if pool.deleting:  # an empty cache must not pass for "all are gone"
+                    raise
+                troubles.append(trouble_of(error))
+                return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
             self._listed[key] = parts.now()
             new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
-            seen = self._seen(pool, looks)
+            seen = self._seen(pool, looks, front, wanted)
             planned = plan(seen)
         if any("401" in look.error for look in looks.values()):
             self._tokens.doubt(pool)
-        return seen, planned
+        return seen, planned, wanted
 
-    def _seen(self, pool: Pool, looks: dict[str, Look]) -> Seen:
+    async def _front(self, pool: Pool) -> Front | None:
+        if pool.spec.front is None:
+            return None
+        parts, key = self._parts, pool.key
+        if parts.now() - self._fronts_listed.get(key, 0.0) >= RESYNC_SECONDS:
+            bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
+            pods = [pod_from(body, template="front") for body in bodies]
+            parts.store.replace_front_pods(key, pods)
+            self._fronts_listed[key] = parts.now()
+        front = Front(parts.store.front_pods(key))
+        return replace(front, sees=await parts.views(front.ready))
+
+    def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
         pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
-        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+
+    def _seen(
+        self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
+    ) -> Seen:
+        workers = self._workers(pool, looks)
         now = self._parts.now()
         return Seen(
-            pool, revision_of(pool.spec), workers, now, failures_of(pool.status, workers, now)
+            pool,
+            revision_of(pool.spec),
+            workers,
+            now,
+            failures_of(pool.status, workers, now),
+            front,
+            wanted.resting,
         )
 
     def _after(self, seen: Seen) -> Seen:
         """The same with the pods as they are after what was done to them."""
         looks = {worker.pod.uid: worker.look for worker in seen.workers}
-        pods = self._parts.store.pods(seen.pool.key)
-        workers = tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
-        return replace(seen, workers=workers)
+        return replace(seen, workers=self._workers(seen.pool, looks))
 
     async def _freeze(self, pool: Pool) -> float:
         """Nothing is done for a pool whose spec cannot be read; it says so."""
@@ -190,8 +251,10 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
+        self._fronts_listed.pop(key, None)
         self._refusals.forget(key)
         self._parts.scaling.forget(key)
+        self._demand.forget(key)
         self._parts.metrics.forget(*key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.front.view import views_of
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
@@ -43,6 +45,7 @@ class Options:
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
+    cluster_domain: str = "cluster.local"
 
 
 async def run(options: Options, *, hook: Hook | None = None) -> None:
@@ -82,6 +85,8 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             ),
             events=events,
             metrics=metrics,
+            views=functools.partial(views_of, workers_session),
+            domain=options.cluster_domain,
             now=time.time,
             worker_image=options.worker_image,
             ingress=options.ingress,

@@ -19,7 +19,7 @@ from ocrpool_operator.planner.instances import plan
 from ocrpool_operator.planner.limits import limits_of
 from ocrpool_operator.planner.observed import Look, Pool, Seen, Worker
 from ocrpool_operator.planner.telling import Told, tell
-from ocrpool_operator.planner.types import Decision, History
+from ocrpool_operator.planner.types import Decision, History, Reason
 from ocrpool_wire import State
 
 # A worker looks at its device once a second; so far apart, two looks of ours are two of its.
@@ -110,6 +110,12 @@ class Scaling:
             },
             {name: each.decision for name, each in told.items() if each is not None},
         )
+
+    def reasons(self, key: Key) -> dict[str, Reason]:
+        """The last told reason of each worker's decision, by uid."""
+        memory = self._pools.get(key, _PoolMemory())
+        told = {uid: each.told for uid, each in memory.workers.items()}
+        return {uid: each.decision.reason for uid, each in told.items() if each is not None}
 
     def due_in(self, key: Key) -> float:
         """Seconds until this pool's workers should be looked at for another decision."""

@@ -10,7 +10,8 @@ import binascii
 import secrets
 
 from ocrpool_operator.kubernetes.client import SECRETS, ApiError, Client
-from ocrpool_operator.kubernetes.objects import Object, control_secret, token_name
+from ocrpool_operator.kubernetes.meta import Object
+from ocrpool_operator.kubernetes.objects import control_secret, token_name
 from ocrpool_operator.planner.observed import Pool
 
 # A Secret that was deleted or changed by hand is noticed after this long, or at the first 401.

@@ -24,6 +24,7 @@ _COMPANIONS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
+    "Deployment": ("apps", "v1", "deployments"),
     "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
 }
 
@@ -87,6 +88,9 @@ def registry(
     def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = _key_of(body)
         if key is None:
+            key = _keep_front_pod(store, body, type)
+            if key is not None:
+                mark(key)
             return
         pod = pod_from(body)
         if type == "DELETED":
@@ -114,6 +118,18 @@ def registry(
     for kind, resource in _COMPANIONS.items():
         kopf.on.event(*resource, id=kind, registry=found)(companion(kind))
     return found
+
+
+def _keep_front_pod(store: Store, body: kopf.Body, type: str | None) -> Key | None:
+    """What a pod that is no worker means. Answers the pool whose front it belongs to."""
+    key = _key_of(body, names.LABEL_FRONT)
+    if key is not None:
+        pod = pod_from(body, template="front")
+        if type == "DELETED":
+            store.drop_front_pod(key, pod.uid)
+        else:
+            store.put_front_pod(key, pod)
+    return key
 
 
 async def follow(
@@ -155,8 +171,8 @@ async def follow(
         await asyncio.sleep(pause)
 
 
-def _key_of(body: kopf.Body) -> Key | None:
+def _key_of(body: kopf.Body, label: str = names.LABEL_POOL) -> Key | None:
     """The pool that an object's label names."""
     meta = body["metadata"]
-    pool = (meta.get("labels") or {}).get(names.LABEL_POOL)
+    pool = (meta.get("labels") or {}).get(label)
     return (meta["namespace"], pool) if pool else None

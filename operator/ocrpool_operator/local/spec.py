@@ -66,14 +66,24 @@ def load_pool(path: Path) -> Pool:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         text = " ".join(str(error).split())
         raise LocalError(f"{path}: not YAML: {text}", status=EXIT_WRONG) from None
-    documents = [one for one in raw if one is not None]
-    if len(documents) != 1 or not isinstance(documents[0], dict):
-        found = f"{len(documents)} documents" if len(documents) != 1 else "no mapping"
-        raise LocalError(f"{path}: expected one OcrPool, found {found}", status=EXIT_WRONG)
     try:
-        return pool_from(documents[0])
+        return pool_from(_the_pool([one for one in raw if one is not None]))
     except ValueError as error:
         raise LocalError(f"{path}: {error}", status=EXIT_WRONG) from None
+
+
+def _the_pool(documents: list[Any]) -> dict[str, Any]:
+    """The one OcrPool of a file; objects of other kinds are a cluster's business. Raises
+    ValueError."""
+    pools = documents
+    if len(documents) > 1:
+        pools = [one for one in documents if isinstance(one, dict) and one.get("kind") == "OcrPool"]
+    if len(pools) != 1:
+        found = f"{len(pools)} in {len(documents)} documents"
+        raise ValueError(f"expected one OcrPool, found {found}")
+    if not isinstance(pools[0], dict):
+        raise ValueError("expected one OcrPool, found no mapping")
+    return pools[0]
 
 
 def pool_from(body: dict[str, Any]) -> Pool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from ocrpool_operator.planner.types import History, Limits, Reason
 from ocrpool_wire import State
 
+# Differences of less than so much of the reserve say nothing of strangers.
+NOISE = 1 / 8
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -20,7 +23,7 @@ class Account:
     promised: int
     returning: int
     reserve: int
-    # One boots of which the worker cannot tell what it holds, and as much has gone since as it may
+    # One boots of which the worker cannot tell what it holds, and more has gone since than it may
     # take: what goes now is a stranger's.
     boot_sated: bool = False
 
@@ -57,7 +60,7 @@ def account(limits: Limits, history: History, state: State) -> Account:
         held = instance.memory
         if instance.state == "booting" and held == 0:
             held = min(booting_holds, footprint)
-            sated = booting_holds >= footprint
+            sated = booting_holds > footprint + limits.reserve * NOISE
         promised += max(0, footprint - held)
     if state.footprint.bytes == 0:
         promised = 0  # not measured: nothing can be promised yet

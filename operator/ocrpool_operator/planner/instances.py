@@ -1,10 +1,10 @@
 """How many instances a worker should have: one observation in, one decision with its reason out.
 
 The rule, its formula and the reasons for it are in docs/scaling.md. In short, with
-    room = free − reserve − promised        promised = Σ max(0, footprint − held)
-    left = free − promised + returning      returning = what leaving instances still hold
-a worker grows by one when room ≥ footprint, and shrinks when left is, or is about to be, too
-little.
+    left = free − promised + returning      what will be free when all has come that must
+    fell = left at the last look − left     what others took since
+    keep = 1.25 × max(reserve, fell)         what others may take before a step is felt
+a worker shrinks when left < keep, and grows by one when keep and a little more would stay.
 Pure: `now` is a number of seconds on the caller's own clock.
 """
 
@@ -14,23 +14,18 @@ import math
 from dataclasses import dataclass, replace
 
 from ocrpool_operator.planner import cooldown, throughput, words
-from ocrpool_operator.planner.account import Account, account, unusable
+from ocrpool_operator.planner.account import NOISE, Account, account, unusable
 from ocrpool_operator.planner.types import Decision, History, Limits, Reason
 from ocrpool_operator.planner.words import compare, size
 from ocrpool_wire import State
 
-# One observation may be a hiccup; two in a row are believed.
+# Room for one more may be a hiccup; seen twice in a row it is believed.
 IN_A_ROW = 2
-# The reserve is whole while so much of it is left; the rest is for noise in what is observed.
-WHOLE_SHARE = 7 / 8
-# At the pace of the last look, what is left must last for so many more: one passes before the next
-# look, and a part of the second until an instance has ended.
-HORIZON = 2
-# What is left after a boot was a whole reserve when it began. If much of it goes before the boot
-# ends, a stranger grows at the same time, hidden by the boot: the boot is given up.
-BOOT_SHARE = 3 / 4
-# No boot begins while memory goes faster than so much of the reserve in one observation.
-CALM_SHARE = 1 / 8
+# Looks from when others begin to take memory until a step against it is felt: one until it is seen,
+# a part of the next until the worker has heard and an instance has ended on its page.
+REACTION = 1.25
+# What a growth leaves beyond that, in reserves, so that noise alone does not take it back.
+SLACK = 0.1
 
 
 def plan(limits: Limits, history: History, state: State, now: float) -> Decision:
@@ -55,9 +50,8 @@ def plan(limits: Limits, history: History, state: State, now: float) -> Decision
         return case.shrink_after_out_of_memory()
     if instances.target > limits.maximum:
         return case.to(limits.maximum, "Limits", f"instances.max is {limits.maximum}")
-    why_low = case.why_low()
-    if why_low is not None:
-        return case.shrink(why_low)
+    if case.here > limits.minimum and figures.left < case.keep:
+        return case.shrink()
     if instances.target > max(instances.ceiling, limits.minimum):
         return case.follow_ceiling()
     return case.grow_or_hold()
@@ -70,25 +64,28 @@ def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
 
 def _blind(history: History) -> History:
     """After an observation that says nothing, no streak goes on."""
-    return replace(history, roomy=0, low=0, left=None, free=None, settled_free=None)
+    return replace(history, roomy=0, left=None, free=None, settled_free=None)
 
 
 def _looked(
     limits: Limits, history: History, state: State, figures: Account, now: float
 ) -> History:
     """The history with this observation in it; `left` is still that of the one before."""
-    left, reserve = figures.left, limits.reserve
     booting = state.instances.booting or any(one.state == "booting" for one in state.instances.each)
-    measured = state.footprint.bytes > 0
+    roomy = state.footprint.bytes > 0 and figures.room >= figures.footprint + margin(limits)
     return replace(
         history,
-        roomy=history.roomy + 1 if measured and figures.room >= figures.footprint else 0,
-        low=history.low + 1 if left < WHOLE_SHARE * reserve else 0,
+        roomy=history.roomy + 1 if roomy else 0,
         settled_free=history.settled_free if booting else figures.free,
         out_of_memory=state.counters.out_of_memory,
         boots=state.counters.boots,
         throughput=throughput.observe(history.throughput, state, now),
     )
+
+
+def margin(limits: Limits) -> int:
+    """Bytes that a growth must leave beyond the reserve."""
+    return math.ceil((REACTION + SLACK - 1) * limits.reserve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +102,24 @@ class _Case:
     def here(self) -> int:
         """The number that the worker keeps now."""
         return min(self.state.instances.target, self.state.instances.ceiling)
+
+    @property
+    def fell(self) -> int:
+        """Bytes that others took since the last look; 0 where that is not known."""
+        before, figures = self.history, self.figures
+        if before.left is None or before.free is None:
+            return 0
+        if before.footprint != figures.footprint:
+            return 0  # a new peak: it takes from what is left once, and is no pace
+        # Behind a boot nobody sees a stranger until both have taken more than a footprint: then
+        # it may all be his.
+        behind_boot = before.free - figures.free if figures.boot_sated else 0
+        return max(0, before.left - figures.left, behind_boot)
+
+    @property
+    def keep(self) -> int:
+        """Bytes that must be left, or others may have it all before the next step is felt."""
+        return math.ceil(REACTION * max(self.limits.reserve, self.fell))
 
     def _seen(self, step: int = 0) -> History:
         """The history with these figures as the last; `step`: what will be left more."""
@@ -123,7 +138,7 @@ class _Case:
         """Another target. A smaller one begins a cool-down, longer after each relapse."""
         # What the step itself will do to what is left, so that the next look sees others' doing.
         step = (self.here - target) * self.figures.footprint
-        history = replace(self._seen(step), roomy=0, low=0)
+        history = replace(self._seen(step), roomy=0)
         if target > self.state.instances.target:
             history = cooldown.grown(history, self.now)
         else:
@@ -148,45 +163,20 @@ class _Case:
 
     def shrink_after_out_of_memory(self) -> Decision:
         """At once: memory did run out. The worker may have lowered its own ceiling already."""
-        missing = self._missing() if self.state.footprint.bytes else 0
-        target = min(self.here, self.state.instances.target - 1, self.here - missing)
+        fewer = self._too_many() if self.state.footprint.bytes else 0
+        target = min(self.state.instances.target - 1, self.here - fewer)
         target = max(self.limits.minimum, target)
         why = f"out of memory (report {self.state.counters.out_of_memory})"
         if target >= self.state.instances.target:
             return self._stuck_at_minimum(why)
         return self.to(target, "Shrink", why)
 
-    def why_low(self) -> str | None:
-        """Why there must be fewer instances, or None."""
-        reserve, left, falling = self.limits.reserve, self.figures.left, self._falling()
-        whole = math.ceil(WHOLE_SHARE * reserve)
-        streak = self.history.low >= IN_A_ROW
-        if streak or (left < whole and falling > CALM_SHARE * reserve):
-            bound = words.left_below(self.figures, whole)
-            times = f"{self.history.low} times in a row"
-            went = f"and {size(falling)} went since the last look"
-            part = f"seven eighths of the {size(reserve)} reserve"
-            return f"{bound}, {part}, {times if streak else went}"
-        if left < reserve and left < falling * HORIZON:
-            bound = words.left_below(self.figures, falling * HORIZON)
-            return f"{bound}, {HORIZON} times the {size(falling)} that went since the last look"
-        gone = (self.history.free or 0) - self.figures.free
-        if self.figures.boot_sated and gone > 0 and left < gone * HORIZON:
-            bound = words.left_below(self.figures, gone * HORIZON)
-            return f"{bound}, {HORIZON} times the {size(gone)} that a stranger took behind a boot"
-        if self.state.instances.booting and left < BOOT_SHARE * reserve:
-            bound = words.left_below(self.figures, math.ceil(BOOT_SHARE * reserve))
-            return f"{bound}, three quarters of the {size(reserve)} reserve, while one boots"
-        return None
-
-    def shrink(self, why: str) -> Decision:
-        """By as many as bring the reserve back."""
-        fewer = self._missing()
-        target = max(self.limits.minimum, self.here - fewer)
-        if target >= self.state.instances.target:
-            return self._stuck_at_minimum(why)
-        given = f"; {fewer} × {size(self.figures.footprint)} footprint brings the reserve back"
-        return self.to(target, "Shrink", why + given)
+    def shrink(self) -> Decision:
+        """By as many as bring back what is to be kept."""
+        target = max(self.limits.minimum, self.here - self._too_many())
+        low = words.too_little(self.figures, self.fell, self.keep, REACTION)
+        need = words.missing(self.figures, self._hidden, self.keep, self._too_many())
+        return self.to(target, "Shrink", f"{low}; {need}")
 
     def follow_ceiling(self) -> Decision:
         ceiling = self.state.instances.ceiling
@@ -210,15 +200,14 @@ class _Case:
         obstacle = self._obstacle()
         if obstacle is not None:
             return self.hold(*obstacle)
-        room = words.room(figures, "≥")
+        room = words.room(figures, "≥", margin(limits))
         if self.now < self.history.grow_after:
             left = math.ceil(self.history.grow_after - self.now)
             return self.hold("CoolDown", f"{room}, but it cools down for {left} s more")
         if self.history.roomy < IN_A_ROW:
             return self.hold("Hold", f"{room}, seen once")
-        falling = self._falling()
-        if falling > CALM_SHARE * limits.reserve:
-            return self.hold("Hold", f"{room}, but {size(falling)} went since the last look")
+        if self.fell > NOISE * limits.reserve:  # no boot begins while others take memory
+            return self.hold("Hold", f"{room}, but {size(self.fell)} went since the last look")
         measured = self.history.throughput
         if measured.brought_nothing:
             return self.hold("NoGain", f"{room}, but {words.rates(measured)}")
@@ -231,14 +220,17 @@ class _Case:
         figures, limits, instances = self.figures, self.limits, self.state.instances
         if limits.reserve >= figures.total:
             return "InsufficientMemory", words.reserve_too_large(figures)
+        if instances.target <= limits.minimum and figures.left < limits.reserve:
+            low = words.left_below(figures, limits.reserve)
+            return "InsufficientMemory", f"{low} reserve; but instances.min is {limits.minimum}"
         if limits.reserve + figures.footprint > figures.total:
             return "InsufficientMemory", words.fits_never(figures)
         if instances.target >= limits.maximum:
             return "AtMax", f"instances.max is {limits.maximum}"
         if instances.target >= instances.ceiling:
             return "AtCeiling", f"the worker allows itself {instances.ceiling} instances"
-        if figures.room < figures.footprint:
-            return "Hold", words.room(figures, "<")
+        if figures.room < figures.footprint + margin(limits):
+            return "Hold", words.room(figures, "<", margin(limits))
         return None
 
     def _up_to_minimum(self) -> Decision:
@@ -260,20 +252,16 @@ class _Case:
 
     # -- words and sums --------------------------------------------------------------------
 
-    def _falling(self) -> int:
-        """Bytes that went since the last look, our own steps aside; 0 where that is not known."""
-        before = self.history.left
-        return max(0, before - self.figures.left) if before is not None else 0
+    @property
+    def _hidden(self) -> int:
+        """Bytes that are taken to be a boot's, but may be those of a stranger behind it."""
+        return self.fell if self.figures.boot_sated else 0
 
-    def _missing(self) -> int:
-        """How many instances must go until the reserve is whole again, and stays so for one more
-        look if memory goes on going; each gives back what it holds and what it was promised,
-        which is a footprint."""
-        # A new peak takes from what is left once, and is no pace.
-        steady = self.history.footprint == self.figures.footprint
-        falling = min(self._falling(), self.limits.reserve) if steady else 0
-        deficit = self.limits.reserve - self.figures.left + falling
-        return max(0, -(-deficit // self.figures.footprint))
+    def _too_many(self) -> int:
+        """How many instances must go until enough is left; each gives back what it holds and what
+        it was promised, which is a footprint."""
+        missing = self.keep + self._hidden - self.figures.left
+        return max(0, -(-missing // self.figures.footprint))
 
     def _stuck_at_minimum(self, why: str) -> Decision:
         return self.hold("InsufficientMemory", f"{why}; but instances.min is {self.limits.minimum}")

@@ -35,9 +35,13 @@ class Pod:
     ip: str = ""
     created: float = 0.0
     ready: bool = False
+    # When `ready` last changed.
+    turned: float = 0.0
     over: bool = False
     ending: float | None = None
     draining: float | None = None
+    # What it tells a cluster autoscaler: may its node go? None: nothing.
+    evictable: bool | None = None
     trouble: Trouble | None = None
     version: int = 0
 
@@ -83,6 +87,25 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Front:
+    """The front's pods, and by the uid of each that answered: the addresses that it sends to."""
+
+    pods: tuple[Pod, ...] = ()
+    sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> tuple[Pod, ...]:
+        """Those that take requests."""
+        return tuple(pod for pod in self.pods if pod.ready and pod.ending is None)
+
+    def blind_for(self, worker: Pod) -> tuple[Pod, ...]:
+        """Those that take requests and do not know that this worker does, too."""
+        return tuple(
+            pod for pod in self.ready if worker.ip not in self.sees.get(pod.uid, frozenset())
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """One OcrPool as it was read."""
 
@@ -95,6 +118,8 @@ class Pool:
     deleting: bool = False
     has_finalizer: bool = False
     version: int = 0
+    # Workers there shall be, where that was decided in this round; else the last word holds.
+    asked: int | None = None
     # Why its spec cannot be followed; empty where it can.
     invalid: str = ""
 
@@ -107,8 +132,13 @@ class Pool:
         """Workers there shall be."""
         if self.deleting:
             return 0
-        if self.spec.autoscaling is not None:
-            return self.spec.autoscaling.min_replicas
+        if self.asked is not None:
+            return self.asked
+        scaling = self.spec.autoscaling
+        if scaling is not None:
+            # After a restart of the operator: what it last said, and nothing is given up.
+            last = self.status.desired_replicas
+            return min(max(last, scaling.min_replicas), scaling.max_replicas)
         return 1 if self.spec.replicas is None else self.spec.replicas
 
 
@@ -129,6 +159,10 @@ class Seen:
     workers: tuple[Worker, ...]
     now: float
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    # None where spec.front asks for none.
+    front: Front | None = None
+    # Uids of workers that have been idle for long enough for their node to go.
+    resting: frozenset[str] = frozenset()
 
     def in_place(self) -> dict[int, Worker]:
         """The workers by their place; strangers are left out."""

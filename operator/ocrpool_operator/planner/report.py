@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocrpool_operator.api.names import selector_of, worker_name
+from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.api.status import (
+    AutoscalingReport,
     DeviceReport,
+    FrontReport,
     InstanceCount,
     MemoryReport,
     Phase,
@@ -17,10 +19,11 @@ from ocrpool_operator.api.status import (
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
+from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
 from ocrpool_operator.planner.telling import TROUBLES, shape
 from ocrpool_operator.planner.types import Decision
-from ocrpool_operator.planner.workers import Plan
+from ocrpool_operator.planner.workers import FRONT_SECONDS, Plan
 from ocrpool_wire import Memory
 
 # A figure is written anew when it moved by this share of the whole: a sixteenth.
@@ -33,6 +36,12 @@ SILENT_SECONDS = 120.0
 MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
+# Said while more work comes in than the most workers carry.
+AT_MAX = Trouble(
+    "AtMaxReplicas",
+    "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
+    "target, then requests are refused (429); raise maxReplicas, or send less",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +56,21 @@ class Round:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     # What the API server refused, or what is wrong with the pool as a whole.
     troubles: Sequence[Trouble] = ()
+    autoscaling: AutoscalingReport | None = None
 
 
 def status_of(this: Round) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
     old = {each.name: each for each in before.workers}
-    places = (worker_name(seen.pool.name, index) for index in range(seen.pool.wanted))
-    names: dict[str, Worker | None] = dict.fromkeys(places)
+    names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
         _worker(this, name, worker, old.get(name))
         for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
     )
     ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
+    front = seen.front
     finding = Finding(
         wanted=seen.pool.wanted,
         deleting=seen.pool.deleting,
@@ -68,6 +78,8 @@ def status_of(this: Round) -> PoolStatus:
         pods=len(seen.workers),
         outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
         phases=tuple(report.phase for report in reports),
+        front_wanted=seen.pool.spec.front.replicas if seen.pool.spec.front else 0,
+        front_ready=len(front.ready) if front else 0,
         growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
         problems=tuple(_problems(this, reports)),
     )
@@ -76,11 +88,15 @@ def status_of(this: Round) -> PoolStatus:
         replicas=len(seen.workers),
         ready_replicas=ready,
         desired_replicas=seen.pool.wanted,
+        autoscaling=this.autoscaling,
         selector=selector_of(seen.pool.name),
         instances=InstanceCount(
             target=sum(report.instances.target for report in reports),
             ready=sum(report.instances.ready for report in reports),
         ),
+        front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
+        if front is not None
+        else None,
         workers=reports,
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
@@ -102,7 +118,35 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
         reason, _, message = report.problem.partition(": ")
         if reason:
             found.append((report.name, Trouble(reason, message)))
+    found += [("front", trouble) for trouble in _front_troubles(this.seen)]
+    if this.autoscaling is not None and this.autoscaling.at_max:
+        found.append(("", AT_MAX))
     return found
+
+
+def _front_troubles(seen: Seen) -> list[Trouble]:
+    """What keeps the front from its work, each thing once."""
+    if seen.front is None:
+        return []
+    found = {pod.trouble for pod in seen.front.pods if pod.trouble is not None}
+    troubles = sorted(found, key=lambda trouble: trouble.message)
+    overdue = [
+        worker.pod
+        for worker in seen.workers
+        if worker.serving and seen.now - worker.pod.turned > FRONT_SECONDS
+    ]
+    for pod in seen.front.ready:
+        if pod.uid not in seen.front.sees:
+            continue  # one look that failed, or a NetworkPolicy: it may serve all the same
+        unseen = [worker.name for worker in overdue if worker.ip not in seen.front.sees[pod.uid]]
+        if unseen:
+            text = (
+                f"sends nothing to {', '.join(unseen[:3])}, ready for over {FRONT_SECONDS:g} s; "
+                "look at the cluster's DNS and at NetworkPolicies"
+            )
+            troubles.append(Trouble("FrontBlind", text))
+            break
+    return troubles
 
 
 def _worker(

@@ -32,7 +32,11 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
         "admission": said["admission"],
         "memory": said["memory"],
         "recycle": said["recycle"],
-        "http": {"tokenFile": TOKEN_FILE, "graceSeconds": spec.template.grace_seconds},
+        "http": {
+            "tokenFile": TOKEN_FILE,
+            "lameDuckSeconds": spec.template.lame_duck_seconds,
+            "graceSeconds": spec.template.grace_seconds,
+        },
     }
 
 

@@ -53,9 +53,8 @@ class History:
     A default History is right for a worker that was never seen.
     """
 
-    # Observations in a row with room for one more; with part of the reserve gone.
+    # Observations in a row with room for one more.
     roomy: int = 0
-    low: int = 0
     # Bytes left and free and the footprint at the last observation; bytes free when last none
     # booted.
     left: int | None = None

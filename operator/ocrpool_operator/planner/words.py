@@ -21,12 +21,13 @@ def compare(left: int, right: int) -> tuple[str, str]:
     return texts
 
 
-def room(figures: Account, sign: str) -> str:
-    """`room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint`."""
-    shown, footprint = compare(figures.room, figures.footprint)
+def room(figures: Account, sign: str, margin: int) -> str:
+    """`room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint + …)`."""
+    shown, need = compare(figures.room, figures.footprint + margin)
     return (
         f"room {shown} ({size(figures.free)} free − {size(figures.reserve)} reserve − "
-        f"{size(figures.promised)} promised) {sign} {footprint} footprint"
+        f"{size(figures.promised)} promised) {sign} {need} "
+        f"({size(figures.footprint)} footprint + {size(margin)} margin)"
     )
 
 
@@ -37,6 +38,24 @@ def left_below(figures: Account, bound: int) -> str:
     return (
         f"left {shown} ({size(figures.free)} free − {size(figures.promised)} promised{returning}) "
         f"< {limit}"
+    )
+
+
+def too_little(figures: Account, fell: int, keep: int, times: float) -> str:
+    """`left 1.1Gi (1.1Gi free − 0 promised) < 1.2Gi, 1.25 × the 1Gi reserve`."""
+    most = f"{size(figures.reserve)} reserve"
+    if fell > figures.reserve:
+        most = f"{size(fell)} that went since the last look"
+    return f"{left_below(figures, keep)}, {times:g} × the {most}"
+
+
+def missing(figures: Account, hidden: int, keep: int, instances: int) -> str:
+    """`missing 204.8Mi (1.2Gi − 1Gi left) ≤ 1 × 1.4Gi footprint`."""
+    behind = f" + {size(hidden)} behind the boot" if hidden else ""
+    return (
+        f"missing {size(keep + hidden - figures.left)} "
+        f"({size(keep)}{behind} − {size(figures.left)} left) "
+        f"≤ {instances} × {size(figures.footprint)} footprint"
     )
 
 

@@ -1,7 +1,7 @@
 """Which worker pods there should be: from what was seen to what is to be done, and why.
 
-Every pool has places 0 … wanted-1, and a place's pod has one name. So a pod can never be there
-twice, whatever this was told: the API server refuses the second.
+Every pool has as many places as are wanted, and a place's pod has one name. So a pod can never be
+there twice, whatever this was told: the API server refuses the second.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ocrpool_operator.api.names import index_of, worker_name
+from ocrpool_operator.api.names import index_of
 from ocrpool_operator.planner.observed import Failure, Pod, Seen, Worker
+from ocrpool_operator.planner.places import Places, places_of
 
-# After a pod was taken out of the Service, its worker is told to refuse what still comes: the rest
-# of the cluster needs a moment to hear of the first.
+# After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
+# The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
 SETTLE_SECONDS = 2.0
+# A front learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
+# What it has not heard by then is another trouble, and no reason to wait.
+FRONT_SECONDS = 60.0
 # A pod that should be gone for this long sits on a node that does not answer.
 LOST_SECONDS = 60.0
 # After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
@@ -41,6 +45,22 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Take a draining pod back into service: it is wanted again, and was not told to refuse."""
+
+    pod: Pod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tell cluster autoscalers whether its node may go."""
+
+    pod: Pod
+    evictable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Tell its worker to refuse what still comes."""
 
@@ -57,7 +77,7 @@ class Delete:
     force: bool = False
 
 
-Action = Create | Retire | Drain | Delete
+Action = Create | Retire | Restore | Mark | Drain | Delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +92,18 @@ class Plan:
 
 def plan(seen: Seen) -> Plan:
     """Decide for every place of the pool. Pure; the same facts give the same plan."""
-    pool, places = seen.pool, seen.in_place()
+    places = places_of(seen)
     actions: list[Action] = []
     wakes: list[float] = []
     waiting: list[tuple[str, str]] = []
     for worker in seen.workers:
-        why = _why_not_wanted(seen, worker)
+        why = _why_not_wanted(seen, worker, places)
         for step in _for_one(seen, worker, why):
             if isinstance(step, float):
                 wakes.append(step)
             else:
                 actions.append(step)
-    for index in range(pool.wanted):
-        if index in places:
-            continue
-        name = worker_name(pool.name, index)
+    for name in places.empty:
         until = backoff_until(seen.failures.get(name))
         if until > seen.now:
             wakes.append(until)
@@ -95,6 +112,7 @@ def plan(seen: Seen) -> Plan:
         else:
             actions.append(Create(name, "the place is empty"))
     actions += _roll(seen, places, actions)
+    actions += _mark(seen, actions)
     return Plan(tuple(actions), min(wakes, default=None), tuple(waiting))
 
 
@@ -107,15 +125,16 @@ def backoff_until(failure: Failure | None) -> float:
 
 def drain_limit(seen: Seen) -> float:
     """Seconds after which a draining worker is ended whatever it holds."""
-    return SETTLE_SECONDS + seen.pool.spec.admission.timeout_seconds + 5
+    spec = seen.pool.spec
+    away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
+    return away + spec.admission.timeout_seconds + 5
 
 
-def _why_not_wanted(seen: Seen, worker: Worker) -> str | None:
+def _why_not_wanted(seen: Seen, worker: Worker, places: Places) -> str | None:
     """Why a pod shall go altogether, or None."""
     if seen.pool.deleting:
         return "the pool is being deleted"
-    index = index_of(seen.pool.name, worker.pod.name)
-    if index is None or index >= seen.pool.wanted:
+    if worker.pod.uid in places.surplus:
         return f"{seen.pool.wanted} workers are wanted"
     return None
 
@@ -132,6 +151,9 @@ def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | f
     if pod.over:
         yield Delete(pod, "it has ended", failed=why is None)
         return
+    if why is None and _may_return(seen, worker):
+        yield Restore(pod, f"{seen.pool.wanted} workers are wanted again")
+        return
     if why is not None or pod.draining is not None:
         yield from _leave(seen, worker, why or "it was being drained")
         return
@@ -147,32 +169,70 @@ def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | f
         yield Delete(pod, "the spec changed, and it serves nothing")
 
 
+def _may_return(seen: Seen, worker: Worker) -> bool:
+    """It drains, as it is it would be made again, and its worker still takes requests."""
+    pod, state = worker.pod, worker.state
+    return (
+        pod.draining is not None
+        and pod.revision == seen.revision
+        and state is not None
+        and not state.draining
+    )
+
+
 def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
     pod, state = worker.pod, worker.state
     if pod.draining is None:
         # What is not ready holds nothing that its own end would not finish.
         yield Retire(pod, why) if pod.ready else Delete(pod, why)
         return
-    settled, limit = pod.draining + SETTLE_SECONDS, pod.draining + drain_limit(seen)
-    if seen.now < settled:
-        yield settled
+    lame_duck = seen.pool.spec.template.lame_duck_seconds
+    told = pod.draining + max(0.0, SETTLE_SECONDS - lame_duck)
+    settled, limit = told + lame_duck, pod.draining + drain_limit(seen)
+    if seen.now < told:
+        yield told
     elif seen.now >= limit:
         yield Delete(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
     elif state is not None and not state.draining:
         yield Drain(pod)
+    elif seen.now < settled:
+        yield settled
     elif worker.idle:
         yield Delete(pod, "drained")
     else:
         yield min(limit, seen.now + 1.0)
 
 
-def _roll(seen: Seen, places: dict[int, Worker], before: list[Action]) -> Iterator[Action]:
+def known_to_front(seen: Seen, pod: Pod) -> bool:
+    """Whether the front sends requests to a worker that is ready, or should long have done so."""
+    if seen.front is None or seen.now - pod.turned > FRONT_SECONDS:
+        return True
+    return not seen.front.blind_for(pod)
+
+
+def _roll(seen: Seen, places: Places, before: list[Action]) -> Iterator[Action]:
     """One pod of an old revision, if every other place serves."""
     busy = any(isinstance(action, Create | Retire | Delete) for action in before)
-    wanted = range(seen.pool.wanted)
-    if busy or not all(index in places and places[index].serving for index in wanted):
+    kept = [each for each in seen.in_place().values() if each.pod.uid not in places.surplus]
+    if busy or len(kept) < seen.pool.wanted or not all(each.serving for each in kept):
         return
-    for index in wanted:
-        if places[index].pod.revision != seen.revision:
-            yield Retire(places[index].pod, "the spec changed")
+    if any(not known_to_front(seen, each.pod) for each in kept):
+        return
+    for worker in sorted(kept, key=lambda each: index_of(seen.pool.name, each.pod.name) or 0):
+        if worker.pod.revision != seen.revision:
+            yield Retire(worker.pod, "the spec changed")
             return
+
+
+def _mark(seen: Seen, before: list[Action]) -> Iterator[Action]:
+    """Annotations of pods that stay; those that leave get theirs with their first step."""
+    if not seen.pool.spec.tells_autoscalers:
+        return
+    acted = {action.pod.uid for action in before if not isinstance(action, Create)}
+    for worker in seen.workers:
+        pod = worker.pod
+        if worker.leaving or pod.over or pod.uid in acted:
+            continue
+        rests = pod.uid in seen.resting
+        if pod.evictable != rests:
+            yield Mark(pod, rests)

@@ -128,6 +128,7 @@ def _gauges(state: State) -> Iterator[Metric]:
         "ocrpool_instances_ceiling": ("Most that it allows itself", state.instances.ceiling),
         "ocrpool_footprint_bytes": ("Memory of one instance at its peak", state.footprint.bytes),
         "ocrpool_queue_depth": ("Requests that wait", state.queue.depth),
+        "ocrpool_queue_pages": ("Pages that wait", state.queue.pages),
         "ocrpool_queue_capacity": ("Requests that may wait", state.queue.capacity),
         "ocrpool_queue_oldest_seconds": ("Age of the oldest", state.queue.oldest_seconds),
         "ocrpool_ready": ("1 when it serves", int(state.ready)),

@@ -33,10 +33,16 @@ def limit_data(size: int) -> None:
     RLIMIT_DATA counts heap and private mappings, touched or not, so what is mapped and not touched
     at this moment (allocators' arenas, threads' stacks) is added. What is beyond fails to be
     allocated, which engines report as out of memory, instead of growing until the kernel ends
-    somebody.
+    somebody. Raises MemoryError where it holds more already.
     """
     fields = _status("VmData:", "RssAnon:")
-    untouched = max(0, fields.get("VmData:", 0) - fields.get("RssAnon:", 0))
+    held = fields.get("RssAnon:", 0)
+    if held > size:
+        raise MemoryError(
+            f"an instance holds {held >> 20}Mi before its first page, and may hold no more than "
+            f"{size >> 20}Mi; raise memory.perInstance"
+        )
+    untouched = max(0, fields.get("VmData:", 0) - held)
     limit = size + untouched
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

@@ -127,7 +127,8 @@ class Crew:
         _log.warning("out of memory", extra={"ceiling": self.ceiling.value})
 
     def brake(self) -> None:
-        """Memory is critically low: give up the newest instance, if it is not the only one."""
+        """Memory is critically low: give up the newest instance, unless it is the only one, or one
+        is leaving already."""
         here = [member for member in self.members.values() if member.here]
         if len(here) < 2 or len(here) < len(self.members):
             return  # what one that is leaving gives back has not been seen yet

@@ -322,8 +322,9 @@ class Pool:
     def _retry_after(self) -> float:
         done = self.counters["pages"]
         mean = self.counters["page_seconds"] / done if done else 0.0
-        waiting = sum(len(job.waiting) for job in self._queue)
-        return rules.retry_after(waiting=waiting, page_seconds=mean, ready=self._crew.ready)
+        return rules.retry_after(
+            waiting=self._queue.pages, page_seconds=mean, ready=self._crew.ready
+        )
 
 
 def _page_answer(result: PageAnswer | Inspection) -> PageAnswer:

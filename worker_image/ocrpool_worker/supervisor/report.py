@@ -100,6 +100,7 @@ def state_of(
             depth=len(queue),
             capacity=settings.admission.queue,
             oldest_seconds=0.0 if oldest is None else round(now - oldest, 3),
+            pages=queue.pages,
         ),
         counters=Counters.model_validate(counters),
         ready=ready,

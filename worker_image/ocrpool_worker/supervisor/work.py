@@ -109,6 +109,11 @@ class FairQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    @property
+    def pages(self) -> int:
+        """All that waits: pages, and documents whose pages are not counted yet."""
+        return sum(len(job.waiting) for job in self._jobs)
+
     def put(self, work: Work) -> None:
         """At the end; a request that waits already keeps its turn."""
         if not work.job.waiting:

@@ -1,0 +1,89 @@
+"""What kwok says of the pods on its nodes, and when: its `Stage` objects.
+
+kwok's own stages take the finalizers off a pod that is deleted, which no kubelet does, so these
+are ours: an object that waits for its finalizer must wait here, too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Of a deleted pod: a container that ends in order takes a moment.
+ENDS_IN_MS = 500
+
+# Of a container that runs, and of its pod. `Now`, `Quote`, `NodeIPWith` and `PodIPWith` are kwok's.
+_RUNNING = """
+{{ $now := Now }}
+conditions:
+{{ range $type := list "PodReadyToStartContainers" "Initialized" "ContainersReady" "Ready" }}
+- type: {{ $type }}
+  status: "True"
+  lastTransitionTime: {{ $now | Quote }}
+{{ end }}
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  image: {{ .image | Quote }}
+  imageID: ""
+  ready: true
+  started: true
+  restartCount: 0
+  state:
+    running:
+      startedAt: {{ $now | Quote }}
+{{ end }}
+hostIP: {{ NodeIPWith .spec.nodeName | Quote }}
+podIP: {{ PodIPWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace | Quote }}
+phase: Running
+startTime: {{ $now | Quote }}
+"""
+
+
+_OPTIONS = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {
+        # Of the nodes' and the pods' own; kwok's 4 make a thousand nodes wait for minutes.
+        "nodePlayStageParallelism": 16,
+        "podPlayStageParallelism": 16,
+        "nodeLeaseParallelism": 16,
+        "podsOnNodeSyncParallelism": 4,
+    },
+}
+
+
+def _stage(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": name},
+        "spec": {"resourceRef": {"apiGroup": "v1", "kind": "Pod"}, **spec},
+    }
+
+
+def _where(deleted: bool, *others: dict[str, Any]) -> dict[str, Any]:
+    asked = {
+        "key": ".metadata.deletionTimestamp",
+        "operator": "Exists" if deleted else "DoesNotExist",
+    }
+    return {"matchExpressions": [asked, *others]}
+
+
+def configuration() -> str:
+    """kwok's `--config`: JSON documents, which are YAML too. Its own stages serve the nodes."""
+    has_no_address = {"key": ".status.podIP", "operator": "DoesNotExist"}
+    stages = (
+        _stage(
+            "pod-runs",
+            selector=_where(False, has_no_address),
+            next={"statusTemplate": _RUNNING},
+        ),
+        _stage(
+            "pod-ends",
+            selector=_where(True),
+            delay={"durationMilliseconds": ENDS_IN_MS},
+            next={"delete": True},
+        ),
+    )
+    return "\n---\n".join(json.dumps(each) for each in (_OPTIONS, *stages))

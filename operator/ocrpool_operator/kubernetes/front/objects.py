@@ -1,0 +1,188 @@
+"""The objects of a front, as they are sent to the API server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+from ocrpool_operator.api import names
+from ocrpool_operator.api.spec import FrontSpec, PoolSpec
+from ocrpool_operator.kubernetes.front.config import end_seconds, front_config, haproxy_cfg
+from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.planner.observed import Pool
+from ocrpool_wire.quantity import parse_bytes
+
+CONFIG_FOLDER = "/etc/ocrpool-front"
+CONFIG_KEY = "haproxy.cfg"
+# A change of it makes the Deployment roll.
+CONFIG_HASH = f"{names.GROUP}/config"
+# HAProxy itself, and what its buffers leave behind. Measured: docs/front.md.
+BASE_MEMORY = 128 * 2**20
+
+
+def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
+    """What there shall be for a pool's front; nothing where it asks for none. `domain`: the
+    cluster's, as in cluster.local."""
+    spec = pool.spec
+    if spec.front is None:
+        return ()
+    host = f"{names.pods_service(pool.name)}.{pool.namespace}.svc.{domain}"
+    text = haproxy_cfg(front_config(spec, spec.front, host))
+    deployment = _deployment(pool, spec, spec.front, text)
+    name = names.front_name(pool.name)
+    return (
+        _pods_service(pool),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": meta_of(pool, name),
+            "data": {CONFIG_KEY: text},
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": meta_of(pool, name),
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": names.front_labels(pool.name)},
+            },
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _with_revision(meta_of(pool, name), deployment),
+            "spec": deployment,
+        },
+    )
+
+
+def _with_revision(meta: Object, spec: Object) -> Object:
+    """What is there is compared with what is wanted field by field, and a field that is not wanted
+    any more would not be missed: so the whole has a name."""
+    text = json.dumps(spec, sort_keys=True)
+    revision = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}
+
+
+def _pods_service(pool: Pool) -> Object:
+    """The name that stands for every worker that takes requests. A worker that is not ready is not
+    in it: HAProxy takes an address that it did not know for one that works."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta_of(pool, names.pods_service(pool.name)),
+        "spec": {
+            "clusterIP": "None",
+            "selector": {
+                names.LABEL_MANAGED: names.MANAGER,
+                names.LABEL_POOL: pool.name,
+                names.LABEL_SERVING: "true",
+            },
+            "ports": [
+                {
+                    "name": "http",
+                    "protocol": "TCP",
+                    "port": names.DATA_PORT,
+                    "targetPort": "http",
+                }
+            ],
+        },
+    }
+
+
+def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Object:
+    labels = names.front_labels(pool.name)
+    config = hashlib.sha256(text.encode()).hexdigest()[:10]
+    pod: Object = {
+        "containers": [_container(front)],
+        "volumes": [
+            {"name": "config", "configMap": {"name": names.front_name(pool.name)}},
+        ],
+        "terminationGracePeriodSeconds": end_seconds(spec),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "affinity": front.affinity or _apart(labels),
+        "nodeSelector": front.node_selector,
+        "tolerations": list(front.tolerations),
+        "imagePullSecrets": list(front.image_pull_secrets),
+        "priorityClassName": front.priority_class_name,
+    }
+    return {
+        "replicas": front.replicas,
+        "selector": {"matchLabels": labels},
+        # A new one takes requests before an old one ends.
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+        },
+        "template": {
+            "metadata": {
+                "labels": {**front.labels, names.LABEL_NAME: "ocrpool-front", **labels},
+                "annotations": {**front.annotations, CONFIG_HASH: config},
+            },
+            "spec": {key: value for key, value in pod.items() if value not in (None, {}, [])},
+        },
+    }
+
+
+def _apart(labels: dict[str, str]) -> Object:
+    term = {"labelSelector": {"matchLabels": labels}, "topologyKey": "kubernetes.io/hostname"}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def _container(front: FrontSpec) -> Object:
+    return {
+        "name": "front",
+        "image": front.image,
+        "imagePullPolicy": front.image_pull_policy,
+        "command": ["haproxy", "-db", "-f", f"{CONFIG_FOLDER}/{CONFIG_KEY}"],
+        "ports": [
+            {"name": "http", "containerPort": names.DATA_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": names.FRONT_PORT, "protocol": "TCP"},
+        ],
+        "resources": _resources(front),
+        "volumeMounts": [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}],
+        "livenessProbe": _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
+        "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _probe(path: str, **timing: int) -> Object:
+    return {"httpGet": {"path": path, "port": "metrics"}, **timing}
+
+
+def _resources(front: FrontSpec) -> Object:
+    """What was asked for; and at least a memory limit under which no load gets it killed."""
+    found: dict[str, dict[str, Any]] = {
+        key: dict(value) for key, value in front.resources.items() if isinstance(value, dict)
+    }
+    requests = found.setdefault("requests", {})
+    requests.setdefault("cpu", "100m")
+    requests.setdefault("memory", _mebibytes(BASE_MEMORY))
+    limits = found.setdefault("limits", {})
+    limits.setdefault("memory", _mebibytes(memory_at_worst(front)))
+    return found
+
+
+def _mebibytes(count: int) -> str:
+    return f"{math.ceil(count / 2**20)}Mi"
+
+
+def memory_at_worst(front: FrontSpec) -> int:
+    """Bytes: each request held twice, once to be sent and once to be sent again."""
+    return BASE_MEMORY + 2 * front.max_requests * parse_bytes(front.buffer)

@@ -1,0 +1,143 @@
+"""Work brings workers, workers that wait bring nodes, and when the work is gone both go again.
+
+The API server, the scheduler, the operator and the workers are real; kubelet and the
+cluster-autoscaler are stand-ins (kubelet.py, autoscaler.py), and so is kube-proxy (clients.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster.testing import Namespace
+from tests.operator.api import Api, Object
+from tests.operator.autoscaler import GPU, SAFE, Autoscaler
+from tests.operator.clients import Clients
+from tests.operator.kubelet import Kubelet
+from tests.operator.lab import Lab, gpu_pool
+
+pytestmark = pytest.mark.timeout(600)
+MOST = 3
+
+
+class Machines:
+    """Machines with one GPU each, started and taken away as an autoscaler asks."""
+
+    def __init__(self, api: Api, folder: Path) -> None:
+        self._api = api
+        self._folder = folder
+        self._running: dict[str, Kubelet] = {}
+        self._count = 0
+        self.errors: list[str] = []
+
+    def add(self) -> str:
+        self._count += 1
+        made = Kubelet(self._api, self._folder / f"machine-{self._count}", devices={GPU: 1})
+        made.__enter__()
+        self._running[made.node] = made
+        return made.node
+
+    def remove(self, node: str) -> None:
+        gone = self._running.pop(node)
+        gone.__exit__()
+        self.errors += gone.errors
+
+
+@pytest.fixture
+def machines(api: Api, tmp_path: Path) -> Machines:
+    return Machines(api, tmp_path)
+
+
+@pytest.fixture
+def autoscaler(api: Api, namespace: Namespace, machines: Machines) -> Iterator[Autoscaler]:
+    with Autoscaler(api, namespace.name, machines.add, machines.remove, most=MOST) as found:
+        yield found
+    assert not found.errors + machines.errors
+
+
+@pytest.fixture
+def lab(api: Api, namespace: Namespace, autoscaler: Autoscaler, tmp_path: Path) -> Iterator[Lab]:
+    """Without a node at first; the kubelet of the usual lab is there for its sake alone."""
+    assert not autoscaler.nodes
+    with (
+        Kubelet(api, tmp_path / "node", devices={GPU: 0}) as no_gpus,
+        Lab(api, namespace, no_gpus, tmp_path) as found,
+    ):
+        yield found
+
+
+def _pool(**autoscaling: object) -> Object:
+    return gpu_pool(
+        replicas=None,
+        autoscaling={
+            "minReplicas": 1,
+            "maxReplicas": MOST,
+            "targetQueueSeconds": 0.5,
+            "scaleUpStabilizationSeconds": 2,
+            "scaleDownStabilizationSeconds": 4,
+            **autoscaling,
+        },
+        instances={"min": 1, "max": 1},
+        engine={"name": "tests.standin:StandInEngine"},
+        memory={"reserve": "0"},
+        disruption={"restSeconds": 2},
+    )
+
+
+def _may_go(lab: Lab) -> dict[str, str]:
+    return {
+        name: pod["metadata"].get("annotations", {}).get(SAFE, "")
+        for name, pod in lab.pods().items()
+    }
+
+
+def test_nodes_come_with_the_work_and_go_after_it(lab: Lab, autoscaler: Autoscaler) -> None:
+    lab.start()
+    lab.apply(_pool())
+    lab.until("the first machine came", lambda: len(autoscaler.nodes) == 1)
+    lab.until_ready(1)
+
+    # 6 pages of 0.2 s a second: 1.2 instances at work, and of each worker's one half is spare.
+    with Clients(lab, rate=6, seconds=0.2) as clients:
+        lab.until("a machine for each worker", lambda: len(autoscaler.nodes) == MOST)
+        lab.until("they serve", lambda: lab.status()["readyReplicas"] == MOST, 180)
+        nodes = {each["node"] for each in lab.status()["workers"]}
+        assert nodes == set(autoscaler.nodes)
+        lab.until("nothing waits", lambda: lab.queues_below(0.5), 120)
+        lab.until("busy workers keep their nodes", lambda: set(_may_go(lab).values()) == {"false"})
+    # One worker alone could not carry that: what waited too long for the others is told so.
+    assert set(clients.answers) <= {"200", "429", "504"}, clients.answers
+
+    with Clients(lab, rate=1, seconds=0.05) as clients:
+        lab.until("one worker is left", lambda: len(lab.pods()) == 1, 180)
+        lab.until("and one machine", lambda: len(autoscaler.nodes) == 1)
+    assert set(clients.answers) == {"200"}, clients.answers
+    lab.until("which may go", lambda: set(_may_go(lab).values()) == {"true"})
+    # Nothing was evicted: the operator had drained and deleted what it gave back.
+    assert [what for what, _ in autoscaler.done] == ["add"] * MOST + ["remove"] * (MOST - 1)
+
+
+def test_a_pool_goes_on_with_what_it_has_where_no_more_comes(
+    lab: Lab, autoscaler: Autoscaler
+) -> None:
+    autoscaler.most = 1
+    lab.start()
+    lab.apply(_pool())
+    lab.until_ready(1)
+
+    with Clients(lab, rate=4, seconds=0.2) as clients:
+        lab.until("it wants more", lambda: lab.status()["desiredReplicas"] >= 2)
+        lab.until(
+            "it says what it lacks",
+            lambda: (
+                lab.condition("Progressing")[1] == "WaitingForCapacity"
+                or lab.condition("Degraded")[1] == "WaitingForCapacity"
+            ),
+        )
+        assert lab.status()["readyReplicas"] == 1
+    with contextlib.suppress(KeyError):
+        del clients.answers["429"]
+    assert set(clients.answers) == {"200"}, clients.answers
