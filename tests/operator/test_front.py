@@ -98,7 +98,11 @@ def test_switched_on_used_and_switched_off_under_load(lab: Lab) -> None:
 
             # Off: the Service goes back to the workers, then the front is taken away.
             lab.apply(pool(template=TEMPLATE, admission=slower))
-            lab.until("the front is gone", lambda: not fronts(lab) and target(lab) == "workers")
+            lab.until(
+                "the front is gone",
+                lambda: not fronts(lab) and target(lab) == "workers",
+                180,
+            )
             load.some()
         assert load.failures == []
     names = {each["metadata"]["name"] for each in lab.items("services")}
