@@ -82,7 +82,7 @@ def test_follows_the_gpu_with_and_without_an_operator(lab: Lab) -> None:
     lab.apply(gpu_pool())
     until_instances(lab, 3)
     lab.until("it holds", lambda: decision(lab).startswith("3: hold, room 720Mi (1.7Gi free"))
-    assert decision(lab).endswith("< 784Mi footprint")
+    assert "784Mi footprint" in decision(lab)
     grown = lab.events("Grow")
     assert [each.partition(": room")[0] for each in grown] == ["pages-0: 1 → 2", "pages-0: 2 → 3"]
     worker = lab.status()["workers"][0]
