@@ -52,7 +52,7 @@ class Ownership:
     async def write_status(self, pool: Pool, status: PoolStatus) -> None:
         """All of it is ours. Merged and not applied: rows that somebody else is said to own (see
         above) could not be taken away by what we no longer say."""
-        said = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        said = merge_patch(status.model_dump(mode="json", by_alias=True))
         body = {**_body(pool), "status": said}
         self._keep(pool, await self._client.merge(POOLS, body, subresource="status"))
 
@@ -64,6 +64,27 @@ class Ownership:
             return pool
         self._store.put_pool(fresh)
         return replace(pool, has_finalizer=fresh.has_finalizer, version=fresh.version)
+
+
+def merge_patch(said: Object) -> Object:
+    """As a JSON merge patch (RFC 7386): a null takes a field away, and lists come whole, so that
+    in their items what is null is left out."""
+    return {key: _told(value) for key, value in said.items()}
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, dict):
+        return merge_patch(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A value without its nulls."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _body(pool: Pool, **more: Any) -> Object:
