@@ -15,7 +15,7 @@ from tests.operator.api import Object
 from tests.operator.killable import KILLED
 from tests.operator.lab import Lab, pool, watching
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2000)
 WRITES = {
     "create": (
         "create secrets",
@@ -39,7 +39,7 @@ def two_each(queue: int) -> Object:
 def until(lab: Lab, phase: str, log: Path, done: Callable[[], bool]) -> None:
     """Start operators that die, one after another, until one lives and it is `done`."""
     environment = {"KILL_LOG": str(log), "KILL_PHASE": phase}
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 700
     while True:
         operator = lab.start(module="tests.operator.killable", environment=environment)
         while operator.process.poll() is None:
