@@ -78,7 +78,7 @@ def test_from_another_namespace_only_the_data_port_answers(
 
     data, control = found.split()
     assert data == "open"
-    # Who enforces a policy may drop or reject; kube-router rejects. The operator gets an answer there.
+    # Who enforces a policy may drop or reject; kube-router rejects. The operator is answered there.
     assert control in ("ConnectionRefusedError", "TimeoutError")
 
 
