@@ -138,12 +138,12 @@ def test_the_formula_is_the_least_that_suffices(
     spare = min(share, slots / 2)
     count = needed(policy, load, spare, slots)
 
-    def carries(workers: int) -> bool:
-        held = workers * slots - spare if shared else workers * (slots - spare)
-        return held >= load - 1e-3
+    def held(workers: int) -> float:
+        return workers * slots - spare if shared else workers * (slots - spare)
 
-    assert carries(count)
-    assert count == 1 or not carries(count - 1) or load < 1e-3
+    # Loads that lie on a border within what floats are rounded to may fall on either side of it.
+    assert held(count) >= load - 1e-3
+    assert count == 1 or held(count - 1) <= load + 1e-3
 
 
 def test_it_grows_in_proportion_and_not_one_by_one() -> None:
