@@ -112,6 +112,8 @@ class Autoscaler:
         """One step a round: what a budget refuses is tried again in the next."""
         self._cordon(node, True)
         for pod in pods:
+            if "deletionTimestamp" in pod["metadata"]:
+                continue  # evicted already, on its way out
             name = pod["metadata"]["name"]
             body = {
                 "apiVersion": "policy/v1",
@@ -123,10 +125,11 @@ class Autoscaler:
                 self.done.append(("evict", name))
         if pods:
             return
-        self.nodes.remove(node)
         self._unneeded.pop(node, None)
         self.remove(node)
         self.done.append(("remove", node))
+        # Last: whoever waits for the node to go reads `done` next.
+        self.nodes.remove(node)
 
     def _cordon(self, node: str, yes: bool) -> None:
         self.api.merge(f"/api/v1/nodes/{node}", {"spec": {"unschedulable": yes or None}})
