@@ -124,6 +124,7 @@ def test_a_node_is_drained(second_node: str, pool: Live) -> None:
     finally:
         cluster.kubectl("uncordon", first)
     assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {second_node}
+
     with pool.load(keep_alive=True) as load:
         drain = ("drain", second_node, "--ignore-daemonsets", "--delete-emptydir-data")
         cluster.kubectl(*drain, "--timeout=150s", timeout_s=160)
