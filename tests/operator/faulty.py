@@ -88,6 +88,9 @@ class FaultyWire:
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
+        # Closed connections are taken down by the loop's next turns; without them their sockets
+        # would be left to the garbage collector, which tells it in the middle of another test.
+        self._loop.run_until_complete(asyncio.sleep(0.1))
         self._loop.close()
 
     async def _serve(self) -> None:
