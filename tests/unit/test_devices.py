@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ocrpool_worker.devices import NvmlProbe, RamProbe, probe_for
+from ocrpool_worker.devices.cores import usable_cores
 from ocrpool_worker.devices.look import sensible
 from ocrpool_worker.errors import SettingsError
+from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor.launch import cpu_threads
 
 KIB = 1024
 MEMINFO = "MemTotal:       8000 kB\nMemFree:  100 kB\nMemAvailable:   5000 kB\nHugePages_Total: 0\n"
@@ -105,6 +109,39 @@ def test_a_limit_above_ours_holds_as_well(tmp_path: Path) -> None:
         },
     )
     assert measured(folder) == (2000 * KIB, 1900 * KIB, 100 * KIB)
+
+
+CPU_V2 = "sys__fs__cgroup__cpu."
+CPU_V1 = "sys__fs__cgroup__cpu__cpu."
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({CPU_V2 + "max": "max 100000\n"}, 8),
+        ({CPU_V2 + "max": "250000 100000\n"}, 2.5),
+        ({CPU_V2 + "max": "1600000 100000\n"}, 8),
+        ({CPU_V2 + "max": "rubbish\n"}, 8),
+        ({CPU_V1 + "cfs_quota_us": "-1\n", CPU_V1 + "cfs_period_us": "100000\n"}, 8),
+        ({CPU_V1 + "cfs_quota_us": "50000\n", CPU_V1 + "cfs_period_us": "100000\n"}, 0.5),
+    ],
+)
+def test_cores_are_those_of_the_mask_or_of_a_containers_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: float
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert usable_cores(root(tmp_path, **files)) == cores
+
+
+def test_an_instance_gets_its_share_of_the_cores() -> None:
+    settings = WorkerSettings.model_validate({"engine": {"name": "null"}})
+    asked = {"engine": {"name": "null", "options": {"cpu_threads": 3}}}
+    threads = [cpu_threads(settings, 8, count) for count in (1, 2, 3, 8, 9)]
+
+    assert threads == [8, 4, 2, 1, 1]
+    assert cpu_threads(settings, 0.5, 1) == 1
+    assert cpu_threads(WorkerSettings.model_validate(asked), 8, 1) == 3
 
 
 def test_a_path_that_only_the_host_can_see_says_nothing(tmp_path: Path) -> None:

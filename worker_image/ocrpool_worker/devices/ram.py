@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ocrpool_wire import Problem
+from ocrpool_worker.devices.cgroups import groups_of
 from ocrpool_worker.devices.look import Identity, Look, sensible
 
 
@@ -15,21 +16,16 @@ from ocrpool_worker.devices.look import Identity, Look, sensible
 class _Files:
     """What a version of cgroups calls things."""
 
-    controller: str
     limit: str
     use: str
-    stat: str
     cache: str
 
 
-_V2 = _Files("", "memory.max", "memory.current", "memory.stat", "inactive_file")
-_V1 = _Files(
-    "memory",
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    "memory.stat",
-    "total_inactive_file",
-)
+# By the version.
+_FILES = {
+    2: _Files("memory.max", "memory.current", "inactive_file"),
+    1: _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 class RamProbe:
@@ -40,9 +36,8 @@ class RamProbe:
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
         self._proc = root / "proc"
-        self._cgroup = root / "sys/fs/cgroup"
-
         self._identity = Identity("cpu", self._processor())
 
     def identity(self) -> Identity:
@@ -71,31 +66,11 @@ class RamProbe:
 
     def _limits(self) -> Iterator[tuple[int, int]]:
         """(limit, use) of this process's cgroup and of every one above it: each of them holds."""
-        for files, folder in self._groups():
+        for version, folder in groups_of(self._root, "memory"):
+            files = _FILES[version]
             most, now = _number(folder / files.limit), _number(folder / files.use)
             if most is not None and now is not None:
-                yield most, max(0, now - _fields(folder / files.stat).get(files.cache, 0))
-
-    def _groups(self) -> Iterator[tuple[_Files, Path]]:
-        """In a container the mount's root is mostly its own cgroup, whatever path the kernel
-        names; folders that are not there say nothing."""
-        for files, mount in ((_V2, self._cgroup), (_V1, self._cgroup / "memory")):
-            path = PurePosixPath(self._path(files.controller))
-            for group in (path, *path.parents):
-                yield files, mount / str(group).lstrip("/")
-
-    def _path(self, controller: str) -> str:
-        """This process's cgroup, from lines `NUMBER:CONTROLLERS:PATH`; version 2 names none."""
-        try:
-            lines = (self._proc / "self/cgroup").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "/"
-        for line in lines.splitlines():
-            _, _, rest = line.partition(":")
-            controllers, _, path = rest.partition(":")
-            if controller in controllers.split(","):
-                return path
-        return "/"
+                yield most, max(0, now - _fields(folder / "memory.stat").get(files.cache, 0))
 
 
 def _number(path: Path) -> int | None:

@@ -229,7 +229,7 @@ class Crew:
     async def _boot(self) -> None:
         member: Member | None = None
         try:
-            member = await self._nursery.prepare(alone=not self.members)
+            member = await self._nursery.prepare(alone=not self.members, instances=self.wanted)
             if self._closing or self.wanted + self._surge <= len(self.members):
                 return
             await self._nursery.start(member)

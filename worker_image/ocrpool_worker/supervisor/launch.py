@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrpool_worker.devices.cores import usable_cores
 from ocrpool_worker.engine.base import EngineContext, load_engine
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models.manifest import verify
@@ -33,16 +34,16 @@ class Launch:
 class Launcher:
     """Prepares boots. Making one raises SettingsError where the engine cannot be found."""
 
-    def __init__(self, settings: WorkerSettings, *, instances: int) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._instances = instances
         self._factory = load_engine(settings.engine.name)
 
-    async def prepare(self, *, context_bytes: int = 0) -> Launch:
-        """Verify the model files, now, and say what to start. `context_bytes`: what an instance
-        was seen to hold of a GPU beyond its engine's own memory. Raises ModelError."""
+    async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> Launch:
+        """Verify the model files, now, and say what to start. `instances`: how many there shall be
+        with this one; `context_bytes`: what an instance was seen to hold of a GPU beyond its
+        engine's own memory. Raises ModelError."""
         models = await asyncio.to_thread(self.models)
-        return self._launch(models, context_bytes)
+        return self._launch(models, instances, context_bytes)
 
     def models(self) -> dict[str, Path]:
         """Role → folder of every staged model, each file read and compared with its digest.
@@ -61,14 +62,14 @@ class Launcher:
             return {}
         return verify(folder)
 
-    def _launch(self, models: Mapping[str, Path], context_bytes: int) -> Launch:
+    def _launch(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> Launch:
         settings = self._settings
         on_gpu = settings.device.startswith("gpu")
         context = EngineContext(
             device="gpu:0" if on_gpu else "cpu",
             options=settings.engine.options,
             models=models,
-            cpu_threads=cpu_threads(settings, self._instances),
+            cpu_threads=cpu_threads(settings, usable_cores(), instances),
             memory_limit=engine_limit(settings, context_bytes),
         )
         environment = dict(os.environ)
@@ -101,10 +102,10 @@ def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:
     return max(1, cap - (context_bytes or CONTEXT_BYTES))
 
 
-def cpu_threads(settings: WorkerSettings, instances: int) -> int:
-    """Threads for one instance: the cores that we may use, shared by the instances that we start
-    with. More instances bring more than more threads do, for pages are independent."""
+def cpu_threads(settings: WorkerSettings, cores: float, instances: int) -> int:
+    """Threads for one more instance: its share of the cores among all that there shall be. Those
+    that run keep what they were started with, for a predictor's threads cannot be changed."""
     asked = settings.engine.options.get("cpu_threads")
     if isinstance(asked, int) and asked > 0:
         return asked
-    return max(1, len(os.sched_getaffinity(0)) // max(1, instances))
+    return max(1, int(cores / max(1, instances)))

@@ -52,8 +52,9 @@ class Nursery:
         self._names = itertools.count(1)
         self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
 
-    async def prepare(self, *, alone: bool) -> Member:
-        """A member that can be started; `alone`: nothing of ours is on the device yet.
+    async def prepare(self, *, alone: bool, instances: int) -> Member:
+        """A member that can be started; `alone`: nothing of ours is on the device yet;
+        `instances`: how many there shall be with it.
 
         Raises ModelError, DeviceGone or NoRoomEver.
         """
@@ -66,7 +67,9 @@ class Nursery:
                 f"memory.reserve ({format_bytes(reserve)}) leaves nothing of the "
                 f"{format_bytes(look.memory.total)} of {self._watch.identity.name}; lower it"
             )
-        launch = await self._launcher.prepare(context_bytes=self.footprints.overhead)
+        launch = await self._launcher.prepare(
+            instances=instances, context_bytes=self.footprints.overhead
+        )
         ident = f"i{next(self._names)}"
         process = InstanceProcess(
             ident,

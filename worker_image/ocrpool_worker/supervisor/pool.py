@@ -74,7 +74,7 @@ class Pool:
             on_page=on_page,
             on_change=self._changed.set,
         )
-        self._launcher = Launcher(settings, instances=target)
+        self._launcher = Launcher(settings)
         self._crew = Crew(
             settings,
             self._launcher,
