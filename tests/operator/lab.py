@@ -109,6 +109,16 @@ class Operator:
     def writes(self) -> float:
         return self.metric("ocrpool_operator_api_writes_total")
 
+    def settle(self) -> None:
+        """Wait until all is told of what has just come up: nothing written for some looks."""
+        deadline = time.monotonic() + 30
+        while True:
+            writes = self.writes()
+            time.sleep(3)
+            if self.writes() == writes:
+                return
+            assert time.monotonic() < deadline, self.tail()
+
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8").splitlines()[-lines:])
 
@@ -186,8 +196,8 @@ class Lab:
         return found
 
     def events(self, *reasons: str) -> list[str]:
-        """The messages of the pools' Events with one of these reasons, the oldest first."""
-        found = [each for each in self.items("events") if each["reason"] in reasons]
+        """The messages of the pools' Events, the oldest first; with `reasons` of only these."""
+        found = [each for each in self.items("events") if not reasons or each["reason"] in reasons]
         return [
             each["message"] for each in sorted(found, key=lambda each: each["metadata"]["name"])
         ]

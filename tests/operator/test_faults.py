@@ -17,7 +17,7 @@ import pytest
 from devcluster import processes
 from tests.operator import rights
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import Lab, pool
+from tests.operator.lab import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -201,17 +201,18 @@ def test_a_quiet_pool_is_written_nothing(lab: Lab) -> None:
     operator = lab.start("--interval", "0.1")
     lab.apply(pool())
     lab.until_ready(2)
-    time.sleep(3)
+    operator.settle()
+    status, events = lab.status(), lab.events()
     writes, rounds = operator.writes(), rounds_of(operator)
     time.sleep(20)
+    assert (lab.status(), lab.events()) == (status, events)
     assert operator.writes() == writes
     assert rounds_of(operator) - rounds > 60
     operator.stop()
 
 
-def rounds_of(operator: object) -> float:
-    metric = operator.metric  # type: ignore[attr-defined]
-    return float(metric('ocrpool_operator_rounds_total{result="ok"}'))
+def rounds_of(operator: Operator) -> float:
+    return operator.metric('ocrpool_operator_rounds_total{result="ok"}')
 
 
 def test_a_standby_takes_over(lab: Lab) -> None:

@@ -84,9 +84,9 @@ def test_dying_around_every_call(lab: Lab) -> None:
     deaths = log.read_text(encoding="utf-8").splitlines()
     print(f"died {len(deaths)} times")
     # An Event tells a transition once: who died before it leaves none for the next to die after.
-    # So it is with the status of a pool that is gone meanwhile.
-    for line in ("roll before create events", "delete before patch ocrpools/status"):
-        assert any(each.startswith(line) for each in deaths), (line, deaths)
+    # A pool that is deleted may be gone before a round lives long enough to write its status.
+    line = "roll before create events"
+    assert any(each.startswith(line) for each in deaths), (line, deaths)
     for phase, writes in WRITES.items():
         for write in writes:
             for moment in ("before", "after"):

@@ -71,9 +71,10 @@ def test_watches_that_break_and_what_happens_meanwhile(lab: Lab, wire: FaultyWir
     assert "Traceback" not in operator.log.read_text(encoding="utf-8")
     # And then it is as quiet as ever.
     lab.until("the deletion is over", lambda: lab.condition("Progressing")[0] == "False")
-    time.sleep(2)
-    before = operator.writes()
+    operator.settle()
+    before, told = operator.writes(), (lab.status(), lab.events())
     time.sleep(5)
+    assert (lab.status(), lab.events()) == told
     assert operator.writes() == before
 
 

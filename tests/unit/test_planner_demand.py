@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field, replace
 
@@ -119,7 +120,10 @@ def test_a_steady_load_is_carried_and_nothing_flaps(load: float) -> None:
 
     assert days.count * days.slots >= min(load + spare, 40) - 0.5
     assert days.changes == before
-    assert len(before) <= 6
+    # Up by what has piled up meanwhile, then down to what is needed, and never up again.
+    counts = [1, *before]
+    ups = [after > count for count, after in itertools.pairwise(counts)]
+    assert sum(up != next_up for up, next_up in itertools.pairwise(ups)) <= 1, counts
 
 
 @settings(max_examples=15, deadline=None)
