@@ -170,7 +170,7 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
     spec = PoolSpec.model_validate(said)
     pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
     ingress = [{"ports": [{"port": 8080}]}]
-    others = companions(pool, ingress, fronted=True, domain="cluster.local")
+    others = companions(pool, ingress, fronted=True, evict=True, domain="cluster.local")
     front = named(list(others), "Deployment")["spec"]["template"]
     objects = [worker_pod(pool, "scans-0", "revision"), *others]
     objects += [

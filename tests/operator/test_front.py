@@ -44,6 +44,12 @@ def target(lab: Lab) -> str:
     return "front" if "ocrpool.dev/front" in found["spec"]["selector"] else "workers"
 
 
+def budget(lab: Lab) -> int:
+    """Workers that an eviction may take beside those that are not ready."""
+    [found] = [b for b in lab.items("poddisruptionbudgets") if b["metadata"]["name"] == "pages"]
+    return int(found["spec"]["maxUnavailable"])
+
+
 def front_ready(lab: Lab, count: int) -> None:
     def look() -> bool:
         found = lab.status().get("front", {})
@@ -81,9 +87,12 @@ def test_switched_on_used_and_switched_off_under_load(lab: Lab) -> None:
 
             # A worker's pod is deleted by hand.
             uid = lab.uid("pages-0")
+            lab.until("an eviction is allowed", lambda: budget(lab) == 1)
             lab.namespace.kubectl("delete", "pod", "pages-0", "--wait=false")
+            lab.until("no further one is", lambda: budget(lab) == 0)
             lab.until("it is another one", lambda: lab.uid("pages-0") not in ("", uid))
             lab.until_ready(2)
+            lab.until("the next one is", lambda: budget(lab) == 1)
             load.some()
 
             # The operator is killed and comes again; the front's settings change meanwhile.

@@ -14,7 +14,7 @@ from ocrpool_operator.kubernetes.front.objects import front_objects, memory_at_w
 from ocrpool_operator.kubernetes.front.view import up_addresses
 from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
-from ocrpool_operator.planner.workers import Delete, Drain, Plan, Retire, plan
+from ocrpool_operator.planner.workers import Delete, Drain, Plan, Retire, may_evict, plan
 from tests.unit.pools import a_pod, a_pool, a_seen, a_state
 
 NOW = 1000.0
@@ -48,6 +48,23 @@ def test_a_front_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...
     seen = old_and_new(turned=NOW - 61, sees=sees)
 
     assert [type(action) for action in plan(seen).actions] == [Retire]
+
+
+def test_no_worker_is_evicted_before_the_front_knows_its_successor() -> None:
+    known = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
+    new, old = known.workers
+    unready = replace(new, pod=replace(new.pod, ready=False))
+    ending = replace(new, pod=replace(new.pod, ending=NOW + 9))
+
+    assert may_evict(known)
+    assert not may_evict(old_and_new(turned=NOW - 5, sees=("10.0.0.2",)))
+    assert not may_evict(old_and_new(turned=NOW - 5, sees=None))
+    for fewer in ((old,), (unready, old), (ending, old)):
+        assert not may_evict(replace(known, workers=fewer))
+    # What it has not heard in a minute is told as FrontBlind, and stops no drain.
+    assert may_evict(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
+    # Without a front Kubernetes' own count does.
+    assert may_evict(replace(known, workers=(old,), front=None))
 
 
 def test_a_front_that_is_blind_for_long_is_told_of() -> None:

@@ -35,8 +35,9 @@ class Companions:
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
-    async def ensure(self, pool: Pool, now: float) -> list[Trouble]:
-        """Answers what the API server refused for good. Raises ApiError where it is away."""
+    async def ensure(self, pool: Pool, now: float, *, evict: bool) -> list[Trouble]:
+        """Answers what the API server refused for good. Raises ApiError where it is away. `evict`:
+        the pool can do without one of its workers."""
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
@@ -45,7 +46,7 @@ class Companions:
             pod.ready and pod.ending is None for pod in self._store.front_pods(pool.key)
         )
         troubles: list[Trouble] = []
-        for wanted in self._wanted(pool, fronted=fronted):
+        for wanted in self._wanted(pool, fronted=fronted, evict=evict):
             kind, name = wanted["kind"], wanted["metadata"]["name"]
             what = f"{kind} {name}"
             if covers(self._store.companion(kind, pool.namespace, name), wanted_part(wanted)):
@@ -67,8 +68,10 @@ class Companions:
         # Last: the Service must have left a front that was switched off before that is taken away.
         return troubles or await self._prune(pool)
 
-    def _wanted(self, pool: Pool, *, fronted: bool = False) -> tuple[Object, ...]:
-        return companions(pool, self._ingress, fronted=fronted, domain=self._domain)
+    def _wanted(
+        self, pool: Pool, *, fronted: bool = False, evict: bool = True
+    ) -> tuple[Object, ...]:
+        return companions(pool, self._ingress, fronted=fronted, evict=evict, domain=self._domain)
 
     async def _prune(self, pool: Pool) -> list[Trouble]:
         """Delete what was made for this pool and is not asked for any more."""

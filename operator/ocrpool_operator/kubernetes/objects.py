@@ -27,15 +27,16 @@ def token_name(pool: str) -> str:
 
 
 def companions(
-    pool: Pool, ingress: Ingress = None, *, fronted: bool, domain: str
+    pool: Pool, ingress: Ingress = None, *, fronted: bool, evict: bool, domain: str
 ) -> tuple[Object, ...]:
     """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
-    Service goes to the front; else to the workers. `domain`: the cluster's."""
+    Service goes to the front; else to the workers. `evict`: a worker that is ready may be evicted;
+    one that is not always may. `domain`: the cluster's."""
     policies = () if ingress is None else _network_policies(pool, ingress)
-    return (*_always(pool, fronted=fronted), *front_objects(pool, domain), *policies)
+    return (*_always(pool, fronted=fronted, evict=evict), *front_objects(pool, domain), *policies)
 
 
-def _always(pool: Pool, *, fronted: bool) -> tuple[Object, ...]:
+def _always(pool: Pool, *, fronted: bool, evict: bool) -> tuple[Object, ...]:
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     selector = {
         names.LABEL_MANAGED: names.MANAGER,
@@ -70,7 +71,11 @@ def _always(pool: Pool, *, fronted: bool) -> tuple[Object, ...]:
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
             "metadata": meta_of(pool, pool.name),
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+            "spec": {
+                "maxUnavailable": 1 if evict else 0,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                "selector": {"matchLabels": selector},
+            },
         },
     )
 

@@ -34,7 +34,7 @@ from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trou
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import revision_of
 from ocrpool_operator.planner.wanted import Wanted, report_of
-from ocrpool_operator.planner.workers import Plan, plan
+from ocrpool_operator.planner.workers import Plan, may_evict, plan
 
 _log = logging.getLogger(__name__)
 # After an action, its effect is looked for this soon.
@@ -115,10 +115,11 @@ class Reconciler:
             pool = await self._ownership.take(pool)
         troubles: list[Trouble] = []
         token = await self._token(pool, troubles)
-        if not pool.deleting:
-            troubles += await self._companions.ensure(pool, self._parts.now())
         seen, planned, wanted = await self._observe(pool, token, troubles)
         pool = seen.pool
+        if not pool.deleting:
+            evict = may_evict(seen)
+            troubles += await self._companions.ensure(pool, self._parts.now(), evict=evict)
         done = await self._actor.carry_out(pool, seen, planned, token)
         troubles += done.troubles
         if pool.deleting and not self._parts.store.pods(key):
@@ -164,7 +165,7 @@ class Reconciler:
         nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
         looks, front = await asyncio.gather(
-            parts.workers.look_at(parts.store.pods(key), token), self._front(pool)
+            parts.workers.look_at(parts.store.pods(key), token), self._front(pool, troubles)
         )
         wanted = self._demand.look(
             pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
@@ -191,15 +192,19 @@ class Reconciler:
             self._tokens.doubt(pool)
         return seen, planned, wanted
 
-    async def _front(self, pool: Pool) -> Front | None:
+    async def _front(self, pool: Pool, troubles: list[Trouble]) -> Front | None:
         if pool.spec.front is None:
             return None
         parts, key = self._parts, pool.key
         if parts.now() - self._fronts_listed.get(key, 0.0) >= RESYNC_SECONDS:
-            bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
-            pods = [pod_from(body, template="front") for body in bodies]
-            parts.store.replace_front_pods(key, pods)
-            self._fronts_listed[key] = parts.now()
+            try:
+                bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
+            except ApiError as error:
+                troubles.append(trouble_of(error))
+            else:
+                pods = [pod_from(body, template="front") for body in bodies]
+                parts.store.replace_front_pods(key, pods)
+                self._fronts_listed[key] = parts.now()
         front = Front(parts.store.front_pods(key))
         return replace(front, sees=await parts.views(front.ready))
 

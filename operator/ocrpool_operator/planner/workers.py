@@ -210,6 +210,19 @@ def known_to_front(seen: Seen, pod: Pod) -> bool:
     return not seen.front.blind_for(pod)
 
 
+def may_evict(seen: Seen) -> bool:
+    """Whether an eviction may take one more worker: all that are wanted are ready, and with a front
+    each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
+    which is before the front has heard of it: the last of the old ones would go too early."""
+    if seen.front is None:
+        return True
+    surplus = places_of(seen).surplus
+    kept = [each for each in seen.in_place().values() if each.pod.uid not in surplus]
+    return len(kept) >= seen.pool.wanted and all(
+        each.pod.ready and not each.leaving and known_to_front(seen, each.pod) for each in kept
+    )
+
+
 def _roll(seen: Seen, places: Places, before: list[Action]) -> Iterator[Action]:
     """One pod of an old revision, if every other place serves."""
     busy = any(isinstance(action, Create | Retire | Delete) for action in before)
