@@ -3,7 +3,7 @@
 So tests can make real instance processes hang, die, fail and grow exactly when they want, without
 Paddle. An order is JSON, drawn as grey cells that survive PNG, JPEG, TIFF and a rendered PDF; see
 `obey` for what it may say. `engine.options` of the worker:
-    boot, warm   an order that is obeyed when the engine is built, or reads the warm-up page
+    boot, warm   an order that is obeyed when the engine is built, or first reads a warm-up page
     trace        a file to which every read appends a line `PID SAY`, before it obeys
     device       bytes of device memory that it claims to hold (an order changes it)
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.instance.warmup import WarmUpPage
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -52,9 +53,10 @@ class StandInEngine:
 
     def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
         pixels = page.pixels()
-        if not self._warm:
-            self._warm = True
-            self.obey(self._options.get("warm", {}))
+        if isinstance(page, WarmUpPage):
+            if not self._warm:
+                self._warm = True
+                self.obey(self._options.get("warm", {}))
             return Reading(lines=())
         height, width = pixels.shape[:2]
         order = order_in(pixels)

@@ -20,7 +20,7 @@ _OUT_OF_MEMORY = 1
 
 class FakeGpuEngine(StandInEngine):
     """`engine.options.vram`: bytes that it takes of the GPU, its context aside, when it reads the
-    warm-up page; an order's `vram` on a page raises that."""
+    first warm-up page; an order's `vram` on a page raises that."""
 
     def __init__(self, context: EngineContext) -> None:
         self._driver = ctypes.CDLL("libnvidia-ml.so.1")

@@ -32,7 +32,7 @@ from ocrpool_worker.instance.pages import (
     RawImage,
     open_document,
 )
-from ocrpool_worker.instance.warmup import WarmUpPage
+from ocrpool_worker.instance.warmup import warm_up_pages
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
 from ocrpool_worker.ipc.mailbox import MailboxReader
 
@@ -67,7 +67,8 @@ class Instance:
         if order["dataLimit"] is not None and engine.device_memory() is None:
             limit_data(order["dataLimit"])
             self._limited = True
-        engine.read(WarmUpPage(self._max_pixels), {})
+        for page in warm_up_pages(self._max_pixels):
+            engine.read(page, {})
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
         gc.collect()

@@ -1,13 +1,15 @@
-"""The page that a new instance reads before it may serve.
+"""The pages that a new instance reads before it may serve.
 
 PaddleOCR's memory follows the largest page that it has seen and never falls (PaddleX#4506), so
-the first page is one of the largest admitted size, with text from edge to edge: what the instance
-holds afterwards is what it will hold.
+the first pages are of the largest admitted size, with text from edge to edge: what the instance
+holds afterwards is what it will hold. There are two, one on its side and one upright: buffers for
+a shape are seldom reused for another (docs/scaling.md, "Measured on a CPU").
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,12 +19,12 @@ _TEXT = "ocrpool warms up at the largest admitted size 0123456789 "
 _LINES = 6  # one batch of PaddleOCR's recogniser
 
 
+@dataclass(frozen=True, slots=True)
 class WarmUpPage:
-    """A white page of `max_pixels` pixels (4:3 on its side) with a batch of full-width lines."""
+    """A white page with a batch of full-width lines."""
 
-    def __init__(self, max_pixels: int) -> None:
-        self.height = max(1, math.isqrt(max_pixels * 3 // 4))
-        self.width = max(1, max_pixels // self.height)
+    height: int  # pixels
+    width: int
 
     def pixels(self) -> Pixels:
         import cv2  # noqa: PLC0415
@@ -39,3 +41,10 @@ class WarmUpPage:
             font = cv2.FONT_HERSHEY_SIMPLEX
             cv2.putText(page, text, origin, font, scale, (0, 0, 0), thickness, cv2.LINE_AA)
         return page
+
+
+def warm_up_pages(max_pixels: int) -> tuple[WarmUpPage, WarmUpPage]:
+    """Two pages of `max_pixels` pixels: 4:3 on its side, then 3:4 upright."""
+    short = max(1, math.isqrt(max_pixels * 3 // 4))
+    long = max(1, max_pixels // short)
+    return WarmUpPage(height=short, width=long), WarmUpPage(height=long, width=short)
