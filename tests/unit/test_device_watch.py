@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 
 from ocrpool_wire import Memory
 from ocrpool_worker.devices.look import Identity, Look
@@ -21,7 +22,7 @@ class Probe:
     def identity(self) -> Identity:
         return Identity("gpu", "stand-in")
 
-    def look(self) -> Look:
+    def look(self, pids: Collection[int] = ()) -> Look:
         self.answers.wait(30)
         return Look(Memory(total=10, used=10 - self.free, free=self.free))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,14 @@ def test_this_machine() -> None:
     assert 0 < memory.free <= memory.total
     assert memory.used + memory.free == memory.total
     assert (identity.kind, identity.uuid) == ("cpu", "")
+
+
+def test_what_processes_hold_of_the_ram_is_told_and_nothing_of_those_that_ended() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    resident = probe_for("cpu").look([os.getpid(), ended.pid]).resident
+    assert resident.keys() == {os.getpid()}
+    assert resident[os.getpid()] > 10 * 1024 * KIB, "this interpreter alone holds more"
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:7", "gpu:GPU-0000"])

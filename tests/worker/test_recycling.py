@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +91,26 @@ def test_an_instance_that_has_grown_is_replaced(tmp_path: Path) -> None:
         assert state["counters"]["recycled"] == 1
         assert state["footprint"]["bytes"] > 2 * warm["memory"]
         assert state["instances"]["each"][0]["memory"] < 1.5 * warm["memory"]
+
+
+def test_what_an_instance_takes_in_the_middle_of_a_page_is_told(tmp_path: Path) -> None:
+    """In RAM an instance swings within a page. Told with its answer only, that would look as if a
+    stranger had taken it, and cost an instance whenever all are on a large page."""
+    with start_worker(tmp_path, settings={"recycle": {"memoryGrowth": 0}}) as worker:
+        (warm,) = worker.state()["instances"]["each"]
+        more = 8 * warm["memory"]
+        answer = worker.begin(say="large", grow=more, stop=True)
+        try:
+            state = worker.until(
+                "it is told", lambda state: state["instances"]["each"][0]["memory"] > more
+            )
+            (busy,) = state["instances"]["each"]
+            assert (busy["pid"], busy["state"]) == (warm["pid"], "busy")
+            assert busy["peak"] > more
+            assert state["footprint"]["bytes"] > more, "others may meet such a page, too"
+        finally:
+            os.kill(warm["pid"], signal.SIGCONT)
+        assert answer.result().text == "large"
 
 
 def test_an_instance_that_has_not_grown_stays(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,10 +23,12 @@ class Look:
     """`memory` in bytes; `free` is what is planned with: it is the device's own figure, so
     strangers on the same device are accounted for without being known. `processes`: pid → bytes,
     where the driver tells; inside a container the pids can be the host's, so a missing one says
-    nothing. `problem` is set where the device does not answer, or answers nonsense."""
+    nothing. `resident`: the same where the device is the RAM, of the pids that were asked for.
+    `problem` is set where the device does not answer, or answers nonsense."""
 
     memory: Memory | None = None
     processes: Mapping[int, int] = field(default_factory=dict)
+    resident: Mapping[int, int] = field(default_factory=dict)
     problem: Problem | None = None
 
 
@@ -35,7 +37,8 @@ class DeviceProbe(Protocol):
 
     def identity(self) -> Identity: ...
 
-    def look(self) -> Look: ...
+    def look(self, pids: Collection[int] = ()) -> Look:
+        """`pids`: of the instances, whose memory is wanted at the same moment."""
 
 
 def sensible(total: int, free: int, *, where: str) -> Look:

@@ -7,6 +7,7 @@ parent's figures are refused (`NVMLError_NoPermission`), so the slice's own hand
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ocrpool_wire import Problem
@@ -37,7 +38,7 @@ class NvmlProbe:
     def identity(self) -> Identity:
         return self._identity
 
-    def look(self) -> Look:
+    def look(self, pids: Collection[int] = ()) -> Look:
         try:
             found = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError as error:

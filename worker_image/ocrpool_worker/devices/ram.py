@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrpool_wire import Problem
 from ocrpool_worker.devices.cgroups import groups_of
 from ocrpool_worker.devices.look import Identity, Look, sensible
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class RamProbe:
                 return value.strip()
         return platform.machine()
 
-    def look(self) -> Look:
+    def look(self, pids: Collection[int] = ()) -> Look:
         host = _fields(self._proc / "meminfo")
         if "MemTotal" not in host or "MemAvailable" not in host:
             message = f"{self._proc / 'meminfo'} does not tell how much memory there is"
@@ -62,7 +65,17 @@ class RamProbe:
         total, free = host["MemTotal"] * 1024, host["MemAvailable"] * 1024
         for limit, used in self._limits():
             total, free = min(total, limit), max(0, min(free, limit - used))
-        return sensible(total, min(total, free), where="the kernel")
+        found = sensible(total, min(total, free), where="the kernel")
+        held = {pid: self._resident(pid) for pid in pids}
+        return replace(found, resident={pid: size for pid, size in held.items() if size})
+
+    def _resident(self, pid: int) -> int:
+        """Bytes of RAM; 0 of a process that has ended."""
+        try:
+            pages = (self._proc / str(pid) / "statm").read_text(encoding="ascii").split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * _PAGE
 
     def _limits(self) -> Iterator[tuple[int, int]]:
         """(limit, use) of this process's cgroup and of every one above it: each of them holds."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from ocrpool_wire import Problem
@@ -21,11 +21,18 @@ class DeviceWatch:
     """Lives in one event loop, from `start` to `stop`."""
 
     def __init__(
-        self, probe: DeviceProbe, *, clock: Callable[[], float], interval: float = 1.0
+        self,
+        probe: DeviceProbe,
+        *,
+        clock: Callable[[], float],
+        interval: float = 1.0,
+        pids: Callable[[], Collection[int]] = tuple,
     ) -> None:
+        """`interval`: seconds between looks; `pids`: the instances at this moment."""
         self._probe = probe
         self._clock = clock
         self._interval = interval
+        self._pids = pids
         # One thread of its own: a look that hangs must not take the loop's other workers along.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ocrpool-device")
         self._last = Look()
@@ -51,7 +58,7 @@ class DeviceWatch:
         if self._looking is None:
             loop = asyncio.get_running_loop()
             self._looking = asyncio.ensure_future(
-                loop.run_in_executor(self._thread, self._probe.look)
+                loop.run_in_executor(self._thread, self._probe.look, self._pids())
             )
         looking = self._looking
         try:

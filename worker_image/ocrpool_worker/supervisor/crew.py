@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Protocol
 
 from ocrpool_wire import Counters, Footprint, Problem
+from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import Frame
@@ -120,6 +121,11 @@ class Crew:
         self.target = target
         self.boots.forget()
         self.tend()
+
+    def see(self, look: Look) -> None:
+        """A look at the device."""
+        for member in self.members.values():
+            self._nursery.see(member, look)
 
     def out_of_memory(self) -> None:
         """Memory ran out: one fewer from now on, for a while."""

@@ -63,6 +63,10 @@ class Footprints:
         self._ratchet(max(held, figures.rss_peak) if source == "rss" else held, source)
         return held, source
 
+    def seen(self, resident: int) -> None:
+        """An instance that is warm held so much RAM in the middle of a page."""
+        self._ratchet(resident, "rss")
+
     def _held(self, figures: Figures) -> tuple[int, str]:
         if not self._on_gpu and figures.reserved is None:
             return figures.rss, "rss"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ocrpool_wire import InstanceState, Problem
+from ocrpool_worker.devices.look import Look
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
 from ocrpool_worker.supervisor.process import InstanceProcess
 from ocrpool_worker.supervisor.work import Work
@@ -51,6 +52,16 @@ class Member:
     @property
     def ready(self) -> bool:
         return self.state in ("idle", "busy")
+
+    def held_at(self, look: Look) -> int:
+        """Bytes that it held at that look, so that they add up with what the device had free then.
+
+        In RAM an instance takes most of its footprint when a page begins and gives it back when it
+        ends: what it said with its last answer is not what it holds on the next page.
+        """
+        if self.memory_source in ("rss", "none"):
+            return look.resident.get(self.process.pid, self.memory)
+        return self.memory
 
     def note_memory(self, figures: Figures, footprints: Footprints) -> None:
         """Take over what is known of its memory."""

@@ -117,6 +117,13 @@ class Nursery:
         """A member said what it holds, with an answer."""
         member.note_memory(self.figures(member, frame, self._watch.latest()), self.footprints)
 
+    def see(self, member: Member, look: Look) -> None:
+        """A look at the device, which may tell what a member holds in the middle of a page."""
+        if member.memory_source == "rss":
+            held = member.held_at(look)
+            member.peak = max(member.peak, held)
+            self.footprints.seen(held)
+
     def has_room_for(self, size: int) -> bool:
         """Whether the device has so many bytes free, beyond the reserve."""
         memory = self._watch.latest().memory

@@ -53,7 +53,12 @@ class Pool:
         self.settings = settings
         self.counters: dict[str, float] = new_counters()
         self._clock = clock
-        self._watch = DeviceWatch(probe, clock=clock, interval=settings.memory.look_seconds)
+        self._watch = DeviceWatch(
+            probe,
+            clock=clock,
+            interval=settings.memory.look_seconds,
+            pids=lambda: [member.process.pid for member in self._crew.members.values()],
+        )
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
@@ -316,6 +321,7 @@ class Pool:
                 work.done.set_exception(error)
 
     def _on_look(self, look: Look) -> None:
+        self._crew.see(look)
         if self._brake.see(look.memory):
             self._crew.brake()
 

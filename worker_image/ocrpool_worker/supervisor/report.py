@@ -68,7 +68,9 @@ def state_of(
     """All that there is to know of a worker, in the words of the wire. Times are rounded to
     milliseconds."""
     oldest = queue.oldest()
-    identity, memory = watch.identity, watch.latest().memory
+    look = watch.latest()
+    identity, memory = watch.identity, look.memory
+    held = {member.ident: member.held_at(look) for member in crew.members.values()}
     each = tuple(
         Instance(
             id=member.ident,
@@ -77,7 +79,7 @@ def state_of(
             age_seconds=round(now - member.born, 3),
             busy_seconds=round(now - member.since, 3) if member.work else 0.0,
             requests=member.answered,
-            memory=member.memory,
+            memory=held[member.ident],
             peak=member.peak,
             source=member.memory_source,
         )
@@ -93,9 +95,7 @@ def state_of(
             each=each,
         ),
         footprint=crew.footprint,
-        unattributed=None
-        if memory is None
-        else max(0, memory.used - sum(member.memory for member in crew.members.values())),
+        unattributed=None if memory is None else max(0, memory.used - sum(held.values())),
         queue=Queue(
             depth=len(queue),
             capacity=settings.admission.queue,
