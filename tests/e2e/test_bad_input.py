@@ -51,9 +51,9 @@ def test_more_memory_asked_for_than_the_container_has(quarter: Namespace) -> Non
     resources = {"requests": {"cpu": "100m"}, "limits": {"memory": "768Mi"}}
     pool = pools.apply(quarter, pools.real_pool(template={"resources": resources}))
 
-    told = pool.until_reason("Degraded", "BootFailed", seconds=240)
+    told = pool.until_reason("Degraded", "InsufficientMemory", seconds=240)
 
-    assert "perhaps the kernel ran out of memory?" in told["message"]
+    assert "killed by the kernel, out of memory" in told["message"]
 
 
 def test_rights_that_were_taken_away(installed: Installed, quarter: Namespace) -> None:

@@ -29,6 +29,7 @@ def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lower
     [
         ("death", "gone", True, "ended two OCR processes (boom)"),
         ("memory", "retire", True, "ran out of memory in two OCR processes (boom)"),
+        ("starved", "gone", True, "ran out of memory in two OCR processes (boom)"),
         # A failing device is not the page's fault.
         ("device", "kill", False, "ended in a device error in two OCR processes (boom)"),
     ],
@@ -42,11 +43,12 @@ def test_the_second_failure_blames_the_page(
     assert (verdict.fate, verdict.remember) == (fate, remember)
 
 
-def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once() -> None:
+@pytest.mark.parametrize("failure", ["memory", "starved"])
+def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once(failure: Failure) -> None:
     for before in (0, 1):
-        first = after_failure("memory", failed_before=before, in_a_row=1, detail="")
+        first = after_failure(failure, failed_before=before, in_a_row=1, detail="")
         again = after_failure(
-            "memory", failed_before=before, in_a_row=1, detail="", ran_out_before=True
+            failure, failed_before=before, in_a_row=1, detail="", ran_out_before=True
         )
         assert (first.lower_ceiling, again.lower_ceiling) == (True, False)
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,12 @@ def launch(
     *arguments: str,
     settings: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    inside: Callable[[list[str]], list[str]] = list,
     host: str = "127.0.0.1",
     port: int = 0,
     control_port: int = 0,
 ) -> Worker:
-    """Start a worker process and return at once, before it listens."""
+    """Start a worker process and return at once, before it listens. `inside` wraps its command."""
     config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
     config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
     command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config", str(config)]
@@ -50,7 +51,7 @@ def launch(
     command += arguments
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command,
+            inside(command),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -68,10 +69,12 @@ def start_worker(
     instances: int = 1,
     settings: Mapping[str, Any] | None = None,
     ready: bool = True,
+    inside: Callable[[list[str]], list[str]] = list,
 ) -> Iterator[Worker]:
     """A worker that listens; with `ready` also one with all of its instances warm."""
     tmp_path.mkdir(exist_ok=True)
-    worker = launch(tmp_path, "--instances", str(instances), *arguments, settings=settings)
+    given = ("--instances", str(instances), *arguments)
+    worker = launch(tmp_path, *given, settings=settings, inside=inside)
     try:
         until_listening(worker)
         if ready:

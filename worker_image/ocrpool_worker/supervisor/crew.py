@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ocrpool_wire import Counters, Footprint, Problem
 from ocrpool_worker.devices.look import Look
+from ocrpool_worker.devices.oom import OomKills
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import Frame
@@ -31,6 +32,7 @@ _RECHECK_SECONDS = 30.0
 _LOST_SECONDS = 5.0
 # How long an instance without work may take to end after it was asked to.
 _LEAVE_SECONDS = 5.0
+_STARVED = "killed by the kernel, out of memory (the container's limit, or the machine's RAM)"
 
 
 class Dispatcher(Protocol):
@@ -42,8 +44,8 @@ class Dispatcher(Protocol):
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
         """A member finished its work, well or badly; it is idle or retiring already."""
 
-    def on_lost(self, member: Member, work: Work, why: str) -> None:
-        """A member died over its work."""
+    def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
+        """A member died over its work; `starved`: because memory ran out."""
 
 
 class Crew:
@@ -77,6 +79,7 @@ class Crew:
         self.target = target
         self.ceiling = Ceiling(settings.instances.max, clock)
         self.boots = BootPolicy(clock)
+        self._oom_kills = OomKills(clock())
         # One more than wanted while the only instance is replaced.
         self._surge = 0
         self._preparing = False
@@ -124,12 +127,16 @@ class Crew:
 
     def see(self, look: Look) -> None:
         """A look at the device."""
+        self._oom_kills.look(self._clock())
         for member in self.members.values():
             self._nursery.see(member, look)
 
-    def out_of_memory(self) -> None:
-        """Memory ran out: one fewer from now on, for a while."""
-        self.ceiling.lower(sum(member.here for member in self.members.values()) - 1)
+    def out_of_memory(self, member: Member) -> None:
+        """Memory ran out for a member: one fewer from now on, for a while."""
+        self._counters["out_of_memory"] += 1
+        self.ceiling.lower(
+            sum(other.here for other in self.members.values() if other is not member)
+        )
         _log.warning("out of memory", extra={"ceiling": self.ceiling.value})
 
     def brake(self) -> None:
@@ -317,9 +324,14 @@ class Crew:
         self.members.pop(member.ident, None)
         work, member.work = member.work, None
         words = member.process.last_words
+        starved = member.here and member.failure is None and self._oom_kills.claim()
+        if starved:
+            why = _STARVED
         if member.state == "booting":
-            message = f"the instance {why} while it booted" + (f": {words[-500:]}" if words else "")
-            problem = member.failure or Problem(reason="BootFailed", message=message)
+            message = f"the instance was {why}" if starved else f"the instance {why}"
+            message += " while it booted" + (f": {words[-500:]}" if words else "")
+            reason = "InsufficientMemory" if starved else "BootFailed"
+            problem = member.failure or Problem(reason=reason, message=message)
             # It said itself what is wrong: a wrong option stays wrong.
             final = problem is member.failure and problem.reason == "BootFailed"
             self._boot_failed(problem, final=final)
@@ -334,7 +346,9 @@ class Crew:
         if not any(other.recycle for other in self.members.values()):
             self._surge = 0  # whom it was for has gone
         if work is not None:
-            self._dispatcher.on_lost(member, work, why)
+            self._dispatcher.on_lost(member, work, why, starved=starved)
+        elif starved and member.state != "booting":
+            self.out_of_memory(member)
         self.tend()
 
     def _boot_failed(self, problem: Problem, *, final: bool = False) -> None:

@@ -162,11 +162,13 @@ class Dispatch:
             error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
             _resolve(work, error)
 
-    def on_lost(self, member: Member, work: Work, why: str) -> None:
+    def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
         if member.process.taken == member.given or work.done.done():
-            self._failed(member, work, "death", why)
+            self._failed(member, work, "starved" if starved else "death", why)
             return
         # It died before it began: the page had no part in it.
+        if starved:
+            self.crew.out_of_memory(member)
         self._counters["retried"] += 1
         self._queue.put_back(work)
 
@@ -187,8 +189,7 @@ class Dispatch:
             self._health.note_error()
         if verdict.lower_ceiling:
             work.ran_out = True
-            self._counters["out_of_memory"] += 1
-            self.crew.out_of_memory()
+            self.crew.out_of_memory(member)
         if verdict.fate == "retire":
             self.crew.retire(member, f"{failure}: {detail}")
         elif verdict.fate == "kill":

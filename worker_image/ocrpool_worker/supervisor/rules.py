@@ -11,8 +11,9 @@ from typing import Literal
 
 from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError
 
-# How an attempt at a page ended badly.
-Failure = Literal["death", "memory", "device", "engine"]
+# How an attempt at a page ended badly. Out of memory is `memory` where the engine says so, and
+# `starved` where the kernel has ended the instance.
+Failure = Literal["death", "memory", "starved", "device", "engine"]
 # What becomes of the instance: it has died, keep it, let it end in order, or kill it now.
 Fate = Literal["gone", "keep", "retire", "kill"]
 
@@ -53,19 +54,20 @@ def after_failure(
     has failed on one after the other, this one included; `detail`: one line, for the client;
     `ran_out_before`: memory ran out on this page before, and one page lowers the ceiling once.
     """
-    lowers = failure == "memory" and not ran_out_before
+    lowers = failure in ("memory", "starved") and not ran_out_before
     last = failed_before + 1 >= ATTEMPTS
     if failure == "engine":
         worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
         error = EngineFailure(f"the engine failed on this page on two tries: {detail}")
         return Verdict("retire" if worn_out else "keep", error if last else None)
-    fates: dict[Failure, Fate] = {"death": "gone", "memory": "retire", "device": "kill"}
-    fate = fates[failure]
+    fates: dict[Failure, Fate] = {"memory": "retire", "device": "kill"}
+    fate = fates.get(failure, "gone")
     if not last:
         return Verdict(fate, None, lower_ceiling=lowers)
     what = {
         "death": "ended two OCR processes",
         "memory": "ran out of memory in two OCR processes",
+        "starved": "ran out of memory in two OCR processes",
         "device": "ended in a device error in two OCR processes",
     }[failure]
     poison = PoisonPage(
