@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
     make = commands.add_parser("images", help="build the project's images and load them (root)")
     make.add_argument("only", nargs="*", help="names of images; all without")
+    make.add_argument(
+        "--again", action="store_true", help="then once more from nothing: is it the same image?"
+    )
     make.set_defaults(command=_images)
     return parser
 
@@ -141,7 +144,10 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _images(options: argparse.Namespace) -> int:
-    images.make(options.only, _say)
+    if options.again:
+        images.compare(options.only, _say)
+    else:
+        images.make(options.only, _say)
     for each in folders():
         is_own = not runs.is_test(each)  # a test run has its images from its start
         if is_own and any(

@@ -2,7 +2,7 @@
 
 from devcluster.images.catalogue import archive_of, missing, tag_of
 from devcluster.images.load import load
-from devcluster.images.make import make
+from devcluster.images.make import compare, make
 from devcluster.images.store import copy_to
 
-__all__ = ["archive_of", "copy_to", "load", "make", "missing", "tag_of"]
+__all__ = ["archive_of", "compare", "copy_to", "load", "make", "missing", "tag_of"]

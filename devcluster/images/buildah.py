@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -57,16 +58,18 @@ def _policy() -> Path:
     return policy
 
 
-def build(image: Image) -> str:
+def build(image: Image, *, anew: str = "") -> str:
     """Build an ordinary Dockerfile; its `ARG BASE` gets our base. Returns the image's id.
 
-    Files and layers bear one time, so that the same files make the same image.
+    Files and layers bear one time, so that the same files make the same image. `anew`: another tag,
+    for a build that takes nothing from those before.
     """
     identity = _storage() / "iid"
     arguments = {"BASE": tag_of(image.base), **image.arguments}
     given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     words: Sequence[str | Path] = [
-        *("--layers", "--timestamp", EPOCH, "--tag", image.tag, "--iidfile", identity),
+        *("--layers", "--timestamp", EPOCH, "--tag", anew or image.tag, "--iidfile", identity),
+        *(("--no-cache",) if anew else ()),
         *given,
         # A machine behind an inspecting proxy trusts authorities that the base does not know.
         *("--volume", f"{HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro"),
@@ -75,6 +78,17 @@ def build(image: Image) -> str:
     ]
     _buildah("bud", *words)
     return identity.read_text().strip()
+
+
+def layers(tag: str) -> tuple[tuple[str, str], ...]:
+    """(the instruction that made it, digest of its content), from the base upwards."""
+    config = json.loads(_buildah("inspect", "--type", "image", tag))["OCIv1"]
+    makers = [each["created_by"] for each in config["history"] if not each.get("empty_layer")]
+    return tuple(zip(makers, config["rootfs"]["diff_ids"], strict=True))
+
+
+def remove(tag: str) -> None:
+    _buildah("rmi", tag)
 
 
 def size_of(tag: str) -> str:

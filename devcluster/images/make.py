@@ -43,6 +43,29 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
     return present
 
 
+def compare(only: Sequence[str], say: Callable[[str], None]) -> None:
+    """Build images once more from nothing, the base aside, and compare layer by layer. Raises
+    where one is another."""
+    known = {image.name for image in CATALOGUE}
+    for image in make(only, say):
+        if image.name not in (only or known):
+            continue
+        again = f"{image.tag}-again"
+        began = time.monotonic()
+        with locked("images"):
+            buildah.build(image, anew=again)
+            before, after = buildah.layers(image.tag), buildah.layers(again)
+            buildah.remove(again)
+        for (maker, digest), (_, other) in zip(before, after, strict=True):
+            if digest != other:
+                raise DevClusterError(
+                    f"{image.tag}: built again it differs, first in the layer of: {maker[:200]}",
+                    "Something in it depends on the moment, or what apt brings has changed.",
+                )
+        took_s = time.monotonic() - began
+        say(f"{image.tag}: built again, the same {len(before)} layers, {took_s:.1f} s")
+
+
 def _with_bases(wanted: Sequence[Image]) -> list[Image]:
     """The images and those that they are built on, in the catalogue's order."""
     names = {image.name for image in wanted} | {image.base for image in wanted}
