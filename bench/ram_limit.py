@@ -64,8 +64,8 @@ class Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ram_limit", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
-    parser.add_argument("--limit", type=parse_bytes, default="6.5Gi", help="memory (%(default)s)")
-    parser.add_argument("--reserve", default="768Mi", help="memory.reserve (%(default)s)")
+    parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")
+    parser.add_argument("--reserve", default="512Mi", help="memory.reserve (%(default)s)")
     parser.add_argument("--seconds", type=float, default=600, help="of load, each (%(default)g)")
     parser.add_argument(
         "--scans",

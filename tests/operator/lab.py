@@ -46,6 +46,12 @@ def pool(name: str = "pages", **spec: Any) -> Object:
     return {**POOL, "metadata": {"name": name}, "spec": {**POOL["spec"], **spec}}
 
 
+def still_pool() -> Object:
+    """An OcrPool with one instance on each of two fake GPUs: of the RAM others may take and give
+    back while a test looks whether all is quiet, and that is to be told."""
+    return gpu_pool(replicas=2, instances={"min": 1, "max": 1})
+
+
 def gpu_pool(name: str = "pages", **spec: Any) -> Object:
     """An OcrPool on GPUs with the worker's own PaddleOCR engine. An instance takes 784 MiB of its
     device (tests/operator/gpu_image), so three fit on the node's GPUs of 4 GiB."""
@@ -195,12 +201,20 @@ class Lab:
         found: Object = self.api.get(f"{self.path('ocrpools')}/{name}").get("status") or {}
         return found
 
+    def told(self) -> str:
+        """All that the operator has told of the pool: its status and its Events."""
+        return yaml.safe_dump([self.status(), self.events()])
+
     def events(self, *reasons: str) -> list[str]:
         """The messages of the pools' Events, the oldest first; with `reasons` of only these."""
-        found = [each for each in self.items("events") if not reasons or each["reason"] in reasons]
-        return [
-            each["message"] for each in sorted(found, key=lambda each: each["metadata"]["name"])
+        found = [
+            each
+            for each in self.items("events")
+            if each["involvedObject"]["kind"] == "OcrPool"
+            and (not reasons or each["reason"] in reasons)
         ]
+        found.sort(key=lambda each: str(each["metadata"]["name"]))
+        return [each["message"] for each in found]
 
     def condition(self, kind: str, name: str = "pages") -> tuple[str, str]:
         for each in self.status(name).get("conditions", ()):

@@ -17,7 +17,7 @@ import pytest
 from devcluster import processes
 from tests.operator import rights
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import Lab, Operator, pool
+from tests.operator.lab import Lab, Operator, pool, still_pool
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -196,16 +196,17 @@ def test_a_stranger_has_the_name(lab: Lab) -> None:
     lab.until_ready(1)
 
 
+@pytest.mark.usefixtures("models")
 def test_a_quiet_pool_is_written_nothing(lab: Lab) -> None:
     """At ten looks a second, twenty seconds are the looks of a quarter of an hour."""
     operator = lab.start("--interval", "0.1")
-    lab.apply(pool())
+    lab.apply(still_pool())
     lab.until_ready(2)
     operator.settle()
-    status, events = lab.status(), lab.events()
+    told = lab.told()
     writes, rounds = operator.writes(), rounds_of(operator)
     time.sleep(20)
-    assert (lab.status(), lab.events()) == (status, events)
+    assert lab.told() == told, f"before:\n{told}\nafter:\n{lab.told()}"
     assert operator.writes() == writes
     assert rounds_of(operator) - rounds > 60
     operator.stop()

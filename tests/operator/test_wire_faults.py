@@ -12,7 +12,7 @@ import pytest
 
 from tests.operator.api import Api, Object
 from tests.operator.faulty import FaultyWire
-from tests.operator.lab import Lab, pool, watching
+from tests.operator.lab import Lab, pool, still_pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 WATCHES = r"^GET .*[?&]watch="
@@ -46,9 +46,10 @@ def never_doubled(pods: dict[str, Object]) -> None:
     assert set(pods) <= {"pages-0", "pages-1"}, sorted(pods)
 
 
+@pytest.mark.usefixtures("models")
 def test_watches_that_break_and_what_happens_meanwhile(lab: Lab, wire: FaultyWire) -> None:
     operator = lab.start()
-    lab.apply(pool())
+    lab.apply(still_pool())
     lab.until_ready(2)
     for _ in range(5):
         assert wire.cut_watches() >= 1
@@ -66,15 +67,15 @@ def test_watches_that_break_and_what_happens_meanwhile(lab: Lab, wire: FaultyWir
     lab.until("blind for a while", lambda: watches[0].met >= 3, 30)
     wire.clear()
     lab.until_ready(1)
-    assert sorted(lab.pods()) == ["pages-0"]
+    lab.until("the other one is gone", lambda: sorted(lab.pods()) == ["pages-0"])
     assert lab.uid("pages-0") == kept
     assert "Traceback" not in operator.log.read_text(encoding="utf-8")
     # And then it is as quiet as ever.
     lab.until("the deletion is over", lambda: lab.condition("Progressing")[0] == "False")
     operator.settle()
-    before, told = operator.writes(), (lab.status(), lab.events())
+    before, told = operator.writes(), lab.told()
     time.sleep(5)
-    assert (lab.status(), lab.events()) == told
+    assert lab.told() == told, f"before:\n{told}\nafter:\n{lab.told()}"
     assert operator.writes() == before
 
 
