@@ -106,6 +106,7 @@ class WorkerProcess:
             wait = min(BACKOFF_FIRST * 2 ** (self._deaths - 1), BACKOFF_MOST)
             self._restart_at = now + wait
             self.state = None
+            self.port = self.control_port = 0  # nobody listens there any more
             self.note = f"died ({_words(status)}), starts again in {wait:g} s: {self.last_words()}"
         elif now >= self._restart_at:
             self._restart_at = 0.0
