@@ -21,10 +21,17 @@ def _first(node: Cluster, second: str) -> str:
 
 
 def _says(namespace: Namespace, caller: str, address: str) -> str:
-    """Which pod answers a pod's call."""
+    """Which pod answers a pod's call. Asked again for a while: kube-proxy of the caller's node may
+    not have heard of a Service yet."""
     code = (
-        "import urllib.request as u; "
-        f"print(u.urlopen('http://{address}/', timeout=10).read().decode())"
+        "import time, urllib.request as u\n"
+        "for left in reversed(range(15)):\n"
+        "    try:\n"
+        f"        print(u.urlopen('http://{address}/', timeout=2).read().decode())\n"
+        "        break\n"
+        "    except OSError:\n"
+        "        if not left: raise\n"
+        "        time.sleep(1)\n"
     )
     return run_python(namespace, caller, code)
 

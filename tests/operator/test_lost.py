@@ -140,7 +140,7 @@ def test_a_spec_that_an_older_crd_let_through(lab: Lab) -> None:
     # Mended, it is followed again.
     lab.until("the spec is mended", lambda: queue(64))
     lab.until_ready(3)
-    assert lab.condition("Degraded")[0] == "False"
+    lab.until("all is well", lambda: lab.condition("Degraded")[0] == "False")
     lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
     lab.until("nothing is left behind", lab.gone)
 

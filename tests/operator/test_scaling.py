@@ -173,7 +173,7 @@ def test_what_memory_cannot_hold_degrades_the_pool(lab: Lab) -> None:
         "it says that memory is short",
         lambda: lab.condition("Degraded") == ("True", "InsufficientMemory"),
     )
-    assert lab.condition("Ready") == ("True", "AllWorkersReady")
+    lab.until("it serves", lambda: lab.condition("Ready") == ("True", "AllWorkersReady"))
     assert "instances.min is 2" in lab.status()["workers"][0]["problem"]
     lab.apply(gpu_pool(memory={"reserve": "8Gi"}))
     lab.until(

@@ -292,9 +292,27 @@ def test_at_the_least_number_a_whole_reserve_is_no_trouble() -> None:
     assert "but instances.min is 1" in decision.sentence
 
 
-def test_another_worker_in_the_same_place_begins_anew() -> None:
-    old = decide(_out_of_memory(0), _out_of_memory(1)).history
+def test_a_worker_that_was_started_again_cools_down_like_one_that_shrank() -> None:
+    """Its container may have been ended for want of memory, with all that it knew of it."""
+    old = decide(_out_of_memory(0)).history
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
-    decision = plan(LIMITS, old, fresh, 10.0)
-    assert decision.history.grow_after == History().grow_after
-    assert plan(LIMITS, decision.history, fresh, 15.0).target == 2
+    history = old
+    for now in (10.0, 15.0, 69.0):
+        decision = plan(LIMITS, history, fresh, now)
+        history = decision.history
+        assert (decision.target, decision.reason) == (1, "CoolDown")
+    assert plan(LIMITS, history, fresh, 70.0).target == 2
+
+
+def test_a_worker_that_ends_soon_after_each_growth_waits_longer_each_time() -> None:
+    fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
+    two = state(5 * GI, each=[instance()] * 2, counters=Counters(boots=2))
+    history, now, waits = History(boots=10), 0.0, []
+    for _ in range(4):
+        history = plan(LIMITS, history, fresh, now).history
+        waits.append(history.grow_after - now)
+        grown = plan(LIMITS, history, fresh, history.grow_after)
+        assert grown.target == 2
+        history = plan(LIMITS, grown.history, two, history.grow_after + 5).history
+        now = grown.history.grow_after + 10
+    assert waits == [LIMITS.cool_down * factor for factor in (1, 2, 4, 4)]

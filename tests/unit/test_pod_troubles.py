@@ -48,6 +48,20 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
             "exit code 2): device: gpu:0",
         ),
         (
+            # On cgroup v2 kubelet has all processes of a container killed together.
+            {
+                "containerStatuses": [
+                    {
+                        "name": "worker",
+                        "state": {"running": {}},
+                        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    }
+                ]
+            },
+            "InsufficientMemory",
+            "template.resources.limits.memory",
+        ),
+        (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
             "WaitingForCapacity",
             "0/3 nodes",

@@ -121,8 +121,16 @@ def _container_trouble(container: Body, template: str) -> Trouble | None:
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return Trouble("ContainerRefused", f"{message or reason}; look at {template}")
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if last.get("reason") == "OOMKilled":
+        what = container.get("name", "container")
+        return Trouble(
+            "InsufficientMemory",
+            f"the {what} used more memory than its container may, was ended with all its "
+            f"instances, and starts again; raise {template}.resources.limits.memory, or lower "
+            "instances.max or admission.maxMegapixels",
+        )
     if reason == "CrashLoopBackOff":
-        last = (container.get("lastState") or {}).get("terminated") or {}
         said = " ".join(str(last.get("message", "")).split())[-300:]
         ended = f"exit code {last.get('exitCode', '?')}"
         what = container.get("name", "container")

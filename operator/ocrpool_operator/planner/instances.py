@@ -32,7 +32,7 @@ def plan(limits: Limits, history: History, state: State, now: float) -> Decision
     """Decide for one worker from one observation and what was remembered of those before."""
     instances = state.instances
     if state.counters.boots < history.boots:
-        history = History()  # another worker has taken its place
+        history = _started_again(limits, history, now)
     trouble = unusable(state)
     if trouble is not None:
         return _hold(state, trouble[0], trouble[1], _blind(history))
@@ -60,6 +60,18 @@ def plan(limits: Limits, history: History, state: State, now: float) -> Decision
 def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
     target = state.instances.target
     return Decision(target, reason, f"{target}: hold, {why}", history)
+
+
+def _started_again(limits: Limits, history: History, now: float) -> History:
+    """Another worker has taken its place and counts from nothing. Memory may be what ended the one
+    before, all its instances with it: it is taken for a shrink, and what it learnt is forgotten."""
+    after = cooldown.shrunk(limits, history, now)
+    return History(
+        grow_after=after.grow_after,
+        grown_at=after.grown_at,
+        relapses=after.relapses,
+        shrinks=after.shrinks,
+    )
 
 
 def _blind(history: History) -> History:

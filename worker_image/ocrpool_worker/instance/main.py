@@ -24,7 +24,7 @@ from ocrpool_worker.engine.faults import FaultKind, classify
 from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
-from ocrpool_worker.instance.memory import Resident, limit_data
+from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
 from ocrpool_worker.instance.pages import (
     Document,
     DocumentPage,
@@ -185,7 +185,8 @@ def main(arguments: list[str]) -> int:
     instance = Instance(channel, MailboxReader(mailbox))
     try:
         try:
-            engine = instance.boot()
+            with first_to_go():
+                engine = instance.boot()
         except ChannelClosed:
             return 0
         except BaseException as error:
