@@ -10,6 +10,13 @@ import yaml
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.front.objects import front_objects
 from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.kubernetes.pods import (
+    container_defaults,
+    http_port,
+    pod_defaults,
+    probes,
+    told,
+)
 from ocrpool_operator.planner.observed import Pod, Pool
 from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
 from ocrpool_operator.planner.stamps import stamp_of
@@ -57,14 +64,7 @@ def _always(pool: Pool, *, fronted: bool, evict: bool) -> tuple[Object, ...]:
                 "selector": names.front_labels(pool.name)
                 if fronted
                 else {**selector, names.LABEL_SERVING: "true"},
-                "ports": [
-                    {
-                        "name": "http",
-                        "protocol": "TCP",
-                        "port": names.DATA_PORT,
-                        "targetPort": "http",
-                    }
-                ],
+                "ports": [http_port()],
             },
         },
         {
@@ -128,15 +128,7 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
             template.lame_duck_seconds + template.grace_seconds
         )
         + 5,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **pod_defaults(writes=True),
         "nodeSelector": template.node_selector,
         "tolerations": list(template.tolerations),
         "affinity": template.affinity,
@@ -145,8 +137,7 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
         "runtimeClassName": template.runtime_class_name,
         "serviceAccountName": template.service_account_name,
     }
-    told = {key: value for key, value in spec.items() if value not in (None, {}, [])}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told(spec)}
 
 
 def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool = False) -> Object:
@@ -198,20 +189,9 @@ def _container(pool: Pool) -> Object:
         ],
         "resources": resources,
         "volumeMounts": mounts,
-        "livenessProbe": _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        "readinessProbe": _probe("/readyz", periodSeconds=5, timeoutSeconds=3, failureThreshold=2),
-        # The last words of a worker that ends itself say what is wrong with its settings.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **probes("control", ready_seconds=5, ready_timeout=3),
+        **container_defaults(),
     }
-
-
-def _probe(path: str, **timing: int) -> Object:
-    return {"httpGet": {"path": path, "port": "control"}, **timing}
 
 
 def _volumes(pool: Pool) -> list[Object]:

@@ -11,6 +11,13 @@ from ocrpool_operator.api import names
 from ocrpool_operator.api.spec import FrontSpec, PoolSpec
 from ocrpool_operator.kubernetes.front.config import end_seconds, front_config, haproxy_cfg
 from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.kubernetes.pods import (
+    container_defaults,
+    http_port,
+    pod_defaults,
+    probes,
+    told,
+)
 from ocrpool_operator.planner.observed import Pool
 from ocrpool_wire.quantity import parse_bytes
 
@@ -80,14 +87,7 @@ def _pods_service(pool: Pool) -> Object:
                 names.LABEL_POOL: pool.name,
                 names.LABEL_SERVING: "true",
             },
-            "ports": [
-                {
-                    "name": "http",
-                    "protocol": "TCP",
-                    "port": names.DATA_PORT,
-                    "targetPort": "http",
-                }
-            ],
+            "ports": [http_port()],
         },
     }
 
@@ -101,14 +101,7 @@ def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Obje
             {"name": "config", "configMap": {"name": names.front_name(pool.name)}},
         ],
         "terminationGracePeriodSeconds": end_seconds(spec),
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **pod_defaults(writes=False),
         "affinity": front.affinity or _apart(labels),
         "nodeSelector": front.node_selector,
         "tolerations": list(front.tolerations),
@@ -128,7 +121,7 @@ def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Obje
                 "labels": {**front.labels, names.LABEL_NAME: "ocrpool-front", **labels},
                 "annotations": {**front.annotations, CONFIG_HASH: config},
             },
-            "spec": {key: value for key, value in pod.items() if value not in (None, {}, [])},
+            "spec": told(pod),
         },
     }
 
@@ -151,19 +144,9 @@ def _container(front: FrontSpec) -> Object:
         ],
         "resources": _resources(front),
         "volumeMounts": [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}],
-        "livenessProbe": _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6),
-        "readinessProbe": _probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **probes("metrics", ready_seconds=2, ready_timeout=2),
+        **container_defaults(),
     }
-
-
-def _probe(path: str, **timing: int) -> Object:
-    return {"httpGet": {"path": path, "port": "metrics"}, **timing}
 
 
 def _resources(front: FrontSpec) -> Object:
