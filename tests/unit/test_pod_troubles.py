@@ -88,6 +88,21 @@ def test_troubles_say_what_to_do(status: dict[str, Any], reason: str, words: str
     assert words in trouble.message
 
 
+def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
+    container = {
+        "name": "worker",
+        "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+
+    def trouble(turned: str) -> object:
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": turned}
+        return pod_from(a_body(conditions=[ready], containerStatuses=[container])).trouble
+
+    assert trouble("2026-01-01T00:00:04Z") is not None  # with its end; not ready since
+    assert trouble("2026-01-01T00:07:00Z") is None  # it was, and drains now
+
+
 def test_what_starts_has_no_trouble() -> None:
     starting = a_body(phase="Pending", containerStatuses=[waiting("ContainerCreating")])
 

@@ -15,6 +15,9 @@ from ocrpool_operator.planner.stamps import seconds_of
 
 Body = Mapping[str, Any]
 _EVICTABLE = {"true": True, "false": False}
+# Kubelet's times are whole seconds, and what it saw first may be written last; nothing of ours is
+# ready so soon after its start.
+_SWIFT_SECONDS = 2.0
 
 
 def pool_from(body: Body) -> Pool:
@@ -58,6 +61,7 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     phase = status.get("phase", "")
     ready = conditions.get("Ready", {}).get("status") == "True"
+    turned = seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
     return Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -66,25 +70,25 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
         ip=status.get("podIP", ""),
         created=seconds_of(meta.get("creationTimestamp")) or 0.0,
         ready=ready,
-        turned=seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0,
+        turned=turned,
         over=phase in ("Failed", "Succeeded"),
         ending=seconds_of(meta.get("deletionTimestamp")),
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
         evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
-        trouble=None if ready else _trouble(phase, status, conditions, template),
+        trouble=None if ready else _trouble(phase, status, conditions, template, turned),
         version=int(meta.get("resourceVersion") or 0),
     )
 
 
 def _trouble(
-    phase: str, status: Body, conditions: Mapping[str, Body], template: str
+    phase: str, status: Body, conditions: Mapping[str, Body], template: str, turned: float
 ) -> Trouble | None:
     """Why Kubernetes cannot run a pod, with what to do about it."""
     if phase == "Failed":
         text = status.get("message") or status.get("reason") or "its container ended"
         return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
     for container in status.get("containerStatuses") or ():
-        found = _container_trouble(container, template)
+        found = _container_trouble(container, template, turned)
         if found is not None:
             return found
     scheduled = conditions.get("PodScheduled", {})
@@ -110,7 +114,15 @@ def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
     return found == ["False", "True"]
 
 
-def _container_trouble(container: Body, template: str) -> Trouble | None:
+def _recovered(container: Body, turned: float) -> bool:
+    """Whether the pod's readiness has `turned` since its container was started again: kubelet keeps
+    the last end of a container for as long as the pod lives."""
+    running = (container.get("state") or {}).get("running") or {}
+    started = seconds_of(running.get("startedAt"))
+    return started is not None and turned > started + _SWIFT_SECONDS
+
+
+def _container_trouble(container: Body, template: str, turned: float) -> Trouble | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
@@ -122,7 +134,7 @@ def _container_trouble(container: Body, template: str) -> Trouble | None:
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return Trouble("ContainerRefused", f"{message or reason}; look at {template}")
     last = (container.get("lastState") or {}).get("terminated") or {}
-    if last.get("reason") == "OOMKilled":
+    if last.get("reason") == "OOMKilled" and not _recovered(container, turned):
         what = container.get("name", "container")
         return Trouble(
             "InsufficientMemory",
