@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import Protocol
 
 from ocrpool_wire import Counters, Footprint, Problem
@@ -20,6 +19,8 @@ from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
+from ocrpool_worker.supervisor.deaths import Death
+from ocrpool_worker.supervisor.later import Later
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.nursery import DeviceGone, NoRoomEver, Nursery
@@ -32,7 +33,6 @@ _RECHECK_SECONDS = 30.0
 _LOST_SECONDS = 5.0
 # How long an instance without work may take to end after it was asked to.
 _LEAVE_SECONDS = 5.0
-_STARVED = "killed by the kernel, out of memory (the container's limit, or the machine's RAM)"
 
 
 class Dispatcher(Protocol):
@@ -84,8 +84,7 @@ class Crew:
         self._surge = 0
         self._preparing = False
         self._closing = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._later = Later(self.tend)
 
     @property
     def wanted(self) -> int:
@@ -181,26 +180,23 @@ class Crew:
             return
         until_raise = self.ceiling.wait()
         if until_raise is not None:
-            self._wake_in(until_raise)
+            self._later.wake_in(until_raise)
         self._dismiss_surplus()
         self._replace_one()
         room = self.wanted + self._surge - len(self.members)
         if room > 0 and not self.booting and self.boots.problem is None:
             wait = self.boots.wait()
             if wait > 0:
-                self._wake_in(wait)
+                self._later.wake_in(wait)
             else:
                 self._preparing = True
-                self._spawn(self._boot())
+                self._later.spawn(self._boot())
         self._dispatcher.on_free()
 
     async def close(self) -> None:
         """End all members, at once where they are at work."""
         self._closing = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._later.close()
         members = tuple(self.members.values())
         for member in members:
             if member.work is not None:
@@ -267,7 +263,7 @@ class Crew:
             member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
             return
         if op == "ready":
-            self._spawn(self._warm(member, frame))
+            self._later.spawn(self._warm(member, frame))
             return
         self._nursery.note(member, frame)
         work, member.work = member.work, None
@@ -323,22 +319,15 @@ class Crew:
         member.cancel_timers()
         self.members.pop(member.ident, None)
         work, member.work = member.work, None
-        words = member.process.last_words
         starved = member.here and member.failure is None and self._oom_kills.claim()
-        if starved:
-            why = _STARVED
+        words, own = member.process.last_words, member.failure
+        death = Death.of(why, starved=starved, words=words, own=own)
         if member.state == "booting":
-            message = f"the instance was {why}" if starved else f"the instance {why}"
-            message += " while it booted" + (f": {words[-500:]}" if words else "")
-            reason = "InsufficientMemory" if starved else "BootFailed"
-            problem = member.failure or Problem(reason=reason, message=message)
-            # It said itself what is wrong: a wrong option stays wrong.
-            final = problem is member.failure and problem.reason == "BootFailed"
-            self._boot_failed(problem, final=final)
+            self._boot_failed(death.boot_problem, final=death.final)
         elif not member.here:
             _log.info("instance gone", extra={"instance": member.ident, "why": why})
         else:
-            extra = {"instance": member.ident, "why": why, "lastWords": words}
+            extra = {"instance": member.ident, "why": death.why, "lastWords": words}
             _log.warning("instance died", extra=extra)
             self._counters["deaths"] += 1
             if member.answered == 0:
@@ -346,7 +335,7 @@ class Crew:
         if not any(other.recycle for other in self.members.values()):
             self._surge = 0  # whom it was for has gone
         if work is not None:
-            self._dispatcher.on_lost(member, work, why, starved=starved)
+            self._dispatcher.on_lost(member, work, death.why, starved=starved)
         elif starved and member.state != "booting":
             self.out_of_memory(member)
         self.tend()
@@ -376,7 +365,7 @@ class Crew:
 
         def begin() -> None:
             if self.boots.problem is not None and not self._closing:
-                self._spawn(recheck())
+                self._later.spawn(recheck())
 
         asyncio.get_running_loop().call_later(_RECHECK_SECONDS, begin)
 
@@ -386,22 +375,6 @@ class Crew:
             why = f"it did not end within {_LEAVE_SECONDS:g} s"
             loop = asyncio.get_running_loop()
             member.timers.append(loop.call_later(_LEAVE_SECONDS, member.process.kill, why))
-
-    def _wake_in(self, seconds: float) -> None:
-        """Tend again after `seconds`, or earlier where that is arranged already."""
-        loop = asyncio.get_running_loop()
-        when = loop.time() + seconds
-        if self._timer is not None and not self._timer.cancelled():
-            if loop.time() < self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        # A little later, so that the clock is past the time when we look.
-        self._timer = loop.call_later(seconds + 0.01, self.tend)
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def new_counters() -> dict[str, float]:
