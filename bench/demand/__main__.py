@@ -14,7 +14,7 @@ from bench.lib.machine import this_machine
 from bench.lib.rounds import say
 from bench.lib.servers import ROOT
 
-SEEDS = 2
+SEEDS = 10
 SHOWN = ("daily", "bursts")
 
 
