@@ -26,11 +26,13 @@ def up(
     nodes: int = 0,
     gpus: int = 0,
     simulated: int = 0,
+    node_grace_s: int = control_plane.NODE_GRACE_SECONDS,
     say: Say,
 ) -> Settings:
     """Start what is not running yet. Returns once the API server, and the nodes, are ready.
 
     `gpus` are those of each node, also of the `simulated` ones, which are added to those there are.
+    A node that says nothing for `node_grace_s` is NotReady.
     A control plane without nodes starts again, with its data, when the first is asked for: pods
     cannot reach an API server on loopback. More nodes join a cluster that runs.
     """
@@ -47,7 +49,7 @@ def up(
     if not set(control_plane.NAMES) & alive:
         if wanted.nodes:
             node.lay_wire(wanted)
-        control_plane.start(folder, wanted)
+        control_plane.start(folder, wanted, node_grace_s=node_grace_s)
         say(f"control plane ready: {wanted.server}")
     for place in node.places(folder, wanted):
         if place.process not in alive:

@@ -9,11 +9,16 @@ from typing import Any
 
 from devcluster.kwok import TOLERATION
 from devcluster.waiting import Api
+from ocrpool_operator.api.spec import PoolSpec
+from ocrpool_operator.kubernetes.loop import AT_ONCE
+from ocrpool_operator.kubernetes.objects import worker_pod
+from ocrpool_operator.planner.observed import Pool
 
 NAMESPACE = "scale"
 POOLS = f"/apis/ocrpool.dev/v1alpha1/namespaces/{NAMESPACE}/ocrpools"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LOOK_S = 0.5
+CALM_S = 10.0
 # The API server has better to do, and the two share the cores.
 TIMEOUT_S = 60.0
 
@@ -40,6 +45,44 @@ def apply(api: Api, count: int, workers: int) -> None:
 
     with ThreadPoolExecutor(4) as callers:
         list(callers.map(one, range(count)))
+
+
+def bare_pods(api: Api, count: int, workers: int) -> float:
+    """Seconds in which a client that does nothing else makes as many of the operator's own pods, in
+    as many calls at once as the operator. They are gone when this returns."""
+    spec = PoolSpec.model_validate(a_pool("", workers)["spec"]).with_image("none")
+
+    def make(number: int) -> None:
+        pool = Pool(NAMESPACE, f"bare{number // workers}", "uid", 1, spec)
+        pod = worker_pod(pool, f"bare{number // workers}-{number % workers}", "0")
+        del pod["metadata"]["ownerReferences"]  # collected at once: there are no such pools
+        api.call("POST", PODS, pod, timeout_s=TIMEOUT_S)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as callers:
+        list(callers.map(make, range(count)))
+    took = time.monotonic() - began
+    seconds_until("all bare pods run", lambda: _pending(api) == 0, 900)
+    api.call("DELETE", PODS, timeout_s=TIMEOUT_S)
+    seconds_until("all bare pods are gone", lambda: pods_there(api) == 0, 900)
+    return took
+
+
+def _pending(api: Api) -> int:
+    found = api.get_json(f"{PODS}?fieldSelector=status.phase%3DPending&limit=1", TIMEOUT_S)
+    return len(found["items"])
+
+
+def nodes_settle(api: Api) -> None:
+    """Wait until nobody writes to new nodes any more: addresses, taints, labels."""
+    before = -1
+    while True:
+        found = api.get_json("/api/v1/nodes", TIMEOUT_S)["items"]
+        newest = max(int(each["metadata"]["resourceVersion"]) for each in found)
+        if newest == before:
+            return
+        before = newest
+        time.sleep(CALM_S)
 
 
 def pods_there(api: Api) -> int:

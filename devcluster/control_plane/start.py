@@ -16,6 +16,8 @@ from devcluster.settings import Settings
 from devcluster.waiting import Started, wait_for_api, wait_for_etcd, wait_for_service_account
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+# After so long without a word of its kubelet a node is NotReady: Kubernetes' own default.
+NODE_GRACE_SECONDS = 50
 # Nobody asks these two for their metrics.
 NO_PORT = "--secure-port=0"
 
@@ -25,7 +27,12 @@ def node_name(folder: Folder, number: int) -> str:
     return f"ocrpool-{folder.name}" + (f".{number + 1}" if number else "")
 
 
-def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
+def start(
+    folder: Folder,
+    settings: Settings,
+    patience_s: float = 60.0,
+    node_grace_s: int = NODE_GRACE_SECONDS,
+) -> None:
     """Start all four and return once the API server says ready.
 
     Raises DevClusterError with the last line of the log of what did not start.
@@ -56,7 +63,7 @@ def start(folder: Folder, settings: Settings, patience_s: float = 60.0) -> None:
     wait_for_api(folder.kubeconfig, api, patience_s)
     started: dict[str, Started] = {}
     for name, argv in (
-        ("kube-controller-manager", _controller_manager(pki)),
+        ("kube-controller-manager", _controller_manager(pki, settings, node_grace_s)),
         ("kube-scheduler", _scheduler(pki)),
     ):
         if _is_there(name):
@@ -128,7 +135,7 @@ def _endpoint(settings: Settings) -> list[str]:
     return ["--endpoint-reconciler-type=none"]
 
 
-def _controller_manager(pki: Pki) -> list[str]:
+def _controller_manager(pki: Pki, settings: Settings, node_grace_s: int) -> list[str]:
     return [
         f"--kubeconfig={pki.kubeconfig(identity.CONTROLLER_MANAGER)}",
         NO_PORT,
@@ -136,10 +143,20 @@ def _controller_manager(pki: Pki) -> list[str]:
         f"--service-account-private-key-file={pki.service_accounts}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
+        f"--node-monitor-grace-period={node_grace_s}s",
+        *_controllers(settings),
         # At the default of 20 a second it takes seconds to find out what the API server has.
         "--kube-api-qps=300",
         "--kube-api-burst=600",
     ]
+
+
+def _controllers(settings: Settings) -> list[str]:
+    """Without nodes there are simulated pods at most. Their addresses are on loopback, which the
+    API server refuses as endpoints, again and again."""
+    if settings.nodes:
+        return []
+    return ["--controllers=*,-endpoints-controller,-endpointslice-controller"]
 
 
 def _scheduler(pki: Pki) -> list[str]:

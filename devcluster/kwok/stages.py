@@ -1,7 +1,8 @@
-"""What kwok says of the pods on its nodes, and when: its `Stage` objects.
+"""What kwok says of its nodes and of the pods on them, and when: its `Stage` objects.
 
 kwok's own stages take the finalizers off a pod that is deleted, which no kubelet does, so these
-are ours: an object that waits for its finalizer must wait here, too.
+are ours: an object that waits for its finalizer must wait here, too. Its nodes write their status
+every half minute, though they have a lease; kubelet does so every five.
 """
 
 from __future__ import annotations
@@ -40,6 +41,27 @@ startTime: {{ $now | Quote }}
 """
 
 
+# Of a node that lives. What it has of each resource is in the node as it was made. `NodeIP` is
+# kwok's.
+_LIVES = """
+{{ $now := Now }}
+addresses:
+- type: InternalIP
+  address: {{ NodeIP | Quote }}
+conditions:
+{{ range $type := list "MemoryPressure" "DiskPressure" "PIDPressure" "Ready" }}
+- type: {{ $type }}
+  status: {{ if eq $type "Ready" }}"True"{{ else }}"False"{{ end }}
+  reason: Simulated
+  message: no machine is behind this node
+  lastHeartbeatTime: {{ $now | Quote }}
+  lastTransitionTime: {{ $now | Quote }}
+{{ end }}
+"""
+# As kubelet's `nodeStatusReportFrequency`.
+_NODE_STATUS_MS = 300_000
+
+
 _OPTIONS = {
     "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
     "kind": "KwokConfiguration",
@@ -53,12 +75,12 @@ _OPTIONS = {
 }
 
 
-def _stage(name: str, **spec: Any) -> dict[str, Any]:
+def _stage(name: str, kind: str = "Pod", **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "Stage",
         "metadata": {"name": name},
-        "spec": {"resourceRef": {"apiGroup": "v1", "kind": "Pod"}, **spec},
+        "spec": {"resourceRef": {"apiGroup": "v1", "kind": kind}, **spec},
     }
 
 
@@ -71,9 +93,25 @@ def _where(deleted: bool, *others: dict[str, Any]) -> dict[str, Any]:
 
 
 def configuration() -> str:
-    """kwok's `--config`: JSON documents, which are YAML too. Its own stages serve the nodes."""
+    """kwok's `--config`: JSON documents, which are YAML too."""
     has_no_address = {"key": ".status.podIP", "operator": "DoesNotExist"}
+    is_ready = '.status.conditions.[] | select( .type == "Ready" ) | .status'
+
+    def ready(operator: str) -> dict[str, Any]:
+        return {"matchExpressions": [{"key": is_ready, "operator": operator, "values": ["True"]}]}
+
     stages = (
+        _stage("node-comes", "Node", selector=ready("NotIn"), next={"statusTemplate": _LIVES}),
+        _stage(
+            "node-lives",
+            "Node",
+            selector=ready("In"),
+            delay={
+                "durationMilliseconds": _NODE_STATUS_MS,
+                "jitterDurationMilliseconds": _NODE_STATUS_MS * 5 // 4,
+            },
+            next={"statusTemplate": _LIVES},
+        ),
         _stage(
             "pod-runs",
             selector=_where(False, has_no_address),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devcluster import cluster
+from devcluster import cluster, control_plane
 from devcluster.layout import Folder, folder, folders
 from devcluster.testing.handle import Cluster
 
@@ -30,17 +30,30 @@ def orphans() -> list[Folder]:
 
 
 @contextmanager
-def temporary(*, with_node: bool, gpus: int = 0, name: str = "") -> Iterator[Cluster]:
+def temporary(
+    *,
+    with_node: bool,
+    gpus: int = 0,
+    name: str = "",
+    node_grace_s: int = control_plane.NODE_GRACE_SECONDS,
+) -> Iterator[Cluster]:
     """A cluster for this process, removed at the end; what killed runs left is removed first.
 
-    `name`, a word, tells it from the others of this process.
+    `name`, a word, tells it from the others of this process. `node_grace_s`: after so long without
+    a word a node is NotReady.
     """
     for orphan in orphans():
         cluster.down(orphan)
     kind = name or ("node" if with_node else "")
     own = folder(f"test-{os.getpid()}" + (f"-{kind}" if kind else ""))
     try:
-        cluster.up(own, nodes=int(with_node), gpus=gpus, say=lambda _: None)
+        cluster.up(
+            own,
+            nodes=int(with_node),
+            gpus=gpus,
+            node_grace_s=node_grace_s,
+            say=lambda _: None,
+        )
         yield Cluster(own.kubeconfig, folder=own)
     finally:
         cluster.down(own)

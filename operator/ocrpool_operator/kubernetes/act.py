@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ from ocrpool_operator.planner.workers import (
 
 # A pool of hundreds asks for its pods in this many calls at once.
 AT_ONCE = 8
+# Workers that an Event about several calls by name.
+_NAMED = 10
 NAME_TAKEN = "NameTaken"
 
 
@@ -98,6 +100,7 @@ class Actor:
         results = await asyncio.gather(
             *(one(action) for action in plan.actions), return_exceptions=True
         )
+        await self._tell_created(pool, [each for each in done if isinstance(each, Create)])
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -113,10 +116,9 @@ class Actor:
 
     async def _do(self, pool: Pool, seen: Seen, action: Action, token: str) -> None:
         match action:
-            case Create(name, why):
+            case Create(name):
                 body = worker_pod(pool, name, seen.revision)
                 self._keep(pool, await self._client.create(PODS, body))
-                await self._events.post(pool, "WorkerCreated", f"{name}: {why}")
             case Retire(pod, why):
                 await self._note(pool, pod, draining=self._now())
                 await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
@@ -132,6 +134,15 @@ class Actor:
                 await self._events.post(
                     pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
                 )
+
+    async def _tell_created(self, pool: Pool, created: Sequence[Create]) -> None:
+        """One Event for all pods of a round that have the same reason: a pool of a hundred does not
+        write a hundred."""
+        for why in dict.fromkeys(each.why for each in created):
+            names = [each.name for each in created if each.why == why]
+            told, more = ", ".join(names[:_NAMED]), len(names) - _NAMED
+            told += f" and {more} more" if more > 0 else ""
+            await self._events.post(pool, "WorkerCreated", f"{told}: {why}")
 
     async def _note(
         self, pool: Pool, pod: Pod, *, draining: float | None = None, evictable: bool = False

@@ -38,6 +38,8 @@ class Companions:
     async def ensure(self, pool: Pool, now: float, *, evict: bool) -> list[Trouble]:
         """Answers what the API server refused for good. Raises ApiError where it is away. `evict`:
         the pool can do without one of its workers."""
+        if pool.key not in self._listed and not pool.status.observed_generation:
+            self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
         if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now

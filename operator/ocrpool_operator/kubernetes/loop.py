@@ -36,6 +36,8 @@ class Loop:
         self._due: dict[Key, float] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._again: set[Key] = set()
+        # Pools that have had a round.
+        self._known: set[Key] = set()
         self._errors: dict[Key, int] = {}
         self._wake = asyncio.Event()
         self._turned = clock()
@@ -73,10 +75,12 @@ class Loop:
 
     def _start_due(self) -> None:
         now = self._clock()
-        for key in sorted(self._due, key=self._due.__getitem__):
-            if self._due[key] > now or len(self._running) >= AT_ONCE:
-                return
+        due = [key for key, when in self._due.items() if when <= now]
+        # A new pool's pods are asked for before others are looked at once more.
+        due.sort(key=lambda key: (key in self._known, self._due[key]))
+        for key in due[: AT_ONCE - len(self._running)]:
             del self._due[key]
+            self._known.add(key)
             self._running[key] = asyncio.create_task(self._round(key))
 
     async def _sleep(self) -> None:
@@ -110,7 +114,9 @@ class Loop:
         if key in self._again:
             self._again.discard(key)
             delay = GATHER_SECONDS if key not in self._errors else delay
-        if delay is not None:
+        if delay is None:
+            self._known.discard(key)
+        else:
             self._due[key] = self._clock() + delay
         self._wake.set()
 

@@ -117,6 +117,7 @@ class Leader:
         self._metrics.leading(yes)
         if yes and self._task is None:
             self._task = asyncio.create_task(self._loop.run())
+            self._task.add_done_callback(_tell_end)
         elif not yes and self._task is not None:
             self._task.cancel()
             self._task = None
@@ -126,6 +127,13 @@ class Leader:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Nobody waits for the loop; /healthz fails from the moment on when it is late."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.critical("reconciling has ended", exc_info=error)
 
 
 async def _act(options: Options, client: Client, leader: Leader) -> None:

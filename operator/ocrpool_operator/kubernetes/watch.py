@@ -71,7 +71,9 @@ def registry(
 
     kopf.on.cleanup(registry=found)(on_cleanup)
 
-    def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+    # All of them coroutines: kopf calls plain functions in threads, and neither the store nor the
+    # loop is made for that.
+    async def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = (body["metadata"]["namespace"], body["metadata"]["name"])
         if type == "DELETED":
             held = store.pools.get(key)
@@ -85,7 +87,7 @@ def registry(
                 _log.error("not followed: %s", pool.invalid, extra={"pool": "/".join(key)})
             mark(key)
 
-    def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+    async def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = _key_of(body)
         if key is None:
             key = _keep_front_pod(store, body, type)
@@ -99,8 +101,8 @@ def registry(
             store.put_pod(key, pod)
         mark(key)
 
-    def companion(kind: str) -> Callable[..., None]:
-        def on_companion(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+    def companion(kind: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def on_companion(*, body: kopf.Body, type: str | None, **_: Any) -> None:
             key = _key_of(body)
             if key is None:
                 return
