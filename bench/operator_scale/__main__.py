@@ -29,7 +29,6 @@ from devcluster.kwok import Kwok
 from devcluster.testing.runs import temporary
 from devcluster.waiting import api_of
 
-SPARE_ADDRESSES = 0.25
 # The API server, on the same two cores, shall be busy with the operator and not with a thousand
 # nodes that say they live; nor shall nodes be called lost because it is late to hear them, which
 # pods of kwok do not recover from as kubelet's do. Where nodes fall silent, that shall be noticed.
@@ -70,8 +69,7 @@ def main() -> int:
         pools.nodes_settle(api_of(cluster.kubeconfig))
         found = settings.load(cluster.folder)
         assert found is not None
-        count = int(args.pools * args.workers * (1 + SPARE_ADDRESSES)) + 64
-        addresses = standin.addresses(found.network.simulated_pods, count)
+        addresses = standin.addresses(found.network.simulated_pods)
         with standin.serving(addresses):
             figures = measure(cluster.kubeconfig, kwok, nodes, addresses, args)
     report = _report(figures, args)

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from itertools import islice
 
 from aiohttp import web
 
@@ -52,9 +51,9 @@ class _Workers:
     dark: set[str] = field(default_factory=set)
 
 
-def addresses(block: IPv4Network, count: int) -> list[str]:
-    """The first of the block, which is the order in which kwok hands them out."""
-    return [str(each) for each in islice(block, count)]
+def addresses(block: IPv4Network) -> list[str]:
+    """All that kwok may hand out: it does so in order, and those of pods that are gone again."""
+    return [str(each) for each in block]
 
 
 @contextmanager
