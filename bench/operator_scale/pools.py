@@ -49,7 +49,8 @@ def apply(api: Api, count: int, workers: int) -> None:
 
 def bare_pods(api: Api, count: int, workers: int) -> float:
     """Seconds in which a client that does nothing else makes as many of the operator's own pods, in
-    as many calls at once as the operator. They are gone when this returns."""
+    as many calls at once as the operator has rounds, each on a connection of its own. They are
+    gone when this returns."""
     spec = PoolSpec.model_validate(a_pool("", workers)["spec"]).with_image("none")
 
     def make(number: int) -> None:
