@@ -20,7 +20,7 @@ from bench.samples import null_image_94k
 MANY = 64
 AIOHTTP = "bare aiohttp"
 FASTEST = "bare aiohttp, fastest parsers"
-WORKER = "worker, null engine"
+WORKER = "worker, noop engine"
 LITSERVE = "LitServe"
 
 
@@ -99,8 +99,8 @@ def _servers(stack: ExitStack) -> dict[str, Server | Worker]:
     servers: dict[str, Server | Worker] = {
         AIOHTTP: Server("bench.peers.bare_aiohttp", name=AIOHTTP),
         FASTEST: Server("bench.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST),
-        WORKER: Worker(instances=2, engine={"name": "null"}),
-        LITSERVE: Server("bench.peers.lit_null", "--workers", "2", name=LITSERVE),
+        WORKER: Worker(instances=2, engine={"name": "noop"}),
+        LITSERVE: Server("bench.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
     for server in servers.values():
         stack.enter_context(server)

@@ -130,7 +130,7 @@ class EngineSpec(ApiModel):
         default="paddleocr",
         min_length=1,
         max_length=200,
-        description="Engine: `paddleocr`, `null`, or `module:attribute` found in the image.",
+        description="Engine: `paddleocr`, `noop`, or `module:attribute` found in the image.",
     )
     options: Free = Field(
         default_factory=dict,
