@@ -42,7 +42,7 @@ class NvmlProbe:
         try:
             found = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError as error:
-            return Look(problem=self._problem(error))
+            return Look(problem=self._problem(error), refused=True)
         look = sensible(int(found.total), int(found.free), where=f"NVML ({self._identity.name})")
         if look.memory is None:
             return look

@@ -6,7 +6,6 @@ queue. What follows from a failure is decided in `rules`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -24,13 +23,16 @@ from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
 from ocrpool_worker.supervisor.crew import Crew
+from ocrpool_worker.supervisor.deadline import Deadline
+from ocrpool_worker.supervisor.deaths import Cause, Death
 from ocrpool_worker.supervisor.member import Member
-from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
 
 NOBODY = "the worker was asked for 0 instances"
 _log = logging.getLogger(__name__)
+# What the end of an instance is to the page that it was on.
+_FAILURES: dict[Cause, rules.Failure] = {"memory": "starved", "outside": "killed"}
 # What an instance may say of a request that is wrong.
 _REFUSED: dict[str, type[RequestError]] = {
     error.reason: error for error in (BadRequest, NotAnImage, TooLarge)
@@ -44,20 +46,20 @@ class Dispatch:
         self,
         limits: AdmissionSettings,
         queue: FairQueue,
-        refusals: Refusals,
         health: DeviceHealth,
         counters: dict[str, float],
         *,
         clock: Clock,
+        awake: Clock,
         on_page: Callable[[float, float], None],
         on_change: Callable[[], None],
     ) -> None:
         self._limits = limits
         self._queue = queue
-        self._refusals = refusals
         self._health = health
         self._counters = counters
         self._clock = clock
+        self._awake = awake
         self._on_page = on_page
         self._on_change = on_change
         self._crew: Crew | None = None
@@ -127,12 +129,12 @@ class Dispatch:
         work.waited = self._clock() - work.since
         self.crew.hand(member, work)
         limit = self._limits.timeout_seconds
-        loop = asyncio.get_running_loop()
-        member.timers.append(loop.call_later(limit, self._page_late, member, work))
+        late = Deadline(limit, self._awake, lambda: self._page_late(member, work))
+        member.timers.append(late)
 
     def _page_late(self, member: Member, work: Work) -> None:
-        if member.work is not work:
-            return
+        if member.work is not work or member.process.ended:
+            return  # its end will be reported, and is judged then
         limit = self._limits.timeout_seconds
         why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
         if not work.done.done():
@@ -149,7 +151,7 @@ class Dispatch:
         if op == "fault":
             self._failed(member, work, head["fault"], str(head.get("message")))
             return
-        work.job.progressed = self._clock()
+        work.job.progressed = self._awake()
         self._on_page(work.waited, float(head.get("seconds", 0.0)))
         if op == "done":
             answer = PageAnswer(int(head["width"]), int(head["height"]), frame.payload)
@@ -162,12 +164,14 @@ class Dispatch:
             error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
             _resolve(work, error)
 
-    def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
+    def on_lost(self, member: Member, work: Work, death: Death) -> None:
+        if work.done.done() and death.cause == "worker":
+            return  # it was killed for this page, whose client was told
         if member.process.taken == member.given or work.done.done():
-            self._failed(member, work, "starved" if starved else "death", why)
+            self._failed(member, work, _FAILURES.get(death.cause, "death"), death.why)
             return
         # It died before it began: the page had no part in it.
-        if starved:
+        if death.cause == "memory":
             self.crew.out_of_memory(member)
         self._counters["retried"] += 1
         self._queue.put_back(work)
@@ -176,7 +180,7 @@ class Dispatch:
         member.failed_in_a_row += 1
         verdict = rules.after_failure(
             failure,
-            failed_before=len(work.failures),
+            before=work.tries,
             in_a_row=member.failed_in_a_row,
             detail=detail,
             ran_out_before=work.ran_out,
@@ -184,6 +188,7 @@ class Dispatch:
         extra = {"instance": member.ident, "failure": failure, "why": detail}
         _log.warning("page failed", extra=extra)
         work.failures.append(member.ident)
+        work.tries.append(failure)
         if failure == "device":
             self._counters["device_errors"] += 1
             self._health.note_error()
@@ -202,8 +207,7 @@ class Dispatch:
             return
         if isinstance(verdict.error, PoisonPage):
             self._counters["poisoned"] += 1
-        if verdict.remember:
-            self._refusals.add(work.job.body, self._clock())
+            verdict.error.remember = verdict.remember
         verdict.error.message = _named(work, verdict.error.message)
         _resolve(work, verdict.error)
 

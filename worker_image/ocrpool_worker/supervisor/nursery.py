@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
@@ -40,13 +40,15 @@ class Nursery:
         watch: DeviceWatch,
         *,
         clock: Clock,
+        awake: Clock,
         on_frame: Callable[[Member, Frame], None],
-        on_gone: Callable[[Member, str], None],
+        on_gone: Callable[[Member, int], None],
     ) -> None:
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
         self._clock = clock
+        self._awake = awake
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._names = itertools.count(1)
@@ -75,7 +77,7 @@ class Nursery:
             ident,
             environment=launch.environment,
             on_frame=lambda frame: self._on_frame(member, frame),
-            on_gone=lambda why: self._on_gone(member, why),
+            on_gone=lambda status: self._on_gone(member, status),
         )
         member = Member(ident, process, self._clock(), order=launch.order)
         if alone and look.memory is not None:
@@ -87,7 +89,7 @@ class Nursery:
         await member.process.start()
         member.process.send(member.order)
         limit = self._settings.instances.boot_seconds
-        member.timers.append(asyncio.get_running_loop().call_later(limit, self._late, member))
+        member.timers.append(Deadline(limit, self._awake, lambda: self._late(member)))
         extra = {"instance": member.ident, "pid": member.process.pid}
         _log.info("instance boots", extra=extra)
 
@@ -124,6 +126,14 @@ class Nursery:
             member.peak = max(member.peak, held)
             self.footprints.seen(held)
 
+    def blame(self, problem: Problem) -> Problem:
+        """What is wrong with a failed boot, where the driver itself answers with an error: that is
+        no fault of the engine's, whatever it said."""
+        look = self._watch.latest()
+        if problem.reason != "BootFailed" or not look.refused or look.problem is None:
+            return problem
+        return Problem(reason="DeviceError", message=f"{look.problem.message}; {problem.message}")
+
     def has_room_for(self, size: int) -> bool:
         """Whether the device has so many bytes free, beyond the reserve."""
         memory = self._watch.latest().memory
@@ -134,6 +144,8 @@ class Nursery:
         return Figures.of(frame.head, look.processes.get(member.process.pid))
 
     def _late(self, member: Member) -> None:
+        if member.process.ended:
+            return
         limit = self._settings.instances.boot_seconds
         message = f"not ready after {limit:g} s (instances.bootSeconds)"
         member.failure = Problem(reason="BootTimeout", message=message)

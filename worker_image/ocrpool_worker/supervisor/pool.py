@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,14 +27,17 @@ from ocrpool_worker.errors import (
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.awake import AwakeClock
 from ocrpool_worker.supervisor.brake import Brake
 from ocrpool_worker.supervisor.crew import Crew, new_counters
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.dispatch import NOBODY, Dispatch
 from ocrpool_worker.supervisor.launch import Launcher
-from ocrpool_worker.supervisor.refusals import Refusals
+from ocrpool_worker.supervisor.refusals import REMEMBERED_SECONDS, Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
+
+_log = logging.getLogger(__name__)
 
 
 class Pool:
@@ -59,6 +63,8 @@ class Pool:
             interval=settings.memory.look_seconds,
             pids=lambda: [member.process.pid for member in self._crew.members.values()],
         )
+        # What condemns somebody for being late is measured with this one.
+        self._awake = AwakeClock(clock)
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
@@ -72,10 +78,10 @@ class Pool:
         self._dispatch = Dispatch(
             settings.admission,
             self._queue,
-            self._refusals,
             self._health,
             self.counters,
             clock=clock,
+            awake=self._awake,
             on_page=on_page,
             on_change=self._changed.set,
         )
@@ -87,6 +93,7 @@ class Pool:
             self.counters,
             target=target,
             clock=clock,
+            awake=self._awake,
             watch=self._watch,
         )
         self._dispatch.serve(self._crew)
@@ -99,6 +106,7 @@ class Pool:
 
     def start(self) -> None:
         """Begin to watch the device and to boot instances. Returns at once."""
+        self._awake.start()
         self._watch.start(self._on_look)
         self._crew.tend()
 
@@ -137,6 +145,7 @@ class Pool:
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
         await self._crew.close()
         await self._watch.stop()
+        self._awake.stop()
 
     # -- steering and looking --------------------------------------------------------------
 
@@ -154,7 +163,9 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """At least one warm instance, not draining, and a device that works."""
+        """At least one warm instance that is not stopped, not draining, and a device that
+        works."""
+        self._crew.look_who_is_stopped()
         lost = self._watch.latest().problem
         return (
             bool(self._crew.ready)
@@ -210,7 +221,7 @@ class Pool:
             if not crew.target:
                 raise Unavailable(NOBODY)
             # Between two instances a request may wait; before the first, or after the last, not.
-            if problem is not None and problem.reason != "Restarting":
+            if problem is not None and problem.reason not in ("Restarting", "Stopped"):
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
         limit = self.settings.admission.queue
         if len(self._queue) >= limit and not crew.idle():
@@ -227,9 +238,9 @@ class Pool:
 
         Raises a RequestError. When the caller is cancelled, what waits is dropped.
         """
+        left = await self._refusals.remaining(data, order, self._clock())
         self.check_room(arrived=arrived)
         now = self._clock()
-        left = self._refusals.remaining(data, now)
         if left:
             self.counters["refused"] += 1
             raise PoisonPage(
@@ -238,17 +249,22 @@ class Pool:
                 field="file",
                 retry_after=left,
             )
-        job = Job(order, data, now)
+        job = Job(order, data, now, awake=self._awake())
         self.counters["requests"] += 1
         self._jobs.add(job)
-        deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
+        limit, since = self.settings.admission.timeout_seconds, lambda: job.progressed
+        deadline = Deadline(limit, self._awake, lambda: self._expire(job), since=since)
         try:
             answers = await self._pages(job)
         except asyncio.CancelledError:
             self.counters["cancelled"] += 1
             raise
-        except RequestError:
+        except RequestError as error:
             self.counters["failed"] += 1
+            if isinstance(error, PoisonPage) and error.remember:
+                digest = await self._refusals.add(data, order, self._clock())
+                extra = {"digest": digest, "seconds": REMEMBERED_SECONDS}
+                _log.warning("request refused from now on", extra=extra)
             raise
         else:
             self.counters["answered"] += 1
