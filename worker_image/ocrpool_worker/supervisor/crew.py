@@ -141,7 +141,8 @@ class Crew:
             for other in self.members.values()
             if other is not member
         )
-        return not others and (self.wanted <= 1 or self.boots.problem is not None)
+        here = sum(other.here for other in self.members.values())
+        return not others and (self.wanted <= here or self.boots.problem is not None)
 
     def set_target(self, target: int) -> None:
         """Ask for another number of instances; also starts over after failed boots."""
