@@ -25,6 +25,7 @@ from ocrpool_worker.supervisor.deaths import Death
 from ocrpool_worker.supervisor.later import Later
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
+from ocrpool_worker.supervisor.members import Members
 from ocrpool_worker.supervisor.nursery import DeviceGone, NoRoomEver, Nursery
 from ocrpool_worker.supervisor.work import Work
 
@@ -83,7 +84,7 @@ class Crew:
             on_frame=self._on_frame,
             on_gone=self._on_gone,
         )
-        self.members: dict[str, Member] = {}
+        self.members = Members()
         self.target = target
         self.ceiling = Ceiling(settings.instances.max, clock)
         self.boots = BootPolicy(clock)
@@ -108,41 +109,17 @@ class Crew:
 
     @property
     def ready(self) -> int:
-        """Instances that read what they are given: warm, and not stopped."""
-        return sum(member.ready for member in self.members.values())
-
-    @property
-    def warm(self) -> int:
-        return sum(member.warm for member in self.members.values())
+        """Instances that read what they are given."""
+        return self.members.ready
 
     @property
     def booting(self) -> int:
-        return sum(member.state == "booting" for member in self.members.values()) or int(
-            self._preparing
-        )
-
-    def idle(self) -> list[Member]:
-        """Idle members, the one that has rested longest first. One that is stopped is among them
-        only where there is no other."""
-        standing = self.warm if not self.ready else 0
-        resting = [
-            member
-            for member in self.members.values()
-            if member.state == "idle"
-            and member.process.listens
-            and (standing or member.stopped_since is None)
-        ]
-        return sorted(resting, key=lambda member: member.since)
+        return self.members.booting or int(self._preparing)
 
     def alone(self, member: Member) -> bool:
-        """Whether no other instance is there or will come; one that is stopped may stay so."""
-        others = any(
-            other.here and other.stopped_since is None
-            for other in self.members.values()
-            if other is not member
-        )
-        here = sum(other.here for other in self.members.values())
-        return not others and (self.wanted <= here or self.boots.problem is not None)
+        """Whether no other instance that reads is there or will come."""
+        none_comes = self.wanted <= len(self.members.here) or self.boots.problem is not None
+        return none_comes and not self.members.has_other(member)
 
     def set_target(self, target: int) -> None:
         """Ask for another number of instances; also starts over after failed boots."""
@@ -162,21 +139,16 @@ class Crew:
         self._refused = look.refused
         self.tend()
 
-    def look_who_is_stopped(self) -> None:
-        """Note who stands by SIGSTOP, or under a debugger, and who goes on."""
-        now = self._awake()
-        for member in self.members.values():
-            if not member.process.stopped:
-                member.stopped_since = None
-            elif member.stopped_since is None:
-                member.stopped_since = now
+    def note_stops(self) -> None:
+        """Find out who stands by SIGSTOP, or under a debugger, and who goes on."""
+        self.members.note_stops(self._awake())
 
     def _end_stopped(self) -> None:
         """Replace who has nothing to do and stands for as long as a page may take; on a page that
         has a limit of its own."""
-        self.look_who_is_stopped()
+        self.note_stops()
         limit = self._settings.admission.timeout_seconds
-        for member in tuple(self.members.values()):
+        for member in self.members.here:
             since = member.stopped_since
             if member.state == "idle" and since is not None and self._awake() - since >= limit:
                 why = f"it was stopped (SIGSTOP) for {limit:g} s (admission.timeoutSeconds)"
@@ -193,7 +165,7 @@ class Crew:
     def brake(self) -> None:
         """Memory is critically low: give up the newest instance, unless it is the only one, or one
         is leaving already."""
-        here = [member for member in self.members.values() if member.here]
+        here = self.members.here
         if len(here) < 2 or len(here) < len(self.members):
             return  # what one that is leaving gives back has not been seen yet
         self._counters["braked"] += 1
@@ -266,13 +238,9 @@ class Crew:
                 await asyncio.wait(late)
 
     def _dismiss_surplus(self) -> None:
-        here = [member for member in self.members.values() if member.here]
-        if self._surge and self.warm > self.wanted:
+        if self._surge and self.members.warm > self.wanted:
             self._surge = 0  # the replacement is warm: the old one may go
-        # First those that are to be replaced anyway, then what serves nobody, then the newest.
-        order = {"booting": 0, "idle": 1, "busy": 2}
-        here.sort(key=lambda member: (member.recycle is None, order[member.state], -member.born))
-        for member in here[: max(0, len(here) - self.wanted - self._surge)]:
+        for member in self.members.surplus(self.wanted + self._surge):
             self.retire(member, member.recycle or f"{self.wanted} instances are wanted")
 
     def _replace_one(self) -> None:
@@ -430,8 +398,8 @@ class Crew:
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
         _log.error("instance failed to boot", extra=extra)
-        if problem.reason == "InsufficientMemory" and self.warm:
-            self.ceiling.lower(self.warm)  # what is there fits; one more does not
+        if problem.reason == "InsufficientMemory" and self.members.warm:
+            self.ceiling.lower(self.members.warm)  # what is there fits; one more does not
             return
         if death is not None and death.cause == "outside":
             self._counters["killed"] += 1

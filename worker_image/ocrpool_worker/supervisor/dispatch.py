@@ -78,7 +78,7 @@ class Dispatch:
         self._on_change()
         if not self.crew.target:
             self._turn_away()
-        for member in self.crew.idle():
+        for member in self.crew.members.idle():
             if not len(self._queue):
                 return
             work = self._queue.pull(member.ident, alone=self.crew.alone(member))

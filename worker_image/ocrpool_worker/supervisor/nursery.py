@@ -130,7 +130,8 @@ class Nursery:
         """What is wrong with a failed boot, where the driver itself answers with an error: that is
         no fault of the engine's, whatever it said."""
         look = self._watch.latest()
-        if problem.reason != "BootFailed" or not look.refused or look.problem is None:
+        ours = problem.reason in ("BootFailed", "DeviceError")
+        if not ours or not look.refused or look.problem is None:
             return problem
         return Problem(reason="DeviceError", message=f"{look.problem.message}; {problem.message}")
 

@@ -165,7 +165,7 @@ class Pool:
     def ready(self) -> bool:
         """At least one warm instance that is not stopped, not draining, and a device that
         works."""
-        self._crew.look_who_is_stopped()
+        self._crew.note_stops()
         lost = self._watch.latest().problem
         return (
             bool(self._crew.ready)
@@ -224,7 +224,7 @@ class Pool:
             if problem is not None and problem.reason not in ("Restarting", "Stopped"):
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
         limit = self.settings.admission.queue
-        if len(self._queue) >= limit and not crew.idle():
+        if len(self._queue) >= limit and not crew.members.idle():
             self.counters["rejected"] += 1
             raise QueueFull(
                 f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); come "

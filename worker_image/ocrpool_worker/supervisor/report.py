@@ -53,7 +53,7 @@ def problem_of(
 
 
 def _not_ready(crew: Crew) -> Problem:
-    if crew.warm:
+    if crew.members.warm:
         message = (
             "every instance is stopped (SIGSTOP, or a debugger); continue them with SIGCONT: who "
             "stays so for admission.timeoutSeconds is replaced"
