@@ -13,7 +13,7 @@ SLOW = {
 }
 
 
-def test_a_largest_page_that_is_too_slow_is_told_and_the_worker_serves(tmp_path: Path) -> None:
+def test_a_largest_page_that_is_too_slow_is_told_and_the_worker_is_ready(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings=SLOW) as worker:
         assert worker.ready
         state = worker.state()
@@ -28,7 +28,6 @@ def test_a_largest_page_that_is_too_slow_is_told_and_the_worker_serves(tmp_path:
             assert words in state["problem"]["message"]
         (warned,) = [one for one in worker.events() if one.get("reason") == "PagesTooSlow"]
         assert warned["level"] == "warning"
-        assert worker.read(say="small").text == "small"
 
 
 def test_what_only_the_first_page_costs_is_not_held_against_it(tmp_path: Path) -> None:

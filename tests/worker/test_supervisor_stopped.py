@@ -13,9 +13,9 @@ from typing import Any
 from tests.worker.client import Answer, pids_of
 from tests.worker.harness import Worker, start_worker
 
-LIMIT = 2.0
-# Longer than any limit in these tests.
-STOP = 3.5
+# Long enough for a busy machine to begin a page, and to boot; each stop is longer.
+LIMIT, BOOT = 4.0, 8.0
+LONGER = 1.0
 
 
 def limited(**more: Any) -> dict[str, Any]:
@@ -23,14 +23,16 @@ def limited(**more: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def stopped(worker: Worker, instances: Sequence[int] = ()) -> Iterator[None]:
-    """The supervisor stands for longer than any limit; the given instances stand as well."""
+def stopped(
+    worker: Worker, instances: Sequence[int] = (), *, limit: float = LIMIT
+) -> Iterator[None]:
+    """The supervisor stands for longer than `limit`; the given instances stand as well."""
     pids = [worker.pid, *instances]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
-        time.sleep(STOP)
+        time.sleep(limit + LONGER)
     finally:
         for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
@@ -84,14 +86,14 @@ def test_a_boot_goes_on(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     more = {
-        "instances": {"bootSeconds": STOP},
+        "instances": {"bootSeconds": BOOT},
         "engine": {"options": {"boot": {"gate": str(gate)}}},
     }
     with start_worker(tmp_path, settings=limited(**more)) as worker:
         gate.unlink()
         worker.set_target(2)
         state = worker.until("one boots", lambda state: bool(pids_of(state, "booting")))
-        with stopped(worker, pids_of(state, "booting")):
+        with stopped(worker, pids_of(state, "booting"), limit=BOOT):
             gate.touch()
         state = worker.until_ready(2)
         assert state["counters"]["bootFailures"] == 0

@@ -36,8 +36,6 @@ _RECHECK_SECONDS = 30.0
 _LOST_SECONDS = 5.0
 # How long an instance without work may take to end after it was asked to.
 _LEAVE_SECONDS = 5.0
-# What an instance says of its boot, in the words of a worker's problem; all else is BootFailed.
-_BOOT_FAULTS = {"memory": "InsufficientMemory", "device": "DeviceError"}
 
 
 class Dispatcher(Protocol):
@@ -89,9 +87,8 @@ class Crew:
         self.ceiling = Ceiling(settings.instances.max, clock)
         self.boots = BootPolicy(clock)
         self._oom_kills = OomKills(clock())
-        # How the last one died, and why pages of the largest size will not be answered in time.
+        # How the last one ended that was not asked to.
         self.last_death: Death | None = None
-        self.slow: Problem | None = None
         self._refused = False
         # One more than wanted while the only instance is replaced.
         self._surge = 0
@@ -106,6 +103,11 @@ class Crew:
     @property
     def footprint(self) -> Footprint:
         return self._nursery.footprints.current
+
+    @property
+    def slow(self) -> Problem | None:
+        """Why pages of the largest size will not be answered in time, if so."""
+        return self._nursery.slow
 
     @property
     def ready(self) -> int:
@@ -147,6 +149,8 @@ class Crew:
         """Replace who has nothing to do and stands for as long as a page may take; on a page that
         has a limit of its own."""
         self.note_stops()
+        if self.boots.problem is not None:
+            return  # nobody would come in its place, and it may go on
         limit = self._settings.admission.timeout_seconds
         for member in self.members.here:
             since = member.stopped_since
@@ -282,8 +286,7 @@ class Crew:
     def _on_frame(self, member: Member, frame: Frame) -> None:
         op = frame.head.get("op")
         if op == "failed":
-            reason = _BOOT_FAULTS.get(str(frame.head.get("fault")), "BootFailed")
-            member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
+            self._nursery.note_failure(member, frame)
             return
         if op == "ready":
             self._later.spawn(self._warm(member, frame))
@@ -310,21 +313,7 @@ class Crew:
         seconds = {name: frame.head.get(name) for name in names}
         extra = {"instance": member.ident, "memory": member.memory, **seconds}
         _log.info("instance ready", extra=extra)
-        self._note_speed(member, frame)
         self.tend()
-
-    def _note_speed(self, member: Member, frame: Frame) -> None:
-        """The largest admitted page was read: is it read in time?"""
-        limits = self._settings.admission
-        told = rules.too_slow(
-            page_seconds=float(frame.head.get("pageSeconds") or 0.0),
-            limit=limits.timeout_seconds,
-            megapixels=limits.max_megapixels,
-        )
-        self.slow = None if told is None else Problem(reason="PagesTooSlow", message=told)
-        if told is not None:
-            extra = {"instance": member.ident, "reason": "PagesTooSlow", "why": told}
-            _log.warning("the largest page takes too long", extra=extra)
 
     def _on_answer(self, member: Member, work: Work, frame: Frame) -> None:
         member.cancel_timers()

@@ -58,14 +58,16 @@ class Members(dict[str, Member]):
     def surplus(self, most: int) -> list[Member]:
         """Who is to go where `most` may be here: first those that are to be replaced anyway, then
         what serves nobody, then the newest."""
+        here = self.here
+        if len(here) <= most:  # nearly always, and this is asked after every page
+            return []
         order = {"booting": 0, "idle": 1, "busy": 2}
-        here = sorted(
-            self.here,
+        here.sort(
             key=lambda one: (
                 one.recycle is None,
                 one.stopped_since is None,
                 order[one.state],
                 -one.born,
-            ),
+            )
         )
-        return here[: max(0, len(here) - most)]
+        return here[: len(here) - most]

@@ -12,6 +12,7 @@ from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
@@ -20,6 +21,9 @@ from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.process import InstanceProcess
 
 _log = logging.getLogger(__name__)
+
+# What an instance says of its boot, in the words of a worker's problem; all else is BootFailed.
+_FAULTS = {"memory": "InsufficientMemory", "device": "DeviceError"}
 
 
 class DeviceGone(Exception):
@@ -52,6 +56,8 @@ class Nursery:
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._names = itertools.count(1)
+        # Why pages of the largest size will not be answered in time, as the last warm-up showed.
+        self.slow: Problem | None = None
         self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
 
     async def prepare(self, *, alone: bool, instances: int) -> Member:
@@ -103,6 +109,7 @@ class Nursery:
         self.footprints.booted(figures, lost)
         member.note_memory(figures, self.footprints)
         member.memory_when_warm = member.memory
+        self._note_speed(member, float(frame.head.get("pageSeconds") or 0.0))
         cap = self._settings.memory.per_instance
         if isinstance(cap, int) and member.memory > cap:
             message = (
@@ -114,6 +121,24 @@ class Nursery:
             member.process.kill(message)
             return False
         return True
+
+    def _note_speed(self, member: Member, page_seconds: float) -> None:
+        """The largest admitted page was read: is it read in time?"""
+        limits = self._settings.admission
+        why = rules.too_slow(
+            page_seconds=page_seconds,
+            limit=limits.timeout_seconds,
+            megapixels=limits.max_megapixels,
+        )
+        self.slow = None if why is None else Problem(reason="PagesTooSlow", message=why)
+        if self.slow is not None:
+            extra = {"instance": member.ident, "reason": self.slow.reason, "why": why}
+            _log.warning("the largest page takes too long", extra=extra)
+
+    def note_failure(self, member: Member, frame: Frame) -> None:
+        """A member said why its boot fails."""
+        reason = _FAULTS.get(str(frame.head.get("fault")), "BootFailed")
+        member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
 
     def note(self, member: Member, frame: Frame) -> None:
         """A member said what it holds, with an answer."""

@@ -146,10 +146,10 @@ class InstanceProcess:
         """Whether it has ended, although that may not have been reported yet."""
         if self._process is None or self._process.returncode is not None:
             return True
-        which = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self.pid)
         try:
-            return os.waitid(*which, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
+            look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, look) is not None
+        except ChildProcessError:  # its status was taken a moment ago
             return True
 
     @property
