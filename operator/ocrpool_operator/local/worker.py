@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from ocrpool_operator.planner.types import Decision, History
-from ocrpool_wire import State
+from ocrpool_wire import State, backoff_seconds
 
 Clock = Callable[[], float]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
@@ -103,7 +103,7 @@ class WorkerProcess:
         now = self._clock()
         if not self._restart_at:
             self._deaths = 1 if now - self._started > STEADY_SECONDS else self._deaths + 1
-            wait = min(BACKOFF_FIRST * 2 ** (self._deaths - 1), BACKOFF_MOST)
+            wait = backoff_seconds(self._deaths, first=BACKOFF_FIRST, most=BACKOFF_MOST)
             self._restart_at = now + wait
             self.state = None
             self.port = self.control_port = 0  # nobody listens there any more
