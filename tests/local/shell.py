@@ -44,7 +44,7 @@ def pool_file(folder: Path, name: str = "test", **spec: Any) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "ocrpool_operator.local.cli", *arguments]
+    return [sys.executable, "-m", "ocrpool_operator.local", *arguments]
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
