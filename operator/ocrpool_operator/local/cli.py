@@ -144,7 +144,7 @@ def _bytes(text: str) -> int:
 def _found(args: argparse.Namespace) -> tuple[Pool, tuple[Found, ...]]:
     pool = load_pool(args.file)
     kind = args.device or pool.spec.device
-    return pool, devices_for(kind, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return pool, devices_for(kind, os.environ)
 
 
 def _up(args: argparse.Namespace) -> int:
