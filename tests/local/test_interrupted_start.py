@@ -44,6 +44,14 @@ sys.meta_path.insert(0, Finder())
 """
 
 
+@pytest.fixture(autouse=True)
+def _signals_of_a_terminal() -> Iterator[None]:
+    """Also where these tests run as a script's background job, whose children ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def processes_of(folder: Path) -> list[int]:
     """Those that live and were started with this runtime folder, or by one that was."""
     mark, found = f"XDG_RUNTIME_DIR={folder}\0".encode(), []
@@ -176,6 +184,39 @@ def test_a_signal_while_a_worker_does_not_answer(tmp_path: Path) -> None:
         shell.process.send_signal(signal.SIGINT)
         wait_for("it drains", lambda: "draining" in shell.output(), seconds=BOUND)
         assert shell.interrupt(BOUND) == 0  # the second one ends them at once
+
+
+def test_under_nohup_the_end_of_the_terminal_is_passed_over(tmp_path: Path) -> None:
+    def nohup(given: list[str]) -> list[str]:
+        return ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *given]
+
+    with up(tmp_path, inside=nohup) as shell:
+        shell.worker().until_ready(2)
+        shell.process.send_signal(signal.SIGHUP)
+        assert shell.worker().read(say="served").text == "served"
+        time.sleep(0.5)  # five rounds: one that had heard it would be draining
+        assert "draining" not in shell.output()
+
+
+def test_a_terminal_that_goes_away_ends_it_in_order(tmp_path: Path) -> None:
+    """Nothing can be drawn any more, and the workers are ended all the same."""
+    ours, theirs = os.openpty()
+
+    with nothing_left(tmp_path):
+        process = subprocess.Popen(
+            ["setsid", "--ctty", *up_command(tmp_path)],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        shown = b""
+        while b"2/2 ready" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        assert process.wait(BOUND) == 0
 
 
 def test_a_signal_while_the_driver_does_not_answer(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ class WorkerProcess:
         lines = self._log.last
         prefix = "ocrpool-worker: "
         told = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-        return (told or [*lines] or [""])[-1][:500]
+        return _plain((told or [*lines] or [""])[-1])[:500]
 
     async def stop(self, seconds: float) -> None:
         """SIGTERM, which drains it; after `seconds`, SIGKILL, which ends its instances too."""
@@ -213,6 +213,15 @@ class WorkerProcess:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+
+def _plain(line: str) -> str:
+    """A line of its log for a person: the event and why, where it is one of JSON."""
+    try:
+        said = json.loads(line)
+        return ": ".join(str(said[key]) for key in ("event", "why") if key in said) or line
+    except (ValueError, TypeError):
+        return line
 
 
 def _words(status: int) -> str:
