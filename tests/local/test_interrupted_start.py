@@ -134,6 +134,7 @@ def test_a_signal_while_modules_are_imported(
     assert process.returncode == -signal.SIGINT, (tmp_path / "out").read_text()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("given", [up_command, serve_command], ids=["ocrpool up", "a worker"])
 def test_a_signal_at_many_moments_of_the_start(tmp_path: Path, given: Command) -> None:
     """Spread over the time that a start took here just before, and to the whole group, as a
