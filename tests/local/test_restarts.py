@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,3 +72,25 @@ async def test_one_that_cannot_be_started_now_is_tried_again(
     assert len(tries) == 4
     assert any(note.startswith("cannot be started, starts again in 1 s: ") for note in said), said
     assert any(note.startswith("cannot be started, starts again in 2 s: ") for note in said), said
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_was_removed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session's folder goes when its user logs out, and the settings with it."""
+    clock, folder = Clock(), tmp_path / "session" / "pool"
+    folder.mkdir(parents=True)
+
+    async def start(*command: str, **options: Any) -> Any:
+        assert (folder / "w.yaml").is_file()
+        return SimpleNamespace(pid=1, returncode=1)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    worker = WorkerProcess("w", "cpu", SETTINGS, folder, clock, warn=lambda kind, text: None)
+    await worker.start()
+    shutil.rmtree(tmp_path / "session")
+    while worker.note != "starting" or not folder.exists():
+        await worker.restart_when_due()
+        assert "cannot be started" not in worker.note
+        clock.now += 1

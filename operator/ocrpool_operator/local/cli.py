@@ -155,6 +155,7 @@ def _up(args: argparse.Namespace) -> int:
             f"{HIGHEST_PORT}",
             status=EXIT_WRONG,
         )
+    _check_ports(args, pool.name, 2 * len(found))
 
     def settings(device: str, index: int) -> Mapping[str, Any]:
         port = args.port + 2 * index if args.port else 0
@@ -195,6 +196,20 @@ def _up(args: argparse.Namespace) -> int:
 
     asyncio.run(run())
     return 0
+
+
+def _check_ports(args: argparse.Namespace, name: str, count: int) -> None:
+    """Told before anything is started: pools of one user mostly ask for the same ports."""
+    ours = range(args.port, args.port + count) if args.port else range(0)
+    for other in all_running():
+        ports = {port for one in other.workers for port in (one.port, one.control_port)}
+        if other.pool != name and other.host == args.host and not ports.isdisjoint(ours):
+            raise LocalError(
+                f"--port {args.port}: pool {other.pool} (pid {other.pid}) listens on "
+                f"{', '.join(map(str, sorted(ports.intersection(ours))))}; give for example "
+                f"--port {max(ports) + 1}, or 0 for any free ones",
+                status=EXIT_WRONG,
+            )
 
 
 def _status(args: argparse.Namespace) -> int:

@@ -113,9 +113,11 @@ class WorkerProcess:
         self._started = self._clock()
 
     def _write_settings(self) -> None:
-        """They do not change, and a disk that is full now had room for them before."""
+        """They do not change, and a disk that is full now had room for them before. The folder can
+        have gone meanwhile: a session's is removed when its user logs out."""
         if self._process is not None and self._config.exists():
             return
+        self._config.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
         fresh = self._config.with_suffix(".yaml.new")
         fresh.write_text(yaml.safe_dump(dict(self._settings)), encoding="utf-8")
         fresh.replace(self._config)
