@@ -209,7 +209,7 @@ class Kubelet:
         arguments = pod["spec"]["containers"][0]["args"]
         assert arguments[:2] == ["serve", "--config"], arguments
         settings = sandbox.folder / "settings.yaml"
-        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command = [sys.executable, "-m", "ocrpool_worker", arguments[0]]
         command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
         command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]

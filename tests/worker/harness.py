@@ -46,7 +46,7 @@ def launch(
     """Start a worker process and return at once, before it listens. `inside` wraps its command."""
     config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
     config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
-    command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config", str(config)]
+    command = [sys.executable, "-m", "ocrpool_worker", "serve", "--config", str(config)]
     command += ["--host", host, "--port", str(port), "--control-port", str(control_port)]
     command += arguments
     with log.open("wb") as out:

@@ -144,7 +144,10 @@ class WorkerSettings(_Settings):
     """All settings of one worker. Every field has a default."""
 
     device: str = Field(
-        default="cpu", pattern=r"^(cpu|gpu(:\S+)?)$", description="cpu, gpu, gpu:0 or gpu:UUID"
+        default="cpu",
+        pattern=r"^(cpu|gpu(:\S+)?)$",
+        description="cpu, gpu (the only visible one), gpu:0 (the first of them) or gpu:UUID; "
+        "CUDA_VISIBLE_DEVICES is honoured",
     )
     instances: InstancesSettings = InstancesSettings()
     engine: EngineSettings = EngineSettings()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ocrpool_operator.api.names import index_of
 from ocrpool_operator.planner.observed import Failure, Pod, Seen, Worker
 from ocrpool_operator.planner.places import Places, places_of
+from ocrpool_wire import backoff_seconds
 
 # After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
 # The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
@@ -120,7 +121,7 @@ def backoff_until(failure: Failure | None) -> float:
     """The moment from which a place may get its next pod; 0 where it never failed."""
     if failure is None or failure.times == 0:
         return 0.0
-    return failure.at + min(BACKOFF_SECONDS * 2.0 ** min(failure.times - 1, 30), BACKOFF_MOST)
+    return failure.at + backoff_seconds(failure.times, first=BACKOFF_SECONDS, most=BACKOFF_MOST)
 
 
 def drain_limit(seen: Seen) -> float:

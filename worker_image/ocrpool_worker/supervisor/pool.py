@@ -85,7 +85,7 @@ class Pool:
             on_page=on_page,
             on_change=self._changed.set,
         )
-        self._launcher = Launcher(settings)
+        self._launcher = Launcher(settings, self._watch.identity.uuid)
         self._crew = Crew(
             settings,
             self._launcher,

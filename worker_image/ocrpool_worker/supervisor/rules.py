@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ocrpool_wire import backoff_seconds
 from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError, Unavailable
 
 # How an attempt at a page ended badly. Out of memory is `memory` where the engine says so, and
@@ -101,10 +102,7 @@ def _sent_away(detail: str) -> RequestError:
 
 def backoff(failures: int) -> float:
     """Seconds to wait before the next boot after `failures` fruitless instances in a row."""
-    if failures <= 0:
-        return 0.0
-    # Bounded before it is raised: a float overflows where this goes on for a day.
-    return min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 32), BACKOFF_MOST)
+    return backoff_seconds(failures, first=BACKOFF_FIRST, most=BACKOFF_MOST)
 
 
 def should_recycle(
