@@ -12,7 +12,7 @@ import yaml
 from devcluster.testing import Cluster
 from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT, FRONT_PORT
 from ocrpool_operator.api.spec import PoolSpec
-from ocrpool_operator.kubernetes.objects import companions, worker_pod
+from ocrpool_operator.kubernetes.objects import clients_service, companions, worker_pod
 from ocrpool_operator.planner.observed import Pool
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
 from tests.operator import rights, test_trial
@@ -170,9 +170,10 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
     spec = PoolSpec.model_validate(said)
     pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
     ingress = [{"ports": [{"port": 8080}]}]
-    others = companions(pool, ingress, fronted=True, evict=True, domain="cluster.local")
+    others = companions(pool, ingress, evict=True, domain="cluster.local")
     front = named(list(others), "Deployment")["spec"]["template"]
-    objects = [worker_pod(pool, "scans-0", "revision"), *others]
+    service = clients_service(pool, fronted=True)
+    objects = [worker_pod(pool, "scans-0", "revision"), service, *others]
     objects += [
         {
             "apiVersion": "v1",

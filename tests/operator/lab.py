@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from devcluster.testing import Namespace
-from tests.operator import rights
+from tests.operator import audit, rights
 from tests.operator.api import Api, Object, Refused
 from tests.operator.kubelet import ROOT, Kubelet
 
@@ -149,6 +149,21 @@ class Lab:
         for operator in self.operators:
             if operator.process.poll() is None:
                 operator.kill()
+        try:
+            self.audit()
+        finally:
+            self._let_go()
+
+    def audit(self) -> list[audit.Event]:
+        """Every write of the operators; raises AssertionError for one to what is not theirs."""
+        folder = self.namespace.cluster.folder
+        if folder is None:
+            return []  # somebody else's cluster, whose record is not ours to read
+        events = list(audit.writes(folder.audit, self.namespace.name))
+        assert not (found := audit.foreign_writes(iter(events))), found
+        return events
+
+    def _let_go(self) -> None:
         # Without an operator nobody takes the finalizers off.
         for each in self.pools():
             path = f"{self.path('ocrpools')}/{each['metadata']['name']}"
