@@ -257,7 +257,7 @@ def test_pools_whose_names_are_like_each_others_objects(lab: Lab, tmp_path: Path
     lab.apply(pool("doc-pods", replicas=1))
     for name in ("doc", "doc-front", "doc-pods"):
         lab.until_ready(1, name)
-        assert lab.condition("Degraded", name)[0] == "False"
+        assert lab.condition("Degraded", name)[0] == "False", message(lab, "Degraded", name)
     own = names.pods_service("doc", uid_of(lab, "doc"))
     endpoints = Endpoints(lab.api, lab.namespace.name, own)
     try:
@@ -318,7 +318,8 @@ def test_a_pool_belongs_to_one_operator_and_moves(lab: Lab) -> None:
     lab.until_ready(1, "two")
 
     def image(name: str) -> str:
-        return str(lab.pods()[f"{name}-0"]["spec"]["containers"][0]["image"])
+        found = lab.pods().get(f"{name}-0")
+        return str(found["spec"]["containers"][0]["image"]) if found else ""
 
     assert (image("one"), image("two")) == ("first:1", "second:1")
     quiet([first, second])
