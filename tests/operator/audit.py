@@ -11,11 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from devcluster.testing import Namespace
 from tests.operator.rights import ACCOUNT
 
 Event = dict[str, Any]
 # A pool is its user's; the operator writes its finalizer and its status. Leases are the operators'.
 NOT_OURS = ("ocrpools", "leases")
+
+
+def hold(namespace: Namespace) -> list[Event]:
+    """What the operators of a test wrote. Raises AssertionError for what was not theirs to write.
+    Nothing is known of somebody else's cluster."""
+    folder = namespace.cluster.folder
+    events = [] if folder is None else list(writes(folder.audit, namespace.name))
+    found = foreign_writes(iter(events))
+    assert not found, found
+    return events
 
 
 def writes(log: Path, namespace: str) -> Iterator[Event]:

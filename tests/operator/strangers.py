@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ocrpool_operator.api import names
 from tests.operator.api import Object
@@ -24,6 +25,7 @@ VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Deployment": "apps/v1",
 }
+ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'
 _APP = {"app": "theirs"}
 _POD: Object = {
     "containers": [{"name": "main", "image": "none"}],
@@ -132,3 +134,22 @@ def at_rest(lab: Lab, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Obj
             return now
         before = now
     raise AssertionError("they never come to rest")
+
+
+def uid_of(lab: Lab, name: str) -> str:
+    return str(lab.api.get(f"{lab.path('ocrpools')}/{name}")["metadata"]["uid"])
+
+
+def move(lab: Lab, name: str, operator: str = "ocrpool") -> None:
+    lab.api.merge(f"{lab.path('ocrpools')}/{name}", {"spec": {"operatorName": operator}})
+
+
+def some_rounds(lab: Lab, count: int = 8) -> None:
+    operator = lab.operators[-1]
+    before = operator.metric(ROUNDS)
+    lab.until("some rounds more", lambda: operator.metric(ROUNDS) >= before + count)
+
+
+def ingress(folder: Path) -> str:
+    (folder / "ingress.yaml").write_text("- ports: [{port: 8080}]\n", encoding="utf-8")
+    return str(folder / "ingress.yaml")

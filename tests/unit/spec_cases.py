@@ -16,12 +16,6 @@ BROKEN: tuple[tuple[dict[str, Any], str], ...] = (
     ),
     ({"device": "cpu", "resourceName": "nvidia.com/mig-1g.10gb"}, "resourceName is for device gpu"),
     ({"recycle": {"memoryGrowth": 0.5}}, "recycle.memoryGrowth must be above 1"),
-    # A pod that would pass for another pool's.
-    (
-        {"template": {"labels": {"team": "a", "ocrpool.dev/front": "other"}}},
-        "labels that begin with ocrpool.dev/",
-    ),
-    ({"front": {"labels": {"ocrpool.dev/pool": "other"}}}, "labels that begin with ocrpool.dev/"),
     (
         {"models": {"hostPath": "/m", "claim": {"name": "c"}}},
         "models.claim and models.hostPath exclude each other",

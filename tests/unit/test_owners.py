@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from ocrpool_operator.api import names
+from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.kubernetes.cli import OptionError, _parser, options_from
 from ocrpool_operator.kubernetes.covers import says, steps_to
 from ocrpool_operator.kubernetes.owners import foreign_pods, in_front, is_of, name_taken, told_once
@@ -142,6 +144,14 @@ def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:
         ({}, names.OPERATOR),
     ):
         assert pool_from({"metadata": meta, "spec": spec}).operator == operator
+
+
+@pytest.mark.parametrize("part", ["template", "front"])
+def test_no_pod_is_told_to_pass_for_another_pools(part: str) -> None:
+    """tests/operator/test_schema.py has the API server refuse the same."""
+    PoolSpec.model_validate({part: {"labels": {"team": "a", "example.com/pool": "b"}}})
+    with pytest.raises(ValidationError, match="labels that begin with ocrpool"):
+        PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_FRONT: "other"}}})
 
 
 def test_no_name_of_two_pools_objects_is_the_same() -> None:
