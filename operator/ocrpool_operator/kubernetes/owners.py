@@ -52,8 +52,8 @@ def _whose(body: Body) -> str:
 
 
 def told_once(troubles: Iterable[Trouble]) -> list[Trouble]:
-    """All names that are taken as one trouble, in the place of the first: one Event, and one
-    sentence that has all of them."""
+    """All names that are taken as one trouble, the first: one Event, and one sentence that has all
+    of them."""
     found = list(troubles)
     taken = [each for each in found if each.reason == NAME_TAKEN]
     if not taken:
