@@ -24,13 +24,13 @@ def test_what_an_operator_does_to_others_objects_is_found(
     maps = f"/api/v1/namespaces/{namespace.name}/configmaps"
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}}
     api.call("POST", maps, body)
-    api.merge(f"{maps}/theirs", {"data": {"changed by": "its owner"}})
-    as_operator.merge(f"{maps}/theirs", {"data": {"changed by": "an operator"}})
+    api.merge(f"{maps}/theirs", {"data": {"by": "its owner"}})
+    as_operator.merge(f"{maps}/theirs", {"data": {"by": "an operator"}})
     as_operator.call("DELETE", f"{maps}/theirs")
     owner = {"apiVersion": "ocrpool.dev/v1alpha1", "kind": "OcrPool", "name": "x", "uid": "x"}
     ours = {**body, "metadata": {"name": "ours", "ownerReferences": [owner]}}
     as_operator.call("POST", maps, ours)
-    as_operator.merge(f"{maps}/ours", {"data": {"changed by": "an operator"}})
+    as_operator.merge(f"{maps}/ours", {"data": {"by": "an operator"}})
     as_operator.call("POST", maps, {**body, "metadata": {"name": "bare"}})
 
     found = audit.foreign_writes(audit.writes(folder.audit, namespace.name))
