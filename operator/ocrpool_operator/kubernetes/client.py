@@ -8,7 +8,7 @@ Every call passes one place: there it is counted, and tests look on, fail it, or
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ocrpool_operator.api.names import GROUP, MANAGER, PLURAL, VERSION
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 TIMEOUT_SECONDS = 15.0
 
 
@@ -147,6 +148,15 @@ class Client:
         params = {"fieldManager": MANAGER}
         return await self._do(call, "PATCH", body=body, params=params, content_type=MERGE)
 
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, steps: Sequence[Object]
+    ) -> Object:
+        """JSON Patch (RFC 6902). A step that sets the resourceVersion makes it one that fails with
+        `Conflict` where the object is another one by now."""
+        call = Call("patch", resource, namespace, name)
+        params = {"fieldManager": MANAGER}
+        return await self._do(call, "PATCH", body=steps, params=params, content_type=JSON_PATCH)
+
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, now: bool = False
     ) -> None:
@@ -161,7 +171,7 @@ class Client:
         call: Call,
         method: str,
         *,
-        body: Object | None = None,
+        body: Object | Sequence[Object] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:

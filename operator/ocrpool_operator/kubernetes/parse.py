@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ocrpool_operator.api import names
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.api.status import PoolStatus
+from ocrpool_operator.kubernetes.owners import controller_of
 from ocrpool_operator.planner.observed import Pod, Pool, Trouble
 from ocrpool_operator.planner.stamps import seconds_of
 
@@ -34,6 +35,8 @@ def pool_from(body: Body) -> Pool:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in ("spec", *first["loc"]))
         spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
+    # Also of a spec that cannot be read: it is its own operator that says so.
+    operator = (body.get("spec") or {}).get("operatorName", names.OPERATOR)
     try:
         status = PoolStatus.model_validate(body.get("status") or {})
     except ValidationError:
@@ -50,6 +53,7 @@ def pool_from(body: Body) -> Pool:
         deleting="deletionTimestamp" in meta,
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
         version=int(meta.get("resourceVersion") or 0),
+        operator=str(operator),
     )
 
 
@@ -62,6 +66,7 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
     phase = status.get("phase", "")
     ready = conditions.get("Ready", {}).get("status") == "True"
     turned = seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
+    controller = controller_of(body)
     return Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -76,6 +81,8 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
         evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
         trouble=None if ready else _trouble(phase, status, conditions, template, turned),
+        owner=controller.get("uid", ""),
+        made_by=f"{controller.get('kind', '')} {controller.get('name', '')}".strip(),
         version=int(meta.get("resourceVersion") or 0),
     )
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import WORKER_IMAGE, front_selector, selector_of
+from ocrpool_operator.api.names import OPERATOR, WORKER_IMAGE, front_selector, selector_of
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
@@ -20,13 +20,14 @@ from ocrpool_operator.kubernetes.demand import Demand
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
+from ocrpool_operator.kubernetes.owners import foreign_pods, in_front, owned, told_once
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.scaling import Scaling
 from ocrpool_operator.kubernetes.store import Key, Store
-from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
-from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.kubernetes.tokens import Tokens
+from ocrpool_operator.kubernetes.troubles import TroubleError, trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
 from ocrpool_operator.planner.frozen import frozen_status
@@ -68,6 +69,8 @@ class Parts:
     views: Views = _no_views
     # The cluster's, for the names of Services.
     domain: str = "cluster.local"
+    # Pools of another operator's name are left alone.
+    operator: str = OPERATOR
 
 
 class Reconciler:
@@ -105,7 +108,7 @@ class Reconciler:
         the status is said there.
         """
         pool = self._parts.store.pools.get(key)
-        if pool is None:
+        if pool is None or pool.operator != self._parts.operator:
             self._forget(key)
             return None
         if pool.invalid and not pool.deleting:
@@ -120,9 +123,13 @@ class Reconciler:
         if not pool.deleting:
             evict = may_evict(seen)
             troubles += await self._companions.ensure(pool, self._parts.now(), evict=evict)
+            if not token or not self._companions.has_settings(pool):
+                # What a worker mounts is not there, or is not ours: none is made or ended.
+                planned = replace(planned, actions=())
         done = await self._actor.carry_out(pool, seen, planned, token)
-        troubles += done.troubles
-        if pool.deleting and not self._parts.store.pods(key):
+        troubles = told_once([*troubles, *done.troubles])
+        troubles += foreign_pods(pool, self._foreign(pool))
+        if pool.deleting and not self._own(pool):
             await self._ownership.release(pool)
             self._tokens.doubt(pool)
             self._forget(key)
@@ -144,8 +151,8 @@ class Reconciler:
             return ""
         try:
             token = await self._tokens.of(pool, self._parts.now())
-        except TokenError as error:
-            troubles.append(Trouble("TokenMissing", str(error)))
+        except TroubleError as error:
+            troubles.append(error.trouble)
         except ApiError as error:
             if error.status == 404 and pool.deleting:
                 return ""
@@ -165,7 +172,7 @@ class Reconciler:
         nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
         looks, front = await asyncio.gather(
-            parts.workers.look_at(parts.store.pods(key), token), self._front(pool, troubles)
+            parts.workers.look_at(self._own(pool), token), self._front(pool, troubles)
         )
         wanted = self._demand.look(
             pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
@@ -184,7 +191,7 @@ class Reconciler:
                 return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
             self._listed[key] = parts.now()
-            new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
+            new = [pod for pod in self._own(pool) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
             seen = self._seen(pool, looks, front, wanted)
             planned = plan(seen)
@@ -205,12 +212,19 @@ class Reconciler:
                 pods = [pod_from(body, template="front") for body in bodies]
                 parts.store.replace_front_pods(key, pods)
                 self._fronts_listed[key] = parts.now()
-        front = Front(parts.store.front_pods(key))
+        front = Front(in_front(pool, parts.store.front_pods(key)))
         return replace(front, sees=await parts.views(front.ready))
 
     def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
-        pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
-        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in self._own(pool))
+
+    def _own(self, pool: Pool) -> tuple[Pod, ...]:
+        """The pods of its workers."""
+        return owned(pool, self._parts.store.pods(pool.key))
+
+    def _foreign(self, pool: Pool) -> tuple[Pod, ...]:
+        """The others that bear their labels."""
+        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
 
     def _seen(
         self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
@@ -234,8 +248,7 @@ class Reconciler:
 
     async def _freeze(self, pool: Pool) -> float:
         """Nothing is done for a pool whose spec cannot be read; it says so."""
-        pods = self._parts.store.pods(pool.key)
-        await self._report(pool, frozen_status(pool, pods, self._parts.now()))
+        await self._report(pool, frozen_status(pool, self._own(pool), self._parts.now()))
         return self._interval
 
     async def _report(self, pool: Pool, status: PoolStatus) -> None:

@@ -15,7 +15,7 @@ import aiohttp
 import kopf
 from aiohttp import web
 
-from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
+from ocrpool_operator.api.names import GROUP, OPERATOR, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
 from ocrpool_operator.kubernetes.events import Events
@@ -44,6 +44,8 @@ class Options:
     port: int = 8082
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
+    # Pools that name another operator are left alone.
+    operator: str = OPERATOR
     ingress: Ingress = None
     cluster_domain: str = "cluster.local"
 
@@ -90,6 +92,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             now=time.time,
             worker_image=options.worker_image,
             ingress=options.ingress,
+            operator=options.operator,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)

@@ -6,6 +6,14 @@ from ocrpool_operator.kubernetes.client import ApiError
 from ocrpool_operator.planner.observed import Trouble
 
 
+class TroubleError(Exception):
+    """Something cannot be done, and stays so until somebody changes something."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
 def is_passing(error: ApiError) -> bool:
     """The server is busy, restarting or away: the same call will do later."""
     return error.status in (0, 408, 429) or error.status >= 500

@@ -14,6 +14,7 @@ from typing import Any
 import kopf
 
 from ocrpool_operator.api import names
+from ocrpool_operator.kubernetes.owners import controller_of
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.kubernetes.store import Key, Store
 
@@ -88,7 +89,11 @@ def registry(
             mark(key)
 
     async def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
-        key = _key_of(body)
+        key, owner = _key_of(body), _key_of_owner(body)
+        if owner is not None and owner != key:
+            # One of a pool's own whose label was taken off or changed: its pool has to look.
+            store.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
+            mark(owner)
         if key is None:
             key = _keep_front_pod(store, body, type)
             if key is not None:
@@ -171,6 +176,14 @@ async def follow(
         finally:
             await end()
         await asyncio.sleep(pause)
+
+
+def _key_of_owner(body: kopf.Body) -> Key | None:
+    """The pool that an object's ownerReference names."""
+    owner = controller_of(body)
+    return (
+        (body["metadata"]["namespace"], owner["name"]) if owner.get("kind") == names.KIND else None
+    )
 
 
 def _key_of(body: kopf.Body, label: str = names.LABEL_POOL) -> Key | None:

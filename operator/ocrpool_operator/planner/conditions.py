@@ -69,6 +69,9 @@ def _ready(finding: Finding) -> Word:
     if finding.wanted == 0:
         return Word("Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas")
     counts = f"{finding.ready} of {finding.wanted} workers are ready"
+    blocking = next((each for _, each in finding.problems if each.blocks), None)
+    if blocking is not None:
+        return Word("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
     if finding.ready >= finding.wanted:
         if finding.front_wanted and not finding.front_ready:
             text = f"{counts}; no pod of the front is, and the Service goes to the workers"

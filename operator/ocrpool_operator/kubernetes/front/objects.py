@@ -35,7 +35,7 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
     spec = pool.spec
     if spec.front is None:
         return ()
-    host = f"{names.pods_service(pool.name)}.{pool.namespace}.svc.{domain}"
+    host = f"{names.pods_service(pool.name, pool.uid)}.{pool.namespace}.svc.{domain}"
     text = haproxy_cfg(front_config(spec, spec.front, host))
     deployment = _deployment(pool, spec, spec.front, text)
     name = names.front_name(pool.name)
@@ -50,7 +50,7 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": meta_of(pool, name),
+            "metadata": meta_of(pool, names.front_guard_name(pool.name)),
             "spec": {
                 "maxUnavailable": 1,
                 "selector": {"matchLabels": names.front_labels(pool.name)},
@@ -79,7 +79,7 @@ def _pods_service(pool: Pool) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta_of(pool, names.pods_service(pool.name)),
+        "metadata": meta_of(pool, names.pods_service(pool.name, pool.uid)),
         "spec": {
             "clusterIP": "None",
             "selector": {
