@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import kopf
 
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
+from ocrpool_operator.kubernetes.sessions import api_session
 from ocrpool_operator.kubernetes.store import Key, Store
 
 _log = logging.getLogger(__name__)
@@ -46,9 +48,9 @@ def settings() -> kopf.OperatorSettings:
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    # kopf takes a finalizer of this name off whatever it has no deletion handler for, so it must
-    # not be the one that makes a deletion wait for its workers.
-    found.persistence.finalizer = f"{names.GROUP}/kopf"
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, leading or
+    # not: so it must be one that nothing has. (Its session refuses whatever is no read.)
+    found.persistence.finalizer = f"{names.GROUP}/kopf-{secrets.token_hex(8)}"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
     for group, version, plural in _COMPANIONS.values():
@@ -64,7 +66,15 @@ def registry(
     `end` is awaited when kopf was told to end: it waits for every task that it does not know.
     """
     found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(login)
+
+    async def on_login(**known: Any) -> kopf.AiohttpSession | None:
+        connection = login(**known)
+        if connection is None:
+            return None
+        session = api_session(connection, limit=0, reads_only=True)
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=session)
+
+    kopf.on.login(registry=found)(on_login)
 
     async def on_cleanup(**_: Any) -> None:
         await end()
