@@ -31,7 +31,8 @@ _HOP = {"host", "content-length", "connection", "transfer-encoding", "accept-enc
 class Rule:
     """For the next `times` calls whose `METHOD path?query` matches `pattern`. `status`: answer that
     instead; `lost`: pass it on, and hang up instead of answering; `first`: what is done before;
-    `delay`: seconds until it is passed on, unless the caller has hung up by then."""
+    `delay`: seconds until it is passed on, unless the caller has hung up by then; `late`: seconds
+    by which its answer is late."""
 
     pattern: str
     times: int = 1
@@ -40,6 +41,7 @@ class Rule:
     lost: bool = False
     first: Callable[[], object] | None = None
     delay: float = 0.0
+    late: float = 0.0
     met: int = 0
 
     def matches(self, call: str) -> bool:
@@ -156,6 +158,8 @@ class FaultyWire:
             body = await upstream.read()
             if request.method != "GET":
                 self.passed.append(Passed(at, call, given, upstream.status))
+        if rule is not None and rule.late:
+            await asyncio.sleep(rule.late)
         if rule is not None and rule.lost:
             assert request.transport is not None
             request.transport.abort()

@@ -127,6 +127,8 @@ def test_a_leader_that_is_stopped(lab: Lab, wires: tuple[FaultyWire, FaultyWire]
             count = wrote(other)
             lab.until("it writes", lambda other=other, count=count: wrote(other) > count + 3)
             process.send_signal(signal.SIGCONT)
+            time.sleep(1)
+            only_the_holder_wrote(one, two)
             assert process.wait(20) == ENDED_STATUS
             running[leader.url] = start(lab, leader)
             lab.until("it stands by", lambda leader=leader: not leads(running[leader.url]))
@@ -134,7 +136,7 @@ def test_a_leader_that_is_stopped(lab: Lab, wires: tuple[FaultyWire, FaultyWire]
 
 
 def test_in_order_it_is_given_back_last(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
-    """Its last writes are slow; the other one begins when they are done, without a wait."""
+    """Its last writes are slow, and so is the answer to its giving back."""
     one, two = wires
     first = start(lab, one)
     lab.until("the first leads", lambda: leads(first))
@@ -142,7 +144,8 @@ def test_in_order_it_is_given_back_last(lab: Lab, wires: tuple[FaultyWire, Fault
     lab.apply(pool(replicas=0))
     with always_something_to_write(lab):
         lab.until("the first writes", lambda: wrote(one) > 5)
-        slow = one.rule(r"^PATCH .*/services/", times=10**6, delay=1.0)
+        slow = one.rule(r"^PATCH .*/services/", times=10**6, delay=0.5)
+        one.rule(r"^PUT .*/leases", times=10**6, late=1.5)
         lab.until("one is on its way", lambda: slow.met > 0)
         first.process.terminate()
         lab.until("the second writes", lambda: wrote(two) > 5)
