@@ -152,3 +152,29 @@ def test_in_order_it_is_given_back_last(lab: Lab, wires: tuple[FaultyWire, Fault
     assert first.process.wait(20) == 0, first.tail()
     only_the_holder_wrote(one, two)
     assert json.loads(one.passed[-1].body)["spec"]["holderIdentity"] == ""
+
+
+def test_kopf_writes_nothing_on_its_own(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
+    """It does not know who leads, and takes a finalizer of its own off whatever it sees."""
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{lab.namespace.name}/leases"
+    spec = {"holderIdentity": "another", "leaseDurationSeconds": 15}
+    lab.api.call("POST", leases, {"metadata": {"name": "it"}, "spec": spec})
+    meta = {
+        "name": "its",
+        "labels": {"app.kubernetes.io/managed-by": "ocrpool-operator", "ocrpool.dev/pool": "pages"},
+        "finalizers": ["ocrpool.dev/kopf"],
+    }
+    lab.api.call("POST", lab.path("configmaps"), {"metadata": meta})
+    path = f"{lab.path('configmaps')}/its"
+    try:
+        lab.talk_over(wires[0].url)
+        operator = lab.start("--lease", f"{lab.namespace.name}/it")
+        lab.until("it watches", lambda: any("watch=" in call for call in wires[0].calls))
+        lab.until("it stands by", lambda: not leads(operator))
+        lab.api.merge(path, {"data": {"changed": "yes"}})
+        lab.api.call("DELETE", path)
+        time.sleep(3)
+        assert wires[0].passed == []
+        assert lab.api.get(path)["metadata"]["finalizers"] == ["ocrpool.dev/kopf"]
+    finally:
+        lab.api.merge(path, {"metadata": {"finalizers": None}})

@@ -14,10 +14,9 @@ from contextvars import Context
 from typing import Any
 
 import aiohttp
-import kopf
 import pytest
 
-from ocrpool_operator.kubernetes import watch, workers
+from ocrpool_operator.kubernetes import workers
 from ocrpool_operator.kubernetes.client import PODS, POOLS, Client
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.fence import ENDED_STATUS, Fence
@@ -25,7 +24,6 @@ from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.run import Leader
-from ocrpool_operator.kubernetes.sessions import WriteRefused, api_session
 from ocrpool_operator.kubernetes.store import Key
 from ocrpool_operator.kubernetes.workers import Workers
 from tests.unit.fake_api import FakeApi
@@ -231,22 +229,6 @@ async def test_a_deleted_lease_had_a_holder_that_is_waited_for(api: FakeApi) -> 
         assert await standby._attempt(10) is None
         now = 29.0
         assert await standby._attempt(10) == 29.0
-
-
-@pytest.mark.asyncio
-async def test_kopf_cannot_write(api: FakeApi) -> None:
-    """Not even to take off its own finalizer, whose name nothing can have."""
-    connection = kopf.ConnectionInfo(server=api.url)
-    async with api_session(connection, reads_only=True) as session:
-        async with session.get(f"{api.url}/api") as response:
-            assert response.status == 200
-        for method in ("PATCH", "POST", "PUT", "DELETE"):
-            with pytest.raises(WriteRefused):
-                await session.request(method, f"{api.url}/api")
-
-    assert api.writes == []
-    first, second = watch.settings(), watch.settings()
-    assert first.persistence.finalizer != second.persistence.finalizer
 
 
 _STOPPED = """

@@ -1,4 +1,4 @@
-"""HTTP sessions to the API server: the operator's own, and the one that kopf may read with."""
+"""HTTP sessions to the API server with kopf's credentials."""
 
 from __future__ import annotations
 
@@ -11,25 +11,17 @@ import kopf
 _ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-class WriteRefused(Exception):
-    """kopf tried to write."""
-
-
 def api_session(
     connection: kopf.ConnectionInfo,
     *,
     sockets: Callable[[aiohttp.AddrInfoType], object] | None = None,
-    limit: int = 32,
-    reads_only: bool = False,
 ) -> aiohttp.ClientSession:
-    """`sockets`: what makes its sockets; `limit`: connections at once, 0: any number."""
+    """`sockets`: what makes its sockets, if not aiohttp."""
     account = connection.token is not None and _ACCOUNT_TOKEN.exists()
 
     async def authorize(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if reads_only and request.method != "GET":
-            raise WriteRefused(f"{request.method} {request.url}: this session only reads")
         headers: Mapping[str, str] = connection.as_http_headers()
         if account and request.url.host == "kubernetes.default.svc":
             # The kubelet writes a new token into the file before the old one runs out.
@@ -40,7 +32,7 @@ def api_session(
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=connection.as_ssl_context(),
-            limit=limit,
+            limit=32,
             socket_factory=sockets,  # type: ignore[arg-type]
         ),
         headers={"User-Agent": "ocrpool-operator"},

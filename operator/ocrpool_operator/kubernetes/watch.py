@@ -16,7 +16,6 @@ import kopf
 
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
-from ocrpool_operator.kubernetes.sessions import api_session
 from ocrpool_operator.kubernetes.store import Key, Store
 
 _log = logging.getLogger(__name__)
@@ -48,8 +47,8 @@ def settings() -> kopf.OperatorSettings:
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    # kopf takes a finalizer of this name off whatever it has no deletion handler for, leading or
-    # not: so it must be one that nothing has. (Its session refuses whatever is no read.)
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, and it does
+    # not know who leads: so it is one that nothing has, and kopf never writes.
     found.persistence.finalizer = f"{names.GROUP}/kopf-{secrets.token_hex(8)}"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
@@ -66,15 +65,7 @@ def registry(
     `end` is awaited when kopf was told to end: it waits for every task that it does not know.
     """
     found = kopf.OperatorRegistry()
-
-    async def on_login(**known: Any) -> kopf.AiohttpSession | None:
-        connection = login(**known)
-        if connection is None:
-            return None
-        session = api_session(connection, limit=0, reads_only=True)
-        return kopf.AiohttpSession(server=connection.server, aiohttp_session=session)
-
-    kopf.on.login(registry=found)(on_login)
+    kopf.on.login(registry=found)(login)
 
     async def on_cleanup(**_: Any) -> None:
         await end()
