@@ -90,9 +90,10 @@ def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     silent = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=2))
     again = report(replace(a_pool(2), status=status), served()[0], silent)
 
-    assert again.workers[1].memory == status.workers[1].memory
+    assert [each.name for each in again.workers] == ["pages-1", "pages-0"]
+    assert again.workers[0].memory == status.workers[1].memory
     assert conditions(again)["Degraded"] == ("True", "WorkerUnreachable")
-    assert "does not answer" in again.workers[1].problem
+    assert "does not answer" in again.workers[0].problem
 
 
 def test_what_the_api_server_refuses_is_told() -> None:

@@ -24,6 +24,7 @@ from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.scaling import Scaling
+from ocrpool_operator.kubernetes.statuses import Statuses
 from ocrpool_operator.kubernetes.store import Key, Store
 from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
 from ocrpool_operator.kubernetes.troubles import trouble_of
@@ -94,6 +95,7 @@ class Reconciler:
             now=parts.now,
         )
         self._ownership = Ownership(parts.store, parts.client)
+        self._statuses = Statuses(self._ownership, parts.events)
         self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
         self._fronts_listed: dict[Key, float] = {}
@@ -240,10 +242,7 @@ class Reconciler:
 
     async def _report(self, pool: Pool, status: PoolStatus) -> None:
         self._parts.metrics.pool(pool.namespace, pool.name, status)
-        if status == pool.status:
-            return
-        await self._ownership.write_status(pool, status)
-        await self._parts.events.transitions(pool, status)
+        await self._statuses.write(pool, status)
 
     def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
         if acted:
@@ -258,6 +257,7 @@ class Reconciler:
         self._listed.pop(key, None)
         self._fronts_listed.pop(key, None)
         self._refusals.forget(key)
+        self._statuses.forget(key)
         self._parts.scaling.forget(key)
         self._demand.forget(key)
         self._parts.metrics.forget(*key)

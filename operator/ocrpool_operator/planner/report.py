@@ -18,6 +18,7 @@ from ocrpool_operator.api.status import (
     WorkerReport,
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
+from ocrpool_operator.planner.fit import cut, told_once
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
@@ -97,7 +98,7 @@ def status_of(this: Round) -> PoolStatus:
         front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
         if front is not None
         else None,
-        workers=reports,
+        workers=told_once(reports),
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
 
@@ -112,12 +113,17 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, Trouble]]:
-    """Everything that is wrong, with the worker that it is about, empty for the pool."""
-    found = [("", trouble) for trouble in this.troubles]
+    """Everything that is wrong, with whom it is about, empty for the pool; what workers share is
+    one thing."""
+    found = [("", trouble) for trouble in dict.fromkeys(this.troubles)]
+    having: dict[str, list[str]] = {}
     for report in reports:
-        reason, _, message = report.problem.partition(": ")
-        if reason:
-            found.append((report.name, Trouble(reason, message)))
+        if report.problem:
+            having.setdefault(report.problem, []).append(report.name)
+    for problem, names in having.items():
+        reason, _, message = problem.partition(": ")
+        who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        found.append((who, Trouble(reason, message)))
     found += [("front", trouble) for trouble in _front_troubles(this.seen)]
     if this.autoscaling is not None and this.autoscaling.at_max:
         found.append(("", AT_MAX))
@@ -234,7 +240,7 @@ def _problem(worker: Worker, now: float) -> str:
     if worker.state is not None:
         said = worker.state.problem
         if said is not None and said.reason not in _IN_ORDER:
-            return f"{said.reason}: {' '.join(said.message.split())[:400]}"
+            return f"{said.reason}: {cut(said.message, 400)}"
         return ""
     late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
     if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
