@@ -39,7 +39,8 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
     )
     async with api_session(connection) as session:
         client = Client(session, connection.server)
-        read = pool_from(await client.get(POOLS, lab.namespace.name, "pages"))
+        [body] = await client.list(POOLS, lab.namespace.name, "")
+        read = pool_from(body)
         writer = Statuses(Ownership(Store(), client), Events(client, time.time))
         await writer.write(read, status)
     found = lab.status()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ocrpool_operator.api.names import selector_of
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
 from ocrpool_operator.kubernetes.covers import covers
@@ -36,11 +38,11 @@ class Companions:
         self._listed: dict[Key, float] = {}
 
     async def ensure(self, pool: Pool, now: float, *, evict: bool) -> list[Trouble]:
-        """Answers what the API server refused for good. Raises ApiError where it is away. `evict`:
-        the pool can do without one of its workers."""
+        """Answers what the API server refused for good. Raises ApiError where it is away. `now`:
+        monotonic seconds; `evict`: the pool can do without one of its workers."""
         if pool.key not in self._listed and not pool.status.observed_generation:
             self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
-        if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
+        if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
         # With no pod of the front ready, straight to the workers is better than nowhere.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -61,7 +63,7 @@ class Parts:
     scaling: Scaling
     events: Events
     metrics: Metrics
-    # Seconds since the epoch.
+    # Seconds since the epoch: for what is written in the cluster.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
@@ -69,6 +71,8 @@ class Parts:
     views: Views = _no_views
     # The cluster's, for the names of Services.
     domain: str = "cluster.local"
+    # Monotonic seconds: for what is remembered here.
+    clock: Callable[[], float] = time.monotonic
 
 
 class Reconciler:
@@ -78,7 +82,7 @@ class Reconciler:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._refusals = Refusals(parts.now)
+        self._refusals = Refusals(parts.clock)
         self._companions = Companions(
             parts.store,
             parts.client,
@@ -121,7 +125,7 @@ class Reconciler:
         pool = seen.pool
         if not pool.deleting:
             evict = may_evict(seen)
-            troubles += await self._companions.ensure(pool, self._parts.now(), evict=evict)
+            troubles += await self._companions.ensure(pool, self._parts.clock(), evict=evict)
         done = await self._actor.carry_out(pool, seen, planned, token)
         troubles += done.troubles
         if pool.deleting and not self._parts.store.pods(key):
@@ -145,7 +149,7 @@ class Reconciler:
             troubles.append(refused)
             return ""
         try:
-            token = await self._tokens.of(pool, self._parts.now())
+            token = await self._tokens.of(pool, self._parts.clock())
         except TokenError as error:
             troubles.append(Trouble("TokenMissing", str(error)))
         except ApiError as error:
@@ -170,12 +174,16 @@ class Reconciler:
             parts.workers.look_at(parts.store.pods(key), token), self._front(pool, troubles)
         )
         wanted = self._demand.look(
-            pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
+            pool,
+            self._workers(pool, looks),
+            parts.scaling.reasons(key),
+            parts.clock(),
+            wall=parts.now(),
         )
         pool = replace(pool, asked=wanted.workers)
         seen = self._seen(pool, looks, front, wanted)
         planned = plan(seen)
-        stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
+        stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
             try:
                 bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
@@ -185,7 +193,7 @@ class Reconciler:
                 troubles.append(trouble_of(error))
                 return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
-            self._listed[key] = parts.now()
+            self._listed[key] = parts.clock()
             new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
             seen = self._seen(pool, looks, front, wanted)
@@ -198,7 +206,7 @@ class Reconciler:
         if pool.spec.front is None:
             return None
         parts, key = self._parts, pool.key
-        if parts.now() - self._fronts_listed.get(key, 0.0) >= RESYNC_SECONDS:
+        if parts.clock() - self._fronts_listed.get(key, -math.inf) >= RESYNC_SECONDS:
             try:
                 bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
             except ApiError as error:
@@ -206,7 +214,7 @@ class Reconciler:
             else:
                 pods = [pod_from(body, template="front") for body in bodies]
                 parts.store.replace_front_pods(key, pods)
-                self._fronts_listed[key] = parts.now()
+                self._fronts_listed[key] = parts.clock()
         front = Front(parts.store.front_pods(key))
         return replace(front, sees=await parts.views(front.ready))
 
@@ -247,11 +255,14 @@ class Reconciler:
     def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
         if acted:
             return SOON_SECONDS
-        delay = min(self._interval, self._parts.scaling.due_in(seen.pool.key))
-        wakes = [self._refusals.wake(seen.pool)]
+        delays = [
+            self._interval,
+            self._parts.scaling.due_in(seen.pool.key),
+            self._refusals.wake(seen.pool) - self._parts.clock(),
+        ]
         if planned.wake is not None:
-            wakes.append(planned.wake)
-        return max(0.1, min(delay, min(wakes) - seen.now))
+            delays.append(planned.wake - seen.now)
+        return max(0.1, min(delays))
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)

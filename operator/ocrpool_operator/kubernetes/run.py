@@ -16,6 +16,7 @@ from aiohttp import web
 from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
+from ocrpool_operator.kubernetes.clocks import WallClock
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.fence import Fence, boot_seconds, end_process_in
 from ocrpool_operator.kubernetes.front.view import views_of
@@ -84,7 +85,8 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         writes = await stack.enter_async_context(api_session(connection, sockets=fence.socket))
         client = Client(calls, connection.server, hook=counted, fence=fence, writes=writes)
         workers = Workers(workers_session, fence=fence, writes=worker_writes)
-        events = Events(client, time.time)
+        wall = WallClock()
+        events = Events(client, wall)
         parts = Parts(
             store=store,
             client=client,
@@ -96,7 +98,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             metrics=metrics,
             views=functools.partial(views_of, workers_session),
             domain=options.cluster_domain,
-            now=time.time,
+            now=wall,
             worker_image=options.worker_image,
             ingress=options.ingress,
         )

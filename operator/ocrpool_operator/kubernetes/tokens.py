@@ -30,7 +30,8 @@ class Tokens:
         self._held: dict[str, tuple[str, float]] = {}
 
     async def of(self, pool: Pool, now: float) -> str:
-        """The pool's token; makes the Secret where there is none. Raises ApiError, TokenError."""
+        """The pool's token; makes the Secret where there is none. `now`: monotonic seconds. Raises
+        ApiError, TokenError."""
         held = self._held.get(pool.uid)
         if held is not None and now - held[1] < FRESH_SECONDS:
             return held[0]
