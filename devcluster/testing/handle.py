@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
