@@ -8,6 +8,7 @@ Every call passes one place: there it is counted, and tests look on, fail it, or
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 TIMEOUT_SECONDS = 15.0
+LARGE_BYTES = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Client:
         if call.subresource:
             parts.append(call.subresource)
         url = self._server + "/".join(parts)
-        data = None if body is None else json.dumps(body)
+        data = None if body is None else _data(json.dumps(body).encode())
         await self._hook("before", call)
         try:
             with self._way_of(call) as (session, seconds):
@@ -221,6 +223,11 @@ class Client:
         except ValueError:
             raise ApiError(call, status, "BadAnswer", "the answer is not JSON") from None
         return found if isinstance(found, dict) else {}
+
+
+def _data(text: bytes) -> bytes | io.BytesIO:
+    """What is large goes in pieces, or it would stop the event loop."""
+    return text if len(text) < LARGE_BYTES else io.BytesIO(text)
 
 
 def _refusal(call: Call, status: int, text: str, retry_after: str) -> ApiError:

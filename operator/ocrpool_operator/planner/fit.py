@@ -37,6 +37,15 @@ def told_once(reports: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
     return tuple(found)
 
 
+def spelled_out(reports: Iterable[WorkerReport]) -> dict[str, str]:
+    """By name: the problem of every worker, in full."""
+    said = {each.name: each.problem for each in reports}
+    return {
+        name: said.get(problem.rpartition(": as ")[2], problem) if ": as " in problem else problem
+        for name, problem in said.items()
+    }
+
+
 def fitted(status: PoolStatus, most: int = STATUS_BYTES) -> PoolStatus:
     """The same in at most so many bytes. First the figures of workers that are well go, then those
     of all, then workers from the end of the list; counts and conditions stay as they are."""

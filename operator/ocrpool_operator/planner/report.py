@@ -18,7 +18,7 @@ from ocrpool_operator.api.status import (
     WorkerReport,
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
-from ocrpool_operator.planner.fit import cut, told_once
+from ocrpool_operator.planner.fit import cut, spelled_out, told_once
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
@@ -37,6 +37,7 @@ SILENT_SECONDS = 120.0
 MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
+_LAST_TIME = "; the last time: "
 # Said while more work comes in than the most workers carry.
 AT_MAX = Trouble(
     "AtMaxReplicas",
@@ -63,7 +64,11 @@ class Round:
 def status_of(this: Round) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
-    old = {each.name: each for each in before.workers}
+    problems = spelled_out(before.workers)
+    old = {
+        each.name: each.model_copy(update={"problem": problems[each.name]})
+        for each in before.workers
+    }
     names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
@@ -166,12 +171,13 @@ def _worker(
     }
     if worker is None:
         waits = dict(this.plan.waiting).get(name)
-        problem = f"BackOff: {waits}" if waits else ""
+        problem = f"BackOff: {waits}{_last_time(old)}" if waits else ""
         return WorkerReport(**shared, phase="Waiting", problem=problem)
     pod, state = worker.pod, worker.state
-    report = WorkerReport(
-        **shared, phase=_phase(worker), node=pod.node, problem=_problem(worker, this.seen.now)
-    )
+    problem = _problem(worker, this.seen.now)
+    if not problem and failure and pod.ending is not None and old is not None:
+        problem = old.problem  # why it goes
+    report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
     if state is None:
         # The last word of a worker that is silent for a moment is kept, not wiped.
         if old is None or worker.leaving:
@@ -194,6 +200,16 @@ def _worker(
     sentence = _steady_sentence(decision.sentence, found, old)
     problem = found.problem or _shortage(decision, sentence, this.seen.pool.spec.instances.min)
     return found.model_copy(update={"decision": sentence, "problem": problem})
+
+
+def _last_time(old: WorkerReport | None) -> str:
+    """For a place that waits for its next pod: what was wrong with the last one."""
+    if old is None or not old.problem:
+        return ""
+    if old.phase == "Waiting":
+        _, sign, why = old.problem.rpartition(_LAST_TIME)
+        return f"{sign}{why}"
+    return f"{_LAST_TIME}{old.problem}"
 
 
 def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
