@@ -168,8 +168,11 @@ def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
         return status_of(Round(seen, plan(seen), {}, failed))
 
     bad = Look(state=a_state(ready=False, problem="DeviceError"))
-    status = tell(PoolStatus(), *(Worker(a_pod(n, ready=False), bad) for n in range(2)))
-    status = tell(status, *(Worker(a_pod(n, ready=False, ending=1000.0)) for n in range(2)))
+    # It is deleted in the round that first hears of it, and says that it drains from then on.
+    going = [a_pod(n, ready=False, ending=1000.0) for n in range(2)]
+    status = tell(PoolStatus(), *(Worker(each, bad) for each in going))
+    ends = Look(state=a_state(ready=False, draining=True, problem="Draining"))
+    status = tell(status, *(Worker(each, ends) for each in going))
     waits = tell(status)
 
     told = waits.workers[0].problem

@@ -217,7 +217,7 @@ def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) ->
     assert plan(a_seen(a_pool(1), worker, now=1019.0)).wake == 1020.0
     assert isinstance(action, Delete)
     assert action.failed
-    assert action.why == f"its device fails: {reason}: so it is"
+    assert action.why == f"its device keeps failing: {reason}: so it is"
     assert plan(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
 
 

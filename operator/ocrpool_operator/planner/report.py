@@ -175,8 +175,8 @@ def _worker(
         return WorkerReport(**shared, phase="Waiting", problem=problem)
     pod, state = worker.pod, worker.state
     problem = _problem(worker, this.seen.now)
-    if not problem and failure and pod.ending is not None and old is not None:
-        problem = old.problem  # why it goes
+    if not problem and failure and pod.ending is not None:
+        problem = _own_words(worker) or (old.problem if old is not None else "")  # why it goes
     report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
     if state is None:
         # The last word of a worker that is silent for a moment is kept, not wiped.
@@ -254,14 +254,18 @@ def _problem(worker: Worker, now: float) -> str:
     if pod.trouble is not None:
         return f"{pod.trouble.reason}: {pod.trouble.message}"
     if worker.state is not None:
-        said = worker.state.problem
-        if said is not None and said.reason not in _IN_ORDER:
-            return f"{said.reason}: {cut(said.message, 400)}"
-        return ""
+        return _own_words(worker)
     late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
     if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
         return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
     return ""
+
+
+def _own_words(worker: Worker) -> str:
+    said = worker.state.problem if worker.state is not None else None
+    if said is None or said.reason in _IN_ORDER:
+        return ""
+    return f"{said.reason}: {cut(said.message, 400)}"
 
 
 def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:

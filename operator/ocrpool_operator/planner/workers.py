@@ -164,7 +164,7 @@ def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | f
     if since is not None:
         until = max(since, backoff_until(seen.failures.get(pod.name)))
         if seen.now >= until:
-            yield Delete(pod, f"its device fails: {_said(worker)}", failed=True)
+            yield Delete(pod, f"its device keeps failing: {_said(worker)}", failed=True)
         else:
             yield until
         return
