@@ -6,6 +6,8 @@ only written where its controller is the pool, and only as it was when it was lo
 
 from __future__ import annotations
 
+import math
+
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.client import BY_KIND, ApiError, Client
 from ocrpool_operator.kubernetes.covers import says, steps_to
@@ -44,10 +46,11 @@ class Companions:
 
     async def ensure(self, pool: Pool, now: float, *, evict: bool) -> list[Trouble]:
         """Answers what is in the way, and what the API server refused for good. Raises ApiError
-        where it is away. `evict`: the pool can do without one of its workers."""
+        where it is away. `now`: monotonic seconds; `evict`: the pool can do without one of its
+        workers."""
         if pool.key not in self._listed and not pool.status.observed_generation:
             self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
-        if now - self._listed.get(pool.key, 0.0) >= RESYNC_SECONDS:
+        if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
         troubles: list[Trouble] = []

@@ -61,6 +61,9 @@ class Loop:
 
     async def run(self) -> None:
         """Turn until cancelled; rounds that run are cancelled with it."""
+        # A standby notes what is due and does nothing of it; it is late only from now on.
+        began = self._clock()
+        self._due = {key: max(due, began) for key, due in self._due.items()}
         try:
             while True:
                 self._turned = self._clock()

@@ -26,7 +26,8 @@ class _Refusal:
 
 
 class Refusals:
-    """Refusals by pool and call; `what` names a call in any words that stay. `now`: seconds."""
+    """Refusals by pool and call; `what` names a call in any words that stay. `now`: monotonic
+    seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -31,8 +31,8 @@ class Tokens:
         self._held: dict[str, tuple[str, float]] = {}
 
     async def of(self, pool: Pool, now: float) -> str:
-        """The pool's token; makes the Secret where there is none. Raises ApiError, TroubleError:
-        what is there has no token, or is not this pool's."""
+        """The pool's token; makes the Secret where there is none. `now`: monotonic seconds. Raises
+        ApiError, TroubleError: what is there has no token, or is not this pool's."""
         held = self._held.get(pool.uid)
         if held is not None and now - held[1] < FRESH_SECONDS:
             return held[0]

@@ -19,7 +19,7 @@ import kopf
 from ocrpool_operator.api.names import DATA_PORT, GROUP, KIND, VERSION
 from ocrpool_operator.kubernetes import watch
 from ocrpool_operator.kubernetes.client import POOLS, ApiError, Client, Object
-from ocrpool_operator.kubernetes.run import api_session
+from ocrpool_operator.kubernetes.sessions import api_session
 
 PAUSE_SECONDS = 1.0
 # One page, on a busy CPU.

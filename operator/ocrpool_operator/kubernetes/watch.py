@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -47,9 +48,9 @@ def settings() -> kopf.OperatorSettings:
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    # kopf takes a finalizer of this name off whatever it has no deletion handler for, so it must
-    # not be the one that makes a deletion wait for its workers.
-    found.persistence.finalizer = f"{names.GROUP}/kopf"
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, and it does
+    # not know who leads: so it is one that nothing has, and kopf never writes.
+    found.persistence.finalizer = f"{names.GROUP}/kopf-{secrets.token_hex(8)}"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
     for group, version, plural in _COMPANIONS.values():

@@ -128,4 +128,6 @@ def _tell(finding: Finding) -> str:
     name, first = finding.problems[0]
     text = f"{name}: {first.message}" if name else first.message
     more = len(finding.problems) - 1
-    return f"{text} (and {more} more)" if more else text
+    if not more:
+        return text
+    return f"{text} (and {more} other problem{'s' if more > 1 else ''})"
