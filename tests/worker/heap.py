@@ -56,7 +56,7 @@ class HeapEngine:
     def _fill(self, mark: bytes) -> None:
         text = mark * (_LARGEST // len(mark) + 1)
         blocks = []
-        for size in (*_SIZES, _LARGEST) * 4:
+        for size in (*_SIZES, _LARGEST) * 2:
             block = self._libc.malloc(size)
             ctypes.memmove(block, text, size)
             blocks.append(block)

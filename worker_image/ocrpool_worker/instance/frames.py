@@ -120,7 +120,8 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
             field="file",
         )
     (following,) = layout.offset.unpack_from(data, end)
-    _check_pixels(data, number, wanted, layout, bounds)
+    if wanted:
+        _check_pixels(data, number, wanted, layout, bounds)
     bounds.seen.add(at)
     return int(following)
 
