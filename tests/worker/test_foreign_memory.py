@@ -103,6 +103,12 @@ def test_a_jpeg_that_was_cut_off_and_closed_is_refused(worker: Worker, name: str
     assert "its pixels end after 1" in answer.message  # 1xx of 240 rows
 
 
+def test_a_decoder_that_writes_nothing_shows_nothing(worker: Worker) -> None:
+    answers = [worker.post(IMAGES["PNG"], "/v1/ocr?textDetThresh=0.5") for _ in range(6)]
+    assert len({digests(answer)[0] for answer in answers}) == 1
+    assert digests(answers[0]) != digests(worker.post(IMAGES["PNG"]))
+
+
 def test_how_much_arrived_is_told(worker: Worker) -> None:
     jpeg, png, bmp = IMAGES["JPEG"], IMAGES["PNG"], IMAGES["BMP"]
     assert "112 of its 240 rows" in worker.post(bmp[: 54 + 112 * 1080 + 9]).message

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Objects of a page that are looked at, in all of its forms, and how deep forms may nest.
 MOST_OBJECTS, MOST_DEPTH = 20_000, 8
 # Compressed and expanded bytes that are looked at for one page.
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = 128 * 2**20
 MOST_WARNINGS = 8
 INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
 
