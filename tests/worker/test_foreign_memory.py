@@ -171,6 +171,20 @@ def test_a_page_of_a_pdf_with_half_an_image_is_read_with_a_warning(
         assert result["prunedResult"]["rec_texts"][0] == "clean"
 
 
+def test_a_jpeg_in_a_pdf_that_was_cut_off_and_closed(worker: Worker) -> None:
+    data, entries = PDF_IMAGES["JPEG"]
+    cut = cut_files.pdf_with(data[: len(data) // 2] + b"\xff\xd9", entries)
+    assert "its pixels end after 1" in missing_of(read_twice(worker, cut))
+
+
+def test_a_pdf_that_pdfium_had_to_repair_says_so(worker: Worker) -> None:
+    sound = cut_files.pdf_with(*PDF_IMAGES["JPEG"])
+    repaired = read_twice(worker, sound.replace(b"startxref\n", b"startxref\n1"))
+    assert digests(repaired) == digests(worker.post(sound))
+    (warning,) = repaired.json["pages"][0]["warnings"]
+    assert warning["reason"] == "RepairedDocument"
+
+
 @pytest.mark.parametrize("part", [0.25, 0.5, 0.6])
 def test_pixels_that_were_cut_before_they_were_compressed(worker: Worker, part: float) -> None:
     raw = cut_files.picture().tobytes()

@@ -122,8 +122,13 @@ def ends_early(data: Buffer, pixels: Pixels) -> int | None:
     rows are of libjpeg's grey, so that only such pictures are looked at again.
     """
     corners = (pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1])
-    if not any(corner.min() == corner.max() and corner[0] in _MISSING for corner in corners):
+    if not any(is_missing(corner) for corner in corners):
         return None
     found = examine(data)
     rows = rows_arrived(data, found)
     return rows if found.one_pass and rows < found.height else None
+
+
+def is_missing(pixel: Pixels) -> bool:
+    """Whether a pixel (BGR) is of the grey that libjpeg gives those that it has no data for."""
+    return bool(pixel.min() == pixel.max() and pixel[0] in _MISSING)

@@ -54,9 +54,9 @@ def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
         left -= picture.size
         if left < 0 or len(found) >= MOST_WARNINGS:
             break
-        thoroughly = repaired or nested or _has_a_plain_edge(image, page, pixels)
-        missing, expanded = picture.missing(thoroughly=thoroughly, most=left)
-        left -= expanded
+        edges = None if repaired or nested else _plain_edges(image, page, pixels)
+        missing, looked_at = picture.missing(edges, left)
+        left -= looked_at
         if missing:
             message = f"image {number} of the page is not complete: {missing}"
             found.append(PageWarning(INCOMPLETE, message))
@@ -82,14 +82,15 @@ def _images(page: Any) -> Iterator[tuple[Any, bool]]:
                 stack.append((*form, depth + 1))
 
 
-def _has_a_plain_edge(image: Any, page: Any, pixels: Pixels) -> bool:
-    """Whether an edge of the image is of one colour on the drawn page, as it is where rows are
-    missing. It spares most scans the expansion of their pixels, which costs as much as drawing."""
+def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:
+    """The colours of those edges of the image that are of one colour on the drawn page, as they
+    are where rows are missing; None where that is not known. It spares most scans the expansion of
+    their pixels, which costs as much as drawing them."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     corners = [ctypes.c_float() for _ in range(4)]
     if not pdfium.FPDFPageObj_GetBounds(image, *corners):
-        return True
+        return None
     left, bottom, right, top = (corner.value for corner in corners)
     height, width = pixels.shape[:2]
     drawn = []
@@ -97,15 +98,15 @@ def _has_a_plain_edge(image: Any, page: Any, pixels: Pixels) -> bool:
         across, down = ctypes.c_int(), ctypes.c_int()
         size = (0, 0, width, height, 0)
         if not pdfium.FPDF_PageToDevice(page.raw, *size, x, y, across, down):
-            return True
+            return None
         drawn.append((min(max(across.value, 0), width), min(max(down.value, 0), height)))
     (x0, x1), (y0, y1) = sorted(p[0] for p in drawn), sorted(p[1] for p in drawn)
     # A pixel inwards: the outermost are blended with what is behind the image.
     inner = pixels[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1]
     if inner.shape[0] < 4 or inner.shape[1] < 4:
-        return True
+        return None
     edges = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
-    return any(bool((edge == edge[0]).all()) for edge in edges)
+    return [edge[0] for edge in edges if (edge == edge[0]).all()]
 
 
 class _Picture:
@@ -121,13 +122,12 @@ class _Picture:
             for at in range(pdfium.FPDFImageObj_GetImageFilterCount(image))
         ]
 
-    def missing(self, *, thoroughly: bool, most: int) -> tuple[str, int]:
+    def missing(self, edges: list[Pixels] | None, most: int) -> tuple[str, int]:
         """(what is missing, "" for nothing; bytes that were expanded to find out). Up to `most`
-        bytes are expanded, and none of pixels unless `thoroughly`."""
+        bytes are expanded, and only where `edges` (see `_plain_edges`) give a reason to."""
         kind = self._filters[-1] if self._filters else ""
         if kind in ("DCTDecode", "DCT"):
-            whole = jpeg.examine(self._coded()).complete
-            return ("" if whole else "its JPEG has no end"), 0
+            return self._jpeg(edges or [], most)
         if kind == "JPXDecode":
             return ("" if jpx_ends(self._coded()) else "its JPEG 2000 has no end"), 0
         if kind == "JBIG2Decode":
@@ -135,13 +135,28 @@ class _Picture:
         if kind in ("CCITTFaxDecode", "CCF"):
             whole = ccitt_ends(self._coded(), self._drawn)
             return ("" if whole else "its fax data breaks off"), 0
-        if not thoroughly:
+        if edges == []:
             return "", 0
         if self._filters in (["FlateDecode"], ["Fl"]):
             return self._flate(most)
         if not self._filters:
             return self._short_of(self.size), 0
         return "", 0
+
+    def _jpeg(self, edges: list[Pixels], most: int) -> tuple[str, int]:
+        data = self._coded()
+        found = jpeg.examine(data)
+        if not found.complete:
+            return "its JPEG has no end", 0
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
+        size = 2 * 3 * width.value * height.value  # it is decoded twice
+        if size > most or not any(jpeg.is_missing(edge) for edge in edges):
+            return "", 0
+        rows = jpeg.rows_arrived(data, found)
+        if 0 < rows < found.height:
+            return f"its pixels end after {rows} of {found.height} rows", size
+        return "", size
 
     def _flate(self, most: int) -> tuple[str, int]:
         size, ended = expanded(self._raw(), most)
