@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_OBJECTS, MOST_DEPTH = 20_000, 8
 # Compressed and expanded bytes that are looked at for one page.
 MOST_BYTES = 128 * 2**20
-MOST_WARNINGS = 8
+MOST_IMAGES, MOST_WARNINGS = 500, 8
 INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
 
 _PIECE = 256 * 1024
@@ -52,7 +52,7 @@ def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
     for number, (image, nested) in enumerate(_images(page), 1):
         picture = _Picture(image, page)
         left -= picture.size
-        if left < 0 or len(found) >= MOST_WARNINGS:
+        if left < 0 or number > MOST_IMAGES or len(found) >= MOST_WARNINGS:
             break
         edges = None if repaired or nested else _plain_edges(image, page, pixels)
         missing, looked_at = picture.missing(edges, left)
