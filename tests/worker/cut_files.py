@@ -98,6 +98,26 @@ def cuts(data: bytes) -> Iterator[bytes]:
     yield data[:-1]
 
 
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """The same with bits turned, a part doubled, lost or zeroed, or without its last bytes."""
+    out = bytearray(data)
+    at = rng.randrange(len(out))
+    how = rng.randrange(5)
+    if how == 0:
+        for _ in range(rng.choice([1, 2, 8])):
+            out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
+    elif how == 1:
+        out[at:at] = out[at : at + rng.choice([1, 16, 300])]
+    elif how == 2:
+        del out[at : at + rng.choice([1, 16, 300])]
+    elif how == 3:
+        size = len(out[at : at + rng.choice([4, 60, 500])])
+        out[at : at + size] = bytes(size)
+    else:
+        del out[-rng.randrange(1, 60) :]
+    return bytes(out)
+
+
 def pdf_with(pixels: bytes, entries: bytes, *, page_box: bytes = b"[0 0 200 140]") -> bytes:
     """A sound PDF of one page with this image on it, whose dictionary has these entries."""
     head = b"<</Type/XObject/Subtype/Image/Width %d/Height %d" % (WIDTH, HEIGHT)

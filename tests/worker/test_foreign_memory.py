@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import random
 import re
 import zlib
 from collections.abc import Iterator
@@ -135,6 +136,19 @@ def test_documents_are_whole_or_say_what_is_missing(
         told = all("warnings" in page for page in answer.json["pages"])
         assert (name == "PDF" and told) or digests(answer) == digests(whole), answer
         assert len(cut) > len(DOCUMENTS[name]) - 20, answer
+    assert worker.counters()["deaths"] == 0
+
+
+def test_damaged_files_show_nothing_foreign(worker: Worker) -> None:
+    files = {**IMAGES, **DOCUMENTS}
+    files |= {f"PDF: {name}": cut_files.pdf_with(*both) for name, both in PDF_IMAGES.items()}
+    for number, name in enumerate(list(files) * 3):
+        data = cut_files.damaged(random.Random(number), files[name])
+        first, second = worker.post(data), worker.post(data)
+        assert first.status == second.status, (number, name, first, second)
+        assert first.status in (200, 413, 422), (number, name, first)
+        if first.status == 200:
+            assert digests(first) == digests(second), (number, name)
     assert worker.counters()["deaths"] == 0
 
 
