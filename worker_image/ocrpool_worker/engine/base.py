@@ -54,6 +54,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class PageWarning:
+    """Why the text of a page may not be all that the document should hold. `reason` is one
+    CamelCase word, `message` a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """What an engine read on one page.
 

@@ -171,7 +171,7 @@ class Instance:
         if order["form"] == "paddlex":
             payload = answers.page_paddlex(reading, page.pixels() if order["pictures"] else None)
         else:
-            payload = answers.page_lines(reading, width, height)
+            payload = answers.page_lines(reading, width, height, page.warnings)
         return {"op": "done", "width": width, "height": height}, payload
 
     def _memory(self, engine: Engine) -> dict[str, Any]:
