@@ -77,7 +77,7 @@ def files() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     settings = {
-        "http": {"fetchUrls": True},
+        "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.0/8"]},
         "admission": {"maxBody": LIMIT, "timeoutSeconds": 2},
     }
     with start_worker(tmp_path_factory.mktemp("worker"), settings=settings) as worker:

@@ -33,6 +33,8 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
         "memory": said["memory"],
         "recycle": said["recycle"],
         "http": {
+            "host": "0.0.0.0",
+            "controlHost": "0.0.0.0",
             "tokenFile": TOKEN_FILE,
             "lameDuckSeconds": spec.template.lame_duck_seconds,
             "graceSeconds": spec.template.grace_seconds,
