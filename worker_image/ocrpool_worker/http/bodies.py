@@ -57,7 +57,7 @@ class Bodies:
             raise self._too_large(declared)
         body = bytearray()
         try:
-            await self._arrive(request.content, body)
+            await self._arrive(request.content, body, declared or 0)
         except BaseException:
             self.release(len(body))
             raise
@@ -78,8 +78,8 @@ class Bodies:
         else:
             self._of_client.pop(client, None)
 
-    async def _arrive(self, content: StreamReader, body: bytearray) -> None:
-        """Collect the stream in `body`, whose bytes are held."""
+    async def _arrive(self, content: StreamReader, body: bytearray, declared: int) -> None:
+        """Collect the stream in `body`, whose bytes are held. `declared`: its size, 0 = unknown."""
         loop = asyncio.get_running_loop()
         pace = _Pace(self._limits, loop.time())
         while not content.at_eof():
@@ -88,7 +88,7 @@ class Bodies:
             size = len(body) + len(chunk)
             if size > self._limits.max_body:
                 raise self._too_large(size)
-            self._hold(len(chunk), large=size > self._small)
+            self._hold(len(chunk), large=max(size, declared) > self._small)
             body += chunk
             pace.arrived(len(chunk), loop.time())
 

@@ -54,12 +54,12 @@ class Clients:
     def of(self, remote: str | None, told: str | None) -> str:
         """The client behind a connection from `remote` whose request has the header `told`."""
         if told is not None and self._file is not None:
-            address, _, secret = told.strip().rpartition(" ")
+            address, _, secret = told.strip().partition(" ")
             known = self._known()
             if known and hmac.compare_digest(
                 secret.encode("utf-8", "surrogateescape"), known.encode()
             ):
-                remote = address.strip()
+                remote = address
         try:
             return network_of(remote or "")
         except ValueError:

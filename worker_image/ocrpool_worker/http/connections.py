@@ -118,14 +118,19 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def full(self) -> bool:
+        """At the limit."""
+        return len(self._all) >= self._limits.most
+
     def make_room(self) -> bool:
         """Whether one more may come; at the limit the one goes that has waited longest without a
         request."""
-        if len(self._all) < self._limits.most:
+        if not self.full:
             return True
         victim = next((each for each in self._waiting if each.flushed), None)
         if victim is None and self._limits.even_busy:
-            victim = next(iter(self._all))
+            victim = next((each for each in self._all if each.transport is not None), None)
         if victim is None:
             return False
         self.gone(victim)

@@ -22,8 +22,6 @@ from ocrpool_worker.supervisor.pool import Pool
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Nothing on this port takes long; a request that does is one whose body does not come.
-_MOST_SECONDS = 10.0
 
 
 class Forbidden(RequestError):
@@ -52,6 +50,8 @@ class ControlPort:
         self._metrics = metrics
         self._token_file = settings.token_file
         self._lame_duck = settings.lame_duck_seconds
+        # Nothing here takes long; a request that does is one whose body does not come.
+        self._seconds = settings.header_seconds
 
     def application(self) -> web.Application:
         errors = replies.errors_as_json(
@@ -142,10 +142,12 @@ class ControlPort:
     @web.middleware
     async def _in_time(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(_MOST_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await handler(request)
         except TimeoutError:
-            raise SlowBody(f"the body did not arrive within {_MOST_SECONDS:g} s") from None
+            raise SlowBody(
+                f"the body did not arrive within {self._seconds:g} s (http.headerSeconds)"
+            ) from None
 
     @web.middleware
     async def _authorize(self, request: web.Request, handler: _Handler) -> web.StreamResponse:

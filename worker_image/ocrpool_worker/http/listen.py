@@ -90,6 +90,8 @@ class Listener:
 
     def _accept(self, sock: socket.socket) -> None:
         for _ in range(_AT_ONCE):
+            if self._connections.full and self._arriving:
+                return  # one of those can make room as soon as it is there itself
             try:
                 arrived, _ = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
