@@ -71,13 +71,16 @@ def test_idle_ones_stop_neither_probes_nor_requests_nor_instances(
 
 
 def test_who_has_waited_longest_makes_room(tmp_path: Path) -> None:
-    with start_worker(tmp_path, settings={"http": {"maxConnections": 3}}) as worker:
-        with connections(worker.port, 3) as (first, second, third):
-            assert worker.read(say="read").text == "read"
-            assert said_until_closed(first) == b""
-            for sock in (second, third):
-                sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                assert status_of(said_until_closed(sock)) == 200
+    settings = {"http": {"maxConnections": 3, "headerSeconds": 60}}
+    with (
+        start_worker(tmp_path, settings=settings) as worker,
+        connections(worker.port, 3) as (first, second, third),
+    ):
+        assert worker.read(say="read").text == "read"
+        assert said_until_closed(first) == b""
+        for sock in (second, third):
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert status_of(said_until_closed(sock)) == 200
 
 
 def test_with_all_in_use_one_more_is_503(tmp_path: Path) -> None:

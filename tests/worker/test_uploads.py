@@ -1,4 +1,4 @@
-"""Uploads that stall are ended, and one client's cannot keep out another's, nor large ones small."""
+"""Uploads that stall are ended; one client's do not keep out another's, nor large ones small."""
 
 from __future__ import annotations
 

@@ -63,10 +63,11 @@ class Bodies:
             raise
         return body
 
-    def hold(self, size: int) -> None:
-        """Count `size` bytes more for the client of this request, until `release`. Raises QueueFull
-        where there is no room for them; then nothing is counted."""
-        self._hold(size, large=size > self._small)
+    def hold(self, size: int, *, part_of: int = 0) -> None:
+        """Count `size` bytes more for the client of this request, until `release`. `part_of`: the
+        size so far of what they are a part of. Raises QueueFull where there is no room for them;
+        then nothing is counted."""
+        self._hold(size, large=max(size, part_of) > self._small)
 
     def release(self, size: int) -> None:
         """The bytes are given back. In the task of the request that held them."""

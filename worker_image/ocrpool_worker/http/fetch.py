@@ -81,7 +81,7 @@ class Fetcher:
                         field="file",
                         limit=most,
                     )
-                self._bodies.hold(len(chunk))
+                self._bodies.hold(len(chunk), part_of=len(data) + len(chunk))
                 data += chunk
 
     def _connected(self) -> aiohttp.ClientSession:
