@@ -199,3 +199,30 @@ def test_without_descriptors_it_waits_and_says_so_once(tmp_path: Path) -> None:
         text = worker.log_file.read_text()
         assert text.count("connections cannot be accepted") == 1
         assert "Traceback" not in text
+
+
+def test_a_refused_body_is_taken_in_and_the_connection_kept(tmp_path: Path) -> None:
+    """The rest of a body that was refused is neither a header nor a next request."""
+    with start_worker(tmp_path, settings={"admission": {"maxBody": "1Mi"}}) as worker:
+        connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
+        try:
+            for _ in range(3):
+                connection.request("POST", "/v1/ocr", bytes(8 * 2**20))
+                response = connection.getresponse()
+                assert response.status == 413
+                response.read()
+                kept = connection.sock
+                connection.request("POST", "/v1/ocr", order_png(say="kept") + bytes(900_000))
+                response = connection.getresponse()
+                assert response.status == 200
+                response.read()
+                assert connection.sock is kept
+        finally:
+            connection.close()
+
+
+def test_requests_that_come_in_one_go_are_all_answered(impatient: Worker) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    with connections(impatient.port, 1, (request + b"\r\n") * 20) as (sock,):
+        sock.sendall(request + b"Connection: close\r\n\r\n")
+        assert said_until_closed(sock).count(b"HTTP/1.1 200") == 21

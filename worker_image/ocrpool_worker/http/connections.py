@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 # A header may carry a token or cookies.
 _MOST_HEADER = 64 * 1024
@@ -32,7 +32,7 @@ class ConnectionLimits:
 class Connection(web.RequestHandler):
     """One client's connection; notes when it is between requests."""
 
-    __slots__ = ("_connections", "head_bytes", "head_since", "requests", "waits_since")
+    __slots__ = ("_connections", "_last", "head_bytes", "head_since", "requests", "waits_since")
 
     def __init__(self, connections: Connections, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
@@ -42,6 +42,8 @@ class Connection(web.RequestHandler):
         self.head_since: float | None = None
         self.head_bytes = 0
         self.requests = 0
+        # The body of the last request; one that was refused may still be on its way.
+        self._last: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -52,7 +54,8 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.waits_since is not None:
+        waits = self.waits_since is not None
+        if waits and data and (self._last is None or self._last.is_eof()):
             if self.head_bytes > _MOST_HEADER:
                 self.refuse(431, "HeaderTooLarge", f"the header has over {_MOST_HEADER} bytes")
                 return
@@ -60,14 +63,25 @@ class Connection(web.RequestHandler):
                 self.head_since = self._loop.time()
             self.head_bytes += len(data)
         super().data_received(data)
+        if waits and self._messages:
+            self._connections.begun(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         found = await super().finish_response(request, resp, start_time)
-        if self.transport is not None:
+        self._last = request.content
+        # Where the next request is there already, that one is begun with.
+        if self.transport is not None and not self._messages:
             self._connections.waits(self)
         return found
+
+    def forgive(self, seconds: float, now: float) -> None:
+        """It has waited for so long less than it seems."""
+        if self.waits_since is not None:
+            self.waits_since = min(now, self.waits_since + seconds)
+        if self.head_since is not None:
+            self.head_since = min(now, self.head_since + seconds)
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         # A client that goes in the middle of something is no error.
@@ -163,14 +177,13 @@ class Connections:
 
     def _sweep(self) -> None:
         now = self._clock()
-        absent = now - self._swept_at - _SWEEP_SECONDS
+        gap = now - self._swept_at
         self._swept_at = now
         self._again()
-        if absent > _ABSENT_SECONDS:
+        if gap > _SWEEP_SECONDS + _ABSENT_SECONDS:
             # What came meanwhile was not read yet.
             for each in self._waiting:
-                each.waits_since = None if each.waits_since is None else each.waits_since + absent
-                each.head_since = None if each.head_since is None else each.head_since + absent
+                each.forgive(gap, now)
         for each in tuple(self._waiting):
             self._look(each, now)
 

@@ -9,10 +9,8 @@ import logging
 import signal
 from dataclasses import dataclass
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawRequestMessage
 
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import SettingsError
@@ -155,20 +153,6 @@ async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: Connect
     assert runner.server is not None
     server: web.Server = runner.server
     connections = Connections(limits, clock=asyncio.get_running_loop().time)
-    make_request = server.request_factory
-
-    def begin(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        assert isinstance(protocol, Connection)
-        connections.begun(protocol)
-        return make_request(message, payload, protocol, writer, task)
-
-    server.request_factory = begin
     listener = Listener(
         sockets,
         connections,
