@@ -27,6 +27,7 @@ from ocrpool_worker.supervisor.pool import Pool
 _log = logging.getLogger(__name__)
 # A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
 _READ_BUFFER = 1 << 20
+_DAY_SECONDS = 86_400.0
 
 
 class _NoBadHttp(logging.Filter):
@@ -159,8 +160,8 @@ async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: Connect
         lambda: Connection(
             connections,
             server,
-            # Ours are shorter.
-            keepalive_timeout=2 * limits.keep_alive_seconds,
+            # Never: aiohttp's own does not know of a worker that was stopped.
+            keepalive_timeout=limits.keep_alive_seconds + _DAY_SECONDS,
             logger=_server_log,
             access_log=None,
             auto_decompress=False,
