@@ -95,9 +95,11 @@ class Connection(web.RequestHandler):
 
     def refuse(self, status: int, reason: str, message: str) -> None:
         """Say so and hang up."""
-        if self.transport is not None:
-            self.transport.write(refusal(status, reason, message))
-        self.drop()
+        transport = self.transport
+        if transport is not None:
+            transport.write(refusal(status, reason, message))
+            self._loop.call_later(_SWEEP_SECONDS, transport.abort)
+        self.force_close()
 
     def drop(self) -> None:
         """Hang up; what the client does not take at once is lost to it."""
