@@ -56,6 +56,11 @@ def selector_of(pool: str) -> str:
     return f"{LABEL_MANAGED}={MANAGER},{LABEL_POOL}={pool}"
 
 
+def token_name(pool: str) -> str:
+    """The Secret with the control token."""
+    return f"{pool}-control"
+
+
 def front_name(pool: str) -> str:
     """The name of a pool's front: its Deployment, its settings, its budget."""
     return f"{pool}-front"

@@ -18,7 +18,13 @@ from ocrpool_operator.kubernetes.pods import (
     told,
 )
 from ocrpool_operator.planner.observed import Pod, Pool
-from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+from ocrpool_operator.planner.revision import (
+    CONFIG_FILE,
+    PROXY_KEY,
+    TOKEN_FILE,
+    TOKEN_KEY,
+    worker_settings,
+)
 from ocrpool_operator.planner.stamps import stamp_of
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
@@ -27,10 +33,6 @@ Ingress = Sequence[Object] | None
 
 def settings_name(pool: str) -> str:
     return f"{pool}-settings"
-
-
-def token_name(pool: str) -> str:
-    return f"{pool}-control"
 
 
 def companions(
@@ -101,14 +103,15 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
     )
 
 
-def control_secret(pool: Pool, token: str) -> Object:
-    """The Secret that lets the operator, and nobody else, steer the workers."""
+def control_secret(pool: Pool, token: str, proxy: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
+    what lets its front, and nobody else, tell them who a client is."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": meta_of(pool, token_name(pool.name)),
+        "metadata": meta_of(pool, names.token_name(pool.name)),
         "type": "Opaque",
-        "stringData": {"token": token},
+        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
     }
 
 
@@ -197,7 +200,7 @@ def _container(pool: Pool) -> Object:
 def _volumes(pool: Pool) -> list[Object]:
     volumes: list[Object] = [
         {"name": "settings", "configMap": {"name": settings_name(pool.name)}},
-        {"name": "control", "secret": {"secretName": token_name(pool.name)}},
+        {"name": "control", "secret": {"secretName": names.token_name(pool.name)}},
         {"name": "tmp", "emptyDir": {}},
     ]
     models = pool.spec.models

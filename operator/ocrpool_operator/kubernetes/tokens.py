@@ -9,9 +9,10 @@ import base64
 import binascii
 import secrets
 
+from ocrpool_operator.api.names import token_name
 from ocrpool_operator.kubernetes.client import SECRETS, ApiError, Client
 from ocrpool_operator.kubernetes.meta import Object
-from ocrpool_operator.kubernetes.objects import control_secret, token_name
+from ocrpool_operator.kubernetes.objects import control_secret
 from ocrpool_operator.planner.observed import Pool
 
 # A Secret that was deleted or changed by hand is noticed after this long, or at the first 401.
@@ -48,7 +49,7 @@ class Tokens:
         except ApiError as error:
             if error.status != 404 or pool.deleting:
                 raise
-        fresh = control_secret(pool, secrets.token_urlsafe(32))
+        fresh = control_secret(pool, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         try:
             return await self._client.create(SECRETS, fresh)
         except ApiError as error:
