@@ -7,6 +7,7 @@ that this proxy names. What strangers write into headers counts for nothing.
 from __future__ import annotations
 
 import contextvars
+import functools
 import hmac
 import ipaddress
 import time
@@ -29,6 +30,7 @@ def current() -> str:
     return _current.get()
 
 
+@functools.lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """What one party has to itself: an IPv4 address, or the /64 of an IPv6 address. Raises
     ValueError where it is no address."""
