@@ -170,8 +170,8 @@ class HttpSettings(_Settings):
     fetch_urls: bool = Field(
         default=False, description="/ocr fetches `file` where it is a URL, of public addresses only"
     )
-    fetch_networks: tuple[Network, ...] = Field(
-        default=(),
+    fetch_networks: list[Network] = Field(
+        default_factory=list,
         description="networks besides the public ones that URLs may lead to, e.g. [10.1.0.0/16]",
     )
     max_fetches: int = Field(
