@@ -214,7 +214,6 @@ class Kubelet:
         command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
         command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]
-        command += ["--set", f"http.proxySecretFile={sandbox.folder / 'proxy'}"]
         env = self.devices.give(pod, sandbox.folder / "devices")
         env |= {each["name"]: each.get("value", "") for each in _env(pod)}
         with (sandbox.folder / "log").open("ab") as log:

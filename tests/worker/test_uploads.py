@@ -23,9 +23,9 @@ LIMITS = {"maxBody": 100_000, "bodyMemory": WHOLE, "minBodyRate": 0, "timeoutSec
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    secret = tmp_path_factory.mktemp("secret") / "proxy"
-    secret.write_text(SECRET + "\n")
-    settings = {"admission": LIMITS, "http": {"proxySecretFile": str(secret)}}
+    folder = tmp_path_factory.mktemp("secret")
+    (folder / "given").write_text(SECRET + "\n")
+    settings = {"admission": LIMITS, "http": {"proxySecretFile": str(folder / "given")}}
     with start_worker(tmp_path_factory.mktemp("worker"), settings=settings) as worker:
         yield worker
 

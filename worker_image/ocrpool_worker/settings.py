@@ -162,7 +162,8 @@ class HttpSettings(_Settings):
     proxy_secret_file: Path | None = Field(
         default=None,
         description="file with a secret that a proxy before the worker sends along with its "
-        "client's address, in `X-Ocrpool-Client: ADDRESS SECRET`",
+        "client's address, in `X-Ocrpool-Client: ADDRESS SECRET`; where it is not said, a file "
+        "`proxy` beside tokenFile",
     )
     visualize: bool = Field(
         default=True, description="/ocr draws pictures where a request does not say"
@@ -186,6 +187,13 @@ class HttpSettings(_Settings):
     grace_seconds: float = Field(
         default=25, ge=0, description="after SIGTERM and that: time for accepted requests to finish"
     )
+
+    @property
+    def proxy_secret(self) -> Path | None:
+        """Where the proxy's secret would be."""
+        if self.proxy_secret_file is None and self.token_file is not None:
+            return self.token_file.with_name("proxy")
+        return self.proxy_secret_file
 
 
 class WorkerSettings(_Settings):

@@ -184,7 +184,11 @@ def _container(pool: Pool) -> Object:
         "image": spec.template.image,
         "imagePullPolicy": spec.template.image_pull_policy,
         # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
-        "args": ["serve", "--config", CONFIG_FILE, "--on-failed-start", "wait"],
+        # Not in the settings: a worker of an older release is not rolled for its address.
+        "args": [
+            *("serve", "--config", CONFIG_FILE),
+            *("--host", "0.0.0.0", "--on-failed-start", "wait"),
+        ],
         "env": list(spec.template.env),
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT},

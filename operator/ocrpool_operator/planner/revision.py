@@ -15,10 +15,9 @@ from ocrpool_operator.api.spec import PoolSpec
 # As many instances as a spec can ask for: how many there are is the operator's to say.
 MOST_INSTANCES = 256
 CONFIG_FILE = "/etc/ocrpool/settings.yaml"
-# The keys of a pool's Secret, which is mounted as a folder.
+# The keys of a pool's Secret, mounted as a folder; a worker finds `proxy` beside the token.
 TOKEN_KEY, PROXY_KEY = "token", "proxy"
 TOKEN_FILE = f"/etc/ocrpool-control/{TOKEN_KEY}"
-PROXY_FILE = f"/etc/ocrpool-control/{PROXY_KEY}"
 
 
 def worker_settings(spec: PoolSpec) -> dict[str, Any]:
@@ -36,10 +35,7 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
         "memory": said["memory"],
         "recycle": said["recycle"],
         "http": {
-            "host": "0.0.0.0",
-            "controlHost": "0.0.0.0",
             "tokenFile": TOKEN_FILE,
-            "proxySecretFile": PROXY_FILE,
             "lameDuckSeconds": spec.template.lame_duck_seconds,
             "graceSeconds": spec.template.grace_seconds,
         },

@@ -63,7 +63,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         http = settings.http
         shares = share_descriptors(settings)
         pages = data.application()
-        pages.middlewares.append(Clients(http.proxy_secret_file).middleware())
+        pages.middlewares.append(Clients(http.proxy_secret).middleware())
         header, keep_alive = http.header_seconds, http.keep_alive_seconds
         port = await _listen(
             stack,
