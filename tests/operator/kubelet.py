@@ -197,7 +197,8 @@ class Kubelet:
         settings = self._api.get(f"{base}/configmaps/{volumes['settings']['configMap']['name']}")
         token = self._api.get(f"{base}/secrets/{volumes['control']['secret']['secretName']}")
         (folder / "settings.yaml").write_text(settings["data"]["settings.yaml"], encoding="utf-8")
-        (folder / "token").write_bytes(base64.b64decode(token["data"]["token"]))
+        for key in ("token", "proxy"):
+            (folder / key).write_bytes(base64.b64decode(token["data"][key]))
         sandbox = Sandbox(meta["uid"], ip, folder)
         self.pods[meta["uid"]] = sandbox
         return sandbox

@@ -18,7 +18,13 @@ from ocrpool_operator.kubernetes.pods import (
     told,
 )
 from ocrpool_operator.planner.observed import Pod, Pool
-from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+from ocrpool_operator.planner.revision import (
+    CONFIG_FILE,
+    PROXY_KEY,
+    TOKEN_FILE,
+    TOKEN_KEY,
+    worker_settings,
+)
 from ocrpool_operator.planner.stamps import stamp_of
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
@@ -96,14 +102,15 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
     )
 
 
-def control_secret(pool: Pool, token: str) -> Object:
-    """The Secret that lets the operator, and nobody else, steer the workers."""
+def control_secret(pool: Pool, token: str, proxy: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
+    what lets its front, and nobody else, tell them who a client is."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": meta_of(pool, names.token_name(pool.name)),
         "type": "Opaque",
-        "stringData": {"token": token},
+        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
     }
 
 
@@ -176,7 +183,11 @@ def _container(pool: Pool) -> Object:
         "image": spec.template.image,
         "imagePullPolicy": spec.template.image_pull_policy,
         # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
-        "args": ["serve", "--config", CONFIG_FILE, "--on-failed-start", "wait"],
+        # Not in the settings: a worker of an older release is not rolled for its address.
+        "args": [
+            *("serve", "--config", CONFIG_FILE),
+            *("--host", "0.0.0.0", "--on-failed-start", "wait"),
+        ],
         "env": list(spec.template.env),
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT},

@@ -53,7 +53,7 @@ class Tokens:
         except ApiError as error:
             if error.status != 404 or pool.deleting:
                 raise
-        fresh = control_secret(pool, secrets.token_urlsafe(32))
+        fresh = control_secret(pool, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         try:
             return await self._client.create(SECRETS, fresh)
         except ApiError as error:

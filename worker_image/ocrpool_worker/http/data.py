@@ -55,7 +55,8 @@ class DataPort:
         self._limits = settings.admission
         self._visualize = settings.http.visualize
         self._bodies = Bodies(settings.admission)
-        self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
+        http = settings.http
+        self._fetcher = Fetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
 
     def application(self) -> web.Application:
         errors = replies.errors_as_json("/ocr, /v1/ocr and /health")
@@ -87,6 +88,7 @@ class DataPort:
                     expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
                     pictures = self._visualize if asked.visualize is None else asked.visualize
                     data = await self._file(asked.file)
+                    held += len(data) if is_url(asked.file) else 0
                     # The base64 text is not needed while the request waits for its turn.
                     asked = asked.model_copy(update={"file": ""})
                     kind, pages = await self._read(data, asked, "paddlex", expected, pictures)

@@ -72,6 +72,7 @@ class Pool:
         self._health = DeviceHealth(clock)
         # Since it drains: the moment from which new requests are refused.
         self._refuses_from: float | None = None
+        self._ending = False
         self._arriving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
@@ -121,14 +122,21 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
-    def drain(self, lame_duck: float = 0) -> None:
+    def drain(self, lame_duck: float = 0, *, ending: bool = False) -> None:
         """Not ready from now on; in `lame_duck` seconds, or when an earlier call said, no new
-        request is taken. Those accepted are finished."""
+        request is taken. Those accepted are finished. `ending`: for good."""
+        self._ending = self._ending or ending
         if self.ready:
             self._refuses_from = self._clock() + lame_duck
         elif self._refuses_from is None:
             # Nobody was sent here, so nobody has to hear that this ends.
             self._refuses_from = self._clock()
+
+    def undrain(self) -> bool:
+        """Take requests again. False, and nothing changes, where the worker is ending."""
+        if not self._ending:
+            self._refuses_from = None
+        return not self._ending
 
     async def drained(self) -> None:
         """Wait until new requests are refused and no accepted one is left."""
@@ -140,6 +148,7 @@ class Pool:
 
     async def close(self) -> None:
         """End everything now. Requests that are left are answered with Unavailable."""
+        self._ending = True
         self._refuses_from = self._clock()
         for job in tuple(self._jobs):
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
