@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ocrpool_operator
@@ -41,6 +41,7 @@ class Machine:
         self.wall += seconds
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.01, 300), st.floats(-1e6, 1e6)), min_size=1, max_size=30),
 )

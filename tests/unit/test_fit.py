@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrpool_operator.api.status import PoolStatus
@@ -69,6 +69,7 @@ def test_those_in_trouble_come_first() -> None:
     assert [each.name for each in status.workers] == [f"pages-{n}" for n in (2, 4, 0, 1, 3)]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(4096, 40_000))
 def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
     workers = [Worker(a_pod(index), Look(state=a_state())) for index in range(well)]
