@@ -16,6 +16,7 @@ from itertools import chain
 
 import pytest
 
+from ocrpool_operator.api.names import OPERATOR, lease_name
 from ocrpool_operator.kubernetes.fence import ENDED_STATUS
 from tests.operator.api import Api, Refused
 from tests.operator.faulty import FaultyWire, Passed
@@ -40,7 +41,7 @@ def start(lab: Lab, wire: FaultyWire) -> Operator:
     lab.talk_over(wire.url)
     operator = lab.start(
         "--lease",
-        f"{lab.namespace.name}/it",
+        lab.namespace.name,
         module="tests.operator.leading",
         environment={"LEASE_SECONDS": str(LEASE_SECONDS)},
     )
@@ -158,7 +159,7 @@ def test_kopf_writes_nothing_on_its_own(lab: Lab, wires: tuple[FaultyWire, Fault
     """It does not know who leads, and takes a finalizer of its own off whatever it sees."""
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{lab.namespace.name}/leases"
     spec = {"holderIdentity": "another", "leaseDurationSeconds": 15}
-    lab.api.call("POST", leases, {"metadata": {"name": "it"}, "spec": spec})
+    lab.api.call("POST", leases, {"metadata": {"name": lease_name(OPERATOR)}, "spec": spec})
     meta = {
         "name": "its",
         "labels": {"app.kubernetes.io/managed-by": "ocrpool-operator", "ocrpool.dev/pool": "pages"},
@@ -168,7 +169,7 @@ def test_kopf_writes_nothing_on_its_own(lab: Lab, wires: tuple[FaultyWire, Fault
     path = f"{lab.path('configmaps')}/its"
     try:
         lab.talk_over(wires[0].url)
-        operator = lab.start("--lease", f"{lab.namespace.name}/it")
+        operator = lab.start("--lease", lab.namespace.name)
         lab.until("it watches", lambda: any("watch=" in call for call in wires[0].calls))
         lab.until("it stands by", lambda: not leads(operator))
         lab.api.merge(path, {"data": {"changed": "yes"}})
