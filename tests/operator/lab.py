@@ -238,7 +238,7 @@ class Lab:
             status = self.status(name)
             ready = self.condition("Ready", name) == ("True", "AllWorkersReady")
             settled = self.condition("Progressing", name)[0] == "False"
-            return ready and settled and status["readyReplicas"] == count
+            return ready and settled and status.get("readyReplicas") == count
 
         self.until(f"{count} workers of {name} are ready", look, seconds)
 

@@ -96,7 +96,7 @@ def test_every_write_meets_trouble_at_first(lab: Lab, wire: FaultyWire, fault: s
         lab.apply(pool())
         lab.until_ready(2, seconds=150)
         lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 6}))
-        lab.until("rolled", lambda: "queue: 6" in str(lab.items("configmaps")), 90)
+        lab.until("rolled", lambda: r"queue: 6\n" in str(lab.items("configmaps")), 90)
         lab.until_ready(2, seconds=150)
     lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
     lab.until("nothing is left behind", lab.gone, 120)
