@@ -70,6 +70,18 @@ class Bodies:
             raise
         return body
 
+    def hold(self, size: int) -> None:
+        """Count memory that a request takes beyond its body; `release` it like that. Raises
+        QueueFull."""
+        if self.held + size > self._limits.body_memory:
+            raise QueueFull(
+                f"the bodies of all requests would hold {format_bytes(self.held + size)}, the "
+                f"limit is {format_bytes(self._limits.body_memory)} (admission.bodyMemory)",
+                limit=self._limits.body_memory,
+                retry_after=1,
+            )
+        self.held += size
+
     def release(self, size: int) -> None:
         self.held -= size
 
