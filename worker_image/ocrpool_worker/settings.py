@@ -78,6 +78,12 @@ class AdmissionSettings(_Settings):
         default=2**30, description="most memory that all bodies held at once may take"
     )
 
+    max_answer: Bytes = Field(default=256 * 2**20, description="largest answer of one request")
+    answer_memory: Bytes = Field(
+        default=2**30,
+        description="most memory that all answers may take, until their clients have taken them",
+    )
+
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
@@ -128,6 +134,12 @@ class HttpSettings(_Settings):
     )
     fetch_urls: bool = Field(
         default=False, description="/ocr fetches `file` where it is a URL (mind what it can reach)"
+    )
+    take_seconds: float = Field(
+        default=20,
+        gt=0,
+        description="time in which a client takes the next 256Ki of its answer, or the rest; a "
+        "slower one is cut off",
     )
     lame_duck_seconds: float = Field(
         default=0,

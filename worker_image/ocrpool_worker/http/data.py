@@ -25,6 +25,7 @@ from ocrpool_worker.http.params import (
     errors_in_words,
 )
 from ocrpool_worker.http.requests import OcrRequests, WrongRequest
+from ocrpool_worker.http.sending import Sender
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.pool import Pool
@@ -80,6 +81,7 @@ class DataPort:
         self._limits = settings.admission
         self._visualize = settings.http.visualize
         self._bodies = Bodies(settings.admission)
+        self._sender = Sender(settings.http.take_seconds, metrics.cut_off.inc)
         self._requests = OcrRequests(settings.admission.timeout_seconds)
         self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
 
@@ -95,7 +97,7 @@ class DataPort:
         if self._fetcher is not None:
             await self._fetcher.close()
 
-    async def ocr(self, request: web.Request) -> web.Response:
+    async def ocr(self, request: web.Request) -> web.StreamResponse:
         """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
         log_id = ""
         try:
@@ -121,12 +123,12 @@ class DataPort:
             )
         return replies.paddlex_answer(log_id or str(uuid.uuid4()), kind, pages)
 
-    async def v1_ocr(self, request: web.Request) -> web.Response:
+    async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
         """The image or PDF as the body, parameters in the query string."""
         with self._pool.arriving():
             return await self._v1_ocr(request)
 
-    async def _v1_ocr(self, request: web.Request) -> web.Response:
+    async def _v1_ocr(self, request: web.Request) -> web.StreamResponse:
         if request.content_type.startswith("multipart/"):
             raise UnsupportedEncoding(
                 "send the file itself as the body, not as a form: curl --data-binary @FILE"
@@ -212,4 +214,6 @@ class DataPort:
         endpoint = resource.canonical if resource is not None else "other"
         self._metrics.responses.labels(endpoint, str(response.status)).inc()
         self._metrics.seconds.labels(endpoint).observe(time.perf_counter() - began)
+        with self._pool.leaving():
+            await self._sender.send(request, response)
         return response

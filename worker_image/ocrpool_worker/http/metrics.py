@@ -66,6 +66,12 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.cut_off = Counter(
+            "ocrpool_http_clients_cut_off",
+            "Clients cut off because they did not take their answers (http.takeSeconds)",
+            registry=self._registry,
+        )
+
     def on_page(self, waited: float, took: float) -> None:
         """A page was read; both in seconds."""
         self._waited.observe(waited)
@@ -86,7 +92,7 @@ class _StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         state = self._pool.state()
-        yield from _gauges(state)
+        yield from _gauges(state, self._pool.answer_bytes)
         yield from _by_instance(state)
         text = "Memory of the device that is never planned for"
         reserve = self._pool.settings.memory.reserve
@@ -117,7 +123,7 @@ def _by_instance(state: State) -> Iterator[Metric]:
     yield from (held, age, pages)
 
 
-def _gauges(state: State) -> Iterator[Metric]:
+def _gauges(state: State, answer_bytes: int) -> Iterator[Metric]:
     instances = GaugeMetricFamily("ocrpool_instances", "OCR processes by state", labels=["state"])
     for name in ("booting", "idle", "busy", "retiring"):
         count = sum(instance.state == name for instance in state.instances.each)
@@ -131,6 +137,7 @@ def _gauges(state: State) -> Iterator[Metric]:
         "ocrpool_queue_pages": ("Pages that wait", state.queue.pages),
         "ocrpool_queue_capacity": ("Requests that may wait", state.queue.capacity),
         "ocrpool_queue_oldest_seconds": ("Age of the oldest", state.queue.oldest_seconds),
+        "ocrpool_answer_memory_bytes": ("Memory of answers not yet taken", answer_bytes),
         "ocrpool_ready": ("1 when it serves", int(state.ready)),
     }
     for name, (text, value) in simple.items():

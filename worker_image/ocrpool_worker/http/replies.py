@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -14,32 +14,42 @@ from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
+from ocrpool_worker.http.sending import PIECE, Pieces
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.supervisor.work import PageAnswer
 
 _log = logging.getLogger(__name__)
 _JSON = {"Content-Type": "application/json"}
 
 
-def lines_answer(pages: Sequence[PageAnswer]) -> web.Response:
+def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/v1/ocr`: `{"pages": [{width, height, lines}]}`."""
-    body = b'{"pages":[' + b",".join(page.json for page in pages) + b"]}"
-    return web.Response(body=body, headers=_JSON)
+    return _answer([b'{"pages":[', *_separated(pages), b"]}"])
 
 
-def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.Response:
+def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/ocr`: PaddleX's fields in PaddleX's order."""
-    body = b"".join(
-        (
-            b'{"logId":',
-            json.dumps(log_id).encode(),
-            b',"result":{"ocrResults":[',
-            b",".join(page.json for page in pages),
-            b'],"dataInfo":',
-            json.dumps(_data_info(kind, pages), separators=(",", ":")).encode(),
-            b'},"errorCode":0,"errorMsg":"Success"}',
-        )
+    info = json.dumps(_data_info(kind, pages), separators=(",", ":"))
+    return _answer(
+        [
+            b'{"logId":%s,"result":{"ocrResults":[' % json.dumps(log_id).encode(),
+            *_separated(pages),
+            b'],"dataInfo":%s},"errorCode":0,"errorMsg":"Success"}' % info.encode(),
+        ]
     )
-    return web.Response(body=body, headers=_JSON)
+
+
+def _separated(pages: Sequence[PageAnswer]) -> Iterator[Buffer]:
+    for number, page in enumerate(pages):
+        if number:
+            yield b","
+        yield page.json
+
+
+def _answer(parts: Sequence[Buffer]) -> web.StreamResponse:
+    if sum(map(len, parts)) <= PIECE:
+        return web.Response(body=b"".join(parts), headers=_JSON)
+    return Pieces(parts, _JSON["Content-Type"])
 
 
 def _data_info(kind: Kind, pages: Sequence[PageAnswer]) -> dict[str, object]:

@@ -152,8 +152,7 @@ class Dispatch:
         work.job.progressed = self._clock()
         self._on_page(work.waited, float(head.get("seconds", 0.0)))
         if op == "done":
-            answer = PageAnswer(int(head["width"]), int(head["height"]), frame.payload)
-            _resolve(work, answer)
+            self._answered(work, frame)
         elif op == "inspected":
             sizes = tuple((int(width), int(height)) for width, height in head["sizes"])
             _resolve(work, Inspection(int(head["count"]), sizes))
@@ -161,6 +160,21 @@ class Dispatch:
             kind = _REFUSED.get(str(head.get("reason")), RequestError)
             error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
             _resolve(work, error)
+
+    def _answered(self, work: Work, frame: Frame) -> None:
+        """A page was read; its answer must still find room, by itself and with those before."""
+        answers = self.crew.answers
+        if frame.dropped:
+            _resolve(work, answers.refusal(frame.dropped))
+            return
+        work.job.answered += len(frame.payload)
+        try:
+            answers.check_whole(work.job.answered)
+        except RequestError as error:
+            _resolve(work, error)
+            return
+        head = frame.head
+        _resolve(work, PageAnswer(int(head["width"]), int(head["height"]), frame.payload))
 
     def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
         if member.process.taken == member.given or work.done.done():

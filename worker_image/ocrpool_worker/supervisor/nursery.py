@@ -12,6 +12,7 @@ from ocrpool_wire.quantity import format_bytes
 from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.boots import Clock
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
@@ -50,6 +51,7 @@ class Nursery:
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._names = itertools.count(1)
+        self.answers = AnswerRoom(settings.admission)
         self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
 
     async def prepare(self, *, alone: bool, instances: int) -> Member:
@@ -74,6 +76,7 @@ class Nursery:
         process = InstanceProcess(
             ident,
             environment=launch.environment,
+            answers=self.answers,
             on_frame=lambda frame: self._on_frame(member, frame),
             on_gone=lambda why: self._on_gone(member, why),
         )

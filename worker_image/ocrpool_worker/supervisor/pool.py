@@ -66,7 +66,9 @@ class Pool:
         self._health = DeviceHealth(clock)
         # Since it drains: the moment from which new requests are refused.
         self._refuses_from: float | None = None
+        # Requests whose bodies are on their way, and those whose answers are.
         self._arriving = 0
+        self._leaving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
         self._dispatch = Dispatch(
@@ -123,10 +125,10 @@ class Pool:
             self._refuses_from = self._clock()
 
     async def drained(self) -> None:
-        """Wait until new requests are refused and no accepted one is left."""
+        """Wait until new requests are refused and no accepted one is left, its answer sent."""
         assert self._refuses_from is not None
         await asyncio.sleep(max(0.0, self._refuses_from - self._clock()))
-        while self._jobs or self._arriving:
+        while self._jobs or self._arriving or self._leaving:
             self._changed.clear()
             await self._changed.wait()
 
@@ -196,6 +198,22 @@ class Pool:
             self._arriving -= 1
             self._changed.set()
 
+    @contextlib.contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Around the sending of an answer: a request is open until its client has all of it."""
+        self._leaving += 1
+        try:
+            yield
+        finally:
+            self._leaving -= 1
+            if not self._leaving:
+                self._changed.set()
+
+    @property
+    def answer_bytes(self) -> int:
+        """Memory of the answers that are being collected or sent."""
+        return self._crew.answers.held
+
     def check_room(self, *, arrived: bool = False) -> None:
         """Raise what a new request, or one that has `arrived` before, would meet now: Unavailable
         or QueueFull."""
@@ -205,6 +223,7 @@ class Pool:
                 "the worker is draining; send the request to another one", retry_after=1
             )
         crew = self._crew
+        crew.answers.check()
         if not crew.ready:
             problem = self.problem()
             if not crew.target:
@@ -277,6 +296,8 @@ class Pool:
         finally:
             for work in works:
                 work.done.cancel()
+            # An error keeps this frame: it must not keep the answers of the other pages with it.
+            works.clear()
 
     async def _inspect(self, job: Job) -> int:
         """Count a document's pages and hold them against the limits. Raises TooLarge."""

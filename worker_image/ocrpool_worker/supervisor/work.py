@@ -39,7 +39,7 @@ class PageAnswer:
 
     width: int
     height: int
-    json: bytes
+    json: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,17 @@ class Inspection:
 class Job:
     """One accepted request: its bytes, its pages that wait, and when it last came on."""
 
-    __slots__ = ("accepted", "body", "closed", "number", "open", "order", "progressed", "waiting")
+    __slots__ = (
+        "accepted",
+        "answered",
+        "body",
+        "closed",
+        "number",
+        "open",
+        "order",
+        "progressed",
+        "waiting",
+    )
 
     def __init__(self, order: Order, body: Buffer, now: float) -> None:
         self.number = next(_numbers)
@@ -61,6 +71,8 @@ class Job:
         self.body = body
         self.accepted = now
         self.progressed = now
+        # Bytes of the pages that have been read.
+        self.answered = 0
         self.waiting: deque[Work] = deque()
         self.open: list[Work] = []
         self.closed = False
