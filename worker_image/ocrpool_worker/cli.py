@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,9 +106,11 @@ def _serve(args: argparse.Namespace) -> int:
     instances = _instances(args.instances, settings)
     logs.set_up(args.log_level)
     # Imported late: `models` and wrong settings need no server.
+    import uvloop  # noqa: PLC0415
+
     from ocrpool_worker.http.server import serve  # noqa: PLC0415
 
-    asyncio.run(
+    uvloop.run(
         serve(settings, instances=instances, wait_on_failed_start=args.on_failed_start == "wait")
     )
     return 0

@@ -25,7 +25,7 @@ from ocrpool_worker.http.params import (
     errors_in_words,
 )
 from ocrpool_worker.http.requests import OcrRequests, WrongRequest
-from ocrpool_worker.http.sending import Sender
+from ocrpool_worker.http.sending import Answer, Outgoing
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.pool import Pool
@@ -81,7 +81,7 @@ class DataPort:
         self._limits = settings.admission
         self._visualize = settings.http.visualize
         self._bodies = Bodies(settings.admission)
-        self._sender = Sender(settings.http.take_seconds, metrics.cut_off.inc)
+        self._outgoing = Outgoing(settings.http.take_seconds, metrics.cut_off.inc)
         self._requests = OcrRequests(settings.admission.timeout_seconds)
         self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
 
@@ -92,6 +92,10 @@ class DataPort:
         app.router.add_post("/v1/ocr", self.v1_ocr)
         app.router.add_get("/health", self.health)
         return app
+
+    async def sent(self) -> None:
+        """Wait until every answer that was given has left this process."""
+        await self._outgoing.sent()
 
     async def close(self) -> None:
         if self._fetcher is not None:
@@ -214,6 +218,7 @@ class DataPort:
         endpoint = resource.canonical if resource is not None else "other"
         self._metrics.responses.labels(endpoint, str(response.status)).inc()
         self._metrics.seconds.labels(endpoint).observe(time.perf_counter() - began)
-        with self._pool.leaving():
-            await self._sender.send(request, response)
+        self._outgoing.watch(request.transport)
+        if isinstance(response, Answer):
+            response.goes(self._outgoing, request)
         return response

@@ -14,28 +14,29 @@ from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
-from ocrpool_worker.http.sending import PIECE, Pieces
+from ocrpool_worker.http.sending import Answer
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.supervisor.work import PageAnswer
 
 _log = logging.getLogger(__name__)
-_JSON = {"Content-Type": "application/json"}
+_JSON = "application/json"
 
 
 def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/v1/ocr`: `{"pages": [{width, height, lines}]}`."""
-    return _answer([b'{"pages":[', *_separated(pages), b"]}"])
+    return Answer([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
 
 
 def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/ocr`: PaddleX's fields in PaddleX's order."""
     info = json.dumps(_data_info(kind, pages), separators=(",", ":"))
-    return _answer(
+    return Answer(
         [
             b'{"logId":%s,"result":{"ocrResults":[' % json.dumps(log_id).encode(),
             *_separated(pages),
             b'],"dataInfo":%s},"errorCode":0,"errorMsg":"Success"}' % info.encode(),
-        ]
+        ],
+        _JSON,
     )
 
 
@@ -44,12 +45,6 @@ def _separated(pages: Sequence[PageAnswer]) -> Iterator[Buffer]:
         if number:
             yield b","
         yield page.json
-
-
-def _answer(parts: Sequence[Buffer]) -> web.StreamResponse:
-    if sum(map(len, parts)) <= PIECE:
-        return web.Response(body=b"".join(parts), headers=_JSON)
-    return Pieces(parts, _JSON["Content-Type"])
 
 
 def _data_info(kind: Kind, pages: Sequence[PageAnswer]) -> dict[str, object]:

@@ -66,9 +66,7 @@ class Pool:
         self._health = DeviceHealth(clock)
         # Since it drains: the moment from which new requests are refused.
         self._refuses_from: float | None = None
-        # Requests whose bodies are on their way, and those whose answers are.
         self._arriving = 0
-        self._leaving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
         self._dispatch = Dispatch(
@@ -125,10 +123,10 @@ class Pool:
             self._refuses_from = self._clock()
 
     async def drained(self) -> None:
-        """Wait until new requests are refused and no accepted one is left, its answer sent."""
+        """Wait until new requests are refused and no accepted one is left."""
         assert self._refuses_from is not None
         await asyncio.sleep(max(0.0, self._refuses_from - self._clock()))
-        while self._jobs or self._arriving or self._leaving:
+        while self._jobs or self._arriving:
             self._changed.clear()
             await self._changed.wait()
 
@@ -197,17 +195,6 @@ class Pool:
         finally:
             self._arriving -= 1
             self._changed.set()
-
-    @contextlib.contextmanager
-    def leaving(self) -> Iterator[None]:
-        """Around the sending of an answer: a request is open until its client has all of it."""
-        self._leaving += 1
-        try:
-            yield
-        finally:
-            self._leaving -= 1
-            if not self._leaving:
-                self._changed.set()
 
     @property
     def answer_bytes(self) -> int:
