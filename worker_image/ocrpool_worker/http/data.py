@@ -216,8 +216,7 @@ class DataPort:
             response.force_close()
         resource = request.match_info.route.resource
         endpoint = resource.canonical if resource is not None else "other"
-        self._metrics.responses.labels(endpoint, str(response.status)).inc()
-        self._metrics.seconds.labels(endpoint).observe(time.perf_counter() - began)
+        self._metrics.on_response(endpoint, response.status, time.perf_counter() - began)
         self._outgoing.watch(request.transport)
         if isinstance(response, Answer):
             response.goes(self._outgoing, request)

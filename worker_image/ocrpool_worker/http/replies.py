@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
@@ -29,12 +29,12 @@ def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
 
 def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/ocr`: PaddleX's fields in PaddleX's order."""
-    info = json.dumps(_data_info(kind, pages), separators=(",", ":"))
+    info = msgspec.json.encode(_data_info(kind, pages))
     return Answer(
         [
-            b'{"logId":%s,"result":{"ocrResults":[' % json.dumps(log_id).encode(),
+            b'{"logId":%s,"result":{"ocrResults":[' % msgspec.json.encode(log_id),
             *_separated(pages),
-            b'],"dataInfo":%s},"errorCode":0,"errorMsg":"Success"}' % info.encode(),
+            b'],"dataInfo":%s},"errorCode":0,"errorMsg":"Success"}' % info,
         ],
         _JSON,
     )

@@ -8,16 +8,18 @@ never blocks.
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from ocrpool_worker.ipc.room import AnswerRoom
 
 _PREFIX = struct.Struct("<IQ")
+_HEAD = msgspec.json.Decoder(dict[str, Any])
 _CHUNK = 256 * 1024
 # A sane upper bound: a page's text and pictures; more means that the stream is out of step.
 MAX_HEAD = 1 << 20
@@ -44,7 +46,7 @@ class Frame:
 
 def encode(head: Mapping[str, Any], payload: bytes = b"") -> bytes:
     """The bytes of one frame."""
-    text = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+    text = msgspec.json.encode(head)
     return b"".join((_PREFIX.pack(len(text), len(payload)), text, payload))
 
 
@@ -97,11 +99,11 @@ class FrameReader:
         if len(start) < end:
             return b""
         try:
-            head = json.loads(start[_PREFIX.size : end])
-        except ValueError as error:
+            head = _HEAD.decode(start[_PREFIX.size : end])
+        except msgspec.ValidationError:
+            raise ChannelBroken("a head that is no object") from None
+        except (ValueError, RecursionError) as error:
             raise ChannelBroken(f"a head that is no JSON: {error}") from None
-        if not isinstance(head, dict):
-            raise ChannelBroken("a head that is no object")
         rest = bytes(start[end:])
         start.clear()
         self._head, self._size, self._missing = head, payload_size, payload_size

@@ -222,10 +222,13 @@ class Crew:
         here = [member for member in self.members.values() if member.here]
         if self._surge and self.ready > self.wanted:
             self._surge = 0  # the replacement is warm: the old one may go
+        surplus = len(here) - self.wanted - self._surge
+        if surplus <= 0:  # nearly always, and this is looked at after every page
+            return
         # First those that are to be replaced anyway, then what serves nobody, then the newest.
         order = {"booting": 0, "idle": 1, "busy": 2}
         here.sort(key=lambda member: (member.recycle is None, order[member.state], -member.born))
-        for member in here[: max(0, len(here) - self.wanted - self._surge)]:
+        for member in here[:surplus]:
             self.retire(member, member.recycle or f"{self.wanted} instances are wanted")
 
     def _replace_one(self) -> None:
