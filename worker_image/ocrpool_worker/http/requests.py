@@ -42,7 +42,7 @@ class WrongRequest(RequestError):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`file`: its bytes, the text of a small or odd one, or what is wrong with it. The request's
-    own `file` is empty."""
+    own `file` says nothing."""
 
     request: OcrRequest
     file: Buffer | str | RequestError
@@ -100,7 +100,7 @@ class OcrRequests:
                 return None
             if len(text) <= STEP:
                 small = plain_base64(text)
-                return None if small is None else Asked(_without_file(request), small)
+                return None if small is None else Asked(request, small)
             hold(len(text) * 3 // 4)
             file = bytearray()
             for at in range(0, len(text), STEP):
@@ -110,7 +110,7 @@ class OcrRequests:
                     return None
                 file += piece
                 await asyncio.sleep(0)
-        return Asked(_without_file(request), file)
+        return Asked(request, file)
 
     async def _skimmed_apart(self, body: bytearray) -> Asked:
         found, file = await self._large.skim(body)

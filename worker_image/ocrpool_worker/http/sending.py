@@ -76,12 +76,13 @@ class Outgoing:
             self._look = loop.call_later(_LOOK_SECONDS, self._look_round, now)
 
 
-class Answer(web.StreamResponse):
+class Answer(web.Response):
     """A response whose body is `parts`, one after the other; each is let go of once sent."""
 
     def __init__(self, parts: Sequence[Buffer], content_type: str) -> None:
-        super().__init__(headers={"Content-Type": content_type})
-        self.content_length = self._size = sum(map(len, parts))
+        self._size = sum(map(len, parts))
+        headers = {"Content-Type": content_type, "Content-Length": str(self._size)}
+        super().__init__(headers=headers)
         self._parts = list(parts)
         self._outgoing: Outgoing | None = None
         self._transport: asyncio.Transport | None = None
@@ -94,7 +95,7 @@ class Answer(web.StreamResponse):
         try:
             if self._size <= PIECE or self._outgoing is None:
                 # Nearly always. They are let go of only when the kernel has what was made of them.
-                await super().write_eof(b"".join(self._parts))
+                await web.StreamResponse.write_eof(self, b"".join(self._parts))
             else:
                 await self._write_pieces(self._outgoing)
         finally:
@@ -109,7 +110,7 @@ class Answer(web.StreamResponse):
                     await self.write(last)
                     outgoing.watch(self._transport)
                 last = piece
-            await super().write_eof(cast("bytes", last))
+            await web.StreamResponse.write_eof(self, cast("bytes", last))
         finally:
             outgoing.end()
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +33,21 @@ from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
+
+
+class Arriving:
+    """A request that counts as arriving within the block."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        self._count(1)
+
+    def __exit__(self, *error: object) -> None:
+        self._count(-1)
 
 
 class Pool:
@@ -184,16 +198,15 @@ class Pool:
 
     # -- requests --------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def arriving(self) -> Iterator[None]:
+    def arriving(self) -> Arriving:
         """Around a request from its head on: it is finished although the worker may begin to
         refuse others while its body is on its way. Raises what `check_room` does."""
         self.check_room()
-        self._arriving += 1
-        try:
-            yield
-        finally:
-            self._arriving -= 1
+        return Arriving(self._count_arriving)
+
+    def _count_arriving(self, change: int) -> None:
+        self._arriving += change
+        if not self._arriving:
             self._changed.set()
 
     @property
