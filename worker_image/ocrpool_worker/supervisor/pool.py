@@ -288,15 +288,16 @@ class Pool:
             else:
                 pages = list(range(count))
         works = [self._put(job, "read", page) for page in pages]
-        if len(works) == 1:  # the usual case, and the one whose latency counts
-            return [_page_answer(await works[0].done)]
         try:
+            if len(works) == 1:  # the usual case, and the one whose latency counts
+                return [_page_answer(await works[0].done)]
             answers = await asyncio.gather(*(work.done for work in works))
             return [_page_answer(answer) for answer in answers]
         finally:
             for work in works:
                 work.done.cancel()
-            # An error keeps this frame: it must not keep the answers of the other pages with it.
+            # An error keeps this frame, and a work its error: in a circle they would keep the
+            # request's bytes and the answers of its other pages until somebody collects garbage.
             works.clear()
 
     async def _inspect(self, job: Job) -> int:
