@@ -62,6 +62,11 @@ class Folder:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def audit(self) -> Path:
+        """What accounts of pods have written, a line of JSON for each call (audit.k8s.io/v1)."""
+        return self.logs / "audit.json"
+
     def gpus_of(self, node: int) -> Path:
         """The fake GPUs' figures of a node, one folder a device (see `fakegpu.device`)."""
         return self.root / f"gpus-{node}"

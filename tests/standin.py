@@ -4,6 +4,7 @@ So tests can make real instance processes hang, die, fail and grow exactly when 
 Paddle. An order is JSON, drawn as grey cells that survive PNG, JPEG, TIFF and a rendered PDF; see
 `obey` for what it may say. `engine.options` of the worker:
     boot, warm   an order that is obeyed when the engine is built, or first reads a warm-up page
+    largest      an order that is obeyed on every warm-up page: what a page of that size costs
     trace        a file to which every read appends a line `PID SAY`, before it obeys
     device       bytes of device memory that it claims to hold (an order changes it)
 """
@@ -58,13 +59,15 @@ class StandInEngine:
             if not self._warm:
                 self._warm = True
                 self.obey(self._options.get("warm", {}))
+            self.obey(self._options.get("largest", {}))
             return Reading(lines=())
         height, width = pixels.shape[:2]
         order = order_in(pixels)
         said = str(order.get("say", f"{width}x{height}"))
         if "trace" in self._options:
             _append(self._options["trace"], f"{os.getpid()} {said}\n")
-        self.obey(order)
+        if order.get("asked", said) in (said, *params):
+            self.obey(order)
         texts = [said, f"pid {os.getpid()}"]
         if params:
             texts.append(json.dumps(dict(params), sort_keys=True))
@@ -86,12 +89,14 @@ class StandInEngine:
         return self._device
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """Do what an order says, in this order; with `once` only if that file is not there yet.
+        """Do what an order says, in this order; with `once` only if that file is not there yet,
+        with `asked` only for a request with that parameter.
 
         log: text for standard output · gate: wait until that file exists · sleep, spin, native:
         seconds, asleep, in a busy loop, or in C without letting go of the interpreter · grow: bytes
         to hold from now on · device: bytes of device memory to claim · raise: `Type:message` ·
-        stop: SIGSTOP itself · signal: a name · exit: a status.
+        stop: SIGSTOP itself · rubbish: no frame into any socket that it has · signal: a name ·
+        exit: a status.
         """
         if "once" in order and not _first_time(order["once"]):
             return
@@ -113,6 +118,8 @@ class StandInEngine:
             raise getattr(builtins, name)(message)
         if order.get("stop"):
             os.kill(os.getpid(), signal.SIGSTOP)
+        if order.get("rubbish"):
+            _write_rubbish()
         if "signal" in order:
             os.kill(os.getpid(), signal.Signals[order["signal"]])
         if "exit" in order:
@@ -221,6 +228,12 @@ def _first_time(flag: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _write_rubbish() -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if os.path.realpath(f"/proc/self/fd/{name}").rpartition("/")[2].startswith("socket:"):
+            os.write(int(name), b"\xff" * 64)
 
 
 def _append(path: str, line: str) -> None:

@@ -46,7 +46,7 @@ class Desk(Process):
             "spec": {"device": "cpu", **spec},
         }
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
-        self._command = [sys.executable, "-m", "ocrpool_operator.local.cli", "up", "-f", str(file)]
+        self._command = [sys.executable, "-m", "ocrpool_operator.local", "up", "-f", str(file)]
         self._command += ["--models", str(models), "--port", "0"]
         self._command += ["--interval", str(interval)]
 

@@ -31,7 +31,7 @@ def a_pool(name: str, workers: int) -> dict[str, Any]:
         "spec": {
             "replicas": workers,
             "device": "gpu",
-            "engine": {"name": "null"},
+            "engine": {"name": "noop"},
             "template": {"tolerations": [TOLERATION]},
         },
     }

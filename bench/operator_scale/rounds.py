@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from bench.operator_scale.pools import NAMESPACE
-from ocrpool_operator.kubernetes import loop, run, watch
+from ocrpool_operator.kubernetes import loop, sessions, watch
 from ocrpool_operator.kubernetes.client import BY_KIND, PODS, POOLS, Client
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
@@ -33,7 +33,7 @@ async def _full_rounds(count: int, interval: float) -> list[float]:
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        run.api_session(connection) as calls,
+        sessions.api_session(connection) as calls,
     ):
         client = Client(calls, connection.server)
         store = await _filled_store(client)

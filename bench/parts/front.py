@@ -28,7 +28,7 @@ def run(setup: Setup) -> Report:
     request = json_request(image)
     seconds, rounds = (1.0 if setup.quick else 4.0), setup.rounds(5)
     with ExitStack() as stack:
-        worker = stack.enter_context(Worker(instances=2, engine={"name": "null"}))
+        worker = stack.enter_context(Worker(instances=2, engine={"name": "noop"}))
         worker.wait_ready()
         ways: dict[str, Worker | Front] = {DIRECT: worker}
         for buffer in BUFFERS:

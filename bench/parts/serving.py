@@ -24,8 +24,8 @@ from bench.samples import null_image_94k
 MANY = 64
 AIOHTTP = "bare aiohttp"
 FASTEST = "bare aiohttp, fastest parsers"
-WORKER = "worker, null engine"
-BEFORE = "worker before, null engine"
+WORKER = "worker, noop engine"
+BEFORE = "worker before, noop engine"
 LITSERVE = "LitServe"
 # With another build of the worker it is about a fraction: that takes more rounds.
 ROUNDS, ROUNDS_BEFORE = 7, 9
@@ -147,8 +147,8 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]
     servers: dict[str, Server | Worker] = {
         AIOHTTP: Server("bench.peers.bare_aiohttp", name=AIOHTTP),
         FASTEST: Server("bench.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST),
-        WORKER: Worker(instances=2, engine={"name": "null"}),
-        LITSERVE: Server("bench.peers.lit_null", "--workers", "2", name=LITSERVE),
+        WORKER: Worker(instances=2, engine={"name": "noop"}),
+        LITSERVE: Server("bench.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
     if before is not None:
         code = _code_of(before)

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from bench.lib.payload import json_body
-from bench.peers.null_answer import null_answer
+from bench.peers.noop_answer import noop_answer
 
 Loads = Callable[[bytes], Any]
 Decode = Callable[[str], bytes]
@@ -30,7 +30,7 @@ def handler(loads: Loads | None, decode: Decode) -> Callable[[web.Request], Any]
     async def ocr(request: web.Request) -> web.Response:
         body = await request.json() if loads is None else loads(await request.read())
         decode(body["file"])
-        return web.json_response(null_answer())
+        return web.json_response(noop_answer())
 
     return ocr
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from devcluster import processes
 from devcluster.build import parts
-from devcluster.control_plane import identity
+from devcluster.control_plane import audit, identity
 from devcluster.control_plane.identity import Pki
 from devcluster.errors import DevClusterError
 from devcluster.layout import Folder
@@ -59,7 +59,8 @@ def start(
 
     etcd = begin("etcd", _etcd(folder, settings))
     wait_for_etcd(settings.ports.etcd, etcd, patience_s)
-    api = begin("kube-apiserver", _api_server(settings, pki))
+    argv = [*_api_server(settings, pki), *audit.arguments(folder)]
+    api = begin("kube-apiserver", argv)
     wait_for_api(folder.kubeconfig, api, patience_s)
     started: dict[str, Started] = {}
     for name, argv in (

@@ -3,6 +3,7 @@
     uuid  name  total      one value each
     used                   bytes that strangers hold: set by the test
     charges/               one file for each process that holds memory: its size in bytes
+    bus                    its place on the PCI bus; without, that of its number
     fault                  the number of an NVML error that every question about it gets; 0 or none
     claim                  "TOTAL FREE" that NVML tells instead of the truth; empty or none
     mig/0 … mig/6          MIG slices, each a folder like this; the GPU itself then tells no memory
@@ -53,6 +54,13 @@ class FakeGpu:
     def set_claim(self, total: int, free: int) -> None:
         """NVML tells these figures from now on, whatever is true."""
         _replace(self.root / "claim", f"{total} {free}")
+
+    def set_bus(self, bus: int) -> None:
+        """Its place on the PCI bus, 1 to 255."""
+        _replace(self.root / "bus", str(bus))
+
+    def set_name(self, name: str) -> None:
+        _replace(self.root / "name", name)
 
     def end_claim(self) -> None:
         _replace(self.root / "claim", "")

@@ -27,6 +27,11 @@ typedef struct device { int index, folder, slice, charge; } *device_t;
 typedef struct { bytes_t total, free, used; } memory_t;
 typedef struct { unsigned version; bytes_t total, reserved, free, used; } memory_v2_t;
 typedef struct { unsigned gpu, memory; } utilization_t;
+typedef struct {
+    char old_id[16];
+    unsigned domain, bus, device, ids, subsystem;
+    char id[32];
+} pci_t;
 
 static struct device devices[MOST], slices[MOST][MOST_SLICES];
 static int count = -1;
@@ -232,6 +237,18 @@ int nvmlDeviceGetName(device_t device, char *text, unsigned length)
         return fault_of(device);
     text_of(device, "name", name, sizeof name);
     return copy(text, length, name);
+}
+
+/* A place on the bus; without a word on it, that of its number. */
+int nvmlDeviceGetPciInfo_v3(device_t device, pci_t *pci)
+{
+    if (fault_of(device))
+        return fault_of(device);
+    unsigned bus = (unsigned)figure_of(device, "bus");
+    *pci = (pci_t){.bus = bus ? bus : (unsigned)device->folder + 1};
+    snprintf(pci->id, sizeof pci->id, "00000000:%02X:00.0", pci->bus);
+    snprintf(pci->old_id, sizeof pci->old_id, "0000:%02X:00.0", pci->bus & 0xff);
+    return SUCCESS;
 }
 
 static bool has_uuid(device_t device, const char *wanted)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,19 @@ class Cluster:
     def wait_for_crds(self, *names: str) -> None:
         """Until the API server serves the kinds of these CRDs.
 
-        Not `--for=condition=Established`: kubectl fails on a CRD so new that it has no conditions.
+        Not `kubectl wait`: it fails on a CRD so new that it has no conditions, in either form.
         """
-        established = '{.status.conditions[?(@.type=="Established")].status}=True'
-        found = [f"crd/{name}" for name in names]
-        self.kubectl("wait", f"--for=jsonpath={established}", "--timeout=50s", *found)
+        deadline = time.monotonic() + 50
+        for name in names:
+            while not self._is_established(name):
+                assert time.monotonic() < deadline, f"crd/{name} is not established"
+                time.sleep(0.2)
+
+    def _is_established(self, name: str) -> bool:
+        conditions = self.get(f"crd/{name}").get("status", {}).get("conditions") or ()
+        return any(
+            each["type"] == "Established" and each["status"] == "True" for each in conditions
+        )
 
     @property
     def gpus(self) -> list[FakeGpu]:

@@ -21,11 +21,11 @@ class Release:
     """Helm with one release in one cluster."""
 
     def __init__(self, helm: Helm, cluster: Cluster) -> None:
-        self._helm, self.cluster = helm, cluster
+        self.helm, self.cluster = helm, cluster
 
     def do(self, verb: str, *words: str, values: Object | None = None) -> Outcome:
         where = [f"--namespace={NAMESPACE}", f"--kubeconfig={self.cluster.kubeconfig}"]
-        return self._helm.run(verb, RELEASE, *words, *where, values=values)
+        return self.helm.run(verb, RELEASE, *words, *where, values=values)
 
     def install(self, values: Object | None = None) -> str:
         return self.do("install", str(CHART), "--create-namespace", values=values or {}).text
@@ -106,6 +106,31 @@ def test_the_operator_may_do_what_its_rules_say_and_nothing_else(release: Releas
         "leases.coordination.k8s.io [] [] [create]",
         "leases.coordination.k8s.io [] [ocrpool-operator] [get update]",
     }
+
+
+def test_a_second_operator_for_the_same_pools_is_refused(release: Release) -> None:
+    """It would fight the first over each of them; under another name it does not."""
+    release.install()
+
+    def second(*, name: str | None = None, namespace: str = "elsewhere") -> Outcome:
+        values: Object = {"crds": {"install": False}, "fullnameOverride": "second"}
+        values |= {"operator": {"name": name}} if name else {}
+        words = (f"--namespace={namespace}", f"--kubeconfig={release.cluster.kubeconfig}")
+        install = ("install", "second", str(CHART), "--create-namespace")
+        return release.helm.run(*install, *words, values=values)
+
+    for namespace in ("elsewhere", NAMESPACE):
+        refused = second(namespace=namespace)
+        assert not refused.done
+        assert (
+            f"the release {RELEASE} in namespace {NAMESPACE} has an operator called ocrpool"
+            in refused.err
+        )
+    assert second(name="second").done
+    words = ("--namespace=elsewhere", f"--kubeconfig={release.cluster.kubeconfig}")
+    release.helm.run("uninstall", "second", *words)
+    # An upgrade of the first finds its own.
+    release.upgrade({"operator": {"replicas": 1}})
 
 
 def in_group(resource: str, group: str) -> str:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from devcluster.testing import Cluster
-from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT, FRONT_PORT
+from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT, FRONT_PORT, lease_name
 from ocrpool_operator.api.spec import PoolSpec
-from ocrpool_operator.kubernetes.objects import companions, worker_pod
+from ocrpool_operator.kubernetes.objects import clients_service, companions, worker_pod
 from ocrpool_operator.planner.observed import Pool
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
 from tests.operator import rights, test_trial
@@ -170,9 +170,10 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
     spec = PoolSpec.model_validate(said)
     pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
     ingress = [{"ports": [{"port": 8080}]}]
-    others = companions(pool, ingress, fronted=True, evict=True, domain="cluster.local")
+    others = companions(pool, ingress, evict=True, domain="cluster.local")
     front = named(list(others), "Deployment")["spec"]["template"]
-    objects = [worker_pod(pool, "scans-0", "revision"), *others]
+    service = clients_service(pool, fronted=True)
+    objects = [worker_pod(pool, "scans-0", "revision"), service, *others]
     objects += [
         {
             "apiVersion": "v1",
@@ -207,6 +208,26 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(helm: Helm) -> No
         ]
     (container,) = named(parts, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert {f"--namespace={HERE}", f"--namespace={THERE}"} <= set(container["args"])
+
+
+def test_what_follows_from_the_operators_name(helm: Helm) -> None:
+    """Not from the release's: no two releases have the same for the same pools."""
+    pools = [{"name": "a", "spec": {}}, {"name": "b", "spec": {"operatorName": "third"}}]
+    values = {"fullnameOverride": "mine", "operator": {"name": "second"}, "pools": pools}
+    objects = helm.template(values).objects
+    (container,) = named(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"--operator-name=second", "--lease=$(NAMESPACE)"} <= set(container["args"])
+    lease = lease_name("second")
+    rules = named(objects, "Role", f"{lease}-lease")["rules"]
+    assert [rule.get("resourceNames") for rule in rules] == [None, [lease]]
+    assert named(objects, "ClusterRole", lease)["rules"] == rights.rules()
+    names = [each["spec"]["operatorName"] for each in objects if each["kind"] == "OcrPool"]
+    assert names == ["second", "third"]
+    (test,) = named(objects, "Pod")["spec"]["containers"]
+    [spec] = [word for word in test["args"] if word.startswith("--spec=")]
+    assert json.loads(spec.removeprefix("--spec="))["operatorName"] == "second"
+    parts = helm.template({**values, "watchNamespaces": [HERE]}).objects
+    assert named(parts, "Role", lease)["metadata"]["namespace"] == HERE
 
 
 def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:

@@ -127,6 +127,8 @@ POOL = {"name": "scans", "spec": {}}
 @pytest.mark.parametrize(
     ("path", "value", "where"),
     [
+        ("operator.name", "Two Words", ""),
+        ("operator.name", "a" * 41, ""),
         ("operator.replicas", -1, ""),
         ("operator.replicas", 1.5, ""),
         ("operator.interval", 0, ""),

@@ -6,6 +6,7 @@ A stand-in says the workers' addresses in the place of the cluster's DNS (tests/
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 from dataclasses import replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrpool_operator.api.spec import PoolSpec
-from ocrpool_operator.kubernetes.front.config import front_config, haproxy_cfg
+from ocrpool_operator.kubernetes.front.config import PROXY_SECRET, front_config, haproxy_cfg
 from ocrpool_operator.kubernetes.front.view import up_addresses
 from tests.front.names import Names
 from tests.worker.client import Answer, exchange, wait_for
@@ -21,6 +22,7 @@ from tests.worker.harness import Worker, launch, merged, until_listening
 
 HOST = "pages-pods.default.svc.cluster.local"
 PORT, OPS_PORT = 8080, 8405
+SECRET = "what-only-the-front-knows"
 SPEC: dict[str, Any] = {
     "replicas": 2,
     "device": "cpu",
@@ -45,7 +47,11 @@ class Front:
         file.write_text(haproxy_cfg(self.config), encoding="utf-8")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [program, "-db", "-f", str(file)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [program, "-db", "-f", str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=os.environ | {PROXY_SECRET: SECRET},
             )
 
     def post(self, body: bytes, path: str = "/v1/ocr", timeout: float = 60) -> Answer:

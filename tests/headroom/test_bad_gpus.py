@@ -3,6 +3,8 @@ reason, a worker that is not ready, and nothing that is started again and again.
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.worker.client import Worker, wait_for
 from tests.worker.harness import start_worker
 
 GPU_IS_LOST = 15
+UNKNOWN_ERROR = 999
 
 
 def said(shell: Up) -> str:
@@ -167,6 +170,47 @@ def test_in_a_pod_a_footprint_over_the_card_is_a_reason_and_no_loop(
     with start_worker(tmp_path, *waits, settings=pod, ready=False) as worker:
         assert "Out of memory error on GPU" in stays_unready(worker, "InsufficientMemory")
         assert worker.counters()["bootFailures"] == 3
+
+
+def test_in_a_pod_that_lost_its_access_to_the_gpu_boots_fail_for_the_device(
+    tmp_path: Path, pod: dict[str, Any], gpu: FakeGpu
+) -> None:
+    """As after a reload of the host's systemd: what runs goes on, what is opened anew fails."""
+    waits = ("--on-failed-start", "wait")
+    with start_worker(tmp_path, *waits, settings=pod) as worker:
+        gpu.set_fault(UNKNOWN_ERROR)
+        worker.until("it is told", lambda state: is_told(state, "DeviceUnreadable"))
+        assert worker.ready, "its instance still reads"
+        assert worker.read(say="still here").text == "still here"
+        os.kill(worker.pids()[0], signal.SIGKILL)
+        message = stays_unready(worker, "DeviceError")
+        assert "Unknown Error" in message
+        probe = worker.control("GET", "/readyz")
+        assert probe.body.startswith(b"DeviceError: "), probe
+        assert worker.counters()["bootFailures"] == 3
+
+        gpu.set_fault(0)
+        worker.until_ready(1)
+        assert worker.ready
+
+
+def test_in_a_pod_a_boot_whose_reason_nobody_knows_is_the_devices_where_nvml_fails(
+    tmp_path: Path, pod: dict[str, Any], gpu: FakeGpu
+) -> None:
+    boot = {"raise": "RuntimeError:no idea", "once": str(tmp_path / "flag")}
+    engine = {"name": "tests.standin:StandInEngine", "options": {"boot": boot}}
+    (tmp_path / "flag").touch()
+    waits = ("--on-failed-start", "wait")
+    with start_worker(tmp_path, *waits, settings=pod | {"engine": engine}) as worker:
+        gpu.set_fault(UNKNOWN_ERROR)
+        worker.until("it is told", lambda state: is_told(state, "DeviceUnreadable"))
+        (tmp_path / "flag").unlink()
+        os.kill(worker.pids()[0], signal.SIGKILL)
+        worker.until("a boot fails", lambda state: state["counters"]["bootFailures"] == 1)
+        failed = [one for one in worker.events() if one.get("event") == "instance failed to boot"]
+        assert failed[0]["reason"] == "DeviceError"
+        assert "Unknown Error" in failed[0]["why"]
+        assert "no idea" in failed[0]["why"]
 
 
 def test_the_plan_for_a_card_below_the_reserve_says_so(tmp_path: Path, gpu: FakeGpu) -> None:

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def pool_file(folder: Path, name: str = "test", **spec: Any) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "ocrpool_operator.local.cli", *arguments]
+    return [sys.executable, "-m", "ocrpool_operator.local", *arguments]
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -116,13 +116,20 @@ class Up:
 
 
 @contextlib.contextmanager
-def up(folder: Path, *arguments: str, name: str = "test", **spec: Any) -> Iterator[Up]:
-    """`ocrpool up` with free ports and short intervals; nothing of it is left when this ends."""
+def up(
+    folder: Path,
+    *arguments: str,
+    name: str = "test",
+    inside: Callable[[list[str]], list[str]] = list,
+    **spec: Any,
+) -> Iterator[Up]:
+    """`ocrpool up` with free ports and short intervals; nothing of it is left when this ends.
+    `inside` wraps its command."""
     file, log = pool_file(folder, name, **spec), folder / f"{name}.log"
     given = ("up", "-f", str(file), "--port", "0", "--interval", "0.1", *arguments)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command(*given), cwd=ROOT, env=environment(folder), stdout=out, stderr=out
+            inside(command(*given)), cwd=ROOT, env=environment(folder), stdout=out, stderr=out
         )
     shell = Up(process, folder / "ocrpool" / name, log)
     children: list[int] = []

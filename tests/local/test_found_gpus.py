@@ -51,15 +51,22 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> None:
         ("GPU-aa", ["gpu:GPU-aa11"]),
         ("MIG-2", ["gpu:MIG-2"]),
         ("0", ["gpu:GPU-aa11"]),
+        # A number is a GPU's, not a slice's: the second GPU, with all of its slices.
+        ("1", ["gpu:MIG-1", "gpu:MIG-2"]),
+        ("1,0", ["gpu:MIG-1", "gpu:MIG-2", "gpu:GPU-aa11"]),
+        ("MIG-2,1", ["gpu:MIG-2", "gpu:MIG-1"]),
+        ("0,7,1", ["gpu:GPU-aa11"]),
+        ("0,0", ["gpu:GPU-aa11"]),
     ],
 )
 def test_every_gpu_and_every_slice_that_is_visible(
     visible: str | None, settings: list[str]
 ) -> None:
-    assert [found.setting for found in devices_for("gpu", visible)] == settings
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert [found.setting for found in devices_for("gpu", environment)] == settings
 
 
 @pytest.mark.usefixtures("nvml")
 def test_none_that_is_visible_is_an_error_that_says_so() -> None:
     with pytest.raises(LocalError, match="CUDA_VISIBLE_DEVICES leaves none"):
-        devices_for("gpu", "")
+        devices_for("gpu", {"CUDA_VISIBLE_DEVICES": ""})

@@ -169,7 +169,7 @@ def test_no_gpu_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_cpu_is_always_there() -> None:
-    assert [found.setting for found in devices_for("cpu", visible="")] == ["cpu"]
+    assert [found.setting for found in devices_for("cpu", {"CUDA_VISIBLE_DEVICES": ""})] == ["cpu"]
 
 
 def test_plan_says_what_it_would_do_and_why(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.local.shell import run, up
+from tests.local.shell import pool_file, run, up
 from tests.worker.client import instances_of, wait_for
 
 
@@ -75,6 +75,22 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
             last = shell.output().splitlines()[-1]
     assert last.startswith("ocrpool: worker-0 (cpu) did not start: http.port: 127.0.0.1:")
     assert "is in use" in last
+
+
+def test_a_second_pool_on_the_ports_of_the_first_is_told_of_it(tmp_path: Path) -> None:
+    with up(tmp_path) as shell:
+        port, pid = shell.worker().port, shell.process.pid
+        control = shell.worker().control_port
+        other = str(pool_file(tmp_path, "other"))
+        second = run(tmp_path, "up", "-f", other, "--port", str(port))
+        assert second.returncode == 2
+        taken = sorted({port, control} & {port, port + 1})
+        assert second.stderr == (
+            f"ocrpool: --port {port}: pool test (pid {pid}) listens on "
+            f"{', '.join(map(str, taken))}; give for example --port {max(port, control) + 1}, or 0 "
+            "for any free ones\n"
+        )
+        assert second.stdout == ""  # nothing was started for it
 
 
 def test_an_engine_that_cannot_boot_ends_it_with_the_reason(tmp_path: Path) -> None:

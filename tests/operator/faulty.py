@@ -13,6 +13,7 @@ import contextlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,9 @@ _HOP = {"host", "content-length", "connection", "transfer-encoding", "accept-enc
 @dataclass
 class Rule:
     """For the next `times` calls whose `METHOD path?query` matches `pattern`. `status`: answer that
-    instead; `lost`: pass it on, and hang up instead of answering; `first`: what is done before."""
+    instead; `lost`: pass it on, and hang up instead of answering; `first`: what is done before;
+    `delay`: seconds until it is passed on, unless the caller has hung up by then; `late`: seconds
+    by which its answer is late."""
 
     pattern: str
     times: int = 1
@@ -37,10 +40,22 @@ class Rule:
     headers: dict[str, str] = field(default_factory=dict)
     lost: bool = False
     first: Callable[[], object] | None = None
+    delay: float = 0.0
+    late: float = 0.0
     met: int = 0
 
     def matches(self, call: str) -> bool:
         return self.met < self.times and re.search(self.pattern, call) is not None
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One write. `at`: monotonic seconds at which the whole of it was here."""
+
+    at: float
+    call: str
+    body: bytes
+    status: int
 
 
 class FaultyWire:
@@ -57,6 +72,8 @@ class FaultyWire:
         self.url = ""
         # Every call as `METHOD path?query`, in their order.
         self.calls: list[str] = []
+        # The writes that reached the API server: when they arrived here, how it answered, the body.
+        self.passed: list[Passed] = []
 
     def __enter__(self) -> FaultyWire:
         self._thread.start()
@@ -116,15 +133,21 @@ class FaultyWire:
             rule.met += 1
             if rule.first is not None:
                 await asyncio.to_thread(rule.first)
+            if rule.delay:
+                # As an API server does: of who hangs up meanwhile nothing is done.
+                await asyncio.sleep(rule.delay)
+                if request.transport is None or request.transport.is_closing():
+                    return web.Response(status=408)
             if rule.status is not None:
                 said = {"kind": "Status", "message": "the wire is in trouble", "code": rule.status}
                 return web.json_response(said, status=rule.status, headers=rule.headers)
+        given, at = await request.read(), time.monotonic()
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
         headers["Accept-Encoding"] = "identity"
         async with self._session.request(
             request.method,
             URL(self._api.server + request.raw_path, encoded=True),
-            data=(await request.read()) or None,  # no body: no content type either
+            data=given or None,  # no body: no content type either
             headers=headers,
             ssl=self._api.tls,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -133,6 +156,10 @@ class FaultyWire:
             if "watch" in request.query and upstream.status == 200:
                 return await self._stream(request, upstream, kind)
             body = await upstream.read()
+            if request.method != "GET":
+                self.passed.append(Passed(at, call, given, upstream.status))
+        if rule is not None and rule.late:
+            await asyncio.sleep(rule.late)
         if rule is not None and rule.lost:
             assert request.transport is not None
             request.transport.abort()

@@ -15,6 +15,8 @@ from tests.front.names import Names
 from tests.operator.api import Api, Object, Refused
 
 PROBE = 8405
+# The line with the name that stands for all workers.
+SERVERS = "server-template"
 # The STOPSIGNAL of HAProxy's images.
 STOP_SIGNAL = signal.SIGUSR1
 
@@ -102,7 +104,12 @@ class ClusterDns:
         if self._endpoints is not None:
             return
         meta = pod["metadata"]
-        service = f"{meta['labels']['ocrpool.dev/front']}-pods"
+        config = self._api.get(
+            f"/api/v1/namespaces/{meta['namespace']}/configmaps/"
+            f"{pod['spec']['volumes'][0]['configMap']['name']}"
+        )
+        [line] = [row for row in config["data"]["haproxy.cfg"].splitlines() if SERVERS in row]
+        service = line.split()[3].partition(".")[0]
         self._endpoints = Endpoints(self._api, meta["namespace"], service)
         self._names = Names(source=self._endpoints)
         self._names.__enter__()

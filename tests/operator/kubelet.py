@@ -197,7 +197,8 @@ class Kubelet:
         settings = self._api.get(f"{base}/configmaps/{volumes['settings']['configMap']['name']}")
         token = self._api.get(f"{base}/secrets/{volumes['control']['secret']['secretName']}")
         (folder / "settings.yaml").write_text(settings["data"]["settings.yaml"], encoding="utf-8")
-        (folder / "token").write_bytes(base64.b64decode(token["data"]["token"]))
+        for key in ("token", "proxy"):
+            (folder / key).write_bytes(base64.b64decode(token["data"][key]))
         sandbox = Sandbox(meta["uid"], ip, folder)
         self.pods[meta["uid"]] = sandbox
         return sandbox
@@ -209,7 +210,7 @@ class Kubelet:
         arguments = pod["spec"]["containers"][0]["args"]
         assert arguments[:2] == ["serve", "--config"], arguments
         settings = sandbox.folder / "settings.yaml"
-        command = [sys.executable, "-m", "ocrpool_worker.cli", arguments[0]]
+        command = [sys.executable, "-m", "ocrpool_worker", arguments[0]]
         command += ["--config", str(settings), *arguments[3:], "--host", sandbox.ip]
         command += models_arguments(pod, settings.read_text(encoding="utf-8"), self._claims)
         command += ["--set", f"http.tokenFile={sandbox.folder / 'token'}"]

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from devcluster.testing import Namespace
-from tests.operator import rights
+from tests.operator import audit, rights
 from tests.operator.api import Api, Object, Refused
 from tests.operator.kubelet import ROOT, Kubelet
 
@@ -154,6 +154,7 @@ class Lab:
             path = f"{self.path('ocrpools')}/{each['metadata']['name']}"
             with contextlib.suppress(Refused):
                 self.api.merge(path, {"metadata": {"finalizers": None}})
+        audit.hold(self.namespace)
 
     def talk_over(self, server: str) -> None:
         """The operators that are started from now on reach the API server here."""

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.timeout(2000)
 WRITES = {
     "create": (
         "create secrets",
-        "patch configmaps",
-        "patch services",
-        "patch poddisruptionbudgets",
+        "create configmaps",
+        "create services",
+        "create poddisruptionbudgets",
         "patch ocrpools",
         "patch ocrpools/status",
         "create pods",

@@ -60,14 +60,14 @@ def test_made_mended_and_removed_when_no_longer_wanted(lab: Lab, tmp_path: Path)
     lab.until("it is back", lambda: "pages" in rules_of(lab))
 
     lab.apply(pool(replicas=1, front={"nodeSelector": {"no": "such-node"}}))
-    lab.until("the front has one", lambda: "pages-front" in rules_of(lab))
-    front = rules_of(lab)["pages-front"]
+    lab.until("the front has one", lambda: "pages.front" in rules_of(lab))
+    front = rules_of(lab)["pages.front"]
     assert front["ingress"] == RULES
     (deployment,) = lab.items("deployments")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert front["podSelector"]["matchLabels"].items() <= labels.items()
     lab.apply(pool(replicas=1))
-    lab.until("it goes with the front", lambda: "pages-front" not in rules_of(lab))
+    lab.until("it goes with the front", lambda: "pages.front" not in rules_of(lab))
 
     operator.stop()
     lab.start()

@@ -27,6 +27,13 @@ SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
         ({"memory": {"perInstance": "some"}}, "spec.memory.perInstance"),
         ({"models": {"dir": "models"}}, "spec.models.dir"),
         ({"instances": {"most": 3}}, "unknown field"),
+        ({"operatorName": "Two Words"}, "spec.operatorName"),
+        # Pods that would pass for another pool's.
+        (
+            {"template": {"labels": {"ocrpool.dev/front": "other"}}},
+            "labels that begin with ocrpool",
+        ),
+        ({"front": {"labels": {"ocrpool.dev/pool": "other"}}}, "labels that begin with ocrpool"),
     ],
 )
 @pytest.mark.usefixtures("api")

@@ -99,6 +99,15 @@ def test_without_an_operator_it_says_so(lab: Lab) -> None:
     assert lab.pools() == []
 
 
+def test_a_pool_that_no_trial_made_is_left_alone(lab: Lab) -> None:
+    lab.apply({**POOL, "metadata": {"name": NAME}})
+    before = lab.pools()
+    done = try_it(lab, "--seconds=3")
+    assert done.returncode == 1
+    assert "no trial made it" in done.stderr
+    assert lab.pools() == before
+
+
 def test_a_spec_that_is_refused(lab: Lab) -> None:
     done = try_it(lab, '--spec={"device": "tpu"}')
     assert done.returncode == 1

@@ -19,9 +19,10 @@ WATCHES = r"^GET .*[?&]watch="
 # Every kind of write that the operator makes.
 WRITES = (
     r"^POST .*/secrets",
+    r"^POST .*/configmaps",
+    r"^POST .*/services",
+    r"^POST .*/poddisruptionbudgets",
     r"^PATCH .*/configmaps/",
-    r"^PATCH .*/services/",
-    r"^PATCH .*/poddisruptionbudgets/",
     r"^PATCH .*/ocrpools/pages\?",
     r"^PATCH .*/ocrpools/pages/status",
     r"^POST .*/pods",

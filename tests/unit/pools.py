@@ -95,6 +95,8 @@ class Cluster:
     failures: dict[str, Failure] = field(default_factory=dict)
     # Pages that a worker is still on, by pod: it ends a page a second.
     busy: dict[str, int] = field(default_factory=dict)
+    # What a worker that is not ready says is wrong with it.
+    problems: dict[str, str | None] = field(default_factory=dict)
     made: int = 0
     lost: int = 0
 
@@ -105,6 +107,7 @@ class Cluster:
                 ready=pod.ready,
                 draining=pod.name in self.draining,
                 busy=1 if self.busy.get(pod.name) else 0,
+                problem=self.problems.get(pod.name),
             )
             workers.append(Worker(pod, Look(state=state)))
         return Seen(self.pool, self.revision, tuple(workers), self.now, self.failures)
@@ -152,7 +155,7 @@ class Cluster:
         return found
 
     def drop(self, name: str) -> None:
-        for table in (self.pods, self.age, self.busy):
+        for table in (self.pods, self.age, self.busy, self.problems):
             table.pop(name, None)
         self.draining.discard(name)
 

@@ -6,9 +6,9 @@ import asyncio
 import threading
 from collections.abc import Collection
 
-from ocrpool_wire import Memory
+from ocrpool_wire import Memory, Problem
 from ocrpool_worker.devices.look import Identity, Look
-from ocrpool_worker.devices.watch import STALE_SECONDS, DeviceWatch
+from ocrpool_worker.devices.watch import REFUSED_SECONDS, STALE_SECONDS, DeviceWatch
 
 
 class Probe:
@@ -69,6 +69,46 @@ def test_looks_at_the_same_time_are_one() -> None:
         watch = DeviceWatch(Probe(), clock=lambda: 0.0)
         looks = await asyncio.gather(*(watch.fresh() for _ in range(5)))
         assert len({id(look) for look in looks}) == 1
+        await watch.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
+    refusal = Problem(reason="DeviceUnreadable", message="Unknown Error")
+    lost = Problem(reason="DeviceLost", message="GPU is lost")
+
+    async def scenario() -> None:
+        now, look = 100.0, Look(problem=refusal, refused=True)
+
+        class Refusing(Probe):
+            def look(self, pids: Collection[int] = ()) -> Look:
+                return look
+
+        def reason() -> str | None:
+            problem = watch.latest().problem
+            return problem.reason if problem is not None else None
+
+        watch = DeviceWatch(Refusing(), clock=lambda: now)
+        await watch.fresh()
+        assert reason() == "DeviceUnreadable", "it may be a hiccup"
+        now += REFUSED_SECONDS
+        await watch.fresh()
+        assert reason() == "DeviceError"
+        problem = watch.latest().problem
+        assert problem is not None
+        assert problem.message.startswith("Unknown Error; ")
+        assert "must be made anew" in problem.message
+
+        look = Look(problem=lost, refused=True)
+        await watch.fresh()
+        assert reason() == "DeviceLost", "that comes back without a new container"
+        look = Look(Memory(total=10, used=3, free=7))
+        await watch.fresh()
+        assert reason() is None
+        look = Look(problem=refusal, refused=True)
+        await watch.fresh()
+        assert reason() == "DeviceUnreadable", "it is counted anew"
         await watch.stop()
 
     asyncio.run(asyncio.wait_for(scenario(), 10))

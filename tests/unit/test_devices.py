@@ -136,8 +136,8 @@ def test_cores_are_those_of_the_mask_or_of_a_containers_limit(
 
 
 def test_an_instance_gets_its_share_of_the_cores() -> None:
-    settings = WorkerSettings.model_validate({"engine": {"name": "null"}})
-    asked = {"engine": {"name": "null", "options": {"cpu_threads": 3}}}
+    settings = WorkerSettings.model_validate({"engine": {"name": "noop"}})
+    asked = {"engine": {"name": "noop", "options": {"cpu_threads": 3}}}
     threads = [cpu_threads(settings, 8, count) for count in (1, 2, 3, 8, 9)]
 
     assert threads == [8, 4, 2, 1, 1]

@@ -12,9 +12,12 @@ from ocrpool_operator.kubernetes.cli import domain_in
 from ocrpool_operator.kubernetes.covers import covers
 from ocrpool_operator.kubernetes.front.objects import front_objects, memory_at_worst
 from ocrpool_operator.kubernetes.front.view import up_addresses
+from ocrpool_operator.kubernetes.objects import control_secret, worker_pod
 from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
+from ocrpool_operator.planner.revision import worker_settings
 from ocrpool_operator.planner.workers import Delete, Drain, Plan, Retire, may_evict, plan
+from ocrpool_worker.settings import settings_from
 from tests.unit.pools import a_pod, a_pool, a_seen, a_state
 
 NOW = 1000.0
@@ -128,6 +131,32 @@ def test_memory_is_bounded_by_what_may_be_held() -> None:
     ]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "2176Mi"}
+
+
+def test_the_front_has_the_secret_that_the_workers_know_it_by() -> None:
+    """By reference, and in no ConfigMap."""
+    pool = fronted()
+    secret = control_secret(pool, "the-token", "the-proxy-secret")
+    assert secret["stringData"] == {"token": "the-token", "proxy": "the-proxy-secret"}
+    # As the worker's settings look for it.
+    http = settings_from({"http": worker_settings(pool.spec)["http"]}).http
+    assert http.token_file is not None
+    assert http.proxy_secret == http.token_file.with_name("proxy")
+    [deployment] = [each for each in front_objects(pool, "x") if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    [variable] = container["env"]
+    reference = variable["valueFrom"]["secretKeyRef"]
+    assert reference["name"] == secret["metadata"]["name"]
+    assert reference["key"] == "proxy"
+    [config] = [each for each in front_objects(pool, "x") if each["kind"] == "ConfigMap"]
+    assert f"env({variable['name']})" in config["data"]["haproxy.cfg"]
+
+
+def test_in_a_pod_a_worker_listens_on_all_addresses() -> None:
+    """By itself it would on loopback only, which is the pod's own."""
+    [container] = worker_pod(fronted(), "pages-0", "x")["spec"]["containers"]
+    arguments = container["args"]
+    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
 
 
 def test_another_text_is_another_deployment() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocrpool_operator.api.spec import InstanceRange
 from ocrpool_operator.api.status import PoolStatus
-from ocrpool_operator.planner.observed import Look, Pool, Trouble, Worker
+from ocrpool_operator.planner.observed import Failure, Look, Pool, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.types import Decision, History, Reason
 from ocrpool_operator.planner.workers import plan
@@ -90,9 +90,10 @@ def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     silent = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=2))
     again = report(replace(a_pool(2), status=status), served()[0], silent)
 
-    assert again.workers[1].memory == status.workers[1].memory
+    assert [each.name for each in again.workers] == ["pages-1", "pages-0"]
+    assert again.workers[0].memory == status.workers[1].memory
     assert conditions(again)["Degraded"] == ("True", "WorkerUnreachable")
-    assert "does not answer" in again.workers[1].problem
+    assert "does not answer" in again.workers[0].problem
 
 
 def test_what_the_api_server_refuses_is_told() -> None:
@@ -157,3 +158,27 @@ def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
     assert conditions(growing)["Degraded"][0] == "False"
     assert conditions(kept)["Progressing"] == ("False", "Settled")
     assert conditions(kept)["Degraded"] == ("True", "InsufficientMemory")
+
+
+def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
+    failed = {f"pages-{n}": Failure(2, 995.0) for n in range(2)}
+
+    def tell(status: PoolStatus, *workers: Worker) -> PoolStatus:
+        seen = a_seen(replace(a_pool(2), status=status), *workers, failures=failed)
+        return status_of(Round(seen, plan(seen), {}, failed))
+
+    bad = Look(state=a_state(ready=False, problem="DeviceError"))
+    # It is deleted in the round that first hears of it, and says that it drains from then on.
+    going = [a_pod(n, ready=False, ending=1000.0) for n in range(2)]
+    status = tell(PoolStatus(), *(Worker(each, bad) for each in going))
+    ends = Look(state=a_state(ready=False, draining=True, problem="Draining"))
+    status = tell(status, *(Worker(each, ends) for each in going))
+    waits = tell(status)
+
+    told = waits.workers[0].problem
+    assert told.startswith("BackOff: failed 2 times")
+    assert told.endswith("; the last time: DeviceError: so it is")
+    assert waits.workers[1].problem == "BackOff: as pages-0"
+    assert tell(waits) == waits
+    degraded = next(each for each in waits.conditions if each.type == "Degraded")
+    assert "DeviceError: so it is" in degraded.message

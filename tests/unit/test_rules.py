@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrpool_worker.errors import EngineFailure, PoisonPage
+from ocrpool_worker.errors import EngineFailure, PoisonPage, Unavailable
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.rules import Failure, after_failure, backoff, retry_after
 
@@ -16,10 +16,11 @@ from ocrpool_worker.supervisor.rules import Failure, after_failure, backoff, ret
         ("memory", "retire", True),
         ("device", "kill", False),
         ("engine", "keep", False),
+        ("killed", "gone", False),
     ],
 )
 def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lowers: bool) -> None:
-    verdict = after_failure(failure, failed_before=0, in_a_row=1, detail="boom")
+    verdict = after_failure(failure, in_a_row=1, detail="boom")
     assert (verdict.fate, verdict.error, verdict.remember) == (fate, None, False)
     assert verdict.lower_ceiling is lowers
 
@@ -37,39 +38,71 @@ def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lower
 def test_the_second_failure_blames_the_page(
     failure: Failure, fate: str, remember: bool, words: str
 ) -> None:
-    verdict = after_failure(failure, failed_before=1, in_a_row=1, detail="boom")
+    verdict = after_failure(failure, before=[failure], in_a_row=1, detail="boom")
     assert isinstance(verdict.error, PoisonPage)
     assert words in verdict.error.message
     assert (verdict.fate, verdict.remember) == (fate, remember)
 
 
+def test_a_page_whose_instances_others_kill_is_sent_away_and_never_blamed() -> None:
+    verdict = after_failure("killed", before=["killed"], in_a_row=1, detail="by SIGKILL")
+    assert isinstance(verdict.error, Unavailable)
+    assert verdict.error.retry_after
+    assert "by SIGKILL" in verdict.error.message
+    assert not verdict.remember
+
+
+@pytest.mark.parametrize(
+    ("before", "failure"),
+    [(["killed"], "death"), (["death"], "killed"), (["killed", "death"], "killed")],
+)
+def test_a_kill_from_outside_counts_for_nothing_else(
+    before: list[Failure], failure: Failure
+) -> None:
+    error = after_failure(failure, before=before, in_a_row=1, detail="").error
+    assert (error is not None) == (before.count("killed") == 1 and failure == "killed")
+
+
+@pytest.mark.parametrize("before", ["device", "engine"])
+def test_one_fault_of_its_own_is_not_remembered(before: Failure) -> None:
+    verdict = after_failure("death", before=[before], in_a_row=1, detail="by SIGSEGV")
+    assert isinstance(verdict.error, PoisonPage)
+    assert "failed in two OCR processes (by SIGSEGV)" in verdict.error.message
+    assert not verdict.remember
+
+
 @pytest.mark.parametrize("failure", ["memory", "starved"])
 def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once(failure: Failure) -> None:
-    for before in (0, 1):
-        first = after_failure(failure, failed_before=before, in_a_row=1, detail="")
-        again = after_failure(
-            failure, failed_before=before, in_a_row=1, detail="", ran_out_before=True
-        )
+    for before in ([], [failure]):
+        first = after_failure(failure, before=before, in_a_row=1, detail="")
+        again = after_failure(failure, before=before, in_a_row=1, detail="", ran_out_before=True)
         assert (first.lower_ceiling, again.lower_ceiling) == (True, False)
 
 
 def test_an_engine_that_fails_twice_on_a_page_answers_with_its_error() -> None:
-    verdict = after_failure("engine", failed_before=1, in_a_row=1, detail="ValueError: odd")
+    verdict = after_failure("engine", before=["engine"], in_a_row=1, detail="ValueError: odd")
     assert isinstance(verdict.error, EngineFailure)
     assert "ValueError: odd" in verdict.error.message
     assert (verdict.fate, verdict.remember) == ("keep", False)
 
 
 def test_an_engine_that_fails_on_page_after_page_is_replaced() -> None:
-    fates = [
-        after_failure("engine", failed_before=0, in_a_row=row, detail="").fate for row in (1, 2, 3)
-    ]
+    fates = [after_failure("engine", in_a_row=row, detail="").fate for row in (1, 2, 3)]
     assert fates == ["keep", "keep", "retire"]
 
 
 def test_boots_wait_longer_and_longer_up_to_a_bound() -> None:
     assert [backoff(count) for count in (-1, 0, 1, 2, 3)] == [0, 0, 0.5, 1, 2]
     assert backoff(10_000) == rules.BACKOFF_MOST
+
+
+@pytest.mark.parametrize(("took", "slow"), [(0.0, False), (60.0, False), (75.0, True)])
+def test_the_largest_page_is_held_against_the_time_limit(took: float, slow: bool) -> None:
+    told = rules.too_slow(page_seconds=took, limit=60, megapixels=16)
+    assert (told is not None) == slow
+    if told is not None:
+        for words in ("75 s", "timeoutSeconds is 60", "maxMegapixels (now 16)", "more threads"):
+            assert words in told
 
 
 GIB = 2**30

@@ -240,3 +240,15 @@ async def test_a_worker_that_gave_up_is_asked_again_with_pauses() -> None:
     for _ in range(20):
         await bench.look(given_up)
     assert len(bench.ports.asked) == len(asked) + 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reason", ["DeviceError", "DeviceLost", "DeviceUnreadable"])
+async def test_a_worker_whose_device_fails_is_not_asked_again(reason: str) -> None:
+    """Its container must be made anew (test_workers_plan.py); another boot in it mends nothing."""
+    bench = Bench()
+    problem = Problem(reason=reason, message="Unknown Error")
+    for _ in range(300):
+        await bench.look(state(20 * GI, each=[], footprint=0, target=1, problem=problem))
+
+    assert bench.ports.asked == []

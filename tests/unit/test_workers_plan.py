@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ocrpool_operator.api.status import PoolStatus, WorkerReport
+from ocrpool_operator.planner.failures import failures_of
 from ocrpool_operator.planner.observed import Failure, Look, Pod, Seen, Worker
 from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.workers import (
@@ -200,6 +204,48 @@ def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
     assert [type(action) for action in first.actions] == [Delete]
     assert again.actions == ()
     assert again.wake == 1030.0
+
+
+@pytest.mark.parametrize("reason", ["DeviceLost", "DeviceUnreadable"])
+def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) -> None:
+    state = Look(state=a_state(ready=False, problem=reason))
+    worker = Worker(a_pod(ready=False, created=100.0, turned=900.0), state)
+    serving = Worker(a_pod(created=100.0, turned=900.0), state)
+    [action] = plan(a_seen(a_pool(1), worker, now=1020.0)).actions
+
+    assert plan(a_seen(a_pool(1), worker, now=1019.0)).actions == ()
+    assert plan(a_seen(a_pool(1), worker, now=1019.0)).wake == 1020.0
+    assert isinstance(action, Delete)
+    assert action.failed
+    assert action.why == f"its device keeps failing: {reason}: so it is"
+    assert plan(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
+
+
+def test_a_device_that_fails_at_every_boot_costs_a_pod_each_ten_minutes() -> None:
+    """Two hours of one: it is never given up, and never tried in a hurry."""
+    cluster, made = Cluster(a_pool(1), boot=10**9), []
+    for _ in range(7200):
+        before = cluster.made
+        for name, age in cluster.age.items():
+            cluster.problems[name] = "DeviceError" if age >= 20 else None
+        cluster.step()
+        if cluster.made > before:
+            made.append(cluster.now)
+    pauses = [later - sooner for sooner, later in pairwise(made)]
+
+    assert 10 <= len(made) <= 20
+    assert pauses == sorted(pauses)
+    assert 600 <= pauses[-1] <= 640
+
+
+def test_only_service_forgives_failures() -> None:
+    """A pod that waited for its node for long, and is ready for a moment, has shown nothing."""
+    row = WorkerReport(name="pages-0", phase="Ready", failures=3, failed_at="1970-01-01T00:10:00Z")
+    status = PoolStatus(workers=(row,))
+    fresh = Worker(a_pod(created=700.0, turned=2000.0))
+
+    assert failures_of(status, [fresh], 2599.0)["pages-0"].times == 3
+    assert failures_of(status, [fresh], 2600.0) == {}
 
 
 def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:

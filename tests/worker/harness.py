@@ -39,15 +39,17 @@ def launch(
     settings: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     inside: Callable[[list[str]], list[str]] = list,
-    host: str = "127.0.0.1",
+    host: str | None = "127.0.0.1",
     port: int = 0,
     control_port: int = 0,
 ) -> Worker:
-    """Start a worker process and return at once, before it listens. `inside` wraps its command."""
+    """Start a worker process and return at once, before it listens. `inside` wraps its command.
+    `host` None: it is told none."""
     config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
     config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
-    command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config", str(config)]
-    command += ["--host", host, "--port", str(port), "--control-port", str(control_port)]
+    command = [sys.executable, "-m", "ocrpool_worker", "serve", "--config", str(config)]
+    command += ["--port", str(port), "--control-port", str(control_port)]
+    command += [] if host is None else ["--host", host]
     command += arguments
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -59,7 +61,7 @@ def launch(
             # One thread a process: what the libraries would start is of no use here.
             env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
         )
-    return Worker(process, log, host)
+    return Worker(process, log, host or "127.0.0.1")
 
 
 @contextlib.contextmanager

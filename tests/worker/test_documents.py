@@ -88,7 +88,7 @@ def test_a_page_that_kills_two_makes_the_document_422_and_is_named(
     tmp_path: Path, make: Make
 ) -> None:
     pages: list[dict[str, Any]] = [{"say": f"page {n}"} for n in range(5)]
-    pages[2]["signal"] = "SIGKILL"
+    pages[2]["signal"] = "SIGABRT"
     with start_worker(tmp_path, instances=3) as worker:
         answer = worker.post(make(pages))
         assert (answer.status, answer.reason) == (422, "PoisonPage"), answer

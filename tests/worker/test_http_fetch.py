@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from tests.standin import order_png, pdf_of
 from tests.worker.calls import post_json
 from tests.worker.client import Answer
-from tests.worker.harness import Worker, start_worker
+from tests.worker.harness import Worker, start_worker, wait_for
 
 PAGE, DOCUMENT = order_png(say="fetched"), pdf_of([{"say": "one"}, {"say": "two"}])
 LIMIT = 64 * 1024
@@ -41,6 +44,18 @@ class Files(http.server.BaseHTTPRequestHandler):
             self.answer(b"", 302, Location="/loop")
         elif path == "/moved":
             self.answer(b"", 302, Location="/page.png")
+        elif path == "/elsewhere":
+            # To the same server, by an address that is not of a named network.
+            port = self.server.server_address[1]
+            self.answer(b"", 302, Location=f"http://127.0.1.1:{port}/page.png")
+        elif path == "/stalls":
+            self.send_response(200)
+            self.send_header("Content-Length", str(LIMIT))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(bytes(LIMIT - 1000))
+                self.held.wait(30)
+            self.close_connection = True
         else:
             files = {
                 "/page.png": PAGE,
@@ -66,7 +81,7 @@ class Files(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def files() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Files) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -77,7 +92,7 @@ def files() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     settings = {
-        "http": {"fetchUrls": True},
+        "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.1/32"]},
         "admission": {"maxBody": LIMIT, "timeoutSeconds": 2},
     }
     with start_worker(tmp_path_factory.mktemp("worker"), settings=settings) as worker:
@@ -152,3 +167,98 @@ def test_a_url_that_leads_nowhere_is_422(worker: Worker, url: str) -> None:
 
 def test_the_type_must_fit_what_was_fetched(worker: Worker, files: str) -> None:
     assert fetch(worker, f"{files}/page.png", fileType=0).status == 422
+
+
+UNREACHED = [
+    "http://127.0.0.1:1/x",  # allowed, and nobody listens
+    "http://nowhere.invalid/x",
+    "http://127.0.1.1:{port}/page.png",
+    "http://localhost.localdomain.invalid:{port}/page.png",
+    "http://2130706689:{port}/page.png",  # 127.0.1.1
+    "http://0x7f.0.1.1:{port}/page.png",
+    "http://[::ffff:127.0.1.1]:{port}/page.png",
+    "http://[::1]:{port}/page.png",
+    "http://0.0.0.0:{port}/page.png",
+    "http://[::]:{port}/page.png",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://10.0.0.1/",
+    "http://[fd00:ec2::254]/",
+    "http://127.0.0.1:{port}/elsewhere",
+    "http://127.0.0.1:{port}/loop",
+    "http://127.0.0.1:{port}/silent",
+    "http://127.0.0.1:{port}/hangs-up",
+]
+
+
+def test_nothing_is_told_of_the_network_and_private_addresses_are_not_asked(
+    worker: Worker, files: str
+) -> None:
+    port = files.rpartition(":")[2]
+    assert texts(fetch(worker, f"{files}/page.png")) == ["fetched"]
+    before = Files.seen.count("/page.png")
+    with ThreadPoolExecutor(8) as clients:
+        urls = [url.replace("{port}", port) for url in UNREACHED]
+        answers = list(clients.map(lambda url: fetch(worker, url), urls))
+    assert {answer.status for answer in answers} == {422}
+    (message,) = {answer.json["errorMsg"] for answer in answers}
+    assert "cannot be fetched" in message
+    assert "http.fetchNetworks" in message
+    assert Files.seen.count("/page.png") == before
+
+
+def test_without_named_networks_this_machine_is_not_asked(tmp_path: Path, files: str) -> None:
+    with start_worker(tmp_path, settings={"http": {"fetchUrls": True}}) as worker:
+        seen = len(Files.seen)
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+            url = f"http://{host}:{files.rpartition(':')[2]}/page.png"
+            answer = fetch(worker, url)
+            assert answer.status == 422, url
+            assert "may not go there" in answer.json["errorMsg"]
+        assert len(Files.seen) == seen
+
+
+def test_what_is_fetched_counts_as_a_body(tmp_path: Path, files: str) -> None:
+    settings = {
+        "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.1/32"]},
+        "admission": {"maxBody": LIMIT, "bodyMemory": 2 * LIMIT, "timeoutSeconds": 60},
+    }
+    with start_worker(tmp_path, settings=settings) as worker, ThreadPoolExecutor(1) as clients:
+        stalls = clients.submit(fetch, worker, f"{files}/stalls")
+        wait_for("it has come", lambda: "/stalls" in Files.seen)
+        try:
+            # The share of one client is `maxBody` here, and nearly all of it is held.
+            answer = wait_for(
+                "there is no room",
+                lambda: (found := fetch(worker, f"{files}/document.pdf")).status == 429 and found,
+            )
+            assert answer.json["errorCode"] == 429
+            assert "admission.clientShare" in answer.json["errorMsg"]
+        finally:
+            Files.held.set()
+        assert stalls.result().status == 422
+        Files.held.clear()
+        # All of it was given back.
+        for _ in range(30):
+            assert texts(fetch(worker, f"{files}/document.pdf")) == ["one", "two"]
+
+
+def test_so_many_at_once_and_others_wait(tmp_path: Path, files: str) -> None:
+    settings = {
+        "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.1/32"], "maxFetches": 2},
+        "admission": {"timeoutSeconds": 60},
+    }
+    before = Files.seen.count("/silent")
+    with start_worker(tmp_path, settings=settings) as worker, ThreadPoolExecutor(8) as clients:
+        held = [clients.submit(fetch, worker, f"{files}/silent") for _ in range(2)]
+        wait_for("two are on their way", lambda: Files.seen.count("/silent") == before + 2)
+        waiting = [clients.submit(fetch, worker, f"{files}/page.png?waiting") for _ in range(4)]
+        worker.until("they wait", lambda state: not any(each.done() for each in waiting))
+        # What is no URL does not wait for them.
+        assert worker.read(say="read").text == "read"
+        assert not any(path.endswith("?waiting") for path in Files.seen)
+        Files.held.set()
+        try:
+            assert [each.result().status for each in held] == [422, 422]
+            assert [texts(each.result()) for each in waiting] == [["fetched"]] * 4
+        finally:
+            Files.held.clear()

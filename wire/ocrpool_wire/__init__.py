@@ -4,6 +4,7 @@ Both sides import this package; it must stay light (pydantic only). Bytes are by
 seconds, names are camelCase on the wire and snake_case in Python.
 """
 
+from ocrpool_wire.backoff import backoff_seconds
 from ocrpool_wire.state import (
     Counters,
     Device,
@@ -32,4 +33,5 @@ __all__ = [
     "Problem",
     "Queue",
     "State",
+    "backoff_seconds",
 ]

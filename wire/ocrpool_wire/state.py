@@ -49,6 +49,9 @@ class Instance(_Wire):
     source: str = Field(
         default="none", description="where `memory` is from: rss, engine, nvml, boot"
     )
+    stopped: bool = Field(
+        default=False, description="whether it stands by SIGSTOP, or under a debugger"
+    )
 
 
 class Instances(_Wire):
@@ -96,6 +99,7 @@ class Counters(_Wire):
     poisoned: int = Field(default=0, description="requests that cost two instances")
     timeouts: int = Field(default=0, description="requests that got no answer in time")
     deaths: int = Field(default=0, description="instances that died or were killed")
+    killed: int = Field(default=0, description="instances that a signal from outside ended")
     out_of_memory: int = Field(default=0, description="pages on which memory ran out")
     device_errors: int = Field(default=0, description="pages on which the device failed")
     braked: int = Field(default=0, description="instances given up for want of memory")

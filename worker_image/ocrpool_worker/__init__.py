@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ocrpool_worker.api import AsyncInstancePool, InstancePool, Line, Page
+    from ocrpool_worker.api import AsyncInstancePool, InstancePool, Line, Page, PageWarning
 
 __version__ = "0.1.0"
-__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "__version__"]
+_API = ("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning")
+__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: an instance imports this package before its environment's libraries,
     # and needs nothing of the API.
-    if name in ("AsyncInstancePool", "InstancePool", "Line", "Page"):
+    if name in _API:
         from ocrpool_worker import api  # noqa: PLC0415
 
         return getattr(api, name)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ocrpool_wire import State
 from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
-from ocrpool_worker.engine.base import Line
+from ocrpool_worker.engine.base import Line, PageWarning
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings, settings_from
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Input = str | os.PathLike[str] | bytes | NDArray[np.uint8] | PillowImage
 
-__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page"]
+__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning"]
 
 _T = TypeVar("_T")
 
@@ -48,13 +48,15 @@ _T = TypeVar("_T")
 @dataclass(frozen=True)
 class Page:
     """What was read on one page. `source` is the index of its input in `map`, `number` its index
-    in that document; both start at 0. Sizes and polygons are in pixels."""
+    in that document; both start at 0. Sizes and polygons are in pixels. `warnings` say what is
+    missing on a page that was read all the same, such as a part of a picture in a PDF."""
 
     width: int
     height: int
     lines: tuple[Line, ...]
     source: int = 0
     number: int = 0
+    warnings: tuple[PageWarning, ...] = ()
 
     @property
     def text(self) -> str:
@@ -317,4 +319,5 @@ def _page(answer: PageAnswer, source: int, number: int) -> Page:
         Line(item["text"], item["score"], tuple((x, y) for x, y in item["polygon"]))
         for item in found["lines"]
     )
-    return Page(answer.width, answer.height, lines, source, number)
+    warnings = tuple(PageWarning(**each) for each in found.get("warnings", ()))
+    return Page(answer.width, answer.height, lines, source, number, warnings)

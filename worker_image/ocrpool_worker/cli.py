@@ -15,6 +15,7 @@ from ocrpool_worker import __version__, logs
 from ocrpool_worker.errors import BootError, ModelError, OcrPoolError, SettingsError
 from ocrpool_worker.models.commands import add_commands
 from ocrpool_worker.settings import WorkerSettings, load_settings, settings_from
+from ocrpool_worker.signals import interrupt_as_usual
 
 # Beyond sysexits' 64 (usage): a person must change something before a new start makes sense.
 EXIT_SETTINGS = 2
@@ -26,6 +27,8 @@ EXIT_OTHER = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every expected failure is one line on standard error."""
     args = _parser().parse_args(arguments)
+    if args.run is not _serve:
+        interrupt_as_usual()
     try:
         return int(args.run(args))
     except OcrPoolError as error:

@@ -74,6 +74,8 @@ class PoisonPage(RequestError):
     """The request has cost two instances, or is remembered for it."""
 
     status, reason = 422, "PoisonPage"
+    # Whether it was this request's own doing, so that it is refused from now on.
+    remember = False
 
 
 class EngineFailure(RequestError):

@@ -6,7 +6,10 @@ import datetime
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 
+_MOST_KINDS = 256
 # What every record has; anything beyond was given as `extra` and is worth writing.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -27,6 +30,34 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class Seldom(logging.Filter):
+    """Lets one record of a kind through in `seconds`, with `leftOut`: how many there were since the
+    last one. A kind is a level and the first line of a message before it is formatted."""
+
+    def __init__(
+        self, seconds: float = 60.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._clock = clock
+        # Of each kind: when it was let through last, and how many were left out since.
+        self._seen: dict[tuple[int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.levelno, str(record.msg).partition("\n")[0])
+        now = self._clock()
+        last, left_out = self._seen.get(kind, (float("-inf"), 0))
+        if now - last < self._seconds:
+            self._seen[kind] = (last, left_out + 1)
+            return False
+        if len(self._seen) > _MOST_KINDS:
+            self._seen.clear()
+        self._seen[kind] = (now, 0)
+        if left_out:
+            record.leftOut = left_out
+        return True
+
+
 def set_up(level: str) -> None:
     """Send all logs of this process to standard error. `level` is a name of `logging`."""
     handler = logging.StreamHandler(sys.stderr)
@@ -35,3 +66,5 @@ def set_up(level: str) -> None:
     # These tell at `info` what is nobody's business here.
     for name in ("asyncio", "aiohttp.access", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # What clients and a full machine make it say, again and again.
+    logging.getLogger("asyncio").addFilter(Seldom())

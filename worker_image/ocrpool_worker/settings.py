@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from ocrpool_wire.quantity import parse_bytes
 from ocrpool_worker.errors import SettingsError
 
+Network = IPv4Network | IPv6Network
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 
 
@@ -75,7 +77,21 @@ class AdmissionSettings(_Settings):
     )
     max_body: Bytes = Field(default=128 * 2**20, description="largest request body")
     body_memory: Bytes = Field(
-        default=2**30, description="most memory that all bodies held at once may take"
+        default=2**30,
+        description="most memory that all bodies held at once may take; an eighth of it is kept "
+        "for bodies of up to 1Mi",
+    )
+    client_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="most of bodyMemory that the bodies of one client address may take, but "
+        "always one of maxBody",
+    )
+    min_body_rate: Bytes = Field(
+        default=8 * 1024,
+        description="slowest upload, in bytes a second, over five seconds; 0 = as slow as "
+        "timeoutSeconds allows",
     )
 
     max_answer: Bytes = Field(default=256 * 2**20, description="largest answer of one request")
@@ -120,20 +136,53 @@ class RecycleSettings(_Settings):
 class HttpSettings(_Settings):
     """The two ports, and what clients may ask for."""
 
-    host: str = Field(default="0.0.0.0", description="address of the data port")
+    host: str = Field(
+        default="127.0.0.1",
+        description="address of the data port; 0.0.0.0 = reachable from outside",
+    )
     port: int = Field(default=8080, ge=0, le=65535, description="data port; 0 = any free one")
-    control_host: str = Field(default="0.0.0.0", description="address of the control port")
+    control_host: str = Field(
+        default="127.0.0.1",
+        description="address of the control port; reachable from outside it wants a tokenFile",
+    )
     control_port: int = Field(
         default=8081, ge=0, le=65535, description="control port; 0 = any free one"
     )
     token_file: Path | None = Field(
         default=None, description="file with the bearer token that /v1/* of the control port asks"
     )
+    max_connections: int = Field(
+        default=1024,
+        ge=1,
+        description="most connections of the data port; fewer where the limit of open files "
+        "(RLIMIT_NOFILE) is too low",
+    )
+    header_seconds: float = Field(
+        default=10,
+        gt=0,
+        description="longest time until a connection's first request has its header",
+    )
+    keep_alive_seconds: float = Field(
+        default=75, gt=0, description="longest time that a connection waits between two requests"
+    )
+    proxy_secret_file: Path | None = Field(
+        default=None,
+        description="file with a secret that a proxy before the worker sends along with its "
+        "client's address, in `X-Ocrpool-Client: ADDRESS SECRET`; where it is not said, a file "
+        "`proxy` beside tokenFile",
+    )
     visualize: bool = Field(
         default=True, description="/ocr draws pictures where a request does not say"
     )
     fetch_urls: bool = Field(
-        default=False, description="/ocr fetches `file` where it is a URL (mind what it can reach)"
+        default=False, description="/ocr fetches `file` where it is a URL, of public addresses only"
+    )
+    fetch_networks: list[Network] = Field(
+        default_factory=list,
+        description="networks besides the public ones that URLs may lead to, e.g. [10.1.0.0/16]",
+    )
+    max_fetches: int = Field(
+        default=8, ge=1, description="most URLs that are fetched at once; others wait their turn"
     )
     take_seconds: float = Field(
         default=20,
@@ -151,12 +200,22 @@ class HttpSettings(_Settings):
         default=25, ge=0, description="after SIGTERM and that: time for accepted requests to finish"
     )
 
+    @property
+    def proxy_secret(self) -> Path | None:
+        """Where the proxy's secret would be."""
+        if self.proxy_secret_file is None and self.token_file is not None:
+            return self.token_file.with_name("proxy")
+        return self.proxy_secret_file
+
 
 class WorkerSettings(_Settings):
     """All settings of one worker. Every field has a default."""
 
     device: str = Field(
-        default="cpu", pattern=r"^(cpu|gpu(:\S+)?)$", description="cpu, gpu, gpu:0 or gpu:UUID"
+        default="cpu",
+        pattern=r"^(cpu|gpu(:\S+)?)$",
+        description="cpu, gpu (the only visible one), gpu:0 (the first of them) or gpu:UUID; "
+        "CUDA_VISIBLE_DEVICES is honoured",
     )
     instances: InstancesSettings = InstancesSettings()
     engine: EngineSettings = EngineSettings()

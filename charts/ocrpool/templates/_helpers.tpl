@@ -13,6 +13,24 @@
 {{ include "ocrpool.fullname" . }}-operator
 {{- end }}
 
+{{/* What follows from the operator's name, so that no two releases have it for the same pools: its
+Lease and its roles. */}}
+{{- define "ocrpool.shared" -}}
+{{ .Values.operator.name }}-operator
+{{- end }}
+
+{{/* Fails where a role is another release's. Takes a list: the root, kind, namespace, name. */}}
+{{- define "ocrpool.ours" -}}
+{{- $root := index . 0 -}}
+{{- $there := lookup "rbac.authorization.k8s.io/v1" (index . 1) (index . 2) (index . 3) | default dict -}}
+{{- $notes := ($there.metadata | default dict).annotations | default dict -}}
+{{- $release := get $notes "meta.helm.sh/release-name" -}}
+{{- $namespace := get $notes "meta.helm.sh/release-namespace" -}}
+{{- if and $release (or (ne $release $root.Release.Name) (ne $namespace $root.Release.Namespace)) -}}
+{{- fail (printf "operator.name: the release %s in namespace %s has an operator called %s for the same pools already. Give this one another operator.name, and its pools that name as spec.operatorName" $release $namespace $root.Values.operator.name) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "ocrpool.selector" -}}
 app.kubernetes.io/name: ocrpool-operator
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -8,10 +8,14 @@ KIND = "OcrPool"
 PLURAL = "ocrpools"
 SHORT = "ocrp"
 
-# The one field manager of everything that the operator applies.
+# Of a pool that names no operator, and of an operator that was given no other name.
+OPERATOR = "ocrpool"
+# The one field manager of everything that the operator writes.
 MANAGER = "ocrpool-operator"
 FINALIZER = f"{GROUP}/drain"
 
+# Labels that are ours alone begin with this.
+LABEL_PREFIX = f"{GROUP}/"
 LABEL_POOL = f"{GROUP}/pool"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 # Taken off a pod that drains, so that the Service sends it nothing new from that moment on.
@@ -56,14 +60,39 @@ def selector_of(pool: str) -> str:
     return f"{LABEL_MANAGED}={MANAGER},{LABEL_POOL}={pool}"
 
 
+def settings_name(pool: str) -> str:
+    """The ConfigMap with the workers' settings."""
+    return f"{pool}-settings"
+
+
+def token_name(pool: str) -> str:
+    """The Secret with the control token."""
+    return f"{pool}-control"
+
+
+# No two pools have an object of one kind and one name. A Service, a PodDisruptionBudget and a
+# NetworkPolicy may be called as the pool is; so what a pool has of these kinds besides has a name
+# that no pool can have: with a dot, or, where a dot is not allowed, with the pool's uid.
+
+
 def front_name(pool: str) -> str:
-    """The name of a pool's front: its Deployment, its settings, its budget."""
+    """The name of a front's Deployment and ConfigMap."""
     return f"{pool}-front"
 
 
-def pods_service(pool: str) -> str:
+def front_guard_name(pool: str) -> str:
+    """The name of a front's PodDisruptionBudget and NetworkPolicy."""
+    return f"{pool}.front"
+
+
+def pods_service(pool: str, uid: str) -> str:
     """The headless Service whose name stands for the address of every ready worker."""
-    return f"{pool}-pods"
+    return f"{pool[:40].rstrip('-')}-pods-{uid[:8]}"
+
+
+def lease_name(operator: str) -> str:
+    """The Lease that all operators of one name share, in their namespace."""
+    return f"{operator}-operator"
 
 
 def front_labels(pool: str) -> dict[str, str]:

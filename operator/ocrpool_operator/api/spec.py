@@ -16,7 +16,7 @@ from ocrpool_operator.api.base import (
     rule,
     rules,
 )
-from ocrpool_operator.api.names import SAFE_TO_EVICT
+from ocrpool_operator.api.names import LABEL_PREFIX, OPERATOR, SAFE_TO_EVICT
 
 MODELS_DIR = "/models"
 # As many addresses as one answer of the cluster's DNS over UDP holds with room to spare.
@@ -29,6 +29,30 @@ def _not_zero(value: int) -> int:
     return value
 
 
+def _not_ours(labels: dict[str, str]) -> dict[str, str]:
+    if any(key.startswith(LABEL_PREFIX) for key in labels):
+        raise ValueError(RESERVED)
+    return labels
+
+
+RESERVED = (
+    f"labels that begin with {LABEL_PREFIX} say which pool a pod belongs to, and are the "
+    "operator's: use labels of your own"
+)
+MOST_LABELS = 64
+PodLabels = Annotated[
+    Strings,
+    AfterValidator(_not_ours),
+    Field(
+        max_length=MOST_LABELS,
+        json_schema_extra={
+            "maxProperties": MOST_LABELS,
+            **rule(f"self.all(key, !key.startsWith('{LABEL_PREFIX}'))", RESERVED),
+        },
+    ),
+]
+OPERATOR_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+OPERATOR_LENGTH = 40
 NO_ZERO = (
     "autoscaling.minReplicas must be at least 1: without a worker nobody counts the requests that "
     "would bring one back. For none at all set replicas: 0 instead, by hand or by KEDA"
@@ -130,7 +154,7 @@ class EngineSpec(ApiModel):
         default="paddleocr",
         min_length=1,
         max_length=200,
-        description="Engine: `paddleocr`, `null`, or `module:attribute` found in the image.",
+        description="Engine: `paddleocr`, `noop`, or `module:attribute` found in the image.",
     )
     options: Free = Field(
         default_factory=dict,
@@ -244,7 +268,7 @@ class FrontSpec(ApiModel):
         description="Requests and limits of the container. Without a memory limit the one that "
         "`buffer` and `maxRequests` ask for at worst is set.",
     )
-    labels: Strings = Field(default_factory=dict, description="More labels of the pods.")
+    labels: PodLabels = Field(default_factory=dict, description="More labels of the pods.")
     annotations: Strings = Field(default_factory=dict, description="More annotations of the pods.")
     node_selector: Strings = Field(
         default_factory=dict, description="Labels that a node must have."
@@ -271,7 +295,7 @@ class TemplateSpec(ApiModel):
         default="IfNotPresent", description="When the image is pulled."
     )
     image_pull_secrets: FreeList = Field(default=(), description="Secrets for pulling the image.")
-    labels: Strings = Field(default_factory=dict, description="More labels of the pods.")
+    labels: PodLabels = Field(default_factory=dict, description="More labels of the pods.")
     annotations: Strings = Field(default_factory=dict, description="More annotations of the pods.")
     node_selector: Strings = Field(
         default_factory=dict, description="Labels that a node must have."
@@ -326,6 +350,13 @@ class PoolSpec(ApiModel):
             f"a front serves at most {FRONT_WORKERS} workers: lower autoscaling.maxReplicas, make "
             "several pools, or remove front",
         ),
+    )
+    operator_name: str = Field(
+        default=OPERATOR,
+        max_length=OPERATOR_LENGTH,
+        pattern=OPERATOR_PATTERN,
+        description="Name of the operator that this pool belongs to (`ocrpool-operator run "
+        "--operator-name`). Every other one leaves it alone; another name moves it.",
     )
     replicas: int | None = Field(
         default=None,

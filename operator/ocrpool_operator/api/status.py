@@ -51,7 +51,11 @@ class WorkerReport(ApiModel):
     name: str = Field(description="Its pod.")
     phase: Phase = Field(description="Where it is in its life.")
     node: str = Field(default="", description="The node that it runs on.")
-    problem: str = Field(default="", description="Why it is not ready: `Reason: sentence`.")
+    problem: str = Field(
+        default="",
+        description="Why it is not ready: `Reason: sentence`; `Reason: as NAME` where another "
+        "worker says the sentence.",
+    )
     device: DeviceReport | None = Field(default=None, description="The device that it owns.")
     memory: MemoryReport | None = Field(default=None, description="The device's memory, rounded.")
     footprint: int = Field(default=0, description="Bytes that one instance holds at its peak.")
@@ -102,11 +106,10 @@ class PoolStatus(ApiModel):
     )
     workers: tuple[WorkerReport, ...] = Field(
         default=(),
-        description="Every worker.",
-        json_schema_extra={
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["name"],
-        },
+        description="Every worker, those in trouble first; where there are too many for one "
+        "object, as many as it holds.",
+        # Not a map: the owner of every field of every row would be kept with the object.
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     conditions: tuple[Condition, ...] = Field(
         default=(),

@@ -7,13 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
+from ocrpool_operator.kubernetes.covers import steps_to
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.meta import Object
 from ocrpool_operator.kubernetes.objects import pod_notes, worker_pod
+from ocrpool_operator.kubernetes.owners import NAME_TAKEN, is_of, name_taken
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.store import Store
-from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.kubernetes.troubles import TroubleError, trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import counted
 from ocrpool_operator.planner.observed import Failure, Pod, Pool, Seen, Trouble
@@ -32,7 +36,6 @@ from ocrpool_operator.planner.workers import (
 AT_ONCE = 8
 # Workers that an Event about several calls by name.
 _NAMED = 10
-NAME_TAKEN = "NameTaken"
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,12 @@ class Actor:
                         # It changed under our hands: the next round will see it.
                         conflicts += 1
                         return
-                    trouble = _said(action, error)
+                    trouble = trouble_of(error)
                     self._refusals.note(pool, what, trouble)
                     troubles.append(trouble)
+                except TroubleError as error:
+                    self._refusals.note(pool, what, error.trouble)
+                    troubles.append(error.trouble)
                 else:
                     self._refusals.done(pool, what)
                     done.append(action)
@@ -110,15 +116,35 @@ class Actor:
     async def _is_free(self, pool: Pool, action: Action, refused: Trouble) -> bool:
         """Whether a name that was taken is free now. Strangers' pods are not watched; looking
         costs no write."""
-        if refused.reason != NAME_TAKEN:
-            return False
-        return not await self._client.list(PODS, pool.namespace, "", name=_name(action))
+        return refused.reason == NAME_TAKEN and await self._at(pool, _name(action)) is None
+
+    async def _at(self, pool: Pool, name: str) -> Object | None:
+        """The pod of that name, whoever owns it."""
+        found = await self._client.list(PODS, pool.namespace, "", name=name)
+        return found[0] if found else None
+
+    async def _create(self, pool: Pool, wanted: Object) -> Object:
+        """Make a pod. One of ours that is there already lacks its labels, or we would have seen
+        it; it gets them back. Raises ApiError; TroubleError where the name is another's."""
+        try:
+            return await self._client.create(PODS, wanted)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            name = wanted["metadata"]["name"]
+            there = await self._at(pool, name)
+            if there is None:
+                raise ApiError(error.call, 409, "Conflict", "it went while it was made") from None
+        if not is_of(pool, there):
+            raise TroubleError(name_taken("Pod", there))
+        labels = {"metadata": {"labels": names.labels_of(pool.name)}}
+        return await self._client.patch(PODS, pool.namespace, name, steps_to(there, labels))
 
     async def _do(self, pool: Pool, seen: Seen, action: Action, token: str) -> None:
         match action:
             case Create(name):
-                body = worker_pod(pool, name, seen.revision)
-                self._keep(pool, await self._client.create(PODS, body))
+                wanted = worker_pod(pool, name, seen.revision)
+                self._keep(pool, await self._create(pool, wanted))
             case Retire(pod, why):
                 await self._note(pool, pod, draining=self._now())
                 await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
@@ -139,8 +165,8 @@ class Actor:
         """One Event for all pods of a round that have the same reason: a pool of a hundred does not
         write a hundred."""
         for why in dict.fromkeys(each.why for each in created):
-            names = [each.name for each in created if each.why == why]
-            told, more = ", ".join(names[:_NAMED]), len(names) - _NAMED
+            made = [each.name for each in created if each.why == why]
+            told, more = ", ".join(made[:_NAMED]), len(made) - _NAMED
             told += f" and {more} more" if more > 0 else ""
             await self._events.post(pool, "WorkerCreated", f"{told}: {why}")
 
@@ -156,12 +182,3 @@ class Actor:
 
 def _name(action: Action) -> str:
     return action.name if isinstance(action, Create) else action.pod.name
-
-
-def _said(action: Action, error: ApiError) -> Trouble:
-    if isinstance(action, Create) and error.reason == "AlreadyExists":
-        return Trouble(
-            NAME_TAKEN,
-            f"pod {action.name} exists and is not this pool's; delete it, or rename the pool",
-        )
-    return trouble_of(error)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -17,7 +18,8 @@ from typing import Any
 import kopf
 import yaml
 
-from ocrpool_operator.api.names import WORKER_IMAGE
+from ocrpool_operator.api.names import OPERATOR, WORKER_IMAGE, lease_name
+from ocrpool_operator.api.spec import OPERATOR_LENGTH, OPERATOR_PATTERN
 from ocrpool_operator.kubernetes import logs
 from ocrpool_operator.kubernetes.lease import LeaseName
 from ocrpool_operator.kubernetes.objects import Ingress
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             asyncio.run(run_trial(trial_from(args), lambda words: print(words, flush=True)))
         else:
             asyncio.run(run(options_from(args)))
-    except (kopf.LoginError, OSError, TrialError) as error:
+    except (kopf.LoginError, OSError, OptionError, TrialError) as error:
         print(f"ocrpool-operator: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -47,12 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class OptionError(Exception):
+    """Options that do not go together."""
+
+
 def options_from(args: argparse.Namespace) -> Options:
     lease = None
     if args.lease:
-        namespace, _, name = args.lease.partition("/")
         identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        lease = LeaseName(namespace, name or "ocrpool-operator", identity)
+        namespace, _, name = args.lease.partition("/")
+        shared = lease_name(args.operator_name)
+        if name not in ("", shared):
+            raise OptionError(
+                f"--lease {args.lease}: operators called {args.operator_name} share the Lease "
+                f"{shared}, or two of them would act at once; say --lease {namespace}, or give "
+                "this one another --operator-name"
+            )
+        lease = LeaseName(namespace, shared, identity)
     return Options(
         namespaces=tuple(args.namespace),
         interval=args.interval,
@@ -60,6 +73,7 @@ def options_from(args: argparse.Namespace) -> Options:
         port=args.port,
         lease=lease,
         worker_image=args.worker_image,
+        operator=args.operator_name,
         ingress=args.network_policy,
         cluster_domain=args.cluster_domain or domain_in(_RESOLV_CONF),
     )
@@ -121,9 +135,17 @@ def _add_run(commands: Any) -> None:
         help="look only there; may be said again. Without it: the whole cluster",
     )
     command.add_argument(
+        "--operator-name",
+        type=_operator,
+        default=OPERATOR,
+        metavar="NAME",
+        help="follow the pools whose spec.operatorName is this, and no others (%(default)s)",
+    )
+    command.add_argument(
         "--lease",
-        metavar="NAMESPACE[/NAME]",
-        help="act only while holding this Lease, so that a second operator can stand by",
+        metavar="NAMESPACE",
+        help="act only while holding the Lease there that all operators of this name share; it is "
+        "called NAME-operator. The others stand by",
     )
     command.add_argument(
         "--worker-image",
@@ -173,6 +195,15 @@ def _ingress(path: str) -> Ingress:
     if not isinstance(found, list) or not all(isinstance(rule, dict) for rule in found):
         raise argparse.ArgumentTypeError(f"{path} is not a list of NetworkPolicy ingress rules")
     return found
+
+
+def _operator(text: str) -> str:
+    if len(text) > OPERATOR_LENGTH or re.match(OPERATOR_PATTERN, text) is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name of at most {OPERATOR_LENGTH} lower-case letters, digits and "
+            "dashes that begins with a letter"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -7,19 +7,24 @@ Every call passes one place: there it is counted, and tests look on, fail it, or
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from ocrpool_operator.api.names import GROUP, MANAGER, PLURAL, VERSION
+from ocrpool_operator.kubernetes.fence import Fence, Fenced, never_fenced
 
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 TIMEOUT_SECONDS = 15.0
+LARGE_BYTES = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +104,26 @@ async def _no_hook(moment: str, call: Call) -> None:
 
 
 class Client:
-    """Calls with one set of credentials. `session` is closed by whoever made it."""
+    """Calls with one set of credentials. The sessions are closed by whoever made them.
+
+    All writes but the Lease's pass `fence`, and `writes`, a session whose sockets are the fence's
+    own; without it they share one session with the reads.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, server: str, *, hook: Hook = _no_hook
+        self,
+        session: aiohttp.ClientSession,
+        server: str,
+        *,
+        hook: Hook = _no_hook,
+        fence: Fence | None = None,
+        writes: aiohttp.ClientSession | None = None,
     ) -> None:
         self._session = session
         self._server = server.rstrip("/")
         self._hook = hook
+        self._fence = fence or never_fenced()
+        self._writes = writes or session
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._do(Call("get", resource, namespace, name), "GET")
@@ -147,6 +164,15 @@ class Client:
         params = {"fieldManager": MANAGER}
         return await self._do(call, "PATCH", body=body, params=params, content_type=MERGE)
 
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, steps: Sequence[Object]
+    ) -> Object:
+        """JSON Patch (RFC 6902). A step that sets the resourceVersion makes it one that fails with
+        `Conflict` where the object is another one by now."""
+        call = Call("patch", resource, namespace, name)
+        params = {"fieldManager": MANAGER}
+        return await self._do(call, "PATCH", body=steps, params=params, content_type=JSON_PATCH)
+
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, now: bool = False
     ) -> None:
@@ -156,12 +182,21 @@ class Client:
             body["gracePeriodSeconds"] = 0
         await self._do(Call("delete", resource, namespace, name), "DELETE", body=body)
 
+    @contextlib.contextmanager
+    def _way_of(self, call: Call) -> Iterator[tuple[aiohttp.ClientSession, float]]:
+        """The session for a call and the seconds that it may take. Raises Fenced."""
+        if not call.writes or call.resource is LEASES:
+            yield self._session, TIMEOUT_SECONDS
+            return
+        with self._fence.write() as left:
+            yield self._writes, min(TIMEOUT_SECONDS, left)
+
     async def _do(
         self,
         call: Call,
         method: str,
         *,
-        body: Object | None = None,
+        body: Object | Sequence[Object] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:
@@ -170,18 +205,23 @@ class Client:
             parts.append(call.name)
         if call.subresource:
             parts.append(call.subresource)
+        url = self._server + "/".join(parts)
+        data = None if body is None else _data(json.dumps(body).encode())
         await self._hook("before", call)
         try:
-            async with self._session.request(
-                method,
-                self._server + "/".join(parts),
-                params=params,
-                data=None if body is None else json.dumps(body),
-                headers={"Content-Type": content_type},
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-            ) as response:
-                text = await response.text()
-                status, headers = response.status, response.headers
+            with self._way_of(call) as (session, seconds):
+                async with session.request(
+                    method,
+                    url,
+                    params=params,
+                    data=data,
+                    headers={"Content-Type": content_type},
+                    timeout=aiohttp.ClientTimeout(total=seconds),
+                ) as response:
+                    text = await response.text()
+                    status, headers = response.status, response.headers
+        except Fenced as error:
+            raise ApiError(call, 0, "NotLeading", str(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
             raise ApiError(call, 0, "Unreachable", f"no answer: {words}") from None
@@ -193,6 +233,11 @@ class Client:
         except ValueError:
             raise ApiError(call, status, "BadAnswer", "the answer is not JSON") from None
         return found if isinstance(found, dict) else {}
+
+
+def _data(text: bytes) -> bytes | io.BytesIO:
+    """What is large goes in pieces, or it would stop the event loop."""
+    return text if len(text) < LARGE_BYTES else io.BytesIO(text)
 
 
 def _refusal(call: Call, status: int, text: str, retry_after: str) -> ApiError:

@@ -23,11 +23,18 @@ class Demand:
         self._pools: dict[Key, Memory] = {}
 
     def look(
-        self, pool: Pool, workers: tuple[Worker, ...], told: Mapping[str, Reason], now: float
+        self,
+        pool: Pool,
+        workers: tuple[Worker, ...],
+        told: Mapping[str, Reason],
+        now: float,
+        *,
+        wall: float,
     ) -> Wanted:
-        """What the pool wants now. `told`: reasons of the workers' instances, by uid."""
+        """What the pool wants now, in monotonic seconds; `wall`: the same moment since the epoch.
+        `told`: reasons of the workers' instances, by uid."""
         memory = self._pools.get(pool.key, Memory())
-        wanted = wanted_of(pool, workers, told, memory, now)
+        wanted = wanted_of(pool, workers, told, memory, now, wall=wall)
         self._pools[pool.key] = wanted.memory
         return wanted
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from ocrpool_operator.kubernetes.client import ApiError
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.store import Key
+from ocrpool_wire import backoff_seconds
 
 _log = logging.getLogger(__name__)
 # Events come in bursts; a round that begins this much later sees all of a burst.
@@ -60,6 +61,9 @@ class Loop:
 
     async def run(self) -> None:
         """Turn until cancelled; rounds that run are cancelled with it."""
+        # A standby notes what is due and does nothing of it; it is late only from now on.
+        began = self._clock()
+        self._due = {key: max(due, began) for key, due in self._due.items()}
         try:
             while True:
                 self._turned = self._clock()
@@ -122,4 +126,4 @@ class Loop:
 
     def _back_off(self, key: Key) -> float:
         self._errors[key] = self._errors.get(key, 0) + 1
-        return min(BACKOFF_FIRST * 2.0 ** min(self._errors[key] - 1, 10), BACKOFF_MOST)
+        return backoff_seconds(self._errors[key], first=BACKOFF_FIRST, most=BACKOFF_MOST)

@@ -18,54 +18,55 @@ from ocrpool_operator.kubernetes.pods import (
     told,
 )
 from ocrpool_operator.planner.observed import Pod, Pool
-from ocrpool_operator.planner.revision import CONFIG_FILE, TOKEN_FILE, worker_settings
+from ocrpool_operator.planner.revision import (
+    CONFIG_FILE,
+    PROXY_KEY,
+    TOKEN_FILE,
+    TOKEN_KEY,
+    worker_settings,
+)
 from ocrpool_operator.planner.stamps import stamp_of
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
 Ingress = Sequence[Object] | None
 
 
-def settings_name(pool: str) -> str:
-    return f"{pool}-settings"
-
-
-def token_name(pool: str) -> str:
-    return f"{pool}-control"
-
-
 def companions(
-    pool: Pool, ingress: Ingress = None, *, fronted: bool, evict: bool, domain: str
+    pool: Pool, ingress: Ingress = None, *, evict: bool, domain: str
 ) -> tuple[Object, ...]:
-    """What a pool has besides its pods and its Secret, applied whenever it differs. `fronted`: the
-    Service goes to the front; else to the workers. `evict`: a worker that is ready may be evicted;
-    one that is not always may. `domain`: the cluster's."""
+    """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
+    `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
+    cluster's."""
     policies = () if ingress is None else _network_policies(pool, ingress)
-    return (*_always(pool, fronted=fronted, evict=evict), *front_objects(pool, domain), *policies)
+    return (*_always(pool, evict=evict), *front_objects(pool, domain), *policies)
 
 
-def _always(pool: Pool, *, fronted: bool, evict: bool) -> tuple[Object, ...]:
-    settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
-    selector = {
-        names.LABEL_MANAGED: names.MANAGER,
-        names.LABEL_POOL: pool.name,
+def clients_service(pool: Pool, *, fronted: bool) -> Object:
+    """The Service that clients talk to. `fronted`: it goes to the front; else to the workers."""
+    workers = {**_workers(pool), names.LABEL_SERVING: "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta_of(pool, pool.name),
+        "spec": {
+            "selector": names.front_labels(pool.name) if fronted else workers,
+            "ports": [http_port()],
+        },
     }
+
+
+def _workers(pool: Pool) -> dict[str, str]:
+    return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}
+
+
+def _always(pool: Pool, *, evict: bool) -> tuple[Object, ...]:
+    settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     return (
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": meta_of(pool, settings_name(pool.name)),
+            "metadata": meta_of(pool, names.settings_name(pool.name)),
             "data": {"settings.yaml": settings},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": meta_of(pool, pool.name),
-            "spec": {
-                "selector": names.front_labels(pool.name)
-                if fronted
-                else {**selector, names.LABEL_SERVING: "true"},
-                "ports": [http_port()],
-            },
         },
         {
             "apiVersion": "policy/v1",
@@ -74,7 +75,7 @@ def _always(pool: Pool, *, fronted: bool, evict: bool) -> tuple[Object, ...]:
             "spec": {
                 "maxUnavailable": 1 if evict else 0,
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                "selector": {"matchLabels": selector},
+                "selector": {"matchLabels": _workers(pool)},
             },
         },
     )
@@ -85,7 +86,7 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
     may. The same rules for both: neither listens where the other does, but for the data port."""
     selected = {pool.name: names.labels_of(pool.name)}
     if pool.spec.front is not None:
-        selected[names.front_name(pool.name)] = names.front_labels(pool.name)
+        selected[names.front_guard_name(pool.name)] = names.front_labels(pool.name)
     return tuple(
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -101,14 +102,15 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
     )
 
 
-def control_secret(pool: Pool, token: str) -> Object:
-    """The Secret that lets the operator, and nobody else, steer the workers."""
+def control_secret(pool: Pool, token: str, proxy: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
+    what lets its front, and nobody else, tell them who a client is."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": meta_of(pool, token_name(pool.name)),
+        "metadata": meta_of(pool, names.token_name(pool.name)),
         "type": "Opaque",
-        "stringData": {"token": token},
+        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
     }
 
 
@@ -181,7 +183,11 @@ def _container(pool: Pool) -> Object:
         "image": spec.template.image,
         "imagePullPolicy": spec.template.image_pull_policy,
         # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
-        "args": ["serve", "--config", CONFIG_FILE, "--on-failed-start", "wait"],
+        # Not in the settings: a worker of an older release is not rolled for its address.
+        "args": [
+            *("serve", "--config", CONFIG_FILE),
+            *("--host", "0.0.0.0", "--on-failed-start", "wait"),
+        ],
         "env": list(spec.template.env),
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT},
@@ -196,8 +202,8 @@ def _container(pool: Pool) -> Object:
 
 def _volumes(pool: Pool) -> list[Object]:
     volumes: list[Object] = [
-        {"name": "settings", "configMap": {"name": settings_name(pool.name)}},
-        {"name": "control", "secret": {"secretName": token_name(pool.name)}},
+        {"name": "settings", "configMap": {"name": names.settings_name(pool.name)}},
+        {"name": "control", "secret": {"secretName": names.token_name(pool.name)}},
         {"name": "tmp", "emptyDir": {}},
     ]
     models = pool.spec.models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from ocrpool_operator.api import names
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.api.status import PoolStatus
+from ocrpool_operator.kubernetes.owners import controller_of
+from ocrpool_operator.planner.fit import cut
 from ocrpool_operator.planner.observed import Pod, Pool, Trouble
 from ocrpool_operator.planner.stamps import seconds_of
 
@@ -18,6 +21,7 @@ _EVICTABLE = {"true": True, "false": False}
 # Kubelet's times are whole seconds, and what it saw first may be written last; nothing of ours is
 # ready so soon after its start.
 _SWIFT_SECONDS = 2.0
+_BACKING_OFF = re.compile(r'^Back-off pulling image ".*?": ErrImagePull: ', re.DOTALL)
 
 
 def pool_from(body: Body) -> Pool:
@@ -34,6 +38,8 @@ def pool_from(body: Body) -> Pool:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in ("spec", *first["loc"]))
         spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
+    # Also of a spec that cannot be read: it is its own operator that says so.
+    operator = (body.get("spec") or {}).get("operatorName", names.OPERATOR)
     try:
         status = PoolStatus.model_validate(body.get("status") or {})
     except ValidationError:
@@ -50,6 +56,7 @@ def pool_from(body: Body) -> Pool:
         deleting="deletionTimestamp" in meta,
         has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
         version=int(meta.get("resourceVersion") or 0),
+        operator=str(operator),
     )
 
 
@@ -62,6 +69,7 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
     phase = status.get("phase", "")
     ready = conditions.get("Ready", {}).get("status") == "True"
     turned = seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
+    controller = controller_of(body)
     return Pod(
         name=meta["name"],
         uid=meta["uid"],
@@ -76,6 +84,8 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
         draining=seconds_of(notes.get(names.DRAINING_SINCE)),
         evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
         trouble=None if ready else _trouble(phase, status, conditions, template, turned),
+        owner=controller.get("uid", ""),
+        made_by=f"{controller.get('kind', '')} {controller.get('name', '')}".strip(),
         version=int(meta.get("resourceVersion") or 0),
     )
 
@@ -85,7 +95,7 @@ def _trouble(
 ) -> Trouble | None:
     """Why Kubernetes cannot run a pod, with what to do about it."""
     if phase == "Failed":
-        text = status.get("message") or status.get("reason") or "its container ended"
+        text = cut(status.get("message") or status.get("reason") or "its container ended")
         return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
     for container in status.get("containerStatuses") or ():
         found = _container_trouble(container, template, turned)
@@ -93,10 +103,11 @@ def _trouble(
             return found
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
+        said = cut(scheduled.get("message") or scheduled.get("reason", ""))
         return Trouble(
             "WaitingForCapacity",
-            f"no node takes it: {scheduled.get('message') or scheduled.get('reason', '')}; add a "
-            "node, or look at resourceName, nodeSelector and tolerations",
+            f"no node takes it: {said}; add a node, or look at resourceName, nodeSelector and "
+            "tolerations",
         )
     if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
         return Trouble(
@@ -124,7 +135,9 @@ def _recovered(container: Body, turned: float) -> bool:
 
 def _container_trouble(container: Body, template: str, turned: float) -> Trouble | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    reason = waiting.get("reason", "")
+    # Kubelet takes turns between an error and the same with how it waits before its next try.
+    message = cut(_BACKING_OFF.sub("", waiting.get("message", "")))
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         return Trouble(
             "ImageNotAvailable",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool_operator.api.names import WORKER_IMAGE, front_selector, selector_of
+from ocrpool_operator.api.names import OPERATOR, WORKER_IMAGE, front_selector, selector_of
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_operator.kubernetes.act import Actor
 from ocrpool_operator.kubernetes.client import PODS, ApiError, Client
@@ -20,13 +22,15 @@ from ocrpool_operator.kubernetes.demand import Demand
 from ocrpool_operator.kubernetes.events import Events
 from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
+from ocrpool_operator.kubernetes.owners import foreign_pods, in_front, owned, told_once
 from ocrpool_operator.kubernetes.ownership import Ownership
 from ocrpool_operator.kubernetes.parse import pod_from
 from ocrpool_operator.kubernetes.refusals import Refusals
 from ocrpool_operator.kubernetes.scaling import Scaling
+from ocrpool_operator.kubernetes.statuses import Statuses
 from ocrpool_operator.kubernetes.store import Key, Store
-from ocrpool_operator.kubernetes.tokens import TokenError, Tokens
-from ocrpool_operator.kubernetes.troubles import trouble_of
+from ocrpool_operator.kubernetes.tokens import Tokens
+from ocrpool_operator.kubernetes.troubles import TroubleError, trouble_of
 from ocrpool_operator.kubernetes.workers import Workers
 from ocrpool_operator.planner.failures import failures_of
 from ocrpool_operator.planner.frozen import frozen_status
@@ -60,7 +64,7 @@ class Parts:
     scaling: Scaling
     events: Events
     metrics: Metrics
-    # Seconds since the epoch.
+    # Seconds since the epoch: for what is written in the cluster.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
@@ -68,6 +72,10 @@ class Parts:
     views: Views = _no_views
     # The cluster's, for the names of Services.
     domain: str = "cluster.local"
+    # Pools of another operator's name are left alone.
+    operator: str = OPERATOR
+    # Monotonic seconds: for what is remembered here.
+    clock: Callable[[], float] = time.monotonic
 
 
 class Reconciler:
@@ -77,7 +85,7 @@ class Reconciler:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._refusals = Refusals(parts.now)
+        self._refusals = Refusals(parts.clock)
         self._companions = Companions(
             parts.store,
             parts.client,
@@ -94,6 +102,7 @@ class Reconciler:
             now=parts.now,
         )
         self._ownership = Ownership(parts.store, parts.client)
+        self._statuses = Statuses(self._ownership, parts.events)
         self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
         self._fronts_listed: dict[Key, float] = {}
@@ -105,7 +114,7 @@ class Reconciler:
         the status is said there.
         """
         pool = self._parts.store.pools.get(key)
-        if pool is None:
+        if pool is None or pool.operator != self._parts.operator:
             self._forget(key)
             return None
         if pool.invalid and not pool.deleting:
@@ -119,10 +128,14 @@ class Reconciler:
         pool = seen.pool
         if not pool.deleting:
             evict = may_evict(seen)
-            troubles += await self._companions.ensure(pool, self._parts.now(), evict=evict)
+            troubles += await self._companions.ensure(pool, self._parts.clock(), evict=evict)
+            if not token or not self._companions.has_settings(pool):
+                # What a worker mounts is not there, or is not ours: none is made or ended.
+                planned = replace(planned, actions=())
         done = await self._actor.carry_out(pool, seen, planned, token)
-        troubles += done.troubles
-        if pool.deleting and not self._parts.store.pods(key):
+        troubles = told_once([*troubles, *done.troubles])
+        troubles += foreign_pods(pool, self._foreign(pool))
+        if pool.deleting and not self._own(pool):
             await self._ownership.release(pool)
             self._tokens.doubt(pool)
             self._forget(key)
@@ -143,9 +156,9 @@ class Reconciler:
             troubles.append(refused)
             return ""
         try:
-            token = await self._tokens.of(pool, self._parts.now())
-        except TokenError as error:
-            troubles.append(Trouble("TokenMissing", str(error)))
+            token = await self._tokens.of(pool, self._parts.clock())
+        except TroubleError as error:
+            troubles.append(error.trouble)
         except ApiError as error:
             if error.status == 404 and pool.deleting:
                 return ""
@@ -165,15 +178,19 @@ class Reconciler:
         nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
         looks, front = await asyncio.gather(
-            parts.workers.look_at(parts.store.pods(key), token), self._front(pool, troubles)
+            parts.workers.look_at(self._own(pool), token), self._front(pool, troubles)
         )
         wanted = self._demand.look(
-            pool, self._workers(pool, looks), parts.scaling.reasons(key), parts.now()
+            pool,
+            self._workers(pool, looks),
+            parts.scaling.reasons(key),
+            parts.clock(),
+            wall=parts.now(),
         )
         pool = replace(pool, asked=wanted.workers)
         seen = self._seen(pool, looks, front, wanted)
         planned = plan(seen)
-        stale = parts.now() - self._listed.get(key, 0.0) >= RESYNC_SECONDS
+        stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
             try:
                 bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
@@ -183,8 +200,8 @@ class Reconciler:
                 troubles.append(trouble_of(error))
                 return seen, replace(planned, actions=()), wanted
             parts.store.replace_pods(key, map(pod_from, bodies))
-            self._listed[key] = parts.now()
-            new = [pod for pod in parts.store.pods(key) if pod.uid not in looks]
+            self._listed[key] = parts.clock()
+            new = [pod for pod in self._own(pool) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
             seen = self._seen(pool, looks, front, wanted)
             planned = plan(seen)
@@ -196,7 +213,7 @@ class Reconciler:
         if pool.spec.front is None:
             return None
         parts, key = self._parts, pool.key
-        if parts.now() - self._fronts_listed.get(key, 0.0) >= RESYNC_SECONDS:
+        if parts.clock() - self._fronts_listed.get(key, -math.inf) >= RESYNC_SECONDS:
             try:
                 bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
             except ApiError as error:
@@ -204,13 +221,20 @@ class Reconciler:
             else:
                 pods = [pod_from(body, template="front") for body in bodies]
                 parts.store.replace_front_pods(key, pods)
-                self._fronts_listed[key] = parts.now()
-        front = Front(parts.store.front_pods(key))
+                self._fronts_listed[key] = parts.clock()
+        front = Front(in_front(pool, parts.store.front_pods(key)))
         return replace(front, sees=await parts.views(front.ready))
 
     def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
-        pods: tuple[Pod, ...] = self._parts.store.pods(pool.key)
-        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in pods)
+        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in self._own(pool))
+
+    def _own(self, pool: Pool) -> tuple[Pod, ...]:
+        """The pods of its workers."""
+        return owned(pool, self._parts.store.pods(pool.key))
+
+    def _foreign(self, pool: Pool) -> tuple[Pod, ...]:
+        """The others that bear their labels."""
+        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
 
     def _seen(
         self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
@@ -234,30 +258,30 @@ class Reconciler:
 
     async def _freeze(self, pool: Pool) -> float:
         """Nothing is done for a pool whose spec cannot be read; it says so."""
-        pods = self._parts.store.pods(pool.key)
-        await self._report(pool, frozen_status(pool, pods, self._parts.now()))
+        await self._report(pool, frozen_status(pool, self._own(pool), self._parts.now()))
         return self._interval
 
     async def _report(self, pool: Pool, status: PoolStatus) -> None:
         self._parts.metrics.pool(pool.namespace, pool.name, status)
-        if status == pool.status:
-            return
-        await self._ownership.write_status(pool, status)
-        await self._parts.events.transitions(pool, status)
+        await self._statuses.write(pool, status)
 
     def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
         if acted:
             return SOON_SECONDS
-        delay = min(self._interval, self._parts.scaling.due_in(seen.pool.key))
-        wakes = [self._refusals.wake(seen.pool)]
+        delays = [
+            self._interval,
+            self._parts.scaling.due_in(seen.pool.key),
+            self._refusals.wake(seen.pool) - self._parts.clock(),
+        ]
         if planned.wake is not None:
-            wakes.append(planned.wake)
-        return max(0.1, min(delay, min(wakes) - seen.now))
+            delays.append(planned.wake - seen.now)
+        return max(0.1, min(delays))
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
         self._fronts_listed.pop(key, None)
         self._refusals.forget(key)
+        self._statuses.forget(key)
         self._parts.scaling.forget(key)
         self._demand.forget(key)
         self._parts.metrics.forget(*key)

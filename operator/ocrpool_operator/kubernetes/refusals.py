@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ocrpool_operator.kubernetes.store import Key
 from ocrpool_operator.planner.observed import Pool, Trouble
+from ocrpool_wire import backoff_seconds
 
 PAUSE_FIRST = 5.0
 PAUSE_MOST = 60.0
@@ -25,7 +26,8 @@ class _Refusal:
 
 
 class Refusals:
-    """Refusals by pool and call; `what` names a call in any words that stay. `now`: seconds."""
+    """Refusals by pool and call; `what` names a call in any words that stay. `now`: monotonic
+    seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -40,7 +42,7 @@ class Refusals:
         """It was refused, again or for the first time."""
         before = self._of(pool).get(what)
         times = 1 if before is None else before.times + 1
-        pause = min(PAUSE_FIRST * 2.0 ** min(times - 1, 10), PAUSE_MOST)
+        pause = backoff_seconds(times, first=PAUSE_FIRST, most=PAUSE_MOST)
         kept = self._held.setdefault(pool.key, {})
         kept[what] = _Refusal(_about(pool), times, self._now() + pause, trouble)
 

@@ -7,18 +7,18 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import kopf
 from aiohttp import web
 
-from ocrpool_operator.api.names import GROUP, PLURAL, VERSION, WORKER_IMAGE
+from ocrpool_operator.api.names import GROUP, OPERATOR, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator.kubernetes import health, watch
 from ocrpool_operator.kubernetes.client import Call, Client, Hook
+from ocrpool_operator.kubernetes.clocks import WallClock
 from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.fence import Fence, boot_seconds, end_process_in
 from ocrpool_operator.kubernetes.front.view import views_of
 from ocrpool_operator.kubernetes.lease import Lease, LeaseName
 from ocrpool_operator.kubernetes.loop import Loop
@@ -26,11 +26,11 @@ from ocrpool_operator.kubernetes.metrics import Metrics
 from ocrpool_operator.kubernetes.objects import Ingress
 from ocrpool_operator.kubernetes.reconcile import Parts, Reconciler
 from ocrpool_operator.kubernetes.scaling import Scaling
+from ocrpool_operator.kubernetes.sessions import api_session
 from ocrpool_operator.kubernetes.store import Store
 from ocrpool_operator.kubernetes.workers import Workers
 
 _log = logging.getLogger(__name__)
-_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 CRD_PAUSE_SECONDS = 5.0
 
 
@@ -44,6 +44,8 @@ class Options:
     port: int = 8082
     lease: LeaseName | None = None
     worker_image: str = WORKER_IMAGE
+    # Pools that name another operator are left alone.
+    operator: str = OPERATOR
     ingress: Ingress = None
     cluster_domain: str = "cluster.local"
 
@@ -63,6 +65,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         if hook is not None:
             await hook(moment, call)
 
+    fence = Fence()
     async with contextlib.AsyncExitStack() as stack:
         # One connection a worker stays open between rounds: a thousand workers, a thousand sockets.
         workers_session = await stack.enter_async_context(
@@ -73,9 +76,19 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
                 trust_env=False,
             )
         )
+        # What asks a worker for something is rare, and not worth another thousand sockets.
+        worker_writes = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(socket_factory=fence.socket, force_close=True),
+                trust_env=False,
+            )
+        )
         calls = await stack.enter_async_context(api_session(connection))
-        client = Client(calls, connection.server, hook=counted)
-        workers, events = Workers(workers_session), Events(client, time.time)
+        writes = await stack.enter_async_context(api_session(connection, sockets=fence.socket))
+        client = Client(calls, connection.server, hook=counted, fence=fence, writes=writes)
+        workers = Workers(workers_session, fence=fence, writes=worker_writes)
+        wall = WallClock()
+        events = Events(client, wall)
         parts = Parts(
             store=store,
             client=client,
@@ -87,9 +100,10 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             metrics=metrics,
             views=functools.partial(views_of, workers_session),
             domain=options.cluster_domain,
-            now=time.time,
+            now=wall,
             worker_image=options.worker_image,
             ingress=options.ingress,
+            operator=options.operator,
         )
         reconciler = Reconciler(parts, interval=options.interval)
         loop = Loop(reconciler.reconcile, metrics, time.monotonic)
@@ -97,7 +111,10 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
         await watch.follow(
-            store, loop.mark, lambda: _act(options, client, leader), namespaces=options.namespaces
+            store,
+            loop.mark,
+            lambda: _act(options, client, leader, fence),
+            namespaces=options.namespaces,
         )
 
 
@@ -113,18 +130,14 @@ class Leader:
         """A standby is never late."""
         return self._loop.late if self._task is not None else 0.0
 
-    def lead(self, yes: bool) -> None:
+    async def lead(self, yes: bool) -> None:
+        """Begin, or stop: what has begun is over when this returns."""
         self._metrics.leading(yes)
         if yes and self._task is None:
             self._task = asyncio.create_task(self._loop.run())
             self._task.add_done_callback(_tell_end)
         elif not yes and self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def end(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
+            task, self._task = self._task, None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -136,15 +149,17 @@ def _tell_end(task: asyncio.Task[None]) -> None:
         _log.critical("reconciling has ended", exc_info=error)
 
 
-async def _act(options: Options, client: Client, leader: Leader) -> None:
+async def _act(options: Options, client: Client, leader: Leader, fence: Fence) -> None:
+    if options.lease is not None:
+        lease = Lease(client, options.lease, boot_seconds, fence, end_process_in)
+        await lease.hold(leader.lead)
+        return
+    fence.open()
     try:
-        if options.lease is None:
-            leader.lead(True)
-            await asyncio.Event().wait()
-        else:
-            await Lease(client, options.lease, time.monotonic).hold(leader.lead)
+        await leader.lead(True)
+        await asyncio.Event().wait()
     finally:
-        await leader.end()
+        await leader.lead(False)
 
 
 async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
@@ -167,31 +182,6 @@ async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
                 "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
             )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
-
-
-def api_session(connection: kopf.ConnectionInfo) -> aiohttp.ClientSession:
-    account = connection.token is not None and _ACCOUNT_TOKEN.exists()
-
-    async def authorize(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        headers: Mapping[str, str] = connection.as_http_headers()
-        if account and request.url.host == "kubernetes.default.svc":
-            # The kubelet writes a new token into the file before the old one runs out.
-            headers = {"Authorization": f"Bearer {_account_token()}"}
-        request.headers.update(headers)
-        return await handler(request)
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=connection.as_ssl_context(), limit=32),
-        headers={"User-Agent": "ocrpool-operator"},
-        middlewares=(authorize,),
-        trust_env=connection.trust_env,
-    )
-
-
-def _account_token() -> str:
-    return _ACCOUNT_TOKEN.read_text(encoding="utf-8").strip()
 
 
 async def _listen(

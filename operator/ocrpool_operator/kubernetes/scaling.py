@@ -20,7 +20,7 @@ from ocrpool_operator.planner.limits import limits_of
 from ocrpool_operator.planner.observed import Look, Pool, Seen, Worker
 from ocrpool_operator.planner.telling import Told, tell
 from ocrpool_operator.planner.types import Decision, History, Reason
-from ocrpool_wire import State
+from ocrpool_wire import State, backoff_seconds
 
 # A worker looks at its device once a second; so far apart, two looks of ours are two of its.
 APART_SECONDS = 1.25
@@ -168,7 +168,7 @@ class Scaling:
         now = self._clock()
         due = now >= known.ask_again
         if due or known.ask_again == math.inf:
-            pause = ASK_AGAIN_SECONDS * 2.0 ** min(known.tries, 10)
-            known.ask_again = now + min(pause, ASK_AGAIN_MOST)
             known.tries += 1
+            pause = backoff_seconds(known.tries, first=ASK_AGAIN_SECONDS, most=ASK_AGAIN_MOST)
+            known.ask_again = now + pause
         return due

@@ -17,7 +17,7 @@ from ocrpool_operator.planner.observed import Pod, Pool
 Key = tuple[str, str]
 # Of a companion object, what is compared with what is wanted.
 _KEPT = ("spec", "data", "metadata")
-_KEPT_META = ("name", "namespace", "uid", "labels", "ownerReferences")
+_KEPT_META = ("name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences")
 
 
 class Store:
@@ -39,6 +39,7 @@ class Store:
         return held is None or replace(held, status=pool.status, version=pool.version) != pool
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
+        """All that bear the labels of a pool's workers, whosever they are."""
         return tuple(self._pods.get(key, {}).values())
 
     def put_pod(self, key: Key, pod: Pod) -> None:
@@ -56,7 +57,7 @@ class Store:
         self._pods[key] = {pod.name: pod for pod in pods}
 
     def front_pods(self, key: Key) -> tuple[Pod, ...]:
-        """The pods of the front; the Deployment's controller makes them."""
+        """All that bear the label of a pool's front; the Deployment's controller makes them."""
         return tuple(self._fronts.get(key, {}).values())
 
     def put_front_pod(self, key: Key, pod: Pod) -> None:

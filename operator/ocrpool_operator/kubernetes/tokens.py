@@ -1,5 +1,7 @@
 """The control token of every pool: made once, kept in its Secret, read as seldom as can be.
 
+Only a Secret of the pool's own counts: what somebody else has put under its name is nobody's token.
+
 The operator may get and create Secrets, and neither list nor watch them.
 """
 
@@ -9,17 +11,16 @@ import base64
 import binascii
 import secrets
 
+from ocrpool_operator.api.names import token_name
 from ocrpool_operator.kubernetes.client import SECRETS, ApiError, Client
 from ocrpool_operator.kubernetes.meta import Object
-from ocrpool_operator.kubernetes.objects import control_secret, token_name
-from ocrpool_operator.planner.observed import Pool
+from ocrpool_operator.kubernetes.objects import control_secret
+from ocrpool_operator.kubernetes.owners import is_of, name_taken
+from ocrpool_operator.kubernetes.troubles import TroubleError
+from ocrpool_operator.planner.observed import Pool, Trouble
 
 # A Secret that was deleted or changed by hand is noticed after this long, or at the first 401.
 FRESH_SECONDS = 300.0
-
-
-class TokenError(Exception):
-    """The Secret is there and has no token in it."""
 
 
 class Tokens:
@@ -30,11 +31,15 @@ class Tokens:
         self._held: dict[str, tuple[str, float]] = {}
 
     async def of(self, pool: Pool, now: float) -> str:
-        """The pool's token; makes the Secret where there is none. Raises ApiError, TokenError."""
+        """The pool's token; makes the Secret where there is none. `now`: monotonic seconds. Raises
+        ApiError, TroubleError: what is there has no token, or is not this pool's."""
         held = self._held.get(pool.uid)
         if held is not None and now - held[1] < FRESH_SECONDS:
             return held[0]
-        token = _token_in(await self._secret(pool))
+        secret = await self._secret(pool)
+        if not is_of(pool, secret):
+            raise TroubleError(name_taken("Secret", secret, blocks=True))
+        token = _token_in(secret)
         self._held[pool.uid] = (token, now)
         return token
 
@@ -48,7 +53,7 @@ class Tokens:
         except ApiError as error:
             if error.status != 404 or pool.deleting:
                 raise
-        fresh = control_secret(pool, secrets.token_urlsafe(32))
+        fresh = control_secret(pool, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         try:
             return await self._client.create(SECRETS, fresh)
         except ApiError as error:
@@ -65,5 +70,6 @@ def _token_in(secret: Object) -> str:
         text = ""
     if not text:
         name = secret.get("metadata", {}).get("name", "")
-        raise TokenError(f"Secret {name} has no key `token`; delete it, and a new one is made")
+        text = f"Secret {name}, which is this pool's, has no key `token`; delete it, and a new one "
+        raise TroubleError(Trouble("TokenMissing", f"{text}is made"))
     return text

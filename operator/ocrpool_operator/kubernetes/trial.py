@@ -19,11 +19,13 @@ import kopf
 from ocrpool_operator.api.names import DATA_PORT, GROUP, KIND, VERSION
 from ocrpool_operator.kubernetes import watch
 from ocrpool_operator.kubernetes.client import POOLS, ApiError, Client, Object
-from ocrpool_operator.kubernetes.run import api_session
+from ocrpool_operator.kubernetes.sessions import api_session
 
 PAUSE_SECONDS = 1.0
 # One page, on a busy CPU.
 POST_SECONDS = 60.0
+# The label of a pool that a trial has made, and may delete.
+TRIAL = f"{GROUP}/trial"
 # Says `OCR POOL 2026`.
 PICTURE = "page.png"
 
@@ -74,7 +76,7 @@ def _body(trial: Trial) -> Object:
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": trial.name, "namespace": trial.namespace},
+        "metadata": {"name": trial.name, "namespace": trial.namespace, "labels": {TRIAL: "true"}},
         "spec": trial.spec,
     }
 
@@ -130,6 +132,11 @@ async def _remove(client: Client, trial: Trial, deadline: float) -> None:
         try:
             body = await client.get(POOLS, trial.namespace, trial.name)
             meta = body["metadata"]
+            if TRIAL not in (meta.get("labels") or {}):
+                raise TrialError(
+                    f"OcrPool {trial.namespace}/{trial.name} is there, and no trial made it; it is "
+                    "left alone: try under another --name"
+                )
             if "deletionTimestamp" not in meta:
                 await client.delete(POOLS, trial.namespace, trial.name, uid=meta["uid"])
         except ApiError as error:

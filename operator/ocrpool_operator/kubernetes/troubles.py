@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from ocrpool_operator.kubernetes.client import ApiError
+from ocrpool_operator.planner.fit import cut
 from ocrpool_operator.planner.observed import Trouble
+
+
+class TroubleError(Exception):
+    """Something cannot be done, and stays so until somebody changes something."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
 
 
 def is_passing(error: ApiError) -> bool:
@@ -11,11 +20,18 @@ def is_passing(error: ApiError) -> bool:
     return error.status in (0, 408, 429) or error.status >= 500
 
 
+def is_too_large(error: ApiError) -> bool:
+    """The object has outgrown what etcd, or the API server, takes; which of them says it in which
+    words depends on by how much."""
+    said = error.message.lower()
+    return error.status == 413 or "too large" in said or "larger than max" in said
+
+
 def trouble_of(error: ApiError) -> Trouble:
     """A refusal that stays until somebody changes something. Raises `error` if it passes."""
     if is_passing(error):
         raise error
-    text = " ".join(error.message.split())[:500]
+    text = cut(error.message, 500)
     if error.status == 401:
         # Credentials run out and are renewed; what is in the hands of the login is not the pool's.
         raise error

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import kopf
 
 from ocrpool_operator.api import names
+from ocrpool_operator.kubernetes.owners import controller_of
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.kubernetes.store import Key, Store
 
@@ -46,9 +48,9 @@ def settings() -> kopf.OperatorSettings:
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    # kopf takes a finalizer of this name off whatever it has no deletion handler for, so it must
-    # not be the one that makes a deletion wait for its workers.
-    found.persistence.finalizer = f"{names.GROUP}/kopf"
+    # kopf takes a finalizer of this name off whatever it has no deletion handler for, and it does
+    # not know who leads: so it is one that nothing has, and kopf never writes.
+    found.persistence.finalizer = f"{names.GROUP}/kopf-{secrets.token_hex(8)}"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
     for group, version, plural in _COMPANIONS.values():
@@ -88,7 +90,11 @@ def registry(
             mark(key)
 
     async def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
-        key = _key_of(body)
+        key, owner = _key_of(body), _key_of_owner(body)
+        if owner is not None and owner != key:
+            # One of a pool's own whose label was taken off or changed: its pool has to look.
+            store.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
+            mark(owner)
         if key is None:
             key = _keep_front_pod(store, body, type)
             if key is not None:
@@ -171,6 +177,14 @@ async def follow(
         finally:
             await end()
         await asyncio.sleep(pause)
+
+
+def _key_of_owner(body: kopf.Body) -> Key | None:
+    """The pool that an object's ownerReference names."""
+    owner = controller_of(body)
+    return (
+        (body["metadata"]["namespace"], owner["name"]) if owner.get("kind") == names.KIND else None
+    )
 
 
 def _key_of(body: kopf.Body, label: str = names.LABEL_POOL) -> Key | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import aiohttp
 from pydantic import ValidationError
 
 from ocrpool_operator.api.names import CONTROL_PORT
+from ocrpool_operator.kubernetes.fence import Fence, Fenced, never_fenced
 from ocrpool_operator.planner.observed import Look, Pod
 from ocrpool_wire import State
 
@@ -21,12 +23,23 @@ MOST_BYTES = 4 * 2**20
 
 
 class Workers:
-    """The control ports of all workers. `session` is closed by whoever made it."""
+    """The control ports of all workers. Sessions are closed by whoever made them.
 
-    def __init__(self, session: aiohttp.ClientSession, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    What asks a worker to change something passes `fence`, and `writes`, a session whose sockets are
+    the fence's own."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        fence: Fence | None = None,
+        writes: aiohttp.ClientSession | None = None,
+    ) -> None:
         self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._seconds = timeout
+        self._fence = fence or never_fenced()
+        self._writes = writes or session
         self._misses: dict[str, int] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -55,27 +68,37 @@ class Workers:
         """Tell a worker to take nothing new."""
         return await self._call("POST", pod, "drain", token)
 
+    @contextlib.contextmanager
+    def _way_of(self, method: str) -> Iterator[tuple[aiohttp.ClientSession, float]]:
+        """The session for a call and the seconds that it may take. Raises Fenced."""
+        if method == "GET":
+            yield self._session, self._seconds
+            return
+        with self._fence.write() as left:
+            yield self._writes, min(self._seconds, left)
+
     async def _call(
         self, method: str, pod: Pod, path: str, token: str, body: dict[str, int] | None = None
     ) -> Look:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{CONTROL_PORT}/v1/{path}"
         try:
-            async with (
-                self._gate,
-                self._session.request(
-                    method,
-                    url,
-                    json=body,
-                    headers={"Authorization": f"Bearer {token}"},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                text = await response.content.read(MOST_BYTES)
-                while not response.content.at_eof() and len(text) < MOST_BYTES:
-                    text += await response.content.read(MOST_BYTES)
-                status = response.status
+            async with self._gate:
+                with self._way_of(method) as (session, seconds):
+                    async with session.request(
+                        method,
+                        url,
+                        json=body,
+                        headers={"Authorization": f"Bearer {token}"},
+                        timeout=aiohttp.ClientTimeout(total=seconds),
+                        allow_redirects=False,
+                    ) as response:
+                        text = await response.content.read(MOST_BYTES)
+                        while not response.content.at_eof() and len(text) < MOST_BYTES:
+                            text += await response.content.read(MOST_BYTES)
+                        status = response.status
+        except Fenced as error:
+            return Look(error=str(error))
         except TimeoutError:
             return Look(error=f"its control port does not answer within {self._seconds:g} s")
         except (aiohttp.ClientError, OSError) as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -18,9 +20,11 @@ from rich.console import Console
 
 from ocrpool_operator.local.devices import Found, devices_for
 from ocrpool_operator.local.errors import EXIT_NOTHING, EXIT_WRONG, LocalError
+from ocrpool_operator.local.notices import Notices
 from ocrpool_operator.local.runfile import Running, RunningWorker, all_running, claimed
 from ocrpool_operator.local.shell import Shell, workers_of
 from ocrpool_operator.local.spec import Pool, load_pool, worker_settings
+from ocrpool_operator.local.stopping import Stopping
 from ocrpool_operator.local.table import Row, display, table
 from ocrpool_operator.local.whatif import next_decision, steps
 from ocrpool_operator.planner.types import Limits
@@ -38,12 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every expected failure is one line on standard error."""
     args = _parser().parse_args(arguments)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
     except LocalError as error:
-        print(f"ocrpool: {error}", file=sys.stderr)
-        return error.status
+        _say(str(error))
+        status = error.status
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        status = 1
+    except OSError as error:
+        _say(str(error))
+        status = 1
     except KeyboardInterrupt:
-        return 130
+        status = 130
+    _drop_what_nobody_takes()
+    return status
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"ocrpool: {text}", file=sys.stderr)
+
+
+def _drop_what_nobody_takes() -> None:
+    """Python writes out what is left of standard output when it ends, and fails loudly."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +144,7 @@ def _bytes(text: str) -> int:
 def _found(args: argparse.Namespace) -> tuple[Pool, tuple[Found, ...]]:
     pool = load_pool(args.file)
     kind = args.device or pool.spec.device
-    return pool, devices_for(kind, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return pool, devices_for(kind, os.environ)
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -131,6 +155,7 @@ def _up(args: argparse.Namespace) -> int:
             f"{HIGHEST_PORT}",
             status=EXIT_WRONG,
         )
+    _check_ports(args, pool.name, 2 * len(found))
 
     def settings(device: str, index: int) -> Mapping[str, Any]:
         port = args.port + 2 * index if args.port else 0
@@ -149,12 +174,42 @@ def _up(args: argparse.Namespace) -> int:
         return found if args.cool_down is None else replace(found, cool_down=args.cool_down)
 
     name = pool.name
-    with claimed(name) as folder, display(name) as show:
-        workers = workers_of(found, settings, folder)
-        grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
-        shell = Shell(name, limits, workers, folder, interval=args.interval, grace=grace, show=show)
-        asyncio.run(shell.run())
+    grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
+
+    async def run() -> None:
+        stopping = Stopping()  # until now a signal has ended us at once, and from now on in order
+        notices = Notices(time.monotonic)
+        with claimed(name) as folder, display(name) as show:
+            workers = workers_of(found, settings, folder, notices)
+            shell = Shell(
+                name,
+                limits,
+                workers,
+                folder,
+                interval=args.interval,
+                grace=grace,
+                show=show,
+                notices=notices,
+                stopping=stopping,
+            )
+            await shell.run()
+
+    asyncio.run(run())
     return 0
+
+
+def _check_ports(args: argparse.Namespace, name: str, count: int) -> None:
+    """Told before anything is started: pools of one user mostly ask for the same ports."""
+    ours = range(args.port, args.port + count) if args.port else range(0)
+    for other in all_running():
+        ports = {port for one in other.workers for port in (one.port, one.control_port)}
+        if other.pool != name and other.host == args.host and not ports.isdisjoint(ours):
+            raise LocalError(
+                f"--port {args.port}: pool {other.pool} (pid {other.pid}) listens on "
+                f"{', '.join(map(str, sorted(ports.intersection(ours))))}; give for example "
+                f"--port {max(ports) + 1}, or 0 for any free ones",
+                status=EXIT_WRONG,
+            )
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -196,10 +251,11 @@ def _plan(args: argparse.Namespace) -> int:
             state = _state(live[0], worker)
             said = "no answer" if state is None else next_decision(pool.limits(), state).sentence
             print(f"  {worker.name} ({worker.device}): {said}")
-        return 0
-    footprint = args.footprint or pool.limits().per_instance
-    for device in found:
-        _print_plan(pool, device, footprint)
+    else:
+        footprint = args.footprint or pool.limits().per_instance
+        for device in found:
+            _print_plan(pool, device, footprint)
+    sys.stdout.flush()
     return 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ocrpool_operator.local.errors import EXIT_WRONG, LocalError
+from ocrpool_worker.devices.visible import slices_of, uuid_of, visible_gpus
+from ocrpool_worker.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -16,41 +19,22 @@ class Found:
     name: str
 
 
-def devices_for(kind: str, visible: str | None) -> tuple[Found, ...]:
+def devices_for(kind: str, environment: Mapping[str, str]) -> tuple[Found, ...]:
     """The devices for a pool's `spec.device`. Raises LocalError where a GPU is asked for and none
-    is there. `visible`: CUDA_VISIBLE_DEVICES, which is honoured."""
+    is there. `environment`: its CUDA_VISIBLE_DEVICES is honoured."""
     if kind == "cpu":
         return (Found("cpu", "cpu"),)
-    found = _gpus()
-    if visible is not None:
-        wanted = [part.strip() for part in visible.split(",") if part.strip()]
-        found = tuple(
-            gpu
-            for index, gpu in enumerate(found)
-            if any(str(index) == part or gpu.setting[4:].startswith(part) for part in wanted)
-        )
-    if not found:
-        raise LocalError(
-            "spec.device is gpu, and CUDA_VISIBLE_DEVICES leaves none of this machine's GPUs"
-            if visible is not None
-            else "spec.device is gpu, and this machine has none; use --device cpu",
-            status=EXIT_WRONG,
-        )
-    return found
-
-
-def _gpus() -> tuple[Found, ...]:
     import pynvml  # noqa: PLC0415
 
     nvml: Any = pynvml
     try:
         nvml.nvmlInit()
         try:
-            count = nvml.nvmlDeviceGetCount()
-            handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-            return tuple(_found(nvml, one) for handle in handles for one in _slices(nvml, handle))
+            return _found(nvml, environment)
         finally:
             nvml.nvmlShutdown()
+    except SettingsError as error:
+        raise LocalError(str(error), status=EXIT_WRONG) from None
     except nvml.NVMLError as error:
         raise LocalError(
             f"spec.device is gpu, and NVML says: {error}; is there an NVIDIA driver? Use --device "
@@ -59,23 +43,18 @@ def _gpus() -> tuple[Found, ...]:
         ) from None
 
 
-def _slices(nvml: Any, handle: Any) -> list[Any]:
-    """The MIG slices of a GPU, or itself where it is not sliced."""
-    try:
-        current, _ = nvml.nvmlDeviceGetMigMode(handle)
-        if current != nvml.NVML_DEVICE_MIG_ENABLE:
-            return [handle]
-        most = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
-    except nvml.NVMLError:  # a GPU that knows no MIG
-        return [handle]
-    slices = []
-    for index in range(most):
-        try:
-            slices.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index))
-        except nvml.NVMLError:  # a place that no slice takes
-            continue
-    return slices
-
-
-def _found(nvml: Any, handle: Any) -> Found:
-    return Found(f"gpu:{nvml.nvmlDeviceGetUUID(handle)}", nvml.nvmlDeviceGetName(handle))
+def _found(nvml: Any, environment: Mapping[str, str]) -> tuple[Found, ...]:
+    seen = visible_gpus(nvml, environment)
+    uuids: dict[str, str] = {}  # a slice can be named beside its GPU
+    for gpu in seen.handles:
+        slices = slices_of(nvml, gpu)
+        for handle in [gpu] if slices is None else slices:
+            uuids[uuid_of(nvml, handle)] = str(nvml.nvmlDeviceGetName(handle))
+    if not uuids:
+        raise LocalError(
+            f"spec.device is gpu, and {seen.told}; use --device cpu"
+            if seen.given is not None
+            else "spec.device is gpu, and this machine has none; use --device cpu",
+            status=EXIT_WRONG,
+        )
+    return tuple(Found(f"gpu:{uuid}", name) for uuid, name in uuids.items())

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,8 +59,12 @@ def base_folder() -> Path:
 def claimed(pool: str) -> Iterator[Path]:
     """The pool's folder, for as long as we run. Raises LocalError if another one has it."""
     folder = base_folder() / pool
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        raise LocalError(f"{folder}: {error.strerror}; make room, or set XDG_RUNTIME_DIR") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -74,7 +78,8 @@ def claimed(pool: str) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            (folder / "running.json").unlink(missing_ok=True)
+            with suppress(OSError):  # the lock says it, whatever the file says
+                (folder / "running.json").unlink()
 
 
 def write(folder: Path, running: Running) -> None:

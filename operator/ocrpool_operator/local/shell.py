@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,9 @@ import aiohttp
 
 from ocrpool_operator.local.devices import Found
 from ocrpool_operator.local.errors import LocalError
+from ocrpool_operator.local.notices import Notices
 from ocrpool_operator.local.runfile import Running, RunningWorker, write
+from ocrpool_operator.local.stopping import Stopping
 from ocrpool_operator.local.worker import NoAnswer, WorkerProcess
 from ocrpool_operator.planner.instances import plan
 from ocrpool_operator.planner.types import Limits
@@ -36,6 +37,8 @@ class Shell:
         interval: float,
         grace: float,
         show: Callable[[Sequence[WorkerProcess]], None],
+        notices: Notices,
+        stopping: Stopping,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`limits`: what a worker of this name may have. `interval`: seconds between two
@@ -47,40 +50,67 @@ class Shell:
         self._interval = interval
         self._grace = grace
         self._show = show
+        self._notices = notices
+        self._stopping = stopping
         self._clock = clock
-        self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Until SIGINT or SIGTERM. Raises LocalError where a worker cannot start at all."""
-        self._stop_on_signals()
+        """Until it is asked to stop. Raises LocalError where a worker cannot start at all."""
         try:
-            for worker in self._workers:
-                await worker.start()
-            async with aiohttp.ClientSession() as session:
-                while not self._stop.is_set():
-                    rounds = (self._round(one, session) for one in self._workers)
-                    # All of them come to their end before one that failed is told.
-                    for ended in await asyncio.gather(*rounds, return_exceptions=True):
-                        if ended is not None:
-                            raise ended
-                    self._tell()
-                    await self._pause()
+            write(self._folder, self._running())
+        except OSError as error:
+            raise LocalError(
+                f"{self._folder}: {error.strerror}; make room, or set XDG_RUNTIME_DIR"
+            ) from None
+        self._stopping.hurry = self._kill
+        rounds = asyncio.ensure_future(self._rounds())
+        asked = asyncio.ensure_future(self._stopping.asked.wait())
+        try:
+            # Whatever is waited for at that moment, an answer or a pause, is waited for no longer.
+            await asyncio.wait({rounds, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if rounds.done():
+                rounds.result()
         finally:
-            for worker in self._workers:
-                worker.note = "draining"
-            self._tell()
-            seconds = self._grace + STOP_SECONDS
-            await asyncio.gather(*(worker.stop(seconds) for worker in self._workers))
-            for worker in self._workers:
-                worker.state, worker.note = None, "ended"
-            self._show(self._workers)
+            rounds.cancel()
+            asked.cancel()
+            await asyncio.wait({rounds, asked})
+            await self._end()
+
+    async def _rounds(self) -> None:
+        for worker in self._workers:
+            try:
+                await worker.start()
+            except OSError as error:
+                raise LocalError(
+                    f"{worker.name} ({worker.device}) cannot be started: {error}"
+                ) from None
+        async with aiohttp.ClientSession() as session:
+            while True:
+                rounds = (self._round(one, session) for one in self._workers)
+                # All of them come to their end before one that failed is told.
+                for ended in await asyncio.gather(*rounds, return_exceptions=True):
+                    if ended is not None:
+                        raise ended
+                self._tell()
+                await asyncio.sleep(self._interval)
+
+    async def _end(self) -> None:
+        for worker in self._workers:
+            worker.note = "draining"
+        self._tell()
+        seconds = self._grace + STOP_SECONDS
+        await asyncio.gather(*(worker.stop(seconds) for worker in self._workers))
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+        for worker in self._workers:
+            worker.state, worker.note = None, "ended"
+        self._draw()
 
     async def _round(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
         """Observe, plan, act: for one worker, once."""
         if worker.exit_status is not None:
             if not worker.was_ready:
                 raise LocalError(
-                    f"{worker.name} ({worker.device}) did not start: {worker.last_words()}",
+                    f"{worker.name} ({worker.device}) did not start: {await worker.last_words()}",
                     status=max(1, worker.exit_status),
                 )
             await worker.restart_when_due()
@@ -96,42 +126,48 @@ class Shell:
             worker.note = str(error)
 
     def _tell(self) -> None:
-        self._show(self._workers)
+        self._draw()
+        try:
+            write(self._folder, self._running())
+        except OSError as error:
+            self._notices.warn(
+                "status",
+                f"{self._folder}: {error.strerror}; `ocrpool status` shows what was so before",
+            )
+
+    def _draw(self) -> None:
+        try:
+            self._show(self._workers)
+        except OSError as error:  # the terminal is gone, or a file on a full disk
+            self._notices.warn("output", f"standard output: {error.strerror}; serving goes on")
+
+    def _running(self) -> Running:
         workers = tuple(
             RunningWorker(one.name, one.device, one.port, one.control_port, one.said)
             for one in self._workers
         )
-        host = self._workers[0].host
-        write(self._folder, Running(self._pool, os.getpid(), host, workers))
+        return Running(self._pool, os.getpid(), self._workers[0].host, workers)
 
-    async def _pause(self) -> None:
-        """Until the next observation is due, a worker's end or the signal to stop."""
-        try:
-            await asyncio.wait_for(self._stop.wait(), self._interval)
-        except TimeoutError:
-            return
-
-    def _stop_on_signals(self) -> None:
-        def stop() -> None:
-            if self._stop.is_set():  # asked twice: not in order, but now
-                for worker in self._workers:
-                    worker.kill()
-            self._stop.set()
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stop)
+    def _kill(self) -> None:
+        for worker in self._workers:
+            worker.kill()
 
 
 def workers_of(
     found: Sequence[Found],
     settings: Callable[[str, int], Mapping[str, Any]],
     folder: Path,
+    notices: Notices,
 ) -> tuple[WorkerProcess, ...]:
     """One worker a device. `settings(device, index)` gives its settings."""
     return tuple(
         WorkerProcess(
-            f"worker-{index}", one.setting, settings(one.setting, index), folder, time.monotonic
+            f"worker-{index}",
+            one.setting,
+            settings(one.setting, index),
+            folder,
+            time.monotonic,
+            warn=notices.warn,
         )
         for index, one in enumerate(found)
     )

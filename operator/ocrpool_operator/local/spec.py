@@ -1,9 +1,9 @@
 """The OcrPool file, read with the same types and rules as in a cluster, and what follows from it.
 
 One thing is stricter: a field that nobody knows is refused with its path. In a cluster `kubectl`
-warns of it; here there would be nobody to do so. `replicas`, `autoscaling`, `resourceName` and
-`template` are a cluster's business: they are checked and then passed over (but for
-`template.graceSeconds`, which is how long a worker may take to end here too).
+warns of it; here there would be nobody to do so. `operatorName`, `replicas`, `autoscaling`,
+`resourceName` and `template` are a cluster's business: they are checked and then passed over (but
+for `template.graceSeconds`, which is how long a worker may take to end here too).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +31,19 @@ def display(pool: str, out: TextIO = sys.stdout) -> Iterator[Show]:
     if not out.isatty():
         yield lines(out)
         return
-    with Live(console=Console(file=out), auto_refresh=False) as live:
+    live = Live(console=Console(file=out), auto_refresh=False)
 
-        def show(workers: Sequence[WorkerProcess]) -> None:
-            rows = [(one.name, one.device, address(one), one.state, one.said) for one in workers]
-            live.update(table(pool, rows), refresh=True)
+    def show(workers: Sequence[WorkerProcess]) -> None:
+        rows = [(one.name, one.device, address(one), one.state, one.said) for one in workers]
+        live.update(table(pool, rows), refresh=True)
 
+    with contextlib.suppress(OSError):
+        live.start()
+    try:
         yield show
+    finally:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            live.stop()
 
 
 def lines(out: TextIO) -> Show:

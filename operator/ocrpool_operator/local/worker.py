@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -16,16 +16,15 @@ import aiohttp
 import yaml
 from pydantic import ValidationError
 
+from ocrpool_operator.local.log import WorkerLog
 from ocrpool_operator.planner.types import Decision, History
-from ocrpool_wire import State
+from ocrpool_wire import State, backoff_seconds
 
 Clock = Callable[[], float]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
 # A worker that was ready for so long has recovered: the next death begins a new back-off.
 STEADY_SECONDS = 60.0
 ASK_SECONDS = 5.0
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class NoAnswer(Exception):
@@ -36,8 +35,16 @@ class WorkerProcess:
     """The child, its ports, its last state, and the planner's memory of it."""
 
     def __init__(
-        self, name: str, device: str, settings: Mapping[str, Any], folder: Path, clock: Clock
+        self,
+        name: str,
+        device: str,
+        settings: Mapping[str, Any],
+        folder: Path,
+        clock: Clock,
+        *,
+        warn: Callable[[str, str], None],
     ) -> None:
+        """`warn(kind, text)` hears of what cannot be written while it serves on."""
         self.name = name
         self.device = device
         self.host: str = settings["http"]["host"]
@@ -49,7 +56,14 @@ class WorkerProcess:
         self.note = "starting"
         self.was_ready = False
         self._settings = settings
-        self._log = folder / f"{name}.log"
+        log = folder / f"{name}.log"
+        self._log = WorkerLog(
+            log,
+            on_line=self._hear,
+            on_trouble=lambda error: warn(
+                f"log of {name}", f"{log}: {error.strerror}; what {name} writes is lost until then"
+            ),
+        )
         self._config = folder / f"{name}.yaml"
         self._clock = clock
         self._process: asyncio.subprocess.Process | None = None
@@ -72,45 +86,65 @@ class WorkerProcess:
         return self._process.returncode if self._process is not None else None
 
     async def start(self) -> None:
-        """Start the process, with the ports that the settings name."""
-        self._config.write_text(yaml.safe_dump(dict(self._settings)), encoding="utf-8")
+        """Start the process, with the ports that the settings name. Raises OSError where the
+        machine has no room for it."""
+        self._write_settings()
         self.port = self.control_port = 0
         self.state, self.history, self.note = None, History(), "starting"
         first = str(self._settings["instances"]["min"])
-        command = [sys.executable, "-m", "ocrpool_worker.cli", "serve", "--config"]
-        with contextlib.suppress(FileNotFoundError):  # why it died before stays to be read
-            self._log.replace(self._log.with_suffix(".log.before"))
-        with self._log.open("wb") as log:
+        command = [sys.executable, "-m", "ocrpool_operator.local.child", str(os.getpid())]
+        output = self._log.open()
+        try:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
+                "serve",
+                "--config",
                 str(self._config),
                 "--instances",
                 first,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 # Ctrl-C in the terminal is for us; we end the workers in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
+        finally:
+            os.close(output)
         self._started = self._clock()
+
+    def _write_settings(self) -> None:
+        """They do not change, and a disk that is full now had room for them before. The folder can
+        have gone meanwhile: a session's is removed when its user logs out."""
+        if self._process is not None and self._config.exists():
+            return
+        self._config.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
+        fresh = self._config.with_suffix(".yaml.new")
+        fresh.write_text(yaml.safe_dump(dict(self._settings)), encoding="utf-8")
+        fresh.replace(self._config)
 
     async def restart_when_due(self) -> None:
         """After a death: start it again once its back-off is over."""
         status = self.exit_status
         if status is None:
             return
-        now = self._clock()
         if not self._restart_at:
-            self._deaths = 1 if now - self._started > STEADY_SECONDS else self._deaths + 1
-            wait = min(BACKOFF_FIRST * 2 ** (self._deaths - 1), BACKOFF_MOST)
-            self._restart_at = now + wait
+            steady = self._clock() - self._started > STEADY_SECONDS
+            self._deaths = 1 if steady else self._deaths + 1
             self.state = None
             self.port = self.control_port = 0  # nobody listens there any more
-            self.note = f"died ({_words(status)}), starts again in {wait:g} s: {self.last_words()}"
-        elif now >= self._restart_at:
+            self._wait(f"died ({_words(status)})", await self.last_words())
+        elif self._clock() >= self._restart_at:
             self._restart_at = 0.0
-            await self.start()
+            try:
+                await self.start()
+            except OSError as error:
+                self._deaths += 1
+                self._wait("cannot be started", str(error))
+
+    def _wait(self, what: str, why: str) -> None:
+        pause = backoff_seconds(self._deaths, first=BACKOFF_FIRST, most=BACKOFF_MOST)
+        self._restart_at = self._clock() + pause
+        self.note = f"{what}, starts again in {pause:g} s: {why}"
 
     async def observe(self, session: aiohttp.ClientSession) -> State:
         """Ask for its state. Raises NoAnswer."""
@@ -123,7 +157,7 @@ class WorkerProcess:
     async def _ask(
         self, session: aiohttp.ClientSession, method: str, path: str, body: object = None
     ) -> State:
-        if not self.control_port and not self._find_ports():
+        if not self.control_port:
             raise NoAnswer("starting")
         url = f"http://{self.host}:{self.control_port}{path}"
         try:
@@ -141,24 +175,21 @@ class WorkerProcess:
         self.was_ready = self.was_ready or self.state.ready
         return self.state
 
-    def _find_ports(self) -> bool:
+    def _hear(self, line: str) -> None:
         """Its log says where it listens."""
-        for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"listening"' in line:
-                with contextlib.suppress(ValueError, KeyError):
-                    event = json.loads(line)
-                    self.port, self.control_port = int(event["port"]), int(event["controlPort"])
-        return bool(self.control_port)
+        if '"listening"' in line:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                said = json.loads(line)
+                if said["event"] == "listening":
+                    self.port, self.control_port = int(said["port"]), int(said["controlPort"])
 
-    def last_words(self) -> str:
-        """The last line that it wrote; for a worker that gave up, its reason."""
-        try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return ""
+    async def last_words(self) -> str:
+        """The last line that it wrote before it ended; where it gave up, its reason."""
+        await self._log.rest()
+        lines = self._log.last
         prefix = "ocrpool-worker: "
         told = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-        return (told or lines or [""])[-1][:500]
+        return _plain((told or [*lines] or [""])[-1])[:500]
 
     async def stop(self, seconds: float) -> None:
         """SIGTERM, which drains it; after `seconds`, SIGKILL, which ends its instances too."""
@@ -174,6 +205,11 @@ class WorkerProcess:
             self.kill()
             await process.wait()
 
+    async def close(self) -> None:
+        """After its end: keep the rest of its log."""
+        await self._log.rest()
+        self._log.close()
+
     def kill(self) -> None:
         """End it now."""
         if self._process is not None and self._process.returncode is None:
@@ -181,9 +217,13 @@ class WorkerProcess:
                 self._process.kill()
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the shell is killed, so that nothing stays behind."""
-    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+def _plain(line: str) -> str:
+    """A line of its log for a person: the event and why, where it is one of JSON."""
+    try:
+        said = json.loads(line)
+        return ": ".join(str(said[key]) for key in ("event", "why") if key in said) or line
+    except (ValueError, TypeError):
+        return line
 
 
 def _words(status: int) -> str:

@@ -69,6 +69,9 @@ def _ready(finding: Finding) -> Word:
     if finding.wanted == 0:
         return Word("Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas")
     counts = f"{finding.ready} of {finding.wanted} workers are ready"
+    blocking = next((each for _, each in finding.problems if each.blocks), None)
+    if blocking is not None:
+        return Word("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
     if finding.ready >= finding.wanted:
         if finding.front_wanted and not finding.front_ready:
             text = f"{counts}; no pod of the front is, and the Service goes to the workers"
@@ -125,4 +128,6 @@ def _tell(finding: Finding) -> str:
     name, first = finding.problems[0]
     text = f"{name}: {first.message}" if name else first.message
     more = len(finding.problems) - 1
-    return f"{text} (and {more} more)" if more else text
+    if not more:
+        return text
+    return f"{text} (and {more} other problem{'s' if more > 1 else ''})"

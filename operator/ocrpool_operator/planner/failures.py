@@ -16,7 +16,7 @@ def failures_of(status: PoolStatus, workers: Sequence[Worker], now: float) -> di
     sound = {
         worker.pod.name
         for worker in workers
-        if worker.pod.ready and now - worker.pod.created >= SOUND_SECONDS
+        if worker.pod.ready and now - max(worker.pod.created, worker.pod.turned) >= SOUND_SECONDS
     }
     return {
         each.name: Failure(each.failures, seconds_of(each.failed_at) or 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ocrpool_operator.api.names import index_of
+from ocrpool_operator.api.names import OPERATOR, index_of
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.api.status import PoolStatus
 from ocrpool_wire import State
@@ -19,6 +19,8 @@ class Trouble:
 
     reason: str
     message: str
+    # While it is so, the pool cannot do its work, however many workers are ready.
+    blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Pod:
     # What it tells a cluster autoscaler: may its node go? None: nothing.
     evictable: bool | None = None
     trouble: Trouble | None = None
+    # The uid of its controller, and the kind and name of it.
+    owner: str = ""
+    made_by: str = ""
     version: int = 0
 
 
@@ -122,6 +127,8 @@ class Pool:
     asked: int | None = None
     # Why its spec cannot be followed; empty where it can.
     invalid: str = ""
+    # The name of the operator that it belongs to.
+    operator: str = OPERATOR
 
     @property
     def key(self) -> tuple[str, str]:

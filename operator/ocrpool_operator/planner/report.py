@@ -18,6 +18,7 @@ from ocrpool_operator.api.status import (
     WorkerReport,
 )
 from ocrpool_operator.planner.conditions import Finding, conditions
+from ocrpool_operator.planner.fit import cut, spelled_out, told_once
 from ocrpool_operator.planner.observed import Failure, Seen, Trouble, Worker
 from ocrpool_operator.planner.places import places_of
 from ocrpool_operator.planner.stamps import stamp_of
@@ -36,6 +37,7 @@ SILENT_SECONDS = 120.0
 MISSES_IN_A_ROW = 2
 # What a worker says while all is as it should be.
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
+_LAST_TIME = "; the last time: "
 # Said while more work comes in than the most workers carry.
 AT_MAX = Trouble(
     "AtMaxReplicas",
@@ -62,7 +64,11 @@ class Round:
 def status_of(this: Round) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
-    old = {each.name: each for each in before.workers}
+    problems = spelled_out(before.workers)
+    old = {
+        each.name: each.model_copy(update={"problem": problems[each.name]})
+        for each in before.workers
+    }
     names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
@@ -97,7 +103,7 @@ def status_of(this: Round) -> PoolStatus:
         front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
         if front is not None
         else None,
-        workers=reports,
+        workers=told_once(reports),
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
     )
 
@@ -112,12 +118,17 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, Trouble]]:
-    """Everything that is wrong, with the worker that it is about, empty for the pool."""
-    found = [("", trouble) for trouble in this.troubles]
+    """Everything that is wrong, with whom it is about, empty for the pool; what workers share is
+    one thing."""
+    found = [("", trouble) for trouble in dict.fromkeys(this.troubles)]
+    having: dict[str, list[str]] = {}
     for report in reports:
-        reason, _, message = report.problem.partition(": ")
-        if reason:
-            found.append((report.name, Trouble(reason, message)))
+        if report.problem:
+            having.setdefault(report.problem, []).append(report.name)
+    for problem, names in having.items():
+        reason, _, message = problem.partition(": ")
+        who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        found.append((who, Trouble(reason, message)))
     found += [("front", trouble) for trouble in _front_troubles(this.seen)]
     if this.autoscaling is not None and this.autoscaling.at_max:
         found.append(("", AT_MAX))
@@ -160,12 +171,13 @@ def _worker(
     }
     if worker is None:
         waits = dict(this.plan.waiting).get(name)
-        problem = f"BackOff: {waits}" if waits else ""
+        problem = f"BackOff: {waits}{_last_time(old)}" if waits else ""
         return WorkerReport(**shared, phase="Waiting", problem=problem)
     pod, state = worker.pod, worker.state
-    report = WorkerReport(
-        **shared, phase=_phase(worker), node=pod.node, problem=_problem(worker, this.seen.now)
-    )
+    problem = _problem(worker, this.seen.now)
+    if not problem and failure and pod.ending is not None:
+        problem = _own_words(worker) or (old.problem if old is not None else "")  # why it goes
+    report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
     if state is None:
         # The last word of a worker that is silent for a moment is kept, not wiped.
         if old is None or worker.leaving:
@@ -188,6 +200,16 @@ def _worker(
     sentence = _steady_sentence(decision.sentence, found, old)
     problem = found.problem or _shortage(decision, sentence, this.seen.pool.spec.instances.min)
     return found.model_copy(update={"decision": sentence, "problem": problem})
+
+
+def _last_time(old: WorkerReport | None) -> str:
+    """For a place that waits for its next pod: what was wrong with the last one."""
+    if old is None or not old.problem:
+        return ""
+    if old.phase == "Waiting":
+        _, sign, why = old.problem.rpartition(_LAST_TIME)
+        return f"{sign}{why}"
+    return f"{_LAST_TIME}{old.problem}"
 
 
 def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
@@ -232,14 +254,18 @@ def _problem(worker: Worker, now: float) -> str:
     if pod.trouble is not None:
         return f"{pod.trouble.reason}: {pod.trouble.message}"
     if worker.state is not None:
-        said = worker.state.problem
-        if said is not None and said.reason not in _IN_ORDER:
-            return f"{said.reason}: {' '.join(said.message.split())[:400]}"
-        return ""
+        return _own_words(worker)
     late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
     if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
         return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
     return ""
+
+
+def _own_words(worker: Worker) -> str:
+    said = worker.state.problem if worker.state is not None else None
+    if said is None or said.reason in _IN_ORDER:
+        return ""
+    return f"{said.reason}: {cut(said.message, 400)}"
 
 
 def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:

@@ -15,7 +15,9 @@ from ocrpool_operator.api.spec import PoolSpec
 # As many instances as a spec can ask for: how many there are is the operator's to say.
 MOST_INSTANCES = 256
 CONFIG_FILE = "/etc/ocrpool/settings.yaml"
-TOKEN_FILE = "/etc/ocrpool-control/token"
+# The keys of a pool's Secret, mounted as a folder; a worker finds `proxy` beside the token.
+TOKEN_KEY, PROXY_KEY = "token", "proxy"
+TOKEN_FILE = f"/etc/ocrpool-control/{TOKEN_KEY}"
 
 
 def worker_settings(spec: PoolSpec) -> dict[str, Any]:

@@ -60,8 +60,11 @@ def wanted_of(
     told: Mapping[str, Reason],
     memory: Memory,
     now: float,
+    *,
+    wall: float | None = None,
 ) -> Wanted:
-    """Decide for one pool. `told`: the last reason of each worker's instances, by uid."""
+    """Decide for one pool. `told`: the last reason of each worker's instances, by uid. `now` is on
+    any clock that never jumps; `wall` is the same moment since the epoch, where that is another."""
     rests = _rests(memory.rests, workers, pool.spec.disruption.rest_seconds, now)
     resting = frozenset(
         uid for uid, each in rests.items() if now - each.since >= pool.spec.disruption.rest_seconds
@@ -74,7 +77,10 @@ def wanted_of(
         count, asked = _steady(pool, memory.asked, now)
         memory = replace(memory, asked=asked, demand=History())
         return Wanted(count, memory, resting=resting)
-    figures = (figures_of(pool.spec, each, told.get(each.pod.uid), now) for each in workers)
+    figures = (
+        figures_of(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
+        for each in workers
+    )
     silent = sum(
         1 for each in workers if each.pod.ready and not each.leaving and each.state is None
     )
@@ -119,7 +125,7 @@ def report_of(pool: Pool, decision: Decision | None, now: float) -> AutoscalingR
 
 
 def figures_of(spec: PoolSpec, worker: Worker, told: Reason | None, now: float) -> Figures | None:
-    """One worker as it counts; None where it says nothing."""
+    """One worker as it counts; None where it says nothing. `now`: since the epoch."""
     state = worker.state
     if state is None:
         return None

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ocrpool_operator.api.names import index_of
+from ocrpool_operator.planner.fit import cut
 from ocrpool_operator.planner.observed import Failure, Pod, Seen, Worker
 from ocrpool_operator.planner.places import Places, places_of
+from ocrpool_wire import backoff_seconds
 
 # After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
 # The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
@@ -24,7 +26,9 @@ LOST_SECONDS = 60.0
 # After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
 BACKOFF_SECONDS = 10.0
 BACKOFF_MOST = 600.0
-# A pod that lived this long has shown that the place is sound.
+# A device that cannot be seen may come back for so long before its pod is replaced.
+DEVICE_SECONDS = 120.0
+# A pod that served for this long has shown that the place is sound.
 SOUND_SECONDS = 600.0
 
 
@@ -120,7 +124,7 @@ def backoff_until(failure: Failure | None) -> float:
     """The moment from which a place may get its next pod; 0 where it never failed."""
     if failure is None or failure.times == 0:
         return 0.0
-    return failure.at + min(BACKOFF_SECONDS * 2.0 ** min(failure.times - 1, 30), BACKOFF_MOST)
+    return failure.at + backoff_seconds(failure.times, first=BACKOFF_SECONDS, most=BACKOFF_MOST)
 
 
 def drain_limit(seen: Seen) -> float:
@@ -157,16 +161,35 @@ def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | f
     if why is not None or pod.draining is not None:
         yield from _leave(seen, worker, why or "it was being drained")
         return
-    problem = worker.state.problem if worker.state is not None else None
-    if problem is not None and problem.reason == "DeviceError" and not pod.ready:
-        until = backoff_until(seen.failures.get(pod.name))
+    since = _device_fails_from(worker)
+    if since is not None:
+        until = max(since, backoff_until(seen.failures.get(pod.name)))
         if seen.now >= until:
-            yield Delete(pod, "its device keeps failing", failed=True)
+            yield Delete(pod, f"its device keeps failing: {_said(worker)}", failed=True)
         else:
             yield until
         return
     if pod.revision != seen.revision and not pod.ready:
         yield Delete(pod, "the spec changed, and it serves nothing")
+
+
+def _device_fails_from(worker: Worker) -> float | None:
+    """From when on a pod may be replaced because its device fails and it serves nothing: inside a
+    container that the driver has turned its back on, waiting does not help."""
+    problem = worker.state.problem if worker.state is not None else None
+    if problem is None or worker.pod.ready:
+        return None
+    if problem.reason == "DeviceError":
+        return 0.0
+    if problem.reason in ("DeviceLost", "DeviceUnreadable"):
+        # A reset may bring it back, and then its instances come faster than another pod.
+        return max(worker.pod.created, worker.pod.turned) + DEVICE_SECONDS
+    return None
+
+
+def _said(worker: Worker) -> str:
+    problem = worker.state.problem if worker.state is not None else None
+    return f"{problem.reason}: {cut(problem.message, 200)}" if problem is not None else ""
 
 
 def _may_return(seen: Seen, worker: Worker) -> bool:

@@ -24,12 +24,14 @@ class Look:
     strangers on the same device are accounted for without being known. `processes`: pid → bytes,
     where the driver tells; inside a container the pids can be the host's, so a missing one says
     nothing. `resident`: the same where the device is the RAM, of the pids that were asked for.
-    `problem` is set where the device does not answer, or answers nonsense."""
+    `problem` is set where the device does not answer, or answers nonsense; `refused` where its
+    driver answers with an error."""
 
     memory: Memory | None = None
     processes: Mapping[int, int] = field(default_factory=dict)
     resident: Mapping[int, int] = field(default_factory=dict)
     problem: Problem | None = None
+    refused: bool = False
 
 
 class DeviceProbe(Protocol):

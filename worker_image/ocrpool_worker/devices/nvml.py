@@ -7,27 +7,30 @@ parent's figures are refused (`NVMLError_NoPermission`), so the slice's own hand
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ocrpool_wire import Problem
 from ocrpool_worker.devices.look import Identity, Look, sensible
+from ocrpool_worker.devices.visible import find, uuid_of
 from ocrpool_worker.errors import SettingsError
 
 
 class NvmlProbe:
-    """`which`: an index (`0`), a UUID (`GPU-…`, `MIG-…`), or empty for the only device that is
-    visible. Raises SettingsError when made where there is no driver or no such device."""
+    """`which`: a number among the visible devices (`0`), a UUID (`GPU-…`, `MIG-…`), or empty for
+    the only one; `environment` says which are visible. Found once: from then on it is its UUID.
+    Raises SettingsError when made where there is no driver or no such device."""
 
-    def __init__(self, which: str) -> None:
+    def __init__(self, which: str, environment: Mapping[str, str] = os.environ) -> None:
         import pynvml  # noqa: PLC0415
 
         self._nvml: Any = pynvml
         try:
             pynvml.nvmlInit()
-            self._handle = self._find(which)
+            self._handle = find(pynvml, which, environment)
             name = _text(pynvml.nvmlDeviceGetName(self._handle))
-            self._identity = Identity("gpu", name, _text(pynvml.nvmlDeviceGetUUID(self._handle)))
+            self._identity = Identity("gpu", name, uuid_of(pynvml, self._handle))
         except pynvml.NVMLError as error:
             raise SettingsError(
                 f"device gpu {which or '(any)'} cannot be opened through NVML ({error}); is there "
@@ -42,47 +45,11 @@ class NvmlProbe:
         try:
             found = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError as error:
-            return Look(problem=self._problem(error))
+            return Look(problem=self._problem(error), refused=True)
         look = sensible(int(found.total), int(found.free), where=f"NVML ({self._identity.name})")
         if look.memory is None:
             return look
         return Look(look.memory, self._processes())
-
-    def _find(self, which: str) -> Any:
-        nvml = self._nvml
-        if which and not which.isdigit():
-            return nvml.nvmlDeviceGetHandleByUUID(which)
-        count = nvml.nvmlDeviceGetCount()
-        if not which and count > 1:
-            raise SettingsError(
-                f"device: gpu names none of the {count} GPUs that are visible here; one worker "
-                "owns one: use gpu:0, or gpu:UUID as nvidia-smi -L shows it"
-            )
-        handle = nvml.nvmlDeviceGetHandleByIndex(int(which or 0))
-        slices = self._slices(handle)
-        if len(slices) > 1:
-            raise SettingsError(
-                f"device: gpu:{which or 0} has {len(slices)} MIG slices; name one by its UUID, as "
-                "nvidia-smi -L shows it: gpu:MIG-…"
-            )
-        return slices[0] if slices else handle
-
-    def _slices(self, parent: Any) -> list[Any]:
-        """The MIG slices of a GPU that are visible here; none where MIG is off or unknown."""
-        nvml = self._nvml
-        try:
-            if nvml.nvmlDeviceGetMigMode(parent)[0] != nvml.NVML_DEVICE_MIG_ENABLE:
-                return []
-            most = nvml.nvmlDeviceGetMaxMigDeviceCount(parent)
-        except nvml.NVMLError:
-            return []
-        found = []
-        for index in range(most):
-            try:
-                found.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, index))
-            except nvml.NVMLError:
-                continue  # a gap: slices keep their numbers
-        return found
 
     def _processes(self) -> dict[int, int]:
         nvml = self._nvml

@@ -10,11 +10,19 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from ocrpool_wire import Problem
 from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
 
 STALE_SECONDS = 10.0
+# A driver that has answered with errors for so long will not do otherwise by itself.
+REFUSED_SECONDS = 30.0
+_ANEW = (
+    "the driver goes on answering so. Look at the node (dmesg, nvidia-smi); where the GPU works "
+    "there, this container has lost its access to it, as when the host's systemd is reloaded under "
+    "NVIDIA's container runtime, and must be made anew"
+)
 
 
 class DeviceWatch:
@@ -37,6 +45,7 @@ class DeviceWatch:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ocrpool-device")
         self._last = Look()
         self._looked_at: float | None = None
+        self._refused_since: float | None = None
         self._looking: asyncio.Future[Look] | None = None
         self._task: asyncio.Task[None] | None = None
         self.identity: Identity = probe.identity()
@@ -70,6 +79,10 @@ class DeviceWatch:
             if looking.done() and self._looking is looking:
                 self._looking = None
         self._last, self._looked_at = look, self._clock()
+        if not look.refused:
+            self._refused_since = None
+        elif self._refused_since is None:
+            self._refused_since = self._looked_at
         return look
 
     def latest(self) -> Look:
@@ -81,7 +94,17 @@ class DeviceWatch:
         if age > STALE_SECONDS:
             message = f"{self.identity.name} has not answered for {age:.0f} s"
             return Look(problem=Problem(reason="DeviceUnreadable", message=message))
-        return self._last
+        return self._last if self._refused_since is None else self._refused(self._refused_since)
+
+    def _refused(self, since: float) -> Look:
+        """The last look; `DeviceError` where the driver has refused for long, unless the device is
+        lost: that comes back without a new container."""
+        problem = self._last.problem
+        long = self._clock() - since >= REFUSED_SECONDS
+        if problem is None or problem.reason == "DeviceLost" or not long:
+            return self._last
+        anew = Problem(reason="DeviceError", message=f"{problem.message}; {_ANEW}")
+        return replace(self._last, problem=anew)
 
     async def _run(self, on_look: Callable[[Look], None]) -> None:
         while True:

@@ -1,7 +1,8 @@
 """What an OCR engine is to an instance.
 
-An engine runs in a process of its own, is asked for one page at a time, and may die. Built-in is
-`paddleocr`; others are entry points of the group `ocrpool.engines`, or `module:attribute`.
+An engine runs in a process of its own, is asked for one page at a time, and may die. Built-in are
+`paddleocr` and `noop`; others are entry points of the group `ocrpool.engines`, or
+`module:attribute`.
 This module must not import anything heavy: the supervisor loads engine classes to ask for their
 environment, and never makes one.
 """
@@ -50,6 +51,15 @@ class Line:
     text: str
     score: float
     polygon: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class PageWarning:
+    """Why the text of a page may not be all that the document should hold. `reason` is one
+    CamelCase word, `message` a sentence."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ _MEMORY = re.compile(
     re.IGNORECASE,
 )
 _DEVICE = re.compile(
-    r"\(External\)|\bCUDA error|cudaError|CUDNN_STATUS|CUBLAS_STATUS|device-side assert",
+    r"\(External\)|\bCUDA error|\bCUDA failure|cudaError|CUDA_ERROR_|CUDNN_STATUS|CUBLAS_STATUS"
+    r"|device-side assert|\bNVML\b|no CUDA-capable device|Device id must be less than GPU count",
     re.IGNORECASE,
 )
 

@@ -1,14 +1,21 @@
-"""Reads request bodies, never more than the limits leave room for."""
+"""Reads request bodies, never more than the limits leave room for, and not at any pace."""
 
 from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from ocrpool_wire.quantity import format_bytes
 from ocrpool_worker.errors import QueueFull, RequestError, TooLarge
+from ocrpool_worker.http import clients
 from ocrpool_worker.settings import AdmissionSettings
+
+# A page of text is smaller than this, and documents shall not keep pages out.
+_SMALL = 2**20
+_PACE_SECONDS = 5.0
+# A timer that fires so much later than it was set for tells of the worker's own absence.
+_ABSENT_SECONDS = 1.0
 
 
 class SlowBody(RequestError):
@@ -24,11 +31,16 @@ class UnsupportedEncoding(RequestError):
 
 
 class Bodies:
-    """All bodies that are held at once, counted in bytes as they arrive."""
+    """All bodies that are held at once, in bytes, and of whom."""
 
     def __init__(self, limits: AdmissionSettings) -> None:
         self._limits = limits
+        whole = limits.body_memory
+        self._small = min(_SMALL, whole // 8)
+        self._most_large = max(whole - whole // 8, min(whole, limits.max_body))
+        self._share = max(int(whole * limits.client_share), limits.max_body)
         self.held = 0
+        self._of_client: dict[str, int] = {}
 
     async def read(self, request: web.Request) -> bytearray:
         """The whole body; `release` its size when the request is over.
@@ -36,54 +48,90 @@ class Bodies:
         Raises TooLarge (413), QueueFull (429, `bodyMemory`), SlowBody (408) and
         UnsupportedEncoding (415).
         """
-        limits = self._limits
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             # Also keeps decompression bombs out; images do not gain by it.
             raise UnsupportedEncoding(f"Content-Encoding {encoding}: send the body uncompressed")
         declared = request.content_length
-        if declared is not None and declared > limits.max_body:
+        if declared is not None and declared > self._limits.max_body:
             raise self._too_large(declared)
         body = bytearray()
         try:
-            async with asyncio.timeout(limits.timeout_seconds):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    self.held += len(chunk)
-                    if len(body) > limits.max_body:
-                        raise self._too_large(len(body))
-                    if self.held > limits.body_memory:
-                        raise QueueFull(
-                            f"the bodies of all requests hold {format_bytes(self.held)}, the limit "
-                            f"is {format_bytes(limits.body_memory)} (admission.bodyMemory)",
-                            limit=limits.body_memory,
-                            retry_after=1,
-                        )
-        except TimeoutError:
-            self.release(len(body))
-            raise SlowBody(
-                f"the body did not arrive within {limits.timeout_seconds:g} s "
-                "(admission.timeoutSeconds)"
-            ) from None
+            await self._arrive(request.content, body, declared or 0)
         except BaseException:
             self.release(len(body))
             raise
         return body
 
-    def hold(self, size: int) -> None:
-        """Count memory that a request takes beyond its body; `release` it like that. Raises
-        QueueFull."""
-        if self.held + size > self._limits.body_memory:
-            raise QueueFull(
-                f"the bodies of all requests would hold {format_bytes(self.held + size)}, the "
-                f"limit is {format_bytes(self._limits.body_memory)} (admission.bodyMemory)",
-                limit=self._limits.body_memory,
-                retry_after=1,
-            )
-        self.held += size
+    def hold(self, size: int, *, part_of: int = 0) -> None:
+        """Count `size` bytes more for the client of this request, until `release`. `part_of`: the
+        size so far of what they are a part of. Raises QueueFull where there is no room for them;
+        then nothing is counted."""
+        self._hold(size, large=max(size, part_of) > self._small)
 
     def release(self, size: int) -> None:
+        """The bytes are given back. In the task of the request that held them."""
+        client = clients.current()
         self.held -= size
+        left = self._of_client.get(client, 0) - size
+        if left > 0:
+            self._of_client[client] = left
+        else:
+            self._of_client.pop(client, None)
+
+    async def _arrive(self, content: StreamReader, body: bytearray, declared: int) -> None:
+        """Collect the stream in `body`, whose bytes are held. `declared`: its size, 0 = unknown."""
+        loop = asyncio.get_running_loop()
+        pace = _Pace(self._limits, loop.time())
+        while not content.at_eof():
+            # Most bodies are there with their header: no timer for those.
+            chunk = content.read_nowait() or await self._next(content, pace, loop)
+            size = len(body) + len(chunk)
+            if size > self._limits.max_body:
+                raise self._too_large(size)
+            self._hold(len(chunk), large=max(size, declared) > self._small)
+            body += chunk
+            pace.arrived(len(chunk), loop.time())
+
+    async def _next(
+        self, content: StreamReader, pace: _Pace, loop: asyncio.AbstractEventLoop
+    ) -> bytes:
+        while True:
+            due = pace.due
+            try:
+                async with asyncio.timeout_at(due):
+                    return await content.readany()
+            except TimeoutError:
+                if loop.time() < due + _ABSENT_SECONDS:
+                    raise SlowBody(pace.complaint()) from None
+                # The worker itself was stopped or starved: what has come meanwhile comes first.
+                pace.forgive(loop.time())
+
+    def _hold(self, size: int, *, large: bool) -> None:
+        whole = self._limits.body_memory
+        now = self.held + size
+        limit = self._most_large if large else whole
+        if now > limit:
+            kept = f", of which an eighth is kept for bodies of up to {format_bytes(self._small)}"
+            raise QueueFull(
+                f"the bodies of all requests hold {format_bytes(self.held)}, the limit is "
+                f"{format_bytes(whole)} (admission.bodyMemory){kept if large else ''}; come back "
+                "later, or add workers",
+                limit=whole,
+                retry_after=1,
+            )
+        client = clients.current()
+        mine = self._of_client.get(client, 0) + size
+        if mine > self._share:
+            raise QueueFull(
+                f"the bodies of your address would hold {format_bytes(mine)}, its share is "
+                f"{format_bytes(self._share)} (admission.clientShare of admission.bodyMemory); "
+                "send less at once",
+                limit=self._share,
+                retry_after=1,
+            )
+        self.held = now
+        self._of_client[client] = mine
 
     def _too_large(self, size: int) -> TooLarge:
         limit = self._limits.max_body
@@ -92,4 +140,38 @@ class Bodies:
             "(admission.maxBody); send a smaller file or raise the limit",
             field="body",
             limit=limit,
+        )
+
+
+class _Pace:
+    """How long the next bytes of one body may take: until `due`."""
+
+    def __init__(self, limits: AdmissionSettings, now: float) -> None:
+        self._limits = limits
+        self._end = now + limits.timeout_seconds
+        self._least = int(limits.min_body_rate * _PACE_SECONDS)
+        self._got = 0
+        self._window = now + _PACE_SECONDS
+
+    @property
+    def due(self) -> float:
+        return min(self._end, self._window) if self._least else self._end
+
+    def arrived(self, size: int, now: float) -> None:
+        self._got += size
+        if self._got >= self._least:
+            self._got, self._window = 0, now + _PACE_SECONDS
+
+    def forgive(self, now: float) -> None:
+        self._window = now + _PACE_SECONDS
+        self._end = max(self._end, self._window)
+
+    def complaint(self) -> str:
+        if self.due == self._end:
+            limit = f"{self._limits.timeout_seconds:g} s (admission.timeoutSeconds)"
+            return f"the body did not arrive within {limit}"
+        return (
+            f"{self._got} bytes of the body arrived in {_PACE_SECONDS:g} s, the least is "
+            f"{format_bytes(self._limits.min_body_rate)} a second (admission.minBodyRate); send "
+            "the body as fast as that, or lower the limit"
         )

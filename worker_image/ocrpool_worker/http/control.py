@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -11,10 +13,27 @@ from pydantic import ValidationError
 from ocrpool_wire import InstancesTarget
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import replies
+from ocrpool_worker.http.bodies import SlowBody
+from ocrpool_worker.http.browsers import sent_by_a_foreign_page
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import errors_in_words
 from ocrpool_worker.settings import HttpSettings
 from ocrpool_worker.supervisor.pool import Pool
+
+_log = logging.getLogger(__name__)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Forbidden(RequestError):
+    """A web page of another origin must not steer the worker."""
+
+    status, reason = 403, "Forbidden"
+
+
+class Ending(RequestError):
+    """The worker has been told to end, which cannot be taken back."""
+
+    status, reason = 409, "Ending"
 
 
 class Unauthorized(RequestError):
@@ -31,15 +50,21 @@ class ControlPort:
         self._metrics = metrics
         self._token_file = settings.token_file
         self._lame_duck = settings.lame_duck_seconds
+        # Nothing here takes long; a request that does is one whose body does not come.
+        self._seconds = settings.header_seconds
 
     def application(self) -> web.Application:
         errors = replies.errors_as_json(
             "/v1/state, /v1/instances, /v1/drain, /metrics, /livez and /readyz"
         )
-        app = web.Application(middlewares=[errors, self._authorize], client_max_size=64 * 1024)
+        app = web.Application(
+            middlewares=[errors, self._no_pages, self._authorize, self._in_time],
+            client_max_size=64 * 1024,
+        )
         app.router.add_get("/v1/state", self.state)
         app.router.add_put("/v1/instances", self.put_instances)
         app.router.add_post("/v1/drain", self.drain)
+        app.router.add_delete("/v1/drain", self.undrain)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
@@ -63,7 +88,26 @@ class ControlPort:
     async def drain(self, request: web.Request) -> web.Response:
         """Not ready from now on, and after the lame-duck time no new request is taken; answers
         the state."""
+        again = self._pool.draining
         self._pool.drain(self._lame_duck)
+        _log.warning(
+            "drain asked for",
+            extra={
+                "peer": request.remote,
+                "again": again,
+                "lameDuckSeconds": self._lame_duck,
+                "takeBack": "DELETE /v1/drain",
+            },
+        )
+        return self._state()
+
+    async def undrain(self, request: web.Request) -> web.Response:
+        """Take back `drain`: requests are taken again; answers the state. 409 after SIGTERM."""
+        was = self._pool.draining
+        if not self._pool.undrain():
+            raise Ending("the worker was told to end by a signal, which cannot be taken back")
+        if was:
+            _log.warning("drain taken back", extra={"peer": request.remote})
         return self._state()
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -87,11 +131,26 @@ class ControlPort:
         return web.Response(text=text, content_type="application/json")
 
     @web.middleware
-    async def _authorize(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
+    async def _no_pages(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if sent_by_a_foreign_page(request.method, request.headers):
+            raise Forbidden(
+                "this request was sent by a web page, and pages must not steer a worker; send it "
+                "from a program, without the headers Origin and Sec-Fetch-Site"
+            )
+        return await handler(request)
+
+    @web.middleware
+    async def _in_time(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await handler(request)
+        except TimeoutError:
+            raise SlowBody(
+                f"the body did not arrive within {self._seconds:g} s (http.headerSeconds)"
+            ) from None
+
+    @web.middleware
+    async def _authorize(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if self._token_file is not None and request.path.startswith("/v1/"):
             try:
                 # Read at every request: a mounted Secret changes under a running worker.

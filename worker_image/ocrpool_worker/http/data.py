@@ -83,7 +83,8 @@ class DataPort:
         self._bodies = Bodies(settings.admission)
         self._outgoing = Outgoing(settings.http.take_seconds, metrics.cut_off.inc)
         self._requests = OcrRequests(settings.admission.timeout_seconds)
-        self._fetcher = Fetcher(settings.admission) if settings.http.fetch_urls else None
+        http = settings.http
+        self._fetcher = Fetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
 
     def application(self) -> web.Application:
         errors = replies.errors_as_json("/ocr, /v1/ocr and /health")
@@ -113,6 +114,8 @@ class DataPort:
                 expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
                 pictures = self._visualize if asked.visualize is None else asked.visualize
                 data = await self._file(file)
+                if isinstance(file, str) and is_url(file):
+                    held.size += len(data)  # the fetcher holds it
                 del body, file
                 held.shrink(len(data))
                 kind, pages = await self._read(data, asked, "paddlex", expected, pictures)

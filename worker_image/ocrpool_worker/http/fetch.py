@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -9,7 +12,16 @@ from yarl import URL
 
 from ocrpool_wire.quantity import format_bytes
 from ocrpool_worker.errors import BadRequest, TooLarge
-from ocrpool_worker.settings import AdmissionSettings
+from ocrpool_worker.http.bodies import Bodies
+from ocrpool_worker.http.networks import Network, may_reach
+from ocrpool_worker.settings import AdmissionSettings, HttpSettings
+
+_MOST_REDIRECTS = 5
+# The same for all: who sends URLs shall not learn from it what there is in the worker's network.
+_UNREACHED = (
+    "file: the URL cannot be fetched: there is nothing at it, it does not answer in time, or this "
+    "worker may not go there (http.fetchNetworks); send the file as base64"
+)
 
 
 def is_url(text: str) -> bool:
@@ -23,41 +35,75 @@ def is_url(text: str) -> bool:
 
 
 class Fetcher:
-    """Bounded in size and time by the admission's limits."""
+    """Bounded in size, time, number and reach. Lives from the first `fetch` to `close`."""
 
-    def __init__(self, limits: AdmissionSettings) -> None:
+    def __init__(self, limits: AdmissionSettings, http: HttpSettings, bodies: Bodies) -> None:
         self._limits = limits
+        self._networks: Sequence[Network] = http.fetch_networks
+        self._turns = asyncio.Semaphore(http.max_fetches)
+        self._bodies = bodies
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes at `url`. Raises BadRequest (422) or TooLarge (413)."""
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._limits.timeout_seconds)
-            self._session = aiohttp.ClientSession(
-                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-            )
+        """The bytes at `url`; `Bodies.release` their number when the request is over.
+
+        Raises BadRequest (422), TooLarge (413) or QueueFull (429, `bodyMemory`).
+        """
         # Taken as it is, as PaddleX does: a signed URL is only good to the letter.
         if any(character <= " " or character == "\x7f" for character in url):
             raise BadRequest("file: a URL has no blanks or control characters", field="file")
-        most = self._limits.max_body
         data = bytearray()
         try:
-            async with self._session.get(URL(url, encoded=True)) as response:
-                if response.status != 200:
-                    raise BadRequest(f"file: the URL answered {response.status}", field="file")
-                async for chunk in response.content.iter_any():
-                    data += chunk
-                    if len(data) > most:
-                        raise TooLarge(
-                            f"file: the URL has more than {format_bytes(most)} (admission.maxBody)",
-                            field="file",
-                            limit=most,
-                        )
-        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise BadRequest(f"file: the URL cannot be fetched: {reason}", field="file") from None
+            async with asyncio.timeout(self._limits.timeout_seconds), self._turns:
+                await self._read(url, data)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            self._bodies.release(len(data))
+            raise BadRequest(_UNREACHED, field="file") from None
+        except BaseException:
+            self._bodies.release(len(data))
+            raise
         return bytes(data)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def _read(self, url: str, data: bytearray) -> None:
+        most = self._limits.max_body
+        where = URL(url, encoded=True)
+        async with self._connected().get(where, max_redirects=_MOST_REDIRECTS) as response:
+            if response.status != 200:
+                raise BadRequest(f"file: the URL answered {response.status}", field="file")
+            async for chunk in response.content.iter_any():
+                if len(data) + len(chunk) > most:
+                    raise TooLarge(
+                        f"file: the URL has more than {format_bytes(most)} (admission.maxBody)",
+                        field="file",
+                        limit=most,
+                    )
+                self._bodies.hold(len(chunk), part_of=len(data) + len(chunk))
+                data += chunk
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    # Every connection goes through this, whatever a name or a redirect led to.
+                    socket_factory=self._socket_to,
+                    limit=0,
+                    force_close=True,
+                    ttl_dns_cache=10,
+                ),
+                timeout=aiohttp.ClientTimeout(total=self._limits.timeout_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    def _socket_to(self, found: aiohttp.AddrInfoType) -> socket.socket:
+        """A socket for one resolved address. Raises OSError where that must not be reached."""
+        family, kind, protocol, _, address = found
+        if not may_reach(str(address[0]), self._networks):
+            raise OSError("not public")
+        return socket.socket(family, kind, protocol)

@@ -34,6 +34,7 @@ _COUNTERS = {
     "poisoned": "Requests that cost two instances",
     "timeouts": "Requests without an answer in time",
     "deaths": "Instances that died or were killed",
+    "killed": "Instances that a signal from outside ended, booting ones included",
     "out_of_memory": "Times that memory ran out for an instance",
     "device_errors": "Pages on which the device failed",
     "braked": "Instances given up because memory was critically low",

@@ -7,15 +7,19 @@ import contextlib
 import errno
 import logging
 import signal
-from typing import Any
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import SettingsError
+from ocrpool_worker.http.clients import Clients
+from ocrpool_worker.http.connections import Connection, ConnectionLimits, Connections
 from ocrpool_worker.http.control import ControlPort
 from ocrpool_worker.http.data import DataPort
+from ocrpool_worker.http.descriptors import share_descriptors
+from ocrpool_worker.http.listen import Listener, bind
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.pool import Pool
@@ -23,6 +27,7 @@ from ocrpool_worker.supervisor.pool import Pool
 _log = logging.getLogger(__name__)
 # A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
 _READ_BUFFER = 1 << 20
+_DAY_SECONDS = 86_400.0
 
 
 class _NoBadHttp(logging.Filter):
@@ -56,10 +61,27 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         http = settings.http
-        port = await _listen(stack, data.application(), http.host, http.port, "http.port")
-        control_port = await _listen(
-            stack, control.application(), http.control_host, http.control_port, "http.controlPort"
+        shares = share_descriptors(settings)
+        pages = data.application()
+        pages.middlewares.append(Clients(http.proxy_secret).middleware())
+        header, keep_alive = http.header_seconds, http.keep_alive_seconds
+        port = await _listen(
+            stack,
+            _Port(pages, http.host, http.port, "http.port", shares.refused),
+            ConnectionLimits(shares.data, header, keep_alive),
         )
+        # Probes and metrics have few connections; the newest of them is the one that is waited for.
+        control_port = await _listen(
+            stack,
+            _Port(control.application(), http.control_host, http.control_port, "http.controlPort"),
+            ConnectionLimits(shares.control, header, keep_alive, even_busy=True),
+        )
+        if shares.data < http.max_connections:
+            _log.warning(
+                "fewer connections than http.maxConnections: the limit of open files is too low "
+                "(ulimit -n)",
+                extra={"connections": shares.data, "maxConnections": http.max_connections},
+            )
         stack.push_async_callback(data.close)
         stack.push_async_callback(pool.close)
         _log.info("listening", extra={"port": port, "controlPort": control_port})
@@ -71,7 +93,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
             "draining",
             extra={"lameDuckSeconds": http.lame_duck_seconds, "graceSeconds": http.grace_seconds},
         )
-        pool.drain(http.lame_duck_seconds)
+        pool.drain(http.lame_duck_seconds, ending=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
                 await pool.drained()
@@ -100,35 +122,55 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def _listen(
-    stack: contextlib.AsyncExitStack,
-    app: web.Application,
-    host: str,
-    port: int,
-    setting: str,
-) -> int:
-    """Bind an application; returns the port. Raises SettingsError in one line."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=_server_log,
-        # A client that hangs up cancels its request: what waits is dropped.
-        handler_cancellation=True,
-        auto_decompress=False,
-        read_bufsize=_READ_BUFFER,
-        shutdown_timeout=5.0,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port, backlog=1024)
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """What listens where. `setting`: of the port. `refused`: descriptors for those for whom there
+    is no room."""
+
+    app: web.Application
+    host: str
+    port: int
+    setting: str
+    refused: int = 0
+
+
+async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: ConnectionLimits) -> int:
+    """Serve an application; returns the port. Raises SettingsError in one line."""
     try:
-        await site.start()
+        sockets = await bind(port.host, port.port)
     except OSError as error:
+        where = f"{port.setting}: {port.host}:{port.port}"
         if error.errno == errno.EADDRINUSE:
             raise SettingsError(
-                f"{setting}: {host}:{port} is in use, perhaps by another worker; choose another "
-                "port, or 0 for any free one"
+                f"{where} is in use, perhaps by another worker; choose another port, or 0 for any "
+                "free one"
             ) from None
-        raise SettingsError(f"{setting}: cannot listen on {host}:{port}: {error}") from None
-    addresses: list[Any] = runner.addresses
-    return int(addresses[0][1])
+        raise SettingsError(
+            f"{port.setting}: cannot listen on {port.host}:{port.port}: {error}"
+        ) from None
+    # A client that hangs up cancels its request: what waits is dropped.
+    runner = web.AppRunner(port.app, handler_cancellation=True, shutdown_timeout=5.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    assert runner.server is not None
+    server: web.Server = runner.server
+    connections = Connections(limits, clock=asyncio.get_running_loop().time)
+    listener = Listener(
+        sockets,
+        connections,
+        lambda: Connection(
+            connections,
+            server,
+            # Never: aiohttp's own does not know of a worker that was stopped.
+            keepalive_timeout=limits.keep_alive_seconds + _DAY_SECONDS,
+            logger=_server_log,
+            access_log=None,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER,
+        ),
+        setting="http.maxConnections",
+        most_refused=port.refused,
+    )
+    stack.callback(listener.stop)
+    listener.start()
+    return int(sockets[0].getsockname()[1])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.engine.base import Line, Reading
+from ocrpool_worker.engine.base import Line, PageWarning, Reading
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 MAX_PICTURE_SIDE = 2000
 
 
-def page_lines(reading: Reading, width: int, height: int) -> bytes:
-    """One element of `pages` of `/v1/ocr`."""
+def page_lines(
+    reading: Reading, width: int, height: int, warnings: Sequence[PageWarning] = ()
+) -> bytes:
+    """One element of `pages` of `/v1/ocr`; `warnings` are in it where there are any."""
     lines = [
         {"text": line.text, "score": line.score, "polygon": line.polygon} for line in reading.lines
     ]
-    return _json({"width": width, "height": height, "lines": lines})
+    page: dict[str, Any] = {"width": width, "height": height, "lines": lines}
+    if warnings:
+        page["warnings"] = [{"reason": one.reason, "message": one.message} for one in warnings]
+    return _json(page)
 
 
 def page_paddlex(reading: Reading, pixels: Pixels | None) -> bytes:

@@ -1,59 +1,187 @@
-"""Counts the frames of a TIFF, and refuses one whose tags would take memory or time without end.
+"""The frames of a TIFF: counts them, and holds what they claim against the file.
 
 Pillow reads every tag of every frame into memory as it passes it: a file of a megabyte can name
-the same bytes in ten thousand tags, or chain millions of empty frames.
+the same bytes in ten thousand tags, or chain millions of empty frames. And decoders take a frame
+whose pixels are not all in the file as it is, or leave the frames out that have not arrived.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ocrpool_worker.errors import NotAnImage
-
-if TYPE_CHECKING:
-    import mmap
+from ocrpool_worker.instance import jpeg
+from ocrpool_worker.ipc.mailbox import Buffer
 
 # Far beyond any limit of pages that a worker is given; where it is reached, it is the answer.
 MOST_FRAMES = 100_000
 # Tags looked at in all; a frame has some twenty.
 MOST_TAGS = 1_000_000
+# Strips or tiles of a frame, and those of JPEG that are looked into, in all; of others it is only
+# looked at where they lie.
+MOST_PIECES = 1_000_000
+MOST_JPEG_PIECES = 10_000
+STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
-_ENTRY_SIZE = 12
 # Bytes of one value of each of TIFF's types.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 259, 273, 279, 324, 325
+_WANTED = frozenset({_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
+_JPEG = 7
+# Tags from here on are of single programs, and no decoder needs them.
+_PRIVATE = 32768
 
 
-def count_frames(data: mmap.mmap | bytes) -> int:
+class _Layout:
+    """How numbers are written in one file: byte order, and the wider ones of a BigTIFF."""
+
+    def __init__(self, data: Buffer) -> None:
+        start = bytes(data[:4])
+        self.order = "<" if start.startswith(b"II") else ">"
+        big = b"+" in start[2:]
+        letter = "Q" if big else "I"
+        self.offset = struct.Struct(self.order + letter)
+        self.count = struct.Struct(self.order + ("Q" if big else "H"))
+        self.entry = struct.Struct(f"{self.order}HH{letter}{self.offset.size}s")
+        self.first = 8 if big else 4
+
+
+@dataclass(slots=True)
+class _Bounds:
+    """What was looked at of a file so far, and how much there may be."""
+
+    tags: int = 0
+    tables: int = 0
+    pieces: int = 0
+    seen: set[int] = field(default_factory=set)
+
+
+def count_frames(data: Buffer) -> int:
     """The number of frames of a TIFF. A chain that comes back to an earlier frame ends there, as
-    decoders take it. Raises NotAnImage."""
-    order = "<" if data[:2] == b"II" else ">"
-    long, short = struct.Struct(order + "I"), struct.Struct(order + "H")
-    entry = struct.Struct(order + "HHI4x")
-    seen: set[int] = set()
-    tags = 0
+    decoders take it. Raises NotAnImage, also where a frame or a part of it is not in the file."""
+    layout = _Layout(data)
+    bounds = _Bounds()
     try:
-        (at,) = long.unpack_from(data, 4)
-        while at and at not in seen and len(seen) < MOST_FRAMES:
-            (count,) = short.unpack_from(data, at)
-            end = at + short.size + count * _ENTRY_SIZE
-            claimed = 0
-            for _, kind, values in entry.iter_unpack(data[at + short.size : end]):
-                size = _SIZES.get(kind, 1) * values
-                claimed += size if size > long.size else 0
-            tags += count
-            if claimed > len(data):
-                raise NotAnImage(
-                    f"frame {len(seen) + 1} of the TIFF has tags of {claimed} bytes, and the file "
-                    f"has {len(data)}",
-                    field="file",
-                )
-            if tags > MOST_TAGS:
-                raise NotAnImage(f"the TIFF has more than {MOST_TAGS} tags", field="file")
-            seen.add(at)
-            (at,) = long.unpack_from(data, end)
+        (at,) = layout.offset.unpack_from(data, layout.first)
+        while at and at not in bounds.seen and len(bounds.seen) < MOST_FRAMES:
+            at = _frame(data, at, layout, bounds)
     except struct.error:
-        # Cut off: what came before is there, and Pillow takes it.
-        if not seen:
-            raise NotAnImage("the TIFF ends within its first frame", field="file") from None
-    return max(1, len(seen))
+        number = len(bounds.seen) + 1
+        which = "its first frame" if number == 1 else f"frame {number} or before it"
+        raise NotAnImage(
+            f"the TIFF ends within {which}: {number - 1} frames and {len(data)} bytes arrived; "
+            "send the whole file (was the upload interrupted?)",
+            field="file",
+        ) from None
+    return max(1, len(bounds.seen))
+
+
+def check_first(data: Buffer) -> None:
+    """The same for the first frame alone. Raises NotAnImage; struct.error where it is not there."""
+    layout = _Layout(data)
+    (at,) = layout.offset.unpack_from(data, layout.first)
+    _frame(data, at, layout, _Bounds())
+
+
+def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
+    """Look at the frame at `at`; returns where the next one is, 0 for none."""
+    number = len(bounds.seen) + 1
+    (count,) = layout.count.unpack_from(data, at)
+    first = at + layout.count.size
+    end = first + count * layout.entry.size
+    if end > len(data):
+        raise struct.error
+    bounds.tags += count
+    if bounds.tags > MOST_TAGS:
+        raise NotAnImage(f"the TIFF has more than {MOST_TAGS} tags", field="file")
+    claimed = lost = 0
+    wanted: dict[int, tuple[int, int, bytes]] = {}
+    for tag, kind, values, value in layout.entry.iter_unpack(data[first:end]):
+        size = _SIZES.get(kind, 1) * values
+        if size > layout.offset.size:
+            claimed += size
+            (value_at,) = layout.offset.unpack(value)
+            if tag < _PRIVATE and value_at + size > len(data):
+                lost = tag
+        if tag in _WANTED:
+            wanted.setdefault(tag, (kind, values, value))
+    if claimed > len(data):
+        raise NotAnImage(
+            f"frame {number} of the TIFF has tags of {claimed} bytes, and the file has {len(data)}",
+            field="file",
+        )
+    if lost:
+        raise NotAnImage(
+            f"frame {number} of the TIFF is not complete: its tag {lost} lies behind the "
+            f"{len(data)} bytes that arrived; send the whole file (was the upload interrupted?)",
+            field="file",
+        )
+    (following,) = layout.offset.unpack_from(data, end)
+    if wanted:
+        _check_pixels(data, number, wanted, layout, bounds)
+    bounds.seen.add(at)
+    return int(following)
+
+
+def _check_pixels(
+    data: Buffer,
+    number: int,
+    tags: dict[int, tuple[int, int, bytes]],
+    layout: _Layout,
+    bounds: _Bounds,
+) -> None:
+    """Raises NotAnImage where strips or tiles of frame `number` are not in the file."""
+    for at_tag, size_tag, name in (
+        (_STRIPS, _STRIP_SIZES, "strips"),
+        (_TILES, _TILE_SIZES, "tiles"),
+    ):
+        offsets = _numbers(data, tags.get(at_tag), layout, bounds)
+        sizes = _numbers(data, tags.get(size_tag), layout, bounds)
+        # Without sizes a strip must at least begin within the file.
+        sizes = sizes or [1] * len(offsets)
+        pieces = list(zip(offsets, sizes, strict=False))
+        there = sum(at + size <= len(data) for at, size in pieces)
+        compression = _numbers(data, tags.get(_COMPRESSION), layout, bounds)
+        if there == len(pieces) and list(compression[:1]) == [_JPEG]:
+            there = sum(_jpeg_ends(data, at, size, bounds) for at, size in pieces)
+        if there < len(pieces):
+            raise NotAnImage(
+                f"frame {number} of the TIFF is not complete: {there} of its {len(pieces)} {name} "
+                f"arrived ({len(data)} bytes in all); send the whole file (was the upload "
+                "interrupted?)",
+                field="file",
+            )
+
+
+def _jpeg_ends(data: Buffer, at: int, size: int, bounds: _Bounds) -> bool:
+    bounds.pieces += 1
+    piece = memoryview(data)[at : at + size]
+    return not size or bounds.pieces > MOST_JPEG_PIECES or jpeg.examine(piece).complete
+
+
+def _numbers(
+    data: Buffer, tag: tuple[int, int, bytes] | None, layout: _Layout, bounds: _Bounds
+) -> Sequence[int]:
+    """The values of a tag of whole numbers, none of another one."""
+    if tag is None or tag[0] not in _NUMBERS:
+        return ()
+    kind, values, value = tag
+    if values > MOST_PIECES:
+        raise NotAnImage(f"the TIFF has more than {MOST_PIECES} strips or tiles", field="file")
+    numbers = struct.Struct(f"{layout.order}{values}{_NUMBERS[kind]}")
+    if numbers.size <= layout.offset.size:
+        return numbers.unpack_from(value)
+    bounds.tables += numbers.size
+    if bounds.tables > len(data):
+        raise NotAnImage(
+            f"the strips or tiles of the TIFF are listed in {bounds.tables} bytes, and the file "
+            f"has {len(data)}",
+            field="file",
+        )
+    (at,) = layout.offset.unpack(value)
+    if at + numbers.size > len(data):
+        raise struct.error
+    return numbers.unpack_from(data, at)

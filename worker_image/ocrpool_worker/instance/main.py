@@ -67,8 +67,12 @@ class Instance:
         if order["dataLimit"] is not None and engine.device_memory() is None:
             limit_data(order["dataLimit"])
             self._limited = True
+        # The last of them counts: the first also pays for what is made once.
+        page_seconds = 0.0
         for page in warm_up_pages(self._max_pixels):
+            began = time.monotonic()
             engine.read(page, {})
+            page_seconds = time.monotonic() - began
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
         gc.collect()
@@ -78,6 +82,7 @@ class Instance:
                 "op": "ready",
                 "buildSeconds": built - started,
                 "warmSeconds": warm - built,
+                "pageSeconds": page_seconds,
                 **self._memory(engine),
             }
         )
@@ -166,7 +171,7 @@ class Instance:
         if order["form"] == "paddlex":
             payload = answers.page_paddlex(reading, page.pixels() if order["pictures"] else None)
         else:
-            payload = answers.page_lines(reading, width, height)
+            payload = answers.page_lines(reading, width, height, page.warnings)
         return {"op": "done", "width": width, "height": height}, payload
 
     def _memory(self, engine: Engine) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 All of it happens in the instance: decoders and PDFium can crash or hang on hostile input, PDFium
 is not thread-safe, and the work spreads over the processes. Pixels come out as PaddleX makes them
-(`cv2.imdecode`, PDFium at 144 dpi), so that the text is the same.
+(`cv2.imdecode`, PDFium at 144 dpi), so that the text is the same. Every pixel is of its own file:
+one that has not arrived as a whole is refused, and decoders work in memory without a past.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.errors import NotAnImage, RequestError, TooLarge
+from ocrpool_worker.instance import jpeg
+from ocrpool_worker.instance.clean import clean_memory
+from ocrpool_worker.instance.complete import check_complete, incomplete
 from ocrpool_worker.instance.frames import count_frames
+from ocrpool_worker.instance.pdf_images import warnings_of
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -24,8 +30,13 @@ PDF_SCALE = 2.0
 PDF_SCALE_LEAST = 0.1
 
 
+Rendered: TypeAlias = "tuple[Pixels, tuple[PageWarning, ...]]"
+
+
 class EncodedImage:
     """An image file (PNG, JPEG, …), decoded at most once."""
+
+    warnings: tuple[PageWarning, ...] = ()
 
     def __init__(self, data: memoryview, max_pixels: int) -> None:
         self._data = data
@@ -34,32 +45,49 @@ class EncodedImage:
 
     def pixels(self) -> Pixels:
         if self.decoded is None:
-            import cv2  # noqa: PLC0415
-            import numpy as np  # noqa: PLC0415
-
-            try:
-                view = np.frombuffer(self._data, np.uint8)
-                pixels = cv2.imdecode(view, cv2.IMREAD_COLOR)
-            except cv2.error as error:
-                # OpenCV has a limit of its own, set from ours; a header can lie to ours.
-                if "MAX_IMAGE" in error.err:
-                    raise TooLarge(
-                        f"the image has more than {self._max_pixels / 1e6:g} megapixels "
-                        "(admission.maxMegapixels), whatever its first header says; send it "
-                        "smaller or raise the limit",
-                        field="file",
-                        limit=self._max_pixels / 1e6,
-                    ) from None
-                raise NotAnImage(f"the image cannot be decoded: {error.err}") from None
-            if pixels is None:
-                raise NotAnImage("the image is damaged, or of a kind that OpenCV cannot decode")
+            check_complete(self._data)
+            pixels = self._decode()
             check_pixels(pixels.shape[1], pixels.shape[0], self._max_pixels)
+            self._check_ending(pixels)
             self.decoded = pixels
         return self.decoded
+
+    def _decode(self) -> Pixels:
+        import cv2  # noqa: PLC0415
+        import numpy as np  # noqa: PLC0415
+
+        try:
+            with clean_memory():
+                pixels: Pixels | None = cv2.imdecode(
+                    np.frombuffer(self._data, np.uint8), cv2.IMREAD_COLOR
+                )
+        except cv2.error as error:
+            # OpenCV has a limit of its own, set from ours; a header can lie to ours.
+            if "MAX_IMAGE" in error.err:
+                raise TooLarge(
+                    f"the image has more than {self._max_pixels / 1e6:g} megapixels "
+                    "(admission.maxMegapixels), whatever its first header says; send it "
+                    "smaller or raise the limit",
+                    field="file",
+                    limit=self._max_pixels / 1e6,
+                ) from None
+            raise NotAnImage(f"the image cannot be decoded: {error.err}") from None
+        if pixels is None:
+            raise NotAnImage("the image is damaged, or of a kind that OpenCV cannot decode")
+        return pixels
+
+    def _check_ending(self, pixels: Pixels) -> None:
+        if bytes(self._data[:2]) != b"\xff\xd8":
+            return
+        rows = jpeg.ends_early(self._data, pixels)
+        if rows is not None:
+            raise incomplete("the JPEG", f"its pixels end after {rows} rows")
 
 
 class RawImage:
     """Pixels that a program handed over as they are (the Python API)."""
+
+    warnings: tuple[PageWarning, ...] = ()
 
     def __init__(self, data: memoryview, shape: tuple[int, ...]) -> None:
         import numpy as np  # noqa: PLC0415
@@ -81,8 +109,9 @@ class Document:
         """(width, height) in pixels that page `index` will have. Raises TooLarge."""
         raise NotImplementedError
 
-    def render(self, index: int) -> Pixels:
-        """Page `index` as H×W×3 uint8 BGR. Raises TooLarge or NotAnImage."""
+    def render(self, index: int) -> Rendered:
+        """Page `index` as H×W×3 uint8 BGR, and what is missing on it. Raises TooLarge or
+        NotAnImage."""
         raise NotImplementedError
 
 
@@ -93,10 +122,12 @@ class DocumentPage:
         self._document = document
         self._index = index
         self.decoded: Pixels | None = None
+        self.warnings: tuple[PageWarning, ...] = ()
 
     def pixels(self) -> Pixels:
         if self.decoded is None:
-            self.decoded = self._document.render(self._index)
+            with clean_memory():
+                self.decoded, self.warnings = self._document.render(self._index)
         return self.decoded
 
 
@@ -112,17 +143,18 @@ class _Pdf(Document):
             scale = pdf_scale((width, height), index, self._max_pixels)
         return math.ceil(width * scale), math.ceil(height * scale)
 
-    def render(self, index: int) -> Pixels:
+    def render(self, index: int) -> Rendered:
         with self._page(index) as page:
             scale = pdf_scale(page.get_size(), index, self._max_pixels)
             pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()
+            warnings = warnings_of(self._pdf, page, pixels)
         if pixels.ndim == 2 or pixels.shape[2] != 3:
             import cv2  # noqa: PLC0415
 
             gray = pixels.ndim == 2 or pixels.shape[2] == 1
             code = cv2.COLOR_GRAY2BGR if gray else cv2.COLOR_BGRA2BGR
             pixels = cv2.cvtColor(pixels, code)
-        return pixels
+        return pixels, warnings
 
     @contextmanager
     def _page(self, index: int) -> Iterator[Any]:
@@ -146,13 +178,13 @@ class _Tiff(Document):
         check_pixels(width, height, self._max_pixels, page=index)
         return width, height
 
-    def render(self, index: int) -> Pixels:
+    def render(self, index: int) -> Rendered:
         import numpy as np  # noqa: PLC0415
 
         self.size(index)
         with _decoding(f"page {index + 1} of the TIFF cannot be read"):
             rgb = np.asarray(self._image.convert("RGB"))
-        return np.ascontiguousarray(rgb[:, :, ::-1])
+        return np.ascontiguousarray(rgb[:, :, ::-1]), ()
 
     def _seek(self, index: int) -> None:
         with _decoding(f"page {index + 1} of the TIFF cannot be read"):

@@ -17,6 +17,7 @@ class BootPolicy:
         self._clock = clock
         self._failures = 0
         self._fruitless = 0
+        self._killed = 0
         self._next = 0.0
         self.was_ready = False
         # Why nothing boots any more; None while boots go on.
@@ -34,9 +35,18 @@ class BootPolicy:
         else:
             self._next = self._clock() + rules.backoff(self._failures)
 
+    def killed(self, problem: Problem) -> None:
+        """Somebody else killed one that booted. That says nothing of the next, where one was ready
+        before: it is tried for ever, later each time."""
+        if not self.was_ready:
+            self.failed(problem)
+            return
+        self._killed += 1
+        self._next = self._clock() + rules.backoff(self._killed)
+
     def ready(self) -> None:
         """An instance is warm."""
-        self._failures = 0
+        self._failures = self._killed = 0
         self.was_ready = True
 
     def useful(self) -> None:
@@ -55,7 +65,7 @@ class BootPolicy:
     def forget(self) -> None:
         """Start over, at once."""
         self.problem = None
-        self._failures = 0
+        self._failures = self._killed = 0
         self._next = 0.0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from typing import Protocol
 
 from ocrpool_wire import Counters, Footprint, Problem
@@ -20,10 +21,12 @@ from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
+from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.deaths import Death
 from ocrpool_worker.supervisor.later import Later
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
+from ocrpool_worker.supervisor.members import Members
 from ocrpool_worker.supervisor.nursery import DeviceGone, NoRoomEver, Nursery
 from ocrpool_worker.supervisor.work import Work
 
@@ -45,8 +48,8 @@ class Dispatcher(Protocol):
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
         """A member finished its work, well or badly; it is idle or retiring already."""
 
-    def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
-        """A member died over its work; `starved`: because memory ran out."""
+    def on_lost(self, member: Member, work: Work, death: Death) -> None:
+        """A member died over its work."""
 
 
 class Crew:
@@ -61,26 +64,33 @@ class Crew:
         *,
         target: int,
         clock: Clock,
+        awake: Clock,
         watch: DeviceWatch,
     ) -> None:
+        """`awake`: a clock that stands while this process does not run (AwakeClock)."""
         self._settings = settings
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._counters = counters
         self._clock = clock
+        self._awake = awake
         self._nursery = Nursery(
             settings,
             launcher,
             watch,
             clock=clock,
+            awake=awake,
             on_frame=self._on_frame,
             on_gone=self._on_gone,
         )
-        self.members: dict[str, Member] = {}
+        self.members = Members()
         self.target = target
         self.ceiling = Ceiling(settings.instances.max, clock)
         self.boots = BootPolicy(clock)
         self._oom_kills = OomKills(clock())
+        # How the last one ended that was not asked to.
+        self.last_death: Death | None = None
+        self._refused = False
         # One more than wanted while the only instance is replaced.
         self._surge = 0
         self._preparing = False
@@ -101,28 +111,23 @@ class Crew:
         return self._nursery.answers
 
     @property
+    def slow(self) -> Problem | None:
+        """Why pages of the largest size will not be answered in time, if so."""
+        return self._nursery.slow
+
+    @property
     def ready(self) -> int:
-        return sum(member.ready for member in self.members.values())
+        """Instances that read what they are given."""
+        return self.members.ready
 
     @property
     def booting(self) -> int:
-        return sum(member.state == "booting" for member in self.members.values()) or int(
-            self._preparing
-        )
-
-    def idle(self) -> list[Member]:
-        """Idle members, the one that has rested longest first."""
-        resting = [
-            member
-            for member in self.members.values()
-            if member.state == "idle" and member.process.listens
-        ]
-        return sorted(resting, key=lambda member: member.since)
+        return self.members.booting or int(self._preparing)
 
     def alone(self, member: Member) -> bool:
-        """Whether no other instance is there or will come."""
-        others = any(other.here for other in self.members.values() if other is not member)
-        return not others and (self.wanted <= 1 or self.boots.problem is not None)
+        """Whether no other instance that reads is there or will come."""
+        none_comes = self.wanted <= len(self.members.here) or self.boots.problem is not None
+        return none_comes and not self.members.has_other(member)
 
     def set_target(self, target: int) -> None:
         """Ask for another number of instances; also starts over after failed boots."""
@@ -131,10 +136,33 @@ class Crew:
         self.tend()
 
     def see(self, look: Look) -> None:
-        """A look at the device."""
+        """A look at the device, and at those who are on it."""
         self._oom_kills.look(self._clock())
         for member in self.members.values():
             self._nursery.see(member, look)
+        self._end_stopped()
+        given_up = self.boots.problem is not None and self.boots.problem.reason == "DeviceError"
+        if given_up and self._refused and not look.refused:
+            self.boots.forget()  # the driver answers again
+        self._refused = look.refused
+        self.tend()
+
+    def note_stops(self) -> None:
+        """Find out who stands by SIGSTOP, or under a debugger, and who goes on."""
+        self.members.note_stops(self._awake())
+
+    def _end_stopped(self) -> None:
+        """Replace who has nothing to do and stands for as long as a page may take; on a page that
+        has a limit of its own."""
+        self.note_stops()
+        if self.boots.problem is not None:
+            return  # nobody would come in its place, and it may go on
+        limit = self._settings.admission.timeout_seconds
+        for member in self.members.here:
+            since = member.stopped_since
+            if member.state == "idle" and since is not None and self._awake() - since >= limit:
+                why = f"it was stopped (SIGSTOP) for {limit:g} s (admission.timeoutSeconds)"
+                self.discard(member, why)
 
     def out_of_memory(self, member: Member) -> None:
         """Memory ran out for a member: one fewer from now on, for a while."""
@@ -147,7 +175,7 @@ class Crew:
     def brake(self) -> None:
         """Memory is critically low: give up the newest instance, unless it is the only one, or one
         is leaving already."""
-        here = [member for member in self.members.values() if member.here]
+        here = self.members.here
         if len(here) < 2 or len(here) < len(self.members):
             return  # what one that is leaving gives back has not been seen yet
         self._counters["braked"] += 1
@@ -165,6 +193,7 @@ class Crew:
         if not member.here:
             return
         _log.info("instance retires", extra={"instance": member.ident, "why": why})
+        member.asked_for = why
         booting = member.state == "booting"
         member.state = "retiring"
         if booting:  # it listens to nobody yet, and holds nothing of a client's
@@ -175,7 +204,7 @@ class Crew:
 
     def discard(self, member: Member, why: str) -> None:
         """End it now: it hangs, or its device context cannot be trusted any more."""
-        if member.here:
+        if member.here and not member.process.ended:  # else its end is counted when it is told
             self._counters["deaths"] += 1
         member.state = "retiring"
         member.process.kill(why)
@@ -219,21 +248,14 @@ class Crew:
                 await asyncio.wait(late)
 
     def _dismiss_surplus(self) -> None:
-        here = [member for member in self.members.values() if member.here]
-        if self._surge and self.ready > self.wanted:
+        if self._surge and self.members.warm > self.wanted:
             self._surge = 0  # the replacement is warm: the old one may go
-        surplus = len(here) - self.wanted - self._surge
-        if surplus <= 0:  # nearly always, and this is looked at after every page
-            return
-        # First those that are to be replaced anyway, then what serves nobody, then the newest.
-        order = {"booting": 0, "idle": 1, "busy": 2}
-        here.sort(key=lambda member: (member.recycle is None, order[member.state], -member.born))
-        for member in here[:surplus]:
+        for member in self.members.surplus(self.wanted + self._surge):
             self.retire(member, member.recycle or f"{self.wanted} instances are wanted")
 
     def _replace_one(self) -> None:
         """Start replacing one worn-out member, if nothing else is going on."""
-        worn = next((m for m in self.members.values() if m.recycle and m.ready), None)
+        worn = next((m for m in self.members.values() if m.recycle and m.warm), None)
         short = len(self.members) < self.wanted or any(not m.here for m in self.members.values())
         busy = self._surge or self.booting or short
         if worn is None or busy or self.boots.problem is not None:
@@ -242,6 +264,8 @@ class Crew:
         if self.ready > 1 or not self._nursery.has_room_for(worn.peak):
             self.retire(worn, worn.recycle or "")
         else:  # the only one: its replacement is warm before it goes
+            extra = {"instance": worn.ident, "why": worn.recycle}
+            _log.info("instance is being replaced", extra=extra)
             self._surge = 1
 
     async def _boot(self) -> None:
@@ -268,8 +292,7 @@ class Crew:
     def _on_frame(self, member: Member, frame: Frame) -> None:
         op = frame.head.get("op")
         if op == "failed":
-            reason = "InsufficientMemory" if frame.head.get("fault") == "memory" else "BootFailed"
-            member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
+            self._nursery.note_failure(member, frame)
             return
         if op == "ready":
             self._later.spawn(self._warm(member, frame))
@@ -292,7 +315,8 @@ class Crew:
         self._counters["boots"] += 1
         self.boots.ready()
         member.since, member.state = self._clock(), "idle"
-        seconds = {name: frame.head.get(name) for name in ("buildSeconds", "warmSeconds")}
+        names = ("buildSeconds", "warmSeconds", "pageSeconds")
+        seconds = {name: frame.head.get(name) for name in names}
         extra = {"instance": member.ident, "memory": member.memory, **seconds}
         _log.info("instance ready", extra=extra)
         self.tend()
@@ -324,39 +348,60 @@ class Crew:
         self._dispatcher.on_answer(member, work, frame)
         self.tend()
 
-    def _on_gone(self, member: Member, why: str) -> None:
+    def _on_gone(self, member: Member, status: int) -> None:
         member.cancel_timers()
         self.members.pop(member.ident, None)
         work, member.work = member.work, None
-        starved = member.here and member.failure is None and self._oom_kills.claim()
-        words, own = member.process.last_words, member.failure
-        death = Death.of(why, starved=starved, words=words, own=own)
+        death = self._death_of(member, status)
+        extra = {"instance": member.ident, "cause": death.cause, "why": death.why}
         if member.state == "booting":
-            self._boot_failed(death.boot_problem, final=death.final)
-        elif not member.here:
-            _log.info("instance gone", extra={"instance": member.ident, "why": why})
+            self._boot_failed(self._nursery.blame(death.boot_problem), death)
+        elif not member.here and (death.cause == "asked" or member.process.killed_for is not None):
+            _log.info("instance gone", extra=extra)
         else:
-            extra = {"instance": member.ident, "why": death.why, "lastWords": words}
-            _log.warning("instance died", extra=extra)
+            _log.warning("instance died", extra=extra | {"lastWords": death.words})
+            self._counters["killed"] += death.cause == "outside"
             self._counters["deaths"] += 1
             if member.answered == 0:
                 self.boots.died_fruitless()
+        if death.cause != "asked":
+            self.last_death = death
         if not any(other.recycle for other in self.members.values()):
             self._surge = 0  # whom it was for has gone
         if work is not None:
-            self._dispatcher.on_lost(member, work, death.why, starved=starved)
-        elif starved and member.state != "booting":
+            self._dispatcher.on_lost(member, work, death)
+        elif death.cause == "memory" and member.state != "booting":
             self.out_of_memory(member)
         self.tend()
 
-    def _boot_failed(self, problem: Problem, *, final: bool = False) -> None:
+    def _death_of(self, member: Member, status: int) -> Death:
+        process = member.process
+        sigkill = status == -signal.SIGKILL and process.killed_for is None
+        return Death.of(
+            status,
+            killed_for=process.killed_for,
+            asked_for=member.asked_for,
+            starved=sigkill and member.failure is None and self._oom_kills.claim(),
+            words=process.last_words,
+            own=member.failure,
+        )
+
+    def _boot_failed(
+        self, problem: Problem, death: Death | None = None, *, final: bool = False
+    ) -> None:
+        """A boot came to nothing: before there was a process, or by its `death`."""
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
         _log.error("instance failed to boot", extra=extra)
-        if problem.reason == "InsufficientMemory" and self.ready:
-            self.ceiling.lower(self.ready)  # what is there fits; one more does not
+        if problem.reason == "InsufficientMemory" and self.members.warm:
+            self.ceiling.lower(self.members.warm)  # what is there fits; one more does not
             return
-        self.boots.failed(problem, final=final)
+        if death is not None and death.cause == "outside":
+            self._counters["killed"] += 1
+            self.boots.killed(problem)
+        else:
+            told = death is not None and death.own is not None
+            self.boots.failed(problem, final=final or (told and problem.reason == "BootFailed"))
         if self.boots.problem is not None and problem.reason.startswith("Model"):
             self._recheck_later()
 
@@ -381,9 +426,9 @@ class Crew:
     def _expect_leave(self, member: Member) -> None:
         """A retiring member that has no work should be gone soon."""
         if member.work is None:
-            why = f"it did not end within {_LEAVE_SECONDS:g} s"
-            loop = asyncio.get_running_loop()
-            member.timers.append(loop.call_later(_LEAVE_SECONDS, member.process.kill, why))
+            why = f"it did not end within {_LEAVE_SECONDS:g} s ({member.asked_for})"
+            late = Deadline(_LEAVE_SECONDS, self._awake, lambda: member.process.kill(why))
+            member.timers.append(late)
 
 
 def new_counters() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""When a request has waited long enough."""
+"""When somebody has had long enough: a request that waits, an instance on a page or at its boot."""
 
 from __future__ import annotations
 
@@ -6,32 +6,45 @@ import asyncio
 from collections.abc import Callable
 
 from ocrpool_worker.supervisor.boots import Clock
-from ocrpool_worker.supervisor.work import Job
 
 
 class Deadline:
-    """Expires a request that made no progress for `limit` seconds: for a single page since it was
-    accepted, for a document since its last page."""
+    """Calls `expire` when `limit` seconds of `clock` have passed since `since()`, and whatever had
+    arrived by then was read. To be made inside a running loop."""
+
+    __slots__ = ("_clock", "_expire", "_handle", "_limit", "_listened", "_loop", "_since")
 
     def __init__(
         self,
         limit: float,
         clock: Clock,
-        job: Job,
-        expire: Callable[[Job], None],
+        expire: Callable[[], None],
+        *,
+        since: Callable[[], float] | None = None,
     ) -> None:
+        """`clock`: one that stands while this process does (AwakeClock). `since`: asked again
+        whenever the time seems to be over; the moment of making where it is left out."""
         self._limit = limit
         self._clock = clock
-        self._job = job
         self._expire = expire
-        self._handle = asyncio.get_running_loop().call_later(limit, self._check)
+        now = clock()
+        self._since = since or (lambda: now)
+        self._listened = False
+        self._loop = asyncio.get_running_loop()
+        self._handle = self._loop.call_later(limit, self._check)
 
     def _check(self) -> None:
-        left = self._job.progressed + self._limit - self._clock()
-        if left <= 0:
-            self._expire(self._job)
+        left = self._since() + self._limit - self._clock()
+        if left > 0:
+            self._listened = False
+            self._handle = self._loop.call_later(left, self._check)
+        elif not self._listened:
+            # A loop that goes on after a stop runs its timers before it looks at its sockets. On
+            # its next turn it looks at them first.
+            self._listened = True
+            self._handle = self._loop.call_later(0, self._check)
         else:
-            self._handle = asyncio.get_running_loop().call_later(left, self._check)
+            self._expire()
 
     def cancel(self) -> None:
         self._handle.cancel()

@@ -25,8 +25,9 @@ from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
 from ocrpool_worker.supervisor.crew import Crew
+from ocrpool_worker.supervisor.deadline import Deadline
+from ocrpool_worker.supervisor.deaths import Cause, Death
 from ocrpool_worker.supervisor.member import Member
-from ocrpool_worker.supervisor.refusals import Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
 
@@ -34,6 +35,8 @@ NOBODY = "the worker was asked for 0 instances"
 # Bytes of a body that are written to an instance at once, a few milliseconds.
 PUT_STEP = 4 << 20
 _log = logging.getLogger(__name__)
+# What the end of an instance is to the page that it was on.
+_FAILURES: dict[Cause, rules.Failure] = {"memory": "starved", "outside": "killed"}
 # What an instance may say of a request that is wrong.
 _REFUSED: dict[str, type[RequestError]] = {
     error.reason: error for error in (BadRequest, NotAnImage, TooLarge)
@@ -47,20 +50,20 @@ class Dispatch:
         self,
         limits: AdmissionSettings,
         queue: FairQueue,
-        refusals: Refusals,
         health: DeviceHealth,
         counters: dict[str, float],
         *,
         clock: Clock,
+        awake: Clock,
         on_page: Callable[[float, float], None],
         on_change: Callable[[], None],
     ) -> None:
         self._limits = limits
         self._queue = queue
-        self._refusals = refusals
         self._health = health
         self._counters = counters
         self._clock = clock
+        self._awake = awake
         self._on_page = on_page
         self._on_change = on_change
         self._crew: Crew | None = None
@@ -80,7 +83,7 @@ class Dispatch:
         self._on_change()
         if not self.crew.target:
             self._turn_away()
-        for member in self.crew.idle():
+        for member in self.crew.members.idle():
             if not len(self._queue):
                 return
             work = self._queue.pull(member.ident, alone=self.crew.alone(member))
@@ -160,13 +163,13 @@ class Dispatch:
         if heard:
             work.waited = self._clock() - work.since
             limit = self._limits.timeout_seconds
-            loop = asyncio.get_running_loop()
-            member.timers.append(loop.call_later(limit, self._page_late, member, work))
+            late = Deadline(limit, self._awake, lambda: self._page_late(member, work))
+            member.timers.append(late)
         return heard
 
     def _page_late(self, member: Member, work: Work) -> None:
-        if member.work is not work:
-            return
+        if member.work is not work or member.process.ended:
+            return  # its end will be reported, and is judged then
         limit = self._limits.timeout_seconds
         why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
         if not work.done.done():
@@ -183,7 +186,7 @@ class Dispatch:
         if op == "fault":
             self._failed(member, work, head["fault"], str(head.get("message")))
             return
-        work.job.progressed = self._clock()
+        work.job.progressed = self._awake()
         self._on_page(work.waited, float(head.get("seconds", 0.0)))
         if op == "done":
             self._answered(work, frame)
@@ -210,12 +213,14 @@ class Dispatch:
         head = frame.head
         _resolve(work, PageAnswer(int(head["width"]), int(head["height"]), frame.payload))
 
-    def on_lost(self, member: Member, work: Work, why: str, *, starved: bool) -> None:
+    def on_lost(self, member: Member, work: Work, death: Death) -> None:
+        if work.done.done() and death.cause == "worker":
+            return  # it was killed for this page, whose client was told
         if member.process.taken == member.given or work.done.done():
-            self._failed(member, work, "starved" if starved else "death", why)
+            self._failed(member, work, _FAILURES.get(death.cause, "death"), death.why)
             return
         # It died before it began: the page had no part in it.
-        if starved:
+        if death.cause == "memory":
             self.crew.out_of_memory(member)
         self._counters["retried"] += 1
         self._queue.put_back(work)
@@ -224,7 +229,7 @@ class Dispatch:
         member.failed_in_a_row += 1
         verdict = rules.after_failure(
             failure,
-            failed_before=len(work.failures),
+            before=work.tries,
             in_a_row=member.failed_in_a_row,
             detail=detail,
             ran_out_before=work.ran_out,
@@ -232,6 +237,7 @@ class Dispatch:
         extra = {"instance": member.ident, "failure": failure, "why": detail}
         _log.warning("page failed", extra=extra)
         work.failures.append(member.ident)
+        work.tries.append(failure)
         if failure == "device":
             self._counters["device_errors"] += 1
             self._health.note_error()
@@ -250,8 +256,7 @@ class Dispatch:
             return
         if isinstance(verdict.error, PoisonPage):
             self._counters["poisoned"] += 1
-        if verdict.remember:
-            self._refusals.add(work.job.body, self._clock())
+            verdict.error.remember = verdict.remember
         verdict.error.message = _named(work, verdict.error.message)
         _resolve(work, verdict.error)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrpool_worker.devices.cores import usable_cores
+from ocrpool_worker.devices.visible import environment_for
 from ocrpool_worker.engine.base import EngineContext, load_engine
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models.manifest import verify
@@ -32,10 +33,12 @@ class Launch:
 
 
 class Launcher:
-    """Prepares boots. Making one raises SettingsError where the engine cannot be found."""
+    """Prepares boots on the GPU `uuid`, or on the CPU where it is empty. Making one raises
+    SettingsError where the engine cannot be found."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, uuid: str = "") -> None:
         self._settings = settings
+        self._uuid = uuid
         self._factory = load_engine(settings.engine.name)
 
     async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> Launch:
@@ -72,9 +75,8 @@ class Launcher:
             cpu_threads=cpu_threads(settings, usable_cores(), instances),
             memory_limit=engine_limit(settings, context_bytes),
         )
-        environment = dict(os.environ)
-        if on_gpu and ":" in settings.device:
-            environment["CUDA_VISIBLE_DEVICES"] = settings.device.partition(":")[2]
+        # To the instance its GPU is the only one, and so its number 0.
+        environment = os.environ | environment_for(self._uuid)
         # A header that lies about its size is caught by the decoder's own limit.
         environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.admission.max_pixels)
         environment |= self._factory.environment(context)

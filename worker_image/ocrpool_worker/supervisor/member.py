@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ocrpool_wire import InstanceState, Problem
 from ocrpool_worker.devices.look import Look
+from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
 from ocrpool_worker.supervisor.process import InstanceProcess
 from ocrpool_worker.supervisor.work import Work
@@ -42,7 +42,11 @@ class Member:
     recycle: str | None = None
     # Why its boot failed, in its own words.
     failure: Problem | None = None
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    # Since when it is known to stand (SIGSTOP), on the clock that stands with this process.
+    stopped_since: float | None = None
+    # Why it was asked to end.
+    asked_for: str | None = None
+    timers: list[Deadline] = field(default_factory=list)
 
     @property
     def here(self) -> bool:
@@ -50,8 +54,13 @@ class Member:
         return self.state != "retiring"
 
     @property
-    def ready(self) -> bool:
+    def warm(self) -> bool:
         return self.state in ("idle", "busy")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it reads what it is given: one that is stopped does not."""
+        return self.warm and self.stopped_since is None
 
     def held_at(self, look: Look) -> int:
         """Bytes that it held at that look, so that they add up with what the device had free then.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Callable
@@ -14,13 +13,18 @@ from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
+from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import Figures, Footprints
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.process import InstanceProcess
 
 _log = logging.getLogger(__name__)
+
+# What an instance says of its boot, in the words of a worker's problem; all else is BootFailed.
+_FAULTS = {"memory": "InsufficientMemory", "device": "DeviceError"}
 
 
 class DeviceGone(Exception):
@@ -41,17 +45,21 @@ class Nursery:
         watch: DeviceWatch,
         *,
         clock: Clock,
+        awake: Clock,
         on_frame: Callable[[Member, Frame], None],
-        on_gone: Callable[[Member, str], None],
+        on_gone: Callable[[Member, int], None],
     ) -> None:
         self._settings = settings
         self._launcher = launcher
         self._watch = watch
         self._clock = clock
+        self._awake = awake
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._names = itertools.count(1)
         self.answers = AnswerRoom(settings.admission)
+        # Why pages of the largest size will not be answered in time, as the last warm-up showed.
+        self.slow: Problem | None = None
         self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
 
     async def prepare(self, *, alone: bool, instances: int) -> Member:
@@ -78,7 +86,7 @@ class Nursery:
             environment=launch.environment,
             answers=self.answers,
             on_frame=lambda frame: self._on_frame(member, frame),
-            on_gone=lambda why: self._on_gone(member, why),
+            on_gone=lambda status: self._on_gone(member, status),
         )
         member = Member(ident, process, self._clock(), order=launch.order)
         if alone and look.memory is not None:
@@ -90,7 +98,7 @@ class Nursery:
         await member.process.start()
         member.process.send(member.order)
         limit = self._settings.instances.boot_seconds
-        member.timers.append(asyncio.get_running_loop().call_later(limit, self._late, member))
+        member.timers.append(Deadline(limit, self._awake, lambda: self._late(member)))
         extra = {"instance": member.ident, "pid": member.process.pid}
         _log.info("instance boots", extra=extra)
 
@@ -104,6 +112,7 @@ class Nursery:
         self.footprints.booted(figures, lost)
         member.note_memory(figures, self.footprints)
         member.memory_when_warm = member.memory
+        self._note_speed(member, float(frame.head.get("pageSeconds") or 0.0))
         cap = self._settings.memory.per_instance
         if isinstance(cap, int) and member.memory > cap:
             message = (
@@ -116,6 +125,24 @@ class Nursery:
             return False
         return True
 
+    def _note_speed(self, member: Member, page_seconds: float) -> None:
+        """The largest admitted page was read: is it read in time?"""
+        limits = self._settings.admission
+        why = rules.too_slow(
+            page_seconds=page_seconds,
+            limit=limits.timeout_seconds,
+            megapixels=limits.max_megapixels,
+        )
+        self.slow = None if why is None else Problem(reason="PagesTooSlow", message=why)
+        if self.slow is not None:
+            extra = {"instance": member.ident, "reason": self.slow.reason, "why": why}
+            _log.warning("the largest page takes too long", extra=extra)
+
+    def note_failure(self, member: Member, frame: Frame) -> None:
+        """A member said why its boot fails."""
+        reason = _FAULTS.get(str(frame.head.get("fault")), "BootFailed")
+        member.failure = Problem(reason=reason, message=str(frame.head.get("message")))
+
     def note(self, member: Member, frame: Frame) -> None:
         """A member said what it holds, with an answer."""
         member.note_memory(self.figures(member, frame, self._watch.latest()), self.footprints)
@@ -127,6 +154,15 @@ class Nursery:
             member.peak = max(member.peak, held)
             self.footprints.seen(held)
 
+    def blame(self, problem: Problem) -> Problem:
+        """What is wrong with a failed boot, where the driver itself answers with an error: that is
+        no fault of the engine's, whatever it said."""
+        look = self._watch.latest()
+        ours = problem.reason in ("BootFailed", "DeviceError")
+        if not ours or not look.refused or look.problem is None:
+            return problem
+        return Problem(reason="DeviceError", message=f"{look.problem.message}; {problem.message}")
+
     def has_room_for(self, size: int) -> bool:
         """Whether the device has so many bytes free, beyond the reserve."""
         memory = self._watch.latest().memory
@@ -137,6 +173,8 @@ class Nursery:
         return Figures.of(frame.head, look.processes.get(member.process.pid))
 
     def _late(self, member: Member) -> None:
+        if member.process.ended:
+            return
         limit = self._settings.instances.boot_seconds
         message = f"not ready after {limit:g} s (instances.bootSeconds)"
         member.failure = Problem(reason="BootTimeout", message=message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,14 +26,17 @@ from ocrpool_worker.errors import (
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
+from ocrpool_worker.supervisor.awake import AwakeClock
 from ocrpool_worker.supervisor.brake import Brake
 from ocrpool_worker.supervisor.crew import Crew, new_counters
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.dispatch import NOBODY, Dispatch
 from ocrpool_worker.supervisor.launch import Launcher
-from ocrpool_worker.supervisor.refusals import Refusals
+from ocrpool_worker.supervisor.refusals import REMEMBERED_SECONDS, Refusals
 from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
+
+_log = logging.getLogger(__name__)
 
 
 class Arriving:
@@ -73,6 +77,8 @@ class Pool:
             interval=settings.memory.look_seconds,
             pids=lambda: [member.process.pid for member in self._crew.members.values()],
         )
+        # What condemns somebody for being late is measured with this one.
+        self._awake = AwakeClock(clock)
         self._brake = Brake(settings.memory.reserve)
         self._queue = FairQueue()
         self._refusals = Refusals()
@@ -80,20 +86,21 @@ class Pool:
         self._health = DeviceHealth(clock)
         # Since it drains: the moment from which new requests are refused.
         self._refuses_from: float | None = None
+        self._ending = False
         self._arriving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
         self._dispatch = Dispatch(
             settings.admission,
             self._queue,
-            self._refusals,
             self._health,
             self.counters,
             clock=clock,
+            awake=self._awake,
             on_page=on_page,
             on_change=self._changed.set,
         )
-        self._launcher = Launcher(settings)
+        self._launcher = Launcher(settings, self._watch.identity.uuid)
         self._crew = Crew(
             settings,
             self._launcher,
@@ -101,6 +108,7 @@ class Pool:
             self.counters,
             target=target,
             clock=clock,
+            awake=self._awake,
             watch=self._watch,
         )
         self._dispatch.serve(self._crew)
@@ -113,6 +121,7 @@ class Pool:
 
     def start(self) -> None:
         """Begin to watch the device and to boot instances. Returns at once."""
+        self._awake.start()
         self._watch.start(self._on_look)
         self._crew.tend()
 
@@ -127,14 +136,21 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
 
-    def drain(self, lame_duck: float = 0) -> None:
+    def drain(self, lame_duck: float = 0, *, ending: bool = False) -> None:
         """Not ready from now on; in `lame_duck` seconds, or when an earlier call said, no new
-        request is taken. Those accepted are finished."""
+        request is taken. Those accepted are finished. `ending`: for good."""
+        self._ending = self._ending or ending
         if self.ready:
             self._refuses_from = self._clock() + lame_duck
         elif self._refuses_from is None:
             # Nobody was sent here, so nobody has to hear that this ends.
             self._refuses_from = self._clock()
+
+    def undrain(self) -> bool:
+        """Take requests again. False, and nothing changes, where the worker is ending."""
+        if not self._ending:
+            self._refuses_from = None
+        return not self._ending
 
     async def drained(self) -> None:
         """Wait until new requests are refused and no accepted one is left."""
@@ -146,11 +162,13 @@ class Pool:
 
     async def close(self) -> None:
         """End everything now. Requests that are left are answered with Unavailable."""
+        self._ending = True
         self._refuses_from = self._clock()
         for job in tuple(self._jobs):
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
         await self._crew.close()
         await self._watch.stop()
+        self._awake.stop()
 
     # -- steering and looking --------------------------------------------------------------
 
@@ -168,7 +186,9 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """At least one warm instance, not draining, and a device that works."""
+        """At least one warm instance that is not stopped, not draining, and a device that
+        works."""
+        self._crew.note_stops()
         lost = self._watch.latest().problem
         return (
             bool(self._crew.ready)
@@ -229,10 +249,10 @@ class Pool:
             if not crew.target:
                 raise Unavailable(NOBODY)
             # Between two instances a request may wait; before the first, or after the last, not.
-            if problem is not None and problem.reason != "Restarting":
+            if problem is not None and problem.reason not in ("Restarting", "Stopped"):
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
         limit = self.settings.admission.queue
-        if len(self._queue) >= limit and not crew.idle():
+        if len(self._queue) >= limit and not crew.members.idle():
             self.counters["rejected"] += 1
             raise QueueFull(
                 f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); come "
@@ -246,9 +266,9 @@ class Pool:
 
         Raises a RequestError. When the caller is cancelled, what waits is dropped.
         """
+        left = await self._refusals.remaining(data, order, self._clock())
         self.check_room(arrived=arrived)
         now = self._clock()
-        left = self._refusals.remaining(data, now)
         if left:
             self.counters["refused"] += 1
             raise PoisonPage(
@@ -257,17 +277,22 @@ class Pool:
                 field="file",
                 retry_after=left,
             )
-        job = Job(order, data, now)
+        job = Job(order, data, now, awake=self._awake())
         self.counters["requests"] += 1
         self._jobs.add(job)
-        deadline = Deadline(self.settings.admission.timeout_seconds, self._clock, job, self._expire)
+        limit, since = self.settings.admission.timeout_seconds, lambda: job.progressed
+        deadline = Deadline(limit, self._awake, lambda: self._expire(job), since=since)
         try:
             answers = await self._pages(job)
         except asyncio.CancelledError:
             self.counters["cancelled"] += 1
             raise
-        except RequestError:
+        except RequestError as error:
             self.counters["failed"] += 1
+            if isinstance(error, PoisonPage) and error.remember:
+                digest = await self._refusals.add(data, order, self._clock())
+                extra = {"digest": digest, "seconds": REMEMBERED_SECONDS}
+                _log.warning("request refused from now on", extra=extra)
             raise
         else:
             self.counters["answered"] += 1

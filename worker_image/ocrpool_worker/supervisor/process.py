@@ -26,11 +26,14 @@ _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
 _LAST_WORDS = 20
 _LINE_LIMIT = 64 * 1024
+# One whose socket has closed is ending, and a core of gigabytes takes its time.
+_ENDING_SECONDS = 2.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class InstanceProcess:
-    """Started with `start`, gone when `on_gone` was called (exactly once, with the reason)."""
+    """Started with `start`, gone when `on_gone` was called (exactly once, with the exit status, as
+    of `subprocess`)."""
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class InstanceProcess:
         environment: Mapping[str, str],
         answers: AnswerRoom,
         on_frame: Callable[[Frame], None],
-        on_gone: Callable[[str], None],
+        on_gone: Callable[[int], None],
     ) -> None:
         self.ident = ident
         self.pid = 0
@@ -58,6 +61,8 @@ class InstanceProcess:
         self.mailbox: Mailbox | None = None
         # The last order that it had taken when it went.
         self.taken = 0
+        # Why it was killed from here.
+        self.killed_for: str | None = None
 
     async def start(self) -> None:
         """Exec the process. Raises OSError where the system has no room for one more."""
@@ -138,9 +143,30 @@ class InstanceProcess:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, although that may not have been reported yet."""
+        if self._process is None or self._process.returncode is not None:
+            return True
+        try:
+            look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self.pid, look) is not None
+        except ChildProcessError:  # its status was taken a moment ago
+            return True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands: by SIGSTOP, or under a debugger."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2][:1] in (b"T", b"t")
+        except OSError:
+            return False
+
     def kill(self, why: str) -> None:
-        """SIGKILL. Also ends a stopped process."""
-        if self._process is not None and self._process.returncode is None:
+        """SIGKILL. Also ends a stopped process; does nothing to one that has ended."""
+        if not self.ended:
+            self.killed_for = self.killed_for or why
             _log.info("instance killed", extra={"instance": self.ident, "why": why})
             self._kill()
 
@@ -176,7 +202,8 @@ class InstanceProcess:
         if not data:
             self._close()
             if not self._hung_up:  # it is ending, most likely; nothing more can come of it
-                self._kill()
+                why = "it has closed its socket, and goes on"
+                asyncio.get_running_loop().call_later(_ENDING_SECONDS, self.kill, why)
             return
         try:
             for frame in self._reader.feed(data):
@@ -227,7 +254,7 @@ class InstanceProcess:
         # A grandchild may hold the pipe open; last words are worth a moment, not more.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(drain, timeout=0.2)
-        self._on_gone(describe_exit(status))
+        self._on_gone(status)
 
     async def _drain(self, stream: asyncio.StreamReader) -> None:
         while True:
@@ -248,15 +275,3 @@ def _has_more(sock: socket.socket) -> bool:
         return bool(sock.recv(1, socket.MSG_PEEK))
     except OSError:
         return False
-
-
-def describe_exit(status: int) -> str:
-    """An exit status in words, for example `killed by SIGKILL (perhaps out of memory?)`."""
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hint = " (perhaps the kernel ran out of memory?)" if -status == signal.SIGKILL else ""
-    return f"killed by {name}{hint}"

@@ -48,9 +48,23 @@ def problem_of(
     if draining:
         return Problem(reason="Draining", message="the worker takes no new requests")
     if not crew.ready and crew.target:
-        reason = "Restarting" if crew.boots.was_ready else "Starting"
-        return Problem(reason=reason, message="no instance is warm yet")
-    return device
+        return _not_ready(crew)
+    return device or crew.slow
+
+
+def _not_ready(crew: Crew) -> Problem:
+    if crew.members.warm:
+        message = (
+            "every instance is stopped (SIGSTOP, or a debugger); continue them with SIGCONT: who "
+            "stays so for admission.timeoutSeconds is replaced"
+        )
+        return Problem(reason="Stopped", message=message)
+    if not crew.boots.was_ready:
+        return Problem(reason="Starting", message="no instance is warm yet")
+    message = "no instance is warm yet"
+    if crew.last_death is not None:
+        message += f"; the last one: {crew.last_death.why}"
+    return Problem(reason="Restarting", message=message)
 
 
 def state_of(
@@ -82,6 +96,7 @@ def state_of(
             memory=held[member.ident],
             peak=member.peak,
             source=member.memory_source,
+            stopped=member.stopped_since is not None,
         )
         for member in crew.members.values()
     )

@@ -6,19 +6,32 @@ failure is decided here, so the table can be read and tested in one place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError
+from ocrpool_wire import backoff_seconds
+from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError, Unavailable
 
 # How an attempt at a page ended badly. Out of memory is `memory` where the engine says so, and
-# `starved` where the kernel has ended the instance.
-Failure = Literal["death", "memory", "starved", "device", "engine"]
+# `starved` where the kernel has ended the instance. `killed`: somebody else has.
+Failure = Literal["death", "memory", "starved", "device", "engine", "killed"]
 # What becomes of the instance: it has died, keep it, let it end in order, or kill it now.
 Fate = Literal["gone", "keep", "retire", "kill"]
 
-# A page may cost this many instances before it is blamed.
+# A page may cost this many instances before it is blamed, and lose as many to others' kills before
+# it is sent away.
 ATTEMPTS = 2
+# Seconds after which a page that was sent away should come again.
+KILLED_RETRY = 5.0
+# What two failures say of a page; these are its own, and remembered.
+_BLAMES = {
+    "death": "ended two OCR processes",
+    "memory": "ran out of memory in two OCR processes",
+    "starved": "ran out of memory in two OCR processes",
+}
+# The device's and the engine's may be somebody else's.
+_SPARES = {"device": "ended in a device error in two OCR processes"}
 # An instance that fails on so many pages in a row has a broken predictor.
 ENGINE_FAILURES_IN_A_ROW = 3
 BOOT_ATTEMPTS = 3
@@ -43,19 +56,24 @@ class Verdict:
 def after_failure(
     failure: Failure,
     *,
-    failed_before: int,
+    before: Sequence[Failure] = (),
     in_a_row: int,
     detail: str,
     ran_out_before: bool = False,
 ) -> Verdict:
     """What follows when an instance fails on a page.
 
-    `failed_before`: instances that failed on this page before; `in_a_row`: pages that this instance
-    has failed on one after the other, this one included; `detail`: one line, for the client;
+    `before`: how earlier tries at this page have failed; `in_a_row`: pages that this instance has
+    failed on one after the other, this one included; `detail`: one line, for the client;
     `ran_out_before`: memory ran out on this page before, and one page lowers the ceiling once.
     """
+    if failure == "killed":
+        return Verdict(
+            "gone", _sent_away(detail) if before.count("killed") >= ATTEMPTS - 1 else None
+        )
+    tries = [*(one for one in before if one != "killed"), failure]
+    last = len(tries) >= ATTEMPTS
     lowers = failure in ("memory", "starved") and not ran_out_before
-    last = failed_before + 1 >= ATTEMPTS
     if failure == "engine":
         worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
         error = EngineFailure(f"the engine failed on this page on two tries: {detail}")
@@ -64,26 +82,27 @@ def after_failure(
     fate = fates.get(failure, "gone")
     if not last:
         return Verdict(fate, None, lower_ceiling=lowers)
-    what = {
-        "death": "ended two OCR processes",
-        "memory": "ran out of memory in two OCR processes",
-        "starved": "ran out of memory in two OCR processes",
-        "device": "ended in a device error in two OCR processes",
-    }[failure]
+    remember = all(one in _BLAMES for one in tries)
+    words = {(_BLAMES | _SPARES).get(one, "") for one in tries}
+    what = words.pop() if len(words) == 1 else "failed in two OCR processes"
+    refused = "; it is refused for a while" if remember else ""
     poison = PoisonPage(
-        f"this request {what} ({detail}); it is refused for a while. Check the file, or send it "
-        "smaller"
+        f"this request {what} ({detail}){refused}. Check the file, or send it smaller"
     )
-    # A failing device is not the page's fault: the page is answered, but not remembered.
-    return Verdict(fate, poison, remember=failure != "device", lower_ceiling=lowers)
+    return Verdict(fate, poison, remember=remember, lower_ceiling=lowers)
+
+
+def _sent_away(detail: str) -> RequestError:
+    return Unavailable(
+        f"two OCR processes that were on this request were ended by somebody else ({detail}); it "
+        "is not to blame, send it again",
+        retry_after=KILLED_RETRY,
+    )
 
 
 def backoff(failures: int) -> float:
     """Seconds to wait before the next boot after `failures` fruitless instances in a row."""
-    if failures <= 0:
-        return 0.0
-    # Bounded before it is raised: a float overflows where this goes on for a day.
-    return min(BACKOFF_FIRST * 2.0 ** min(failures - 1, 32), BACKOFF_MOST)
+    return backoff_seconds(failures, first=BACKOFF_FIRST, most=BACKOFF_MOST)
 
 
 def should_recycle(
@@ -106,6 +125,20 @@ def should_recycle(
             f"{memory_when_warm} when warm (recycle.memoryGrowth {growth:g})"
         )
     return None
+
+
+def too_slow(*, page_seconds: float, limit: float, megapixels: float) -> str | None:
+    """Why pages of the largest admitted size will not be answered, or None. `page_seconds`: what
+    one took at the warm-up, `limit` and `megapixels`: the settings."""
+    if page_seconds <= limit:
+        return None
+    return (
+        f"a page of the largest admitted size took {page_seconds:.3g} s at the warm-up, and "
+        f"admission.timeoutSeconds is {limit:g}: a client's page of that size gets 504 and costs "
+        f"its instance. Raise admission.timeoutSeconds, lower admission.maxMegapixels (now "
+        f"{megapixels:g}), or give an instance more threads (fewer instances, "
+        "engine.options.cpu_threads)"
+    )
 
 
 def retry_after(*, waiting: int, page_seconds: float, ready: int) -> float:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.supervisor.rules import Failure
 
 Form = Literal["lines", "paddlex"]
 
@@ -51,7 +52,8 @@ class Inspection:
 
 
 class Job:
-    """One accepted request: its bytes, its pages that wait, and when it last came on."""
+    """One accepted request: its bytes, its pages that wait, and when it last came on (the time of
+    the clock that stands while this process does)."""
 
     __slots__ = (
         "accepted",
@@ -65,12 +67,12 @@ class Job:
         "waiting",
     )
 
-    def __init__(self, order: Order, body: Buffer, now: float) -> None:
+    def __init__(self, order: Order, body: Buffer, now: float, *, awake: float = 0.0) -> None:
         self.number = next(_numbers)
         self.order = order
         self.body = body
         self.accepted = now
-        self.progressed = now
+        self.progressed = awake
         # Bytes of the pages that have been read.
         self.answered = 0
         self.waiting: deque[Work] = deque()
@@ -88,7 +90,7 @@ class Job:
 class Work:
     """One thing for one instance to do: inspect a document (`page` is None), or read a page."""
 
-    __slots__ = ("done", "failures", "job", "op", "page", "ran_out", "since", "waited")
+    __slots__ = ("done", "failures", "job", "op", "page", "ran_out", "since", "tries", "waited")
 
     def __init__(
         self, job: Job, op: Literal["inspect", "read"], page: int | None, now: float
@@ -99,8 +101,9 @@ class Work:
         self.since = now
         self.waited = 0.0
         job.open.append(self)
-        # The instances that failed on it, by their ids.
+        # The instances that failed on it, by their ids, and how.
         self.failures: list[str] = []
+        self.tries: list[Failure] = []
         # Whether memory ran out on it.
         self.ran_out = False
         self.done: asyncio.Future[PageAnswer | Inspection] = (

@@ -20,6 +20,10 @@ MOST_ANSWER_SECONDS = 3600
 # Idle connections of clients, besides the requests that are held.
 MOST_CONNECTIONS = 8192
 
+# What the workers know it by: without it they take the front itself for the one client of all. In
+# the environment, for a ConfigMap is no place for secrets.
+PROXY_SECRET = "OCRPOOL_PROXY_SECRET"
+
 
 @dataclass(frozen=True, slots=True)
 class FrontConfig:
@@ -169,6 +173,8 @@ def _clients(config: FrontConfig) -> tuple[str, ...]:
         """  http-request set-var-fmt(txn.open) '{"error":{"status":' unless { path /ocr }""",
         f"  http-request return status 429 {_error(429, 'QueueFull', busy)} hdr Retry-After 1 "
         f"if {{ be_conn(workers) ge {config.max_requests} }}",
+        # Whose request it is, for the worker's shares. Whatever a client sent by that name goes.
+        f'  http-request set-header X-Ocrpool-Client "%[src] %[env({PROXY_SECRET})]"',
         # Whoever keeps connections shall open the next one to another front.
         "  http-after-response set-header Connection close if { stopping }",
         "  default_backend workers",

@@ -9,7 +9,12 @@ from typing import Any
 
 from ocrpool_operator.api import names
 from ocrpool_operator.api.spec import FrontSpec, PoolSpec
-from ocrpool_operator.kubernetes.front.config import end_seconds, front_config, haproxy_cfg
+from ocrpool_operator.kubernetes.front.config import (
+    PROXY_SECRET,
+    end_seconds,
+    front_config,
+    haproxy_cfg,
+)
 from ocrpool_operator.kubernetes.meta import Object, meta_of
 from ocrpool_operator.kubernetes.pods import (
     container_defaults,
@@ -19,6 +24,7 @@ from ocrpool_operator.kubernetes.pods import (
     told,
 )
 from ocrpool_operator.planner.observed import Pool
+from ocrpool_operator.planner.revision import PROXY_KEY
 from ocrpool_wire.quantity import parse_bytes
 
 CONFIG_FOLDER = "/etc/ocrpool-front"
@@ -35,7 +41,7 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
     spec = pool.spec
     if spec.front is None:
         return ()
-    host = f"{names.pods_service(pool.name)}.{pool.namespace}.svc.{domain}"
+    host = f"{names.pods_service(pool.name, pool.uid)}.{pool.namespace}.svc.{domain}"
     text = haproxy_cfg(front_config(spec, spec.front, host))
     deployment = _deployment(pool, spec, spec.front, text)
     name = names.front_name(pool.name)
@@ -50,7 +56,7 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": meta_of(pool, name),
+            "metadata": meta_of(pool, names.front_guard_name(pool.name)),
             "spec": {
                 "maxUnavailable": 1,
                 "selector": {"matchLabels": names.front_labels(pool.name)},
@@ -79,7 +85,7 @@ def _pods_service(pool: Pool) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta_of(pool, names.pods_service(pool.name)),
+        "metadata": meta_of(pool, names.pods_service(pool.name, pool.uid)),
         "spec": {
             "clusterIP": "None",
             "selector": {
@@ -96,7 +102,7 @@ def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Obje
     labels = names.front_labels(pool.name)
     config = hashlib.sha256(text.encode()).hexdigest()[:10]
     pod: Object = {
-        "containers": [_container(front)],
+        "containers": [_container(pool, front)],
         "volumes": [
             {"name": "config", "configMap": {"name": names.front_name(pool.name)}},
         ],
@@ -132,12 +138,15 @@ def _apart(labels: dict[str, str]) -> Object:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _container(front: FrontSpec) -> Object:
+def _container(pool: Pool, front: FrontSpec) -> Object:
+    # Optional: a Secret of an older operator has none, and workers then believe nobody.
+    secret = {"name": names.token_name(pool.name), "key": PROXY_KEY, "optional": True}
     return {
         "name": "front",
         "image": front.image,
         "imagePullPolicy": front.image_pull_policy,
         "command": ["haproxy", "-db", "-f", f"{CONFIG_FOLDER}/{CONFIG_KEY}"],
+        "env": [{"name": PROXY_SECRET, "valueFrom": {"secretKeyRef": secret}}],
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": names.FRONT_PORT, "protocol": "TCP"},

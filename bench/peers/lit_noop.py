@@ -7,7 +7,7 @@ import base64
 
 import litserve
 
-from bench.peers.null_answer import null_answer
+from bench.peers.noop_answer import noop_answer
 
 
 class NullApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types
@@ -26,7 +26,7 @@ class NullApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types
         return len(data)
 
     def encode_response(self, output):  # type: ignore[no-untyped-def]
-        return null_answer()
+        return noop_answer()
 
 
 def main() -> None:

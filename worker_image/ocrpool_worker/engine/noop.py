@@ -8,14 +8,14 @@ from typing import Any
 from ocrpool_worker.engine.base import EngineContext, Page, Reading
 
 
-class NullEngine:
+class NoopEngine:
     """Finds no text on any page, and does not even decode it."""
 
     needs_models = False
 
     def __init__(self, context: EngineContext) -> None:
         if context.options:
-            raise TypeError(f"the null engine takes no options, got {sorted(context.options)}")
+            raise TypeError(f"the noop engine takes no options, got {sorted(context.options)}")
 
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What the peers without OCR answer: as much as the worker's null engine says on `/ocr`."""
+"""What the peers without OCR answer: as much as the worker's noop engine says on `/ocr`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 
-def null_answer() -> dict[str, Any]:
+def noop_answer() -> dict[str, Any]:
     return {
         "logId": str(uuid.uuid4()),
         "errorCode": 0,

@@ -1,0 +1,41 @@
+"""That the audit which every test of the operator ends with sees what it is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devcluster.testing import Namespace
+from tests.operator import audit, rights
+from tests.operator.api import Api
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_what_an_operator_does_to_others_objects_is_found(
+    api: Api, namespace: Namespace, tmp_path: Path
+) -> None:
+    folder = namespace.cluster.folder
+    if folder is None:
+        pytest.skip("somebody else's cluster: its record is not ours to read")
+    rights.grant(namespace)
+    as_operator = Api(rights.kubeconfig(namespace, tmp_path))
+    maps = f"/api/v1/namespaces/{namespace.name}/configmaps"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "theirs"}}
+    api.call("POST", maps, body)
+    api.merge(f"{maps}/theirs", {"data": {"by": "its owner"}})
+    as_operator.merge(f"{maps}/theirs", {"data": {"by": "an operator"}})
+    as_operator.call("DELETE", f"{maps}/theirs")
+    owner = {"apiVersion": "ocrpool.dev/v1alpha1", "kind": "OcrPool", "name": "x", "uid": "x"}
+    ours = {**body, "metadata": {"name": "ours", "ownerReferences": [owner]}}
+    as_operator.call("POST", maps, ours)
+    as_operator.merge(f"{maps}/ours", {"data": {"by": "an operator"}})
+    as_operator.call("POST", maps, {**body, "metadata": {"name": "bare"}})
+
+    found = audit.foreign_writes(audit.writes(folder.audit, namespace.name))
+    assert found == [
+        "patch configmaps theirs",
+        "delete configmaps theirs",
+        "create configmaps bare: without its pool as its owner",
+    ]

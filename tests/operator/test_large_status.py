@@ -1,0 +1,50 @@
+"""What the real API server and etcd say to a status that is too large, and what is told then."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ocrpool_operator.api.status import PoolStatus, WorkerReport
+from ocrpool_operator.kubernetes import statuses, watch
+from ocrpool_operator.kubernetes.client import POOLS, Client
+from ocrpool_operator.kubernetes.events import Events
+from ocrpool_operator.kubernetes.ownership import Ownership
+from ocrpool_operator.kubernetes.parse import pool_from
+from ocrpool_operator.kubernetes.sessions import api_session
+from ocrpool_operator.kubernetes.statuses import Statuses
+from ocrpool_operator.kubernetes.store import Store
+from tests.operator.lab import Lab, pool
+
+
+@pytest.mark.asyncio
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("characters", [1500, 3500])
+async def test_etcd_and_the_api_server_refuse_and_get_less(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, characters: int
+) -> None:
+    """1.5 MB are too much for etcd, 3.5 MB for the API server."""
+    monkeypatch.setenv("KUBECONFIG", str(lab.kubeconfig))
+    monkeypatch.setattr(statuses, "STATUS_BYTES", 2**22)
+    lab.apply(pool(replicas=0))
+    connection = watch.login(settings=watch.settings())
+    assert connection is not None
+    status = PoolStatus(
+        replicas=1000,
+        workers=tuple(
+            WorkerReport(name=f"pages-{n}", phase="NotReady", problem=f"It: {n} {'x' * characters}")
+            for n in range(1000)
+        ),
+    )
+    async with api_session(connection) as session:
+        client = Client(session, connection.server)
+        [body] = await client.list(POOLS, lab.namespace.name, "")
+        read = pool_from(body)
+        writer = Statuses(Ownership(Store(), client), Events(client, time.time))
+        await writer.write(read, status)
+    found = lab.status()
+
+    assert found["replicas"] == 1000
+    assert 200 < len(found["workers"]) < 1000
+    assert "too large" in lab.events("StatusTooLarge")[0]

@@ -1,0 +1,121 @@
+"""Pools, and operators, side by side: none takes anything from another, and all come to rest."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ocrpool_operator.api import names
+from tests.operator.front_pod import Endpoints
+from tests.operator.lab import Lab, Operator, pool
+from tests.operator.strangers import ingress, move, uid_of
+from tests.standin import order_png
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.mark.usefixtures("haproxy")
+def test_pools_whose_names_are_like_each_others_objects(lab: Lab, tmp_path: Path) -> None:
+    """The front of `doc` sends to the workers of `doc`, and nobody writes for ever."""
+    operator = lab.start("--network-policy", ingress(tmp_path))
+    small = {"requests": {"cpu": "0.05"}}
+    lab.apply(pool("doc", replicas=1, front={"replicas": 1, "buffer": "1Mi", "resources": small}))
+    lab.apply(pool("doc-front", replicas=1))
+    lab.apply(pool("doc-pods", replicas=1))
+    for name in ("doc", "doc-front", "doc-pods"):
+        lab.until_ready(1, name)
+        assert lab.condition("Degraded", name)[1] not in ("NameTaken", "ForeignPod")
+    own = names.pods_service("doc", uid_of(lab, "doc"))
+    endpoints = Endpoints(lab.api, lab.namespace.name, own)
+    try:
+        ours = [lab.pods()["doc-0"]["status"]["podIP"]]
+        lab.until("the front has its worker", lambda: endpoints.addresses == ours)
+    finally:
+        endpoints.close()
+    [front] = [
+        pod
+        for name, pod in lab.pods().items()
+        if name.startswith("doc-front-") and names.LABEL_FRONT in pod["metadata"]["labels"]
+    ]
+    for _ in range(12):
+        assert _read(front["status"]["podIP"]) == "hello"
+    answers = {name: _answered(lab, f"{name}-0") for name in ("doc", "doc-front", "doc-pods")}
+    assert answers == {"doc": 12, "doc-front": 0, "doc-pods": 0}
+    operator.settle()
+
+
+def _read(ip: str) -> str:
+    request = urllib.request.Request(
+        f"http://{ip}:8080/v1/ocr",
+        data=order_png(say="hello"),
+        headers={"Content-Type": "image/png"},
+    )
+    with urllib.request.urlopen(request, timeout=15) as response:
+        return str(json.loads(response.read())["pages"][0]["lines"][0]["text"])
+
+
+def _answered(lab: Lab, pod: str) -> int:
+    url = f"http://{lab.pods()[pod]['status']['podIP']}:8081/metrics"
+    with urllib.request.urlopen(url, timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    return int(sum(float(row.rpartition(" ")[2]) for row in lines if row.startswith(PAGES)))
+
+
+PAGES = "ocrpool_instance_pages_total"
+
+
+def quiet(operators: list[Operator]) -> None:
+    """None of them writes."""
+    for operator in operators:
+        operator.settle()
+    before = [operator.writes() for operator in operators]
+    time.sleep(5)
+    assert [operator.writes() for operator in operators] == before
+
+
+def test_a_pool_belongs_to_one_operator_and_moves(lab: Lab) -> None:
+    """Two installations with images and Leases of their own side by side."""
+    lease = ("--lease", lab.namespace.name)
+    first = lab.start(*lease, "--worker-image", "first:1")
+    second = lab.start(*lease, "--worker-image", "second:1", "--operator-name", "second")
+    lab.apply(pool("one", replicas=1))
+    lab.apply(pool("two", replicas=1, operatorName="second"))
+    lab.apply(pool("three", replicas=1, operatorName="gone"))
+    lab.until_ready(1, "one")
+    lab.until_ready(1, "two")
+
+    def image(name: str) -> str:
+        found = lab.pods().get(f"{name}-0")
+        return str(found["spec"]["containers"][0]["image"]) if found else ""
+
+    assert (image("one"), image("two")) == ("first:1", "second:1")
+    quiet([first, second])
+    three = lab.api.get(f"{lab.path('ocrpools')}/three")
+    assert "status" not in three
+    assert "finalizers" not in three["metadata"]
+    told = [each["involvedObject"]["name"] for each in lab.items("events")]
+    assert "three" not in told
+    assert not first.metric(
+        f'ocrpool_pool_workers{{namespace="{lab.namespace.name}",pool="two",state="ready"}}'
+    )
+
+    # Of one name they share a Lease, and one stands by.
+    third = lab.start(*lease, "--worker-image", "third:1")
+    lab.until("it answers", lambda: third.metric("ocrpool_operator_leading") == 0)
+    assert (
+        first.metric("ocrpool_operator_leading") == second.metric("ocrpool_operator_leading") == 1
+    )
+    quiet([first, second, third])
+
+    # The operator of `two` is gone for good: the pool moves, whole, and can go.
+    secret = lab.api.get(f"{lab.path('secrets')}/two-control")
+    second.kill()
+    move(lab, "two")
+    lab.until("its worker is of the other's image", lambda: image("two") == "first:1", 90)
+    lab.until_ready(1, "two")
+    assert lab.api.get(f"{lab.path('secrets')}/two-control") == secret
+    lab.namespace.kubectl("delete", "ocrp", "two", "--timeout=60s", timeout_s=90)

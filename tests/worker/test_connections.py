@@ -1,0 +1,228 @@
+"""Connections have a bound in number and in time, and never cost the control port or an instance
+their descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.standin import order_png
+from tests.worker.calls import raw_exchange, status_of
+from tests.worker.harness import Worker, start_worker, wait_for
+
+FEW = 128
+
+
+def with_few_descriptors(command: list[str]) -> list[str]:
+    return ["sh", "-c", f'ulimit -n {FEW}; exec "$@"', "sh", *command]
+
+
+@contextlib.contextmanager
+def connections(port: int, number: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
+    """So many connections that stay open, each of which has sent these bytes."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for _ in range(number):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(sent)
+            found.append(sock)
+        yield found
+
+
+def open_in(worker: Worker) -> int:
+    return len(os.listdir(f"/proc/{worker.pid}/fd"))
+
+
+def said_until_closed(sock: socket.socket) -> bytes:
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := sock.recv(65536):
+            said += chunk
+    return said
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/ocr HTTP/1.1\r\nX-"], ids=["idle", "half"])
+def test_idle_ones_stop_neither_probes_nor_requests_nor_instances(
+    tmp_path: Path, sent: bytes
+) -> None:
+    with start_worker(tmp_path, instances=2, inside=with_few_descriptors) as worker:
+        with connections(worker.port, 200, sent), connections(worker.control_port, 100, sent):
+            for _ in range(5):
+                assert worker.control("GET", "/livez").status == 200
+                assert worker.read(say="read").text == "read"
+            # A new instance needs descriptors too.
+            os.kill(worker.pids()[0], signal.SIGKILL)
+            worker.until("it is noticed", lambda state: state["counters"]["deaths"] == 1)
+            worker.until_ready(2)
+            assert open_in(worker) < FEW
+        text = worker.log_file.read_text()
+        assert "Traceback" not in text
+        assert len(text) < 50_000
+
+
+def test_who_has_waited_longest_makes_room(tmp_path: Path) -> None:
+    settings = {"http": {"maxConnections": 3, "headerSeconds": 60}}
+    with (
+        start_worker(tmp_path, settings=settings) as worker,
+        connections(worker.port, 3) as (first, second, third),
+    ):
+        assert worker.read(say="read").text == "read"
+        assert said_until_closed(first) == b""
+        for sock in (second, third):
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert status_of(said_until_closed(sock)) == 200
+
+
+def test_with_all_in_use_one_more_is_503(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with start_worker(tmp_path, settings={"http": {"maxConnections": 3}}) as worker:
+        held = [worker.begin(say=str(number), gate=str(gate)) for number in range(3)]
+        worker.until("all are in", lambda state: state["queue"]["depth"] == 2)
+        for _ in range(5):
+            answer = raw_exchange(worker.port, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert status_of(answer) == 503
+            assert b"http.maxConnections" in answer
+            assert b"Retry-After: 1" in answer
+        assert worker.ready
+        gate.touch()
+        assert [each.result().text for each in held] == ["0", "1", "2"]
+        assert worker.read(say="room again").text == "room again"
+        said = [each for each in worker.events() if each["event"] == "connections refused"]
+        assert len(said) == 1, said
+
+
+IMPATIENT = {"http": {"headerSeconds": 1, "keepAliveSeconds": 1}}
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with start_worker(tmp_path_factory.mktemp("worker"), settings=IMPATIENT) as worker:
+        yield worker
+
+
+@pytest.mark.parametrize("port", ["port", "control_port"])
+def test_a_connection_that_says_nothing_is_closed(impatient: Worker, port: str) -> None:
+    with connections(getattr(impatient, port), 5) as found:
+        for sock in found:
+            assert said_until_closed(sock) == b""
+
+
+@pytest.mark.parametrize("port", ["port", "control_port"])
+def test_a_header_that_drips_is_408(impatient: Worker, port: str) -> None:
+    with connections(getattr(impatient, port), 1, b"GET /livez HTTP/1.1\r\n") as (sock,):
+        drips = 0
+        with contextlib.suppress(ConnectionError):
+            while drips < 600:  # a minute, where nobody ends it
+                sock.sendall(b"X-Drip: drop\r\n")
+                drips += 1
+                time.sleep(0.1)
+        assert drips < 600
+    # What is sent after the end may take the answer away with it.
+    with connections(getattr(impatient, port), 1, b"GET /livez HTTP/1.1\r\n") as (sock,):
+        answer = said_until_closed(sock)
+        assert status_of(answer) == 408
+        assert b"http.headerSeconds" in answer
+
+
+def test_between_two_requests_it_waits_for_a_while(impatient: Worker) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=30)
+    try:
+        for _ in range(2):
+            connection.request("POST", "/v1/ocr", order_png(say="kept"))
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+        assert connection.sock is not None
+        assert connection.sock.recv(1) == b""
+    finally:
+        connection.close()
+
+
+def test_a_request_that_takes_long_is_not_cut(impatient: Worker, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    running = impatient.begin(say="slow", gate=str(gate))
+    impatient.until_busy()
+    time.sleep(3)
+    gate.touch()
+    assert running.result().text == "slow"
+
+
+def test_a_worker_that_was_stopped_hears_what_came_meanwhile(impatient: Worker) -> None:
+    with connections(impatient.port, 1, b"GET /health HTTP/1.1\r\n") as (sock,):
+        time.sleep(0.2)
+        impatient.signal(signal.SIGSTOP)
+        time.sleep(4)
+        sock.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        impatient.signal(signal.SIGCONT)
+        assert status_of(said_until_closed(sock)) == 200
+
+
+def test_a_header_without_end_is_431(impatient: Worker) -> None:
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=30) as sock:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(b"GET /health HTTP/1.1\r\n")
+            while sent < 2**24:
+                line = b"X-%d: " % sent + b"x" * 4000 + b"\r\n"
+                sock.sendall(line)
+                sent += len(line)
+        assert sent < 2**24
+
+
+def test_without_descriptors_it_waits_and_says_so_once(tmp_path: Path) -> None:
+    """No share helps where something else takes them all."""
+    with start_worker(tmp_path) as worker:
+        before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_in(worker), before[1]))
+        with connections(worker.port, 30, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") as found:
+
+            def told() -> bool:
+                return any(
+                    each["event"] == "connections cannot be accepted" for each in worker.events()
+                )
+
+            wait_for("it says so", told)
+            time.sleep(2)
+            resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, before)
+            for sock in found:
+                assert sock.recv(12) == b"HTTP/1.1 200"
+        text = worker.log_file.read_text()
+        assert text.count("connections cannot be accepted") == 1
+        assert "Traceback" not in text
+
+
+def test_a_refused_body_is_taken_in_and_the_connection_kept(tmp_path: Path) -> None:
+    """The rest of a body that was refused is neither a header nor a next request."""
+    with start_worker(tmp_path, settings={"admission": {"maxBody": "1Mi"}}) as worker:
+        connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
+        try:
+            for _ in range(3):
+                connection.request("POST", "/v1/ocr", bytes(8 * 2**20))
+                response = connection.getresponse()
+                assert response.status == 413
+                response.read()
+                kept = connection.sock
+                connection.request("POST", "/v1/ocr", order_png(say="kept") + bytes(900_000))
+                response = connection.getresponse()
+                assert response.status == 200
+                response.read()
+                assert connection.sock is kept
+        finally:
+            connection.close()
+
+
+def test_requests_that_come_in_one_go_are_all_answered(impatient: Worker) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    with connections(impatient.port, 1, (request + b"\r\n") * 20) as (sock,):
+        sock.sendall(request + b"Connection: close\r\n\r\n")
+        assert said_until_closed(sock).count(b"HTTP/1.1 200") == 21

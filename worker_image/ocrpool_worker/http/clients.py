@@ -1,0 +1,91 @@
+"""Whose request it is: the address that shares of memory are counted for.
+
+The peer's address, or, behind a proxy that knows the secret of `http.proxySecretFile`, the address
+that this proxy names. What strangers write into headers counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import hmac
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+# `ADDRESS SECRET`. A proxy has to replace whatever came under this name.
+HEADER = "X-Ocrpool-Client"
+# A mounted Secret changes under a running worker.
+_FRESH_SECONDS = 10.0
+
+_current: contextvars.ContextVar[str] = contextvars.ContextVar("ocrpool_client", default="")
+
+
+def current() -> str:
+    """The client of the request that this task handles; empty outside of a request."""
+    return _current.get()
+
+
+@functools.lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What one party has to itself: an IPv4 address, or the /64 of an IPv6 address. Raises
+    ValueError where it is no address."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+    return str(found)
+
+
+class Clients:
+    """Tells clients apart. `secret_file`: of `http.proxySecretFile`."""
+
+    def __init__(
+        self, secret_file: Path | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._file = secret_file
+        self._clock = clock
+        self._secret = ""
+        self._stale_at = float("-inf")
+
+    def of(self, remote: str | None, told: str | None) -> str:
+        """The client behind a connection from `remote` whose request has the header `told`."""
+        if told is not None and self._file is not None:
+            address, _, secret = told.strip().partition(" ")
+            known = self._known()
+            if known and hmac.compare_digest(
+                secret.encode("utf-8", "surrogateescape"), known.encode()
+            ):
+                remote = address
+        try:
+            return network_of(remote or "")
+        except ValueError:
+            return remote or ""
+
+    def middleware(self) -> Middleware:
+        """Notes the client of every request; see `current`."""
+
+        @web.middleware
+        async def middleware(
+            request: web.Request,
+            handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        ) -> web.StreamResponse:
+            _current.set(self.of(request.remote, request.headers.get(HEADER)))
+            return await handler(request)
+
+        return middleware
+
+    def _known(self) -> str:
+        now = self._clock()
+        if self._file is not None and now >= self._stale_at:
+            try:
+                self._secret = self._file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                self._secret = ""  # then nobody is believed
+            self._stale_at = now + _FRESH_SECONDS
+        return self._secret

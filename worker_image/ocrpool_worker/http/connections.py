@@ -1,0 +1,226 @@
+"""The connections of one port: how many there may be, and how long each may keep it waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import StreamReader, web
+
+# A header may carry a token or cookies.
+_MOST_HEADER = 64 * 1024
+_SWEEP_SECONDS = 1.0
+# A sweep that comes so much later tells of the worker's own absence, not of slow clients.
+_ABSENT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """`most`: connections at once. `header_seconds`: until a request's header is there, from the
+    connection's opening or its first byte. `keep_alive_seconds`: between two requests.
+    `even_busy`: at the limit the oldest makes room even if it is in the middle of a request."""
+
+    most: int
+    header_seconds: float
+    keep_alive_seconds: float
+    even_busy: bool = False
+
+
+class Connection(web.RequestHandler):
+    """One client's connection; notes when it is between requests."""
+
+    __slots__ = ("_connections", "_last", "head_bytes", "head_since", "requests", "waits_since")
+
+    def __init__(self, connections: Connections, server: web.Server, **kwargs: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
+        self._connections = connections
+        # None: in the middle of a request, from its whole header to the end of its answer.
+        self.waits_since: float | None = None
+        self.head_since: float | None = None
+        self.head_bytes = 0
+        self.requests = 0
+        # The body of the last request; one that was refused may still be on its way.
+        self._last: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connections.waits(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.gone(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        waits = self.waits_since is not None
+        if waits and data and (self._last is None or self._last.is_eof()):
+            if self.head_bytes > _MOST_HEADER:
+                self.refuse(431, "HeaderTooLarge", f"the header has over {_MOST_HEADER} bytes")
+                return
+            if self.head_since is None:
+                self.head_since = self._loop.time()
+            self.head_bytes += len(data)
+        super().data_received(data)
+        if waits and self._messages:
+            self._connections.begun(self)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        found = await super().finish_response(request, resp, start_time)
+        self._last = request.content
+        # Where the next request is there already, that one is begun with.
+        if self.transport is not None and not self._messages:
+            self._connections.waits(self)
+        return found
+
+    def forgive(self, seconds: float, now: float) -> None:
+        """It has waited for so long less than it seems."""
+        if self.waits_since is not None:
+            self.waits_since = min(now, self.waits_since + seconds)
+        if self.head_since is not None:
+            self.head_since = min(now, self.head_since + seconds)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        # A client that goes in the middle of something is no error.
+        if self.transport is not None:
+            super().log_exception(*args, **kwargs)
+
+    @property
+    def flushed(self) -> bool:
+        """All that was answered has been taken by the client's kernel or ours."""
+        return self.transport is None or not self.transport.get_write_buffer_size()
+
+    def refuse(self, status: int, reason: str, message: str) -> None:
+        """Say so and hang up."""
+        transport = self.transport
+        if transport is not None:
+            transport.write(refusal(status, reason, message))
+            self._loop.call_later(_SWEEP_SECONDS, transport.abort)
+        self.force_close()
+
+    def drop(self) -> None:
+        """Hang up; what the client does not take at once is lost to it."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()
+
+
+class Connections:
+    """All connections of a port. Lives from `start` to `stop`."""
+
+    def __init__(self, limits: ConnectionLimits, *, clock: Callable[[], float]) -> None:
+        """`clock`: the event loop's."""
+        self._limits = limits
+        self._clock = clock
+        # Both in the order in which they came to be there.
+        self._all: dict[Connection, None] = {}
+        self._waiting: dict[Connection, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
+
+    def start(self) -> None:
+        """Begin to look for those that keep the port waiting."""
+        self._swept_at = self._clock()
+        self._again()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def full(self) -> bool:
+        """At the limit."""
+        return len(self._all) >= self._limits.most
+
+    def make_room(self) -> bool:
+        """Whether one more may come; at the limit the one goes that has waited longest without a
+        request."""
+        if not self.full:
+            return True
+        victim = next((each for each in self._waiting if each.flushed), None)
+        if victim is None and self._limits.even_busy:
+            victim = next((each for each in self._all if each.transport is not None), None)
+        if victim is None:
+            return False
+        self.gone(victim)
+        victim.drop()
+        return True
+
+    def opened(self, connection: Connection) -> None:
+        self._all[connection] = None
+
+    def waits(self, connection: Connection) -> None:
+        """It has no request, from now on."""
+        if connection in self._all:
+            self._waiting.pop(connection, None)
+            self._waiting[connection] = None
+            connection.waits_since = self._clock()
+
+    def begun(self, connection: Connection) -> None:
+        """It has a request whose header is there."""
+        self._waiting.pop(connection, None)
+        connection.waits_since = connection.head_since = None
+        connection.head_bytes = 0
+        connection.requests += 1
+
+    def gone(self, connection: Connection) -> None:
+        self._all.pop(connection, None)
+        self._waiting.pop(connection, None)
+
+    def _again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        gap = now - self._swept_at
+        self._swept_at = now
+        self._again()
+        if gap > _SWEEP_SECONDS + _ABSENT_SECONDS:
+            # What came meanwhile was not read yet.
+            for each in self._waiting:
+                each.forgive(gap, now)
+        for each in tuple(self._waiting):
+            self._look(each, now)
+
+    def _look(self, each: Connection, now: float) -> None:
+        limits = self._limits
+        since = each.waits_since if each.head_since is None else each.head_since
+        if since is None:
+            return
+        begun = each.head_since is not None
+        seconds = limits.keep_alive_seconds
+        if begun or not each.requests:
+            seconds = limits.header_seconds
+        if now - since <= seconds:
+            return
+        self.gone(each)
+        if begun:
+            message = f"the header did not arrive within {seconds:g} s (http.headerSeconds)"
+            each.refuse(408, "SlowHeader", message)
+        else:
+            each.drop()
+
+
+_PHRASES = {
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+def refusal(status: int, reason: str, message: str) -> bytes:
+    """A whole response for who is not heard: no header of his is known."""
+    body = json.dumps({"error": {"status": status, "reason": reason, "message": message}}).encode()
+    retry = "Retry-After: 1\r\n" if status == 503 else ""
+    head = (
+        f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body

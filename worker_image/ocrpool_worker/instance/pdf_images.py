@@ -1,0 +1,237 @@
+"""Pictures in a PDF that are not there to their end: PDFium draws what it has, and says nothing.
+
+A page with such a picture is read, and told of in its warnings. Each kind of compression is held
+against its own end; what has none (LZW) is taken as it is. The work has bounds: a page that names
+more or larger pictures than they allow is looked at so far and no further.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.engine.base import PageWarning
+from ocrpool_worker.instance import jpeg
+from ocrpool_worker.instance.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+# Objects of a page that are looked at, in all of its forms, and how deep forms may nest.
+MOST_OBJECTS, MOST_DEPTH = 20_000, 8
+# Compressed and expanded bytes that are looked at for one page.
+MOST_BYTES = 128 * 2**20
+MOST_IMAGES, MOST_WARNINGS = 500, 8
+INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
+
+_PIECE = 256 * 1024
+# Samples of a pixel, by PDFium's numbers of colour spaces; of others it is not known.
+_GRAY, _RGB, _CMYK, _CAL_GRAY, _CAL_RGB = 1, 2, 3, 4, 5
+_SAMPLES = {_GRAY: 1, _RGB: 3, _CMYK: 4, _CAL_GRAY: 1, _CAL_RGB: 3}
+# Rows may carry a predictor's byte, and streams a line end.
+_SLACK = 16
+
+
+def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
+    """What is missing on a page that was drawn as `pixels`."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    found = []
+    repaired = not pdfium.FPDF_DocumentHasValidCrossReferenceTable(pdf.raw)
+    if repaired:
+        found.append(
+            PageWarning(
+                REPAIRED,
+                "the PDF's table of objects is damaged or missing (was the file cut off?); what "
+                "is still in it was read",
+            )
+        )
+    left = MOST_BYTES
+    for number, (image, nested) in enumerate(_images(page), 1):
+        picture = _Picture(image, page)
+        left -= picture.size
+        if left < 0 or number > MOST_IMAGES or len(found) >= MOST_WARNINGS:
+            break
+        edges = None if repaired or nested else _plain_edges(image, page, pixels)
+        missing, looked_at = picture.missing(edges, left)
+        left -= looked_at
+        if missing:
+            message = f"image {number} of the page is not complete: {missing}"
+            found.append(PageWarning(INCOMPLETE, message))
+    return tuple(found)
+
+
+def _images(page: Any) -> Iterator[tuple[Any, bool]]:
+    """The image objects of a page, and whether each is inside a form."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    left = MOST_OBJECTS
+    stack = [(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page.raw, 0)]
+    while stack:
+        count, get, parent, depth = stack.pop()
+        for index in range(min(count(parent), left)):
+            left -= 1
+            item = get(parent, index)
+            kind = pdfium.FPDFPageObj_GetType(item) if item else 0
+            if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+                yield item, depth > 0
+            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < MOST_DEPTH:
+                form = (pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, item)
+                stack.append((*form, depth + 1))
+
+
+def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:
+    """The colours of those edges of the image that are of one colour on the drawn page, as they
+    are where rows are missing; None where that is not known. It spares most scans the expansion of
+    their pixels, which costs as much as drawing them."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    corners = [ctypes.c_float() for _ in range(4)]
+    if not pdfium.FPDFPageObj_GetBounds(image, *corners):
+        return None
+    left, bottom, right, top = (corner.value for corner in corners)
+    height, width = pixels.shape[:2]
+    drawn = []
+    for x, y in ((left, bottom), (right, top)):
+        across, down = ctypes.c_int(), ctypes.c_int()
+        size = (0, 0, width, height, 0)
+        if not pdfium.FPDF_PageToDevice(page.raw, *size, x, y, across, down):
+            return None
+        drawn.append((min(max(across.value, 0), width), min(max(down.value, 0), height)))
+    (x0, x1), (y0, y1) = sorted(p[0] for p in drawn), sorted(p[1] for p in drawn)
+    # A pixel inwards: the outermost are blended with what is behind the image.
+    inner = pixels[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1]
+    if inner.shape[0] < 4 or inner.shape[1] < 4:
+        return None
+    edges = (inner[0], inner[-1], inner[:, 0], inner[:, -1])
+    return [edge[0] for edge in edges if (edge == edge[0]).all()]
+
+
+class _Picture:
+    """One image object: how it is compressed, and its bytes."""
+
+    def __init__(self, image: Any, page: Any) -> None:
+        import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+        self._pdfium, self._image, self._page = pdfium, image, page
+        self.size = int(pdfium.FPDFImageObj_GetImageDataRaw(image, None, 0))
+        self._filters = [
+            _text(lambda *to, at=at: pdfium.FPDFImageObj_GetImageFilter(image, at, *to))
+            for at in range(pdfium.FPDFImageObj_GetImageFilterCount(image))
+        ]
+
+    def missing(self, edges: list[Pixels] | None, most: int) -> tuple[str, int]:
+        """(what is missing, "" for nothing; bytes that were expanded to find out). Up to `most`
+        bytes are expanded, and only where `edges` (see `_plain_edges`) give a reason to."""
+        kind = self._filters[-1] if self._filters else ""
+        if kind in ("DCTDecode", "DCT"):
+            return self._jpeg(edges or [], most)
+        if kind == "JPXDecode":
+            return ("" if jpx_ends(self._coded()) else "its JPEG 2000 has no end"), 0
+        if kind == "JBIG2Decode":
+            return ("" if jbig2_ends(self._coded()) else "its JBIG2 breaks off"), 0
+        if kind in ("CCITTFaxDecode", "CCF"):
+            whole = ccitt_ends(self._coded(), self._drawn)
+            return ("" if whole else "its fax data breaks off"), 0
+        if edges == []:
+            return "", 0
+        if self._filters in (["FlateDecode"], ["Fl"]):
+            return self._flate(most)
+        if not self._filters:
+            return self._short_of(self.size), 0
+        return "", 0
+
+    def _jpeg(self, edges: list[Pixels], most: int) -> tuple[str, int]:
+        data = self._coded()
+        found = jpeg.examine(data)
+        if not found.complete:
+            return "its JPEG has no end", 0
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
+        size = 2 * 3 * width.value * height.value  # it is decoded twice
+        if size > most or not any(jpeg.is_missing(edge) for edge in edges):
+            return "", 0
+        rows = jpeg.rows_arrived(data, found)
+        if 0 < rows < found.height:
+            return f"its pixels end after {rows} of {found.height} rows", size
+        return "", size
+
+    def _flate(self, most: int) -> tuple[str, int]:
+        size, ended = expanded(self._raw(), most)
+        if size >= most:
+            return "", size
+        return (self._short_of(size) if ended else "its compressed data breaks off"), size
+
+    def _short_of(self, size: int) -> str:
+        """What pixels of `size` bytes lack. PDFium does not tell how many bits a sample has, so
+        that fewer than eight are held against what is drawn."""
+        metadata = self._pdfium.FPDF_IMAGEOBJ_METADATA()
+        if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
+            return ""
+        width, height = metadata.width, metadata.height
+        samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
+        one_bit = metadata.bits_per_pixel == 1
+        rows = {bits: (width * samples * bits + 7) // 8 for bits in (1, 2, 4, 8)}
+        needed = rows[1 if one_bit else 8] * height
+        if size + _SLACK >= needed:
+            return ""
+        fewer = () if one_bit else (rows[1], rows[2], rows[4])
+        lengths = [(row + predictor) * height for row in fewer for predictor in (0, 1)]
+        if any(abs(size - length) <= _SLACK for length in lengths):
+            # As long as one of fewer bits. Where pixels are missing, zeros are drawn: black.
+            drawn = self._drawn() if metadata.colorspace in _SAMPLES else None
+            if drawn is None or drawn[size * height // needed + 1 :].any():
+                return ""
+        return f"{size} of {needed} bytes of its pixels are there"
+
+    def _raw(self) -> bytes:
+        return _bytes(
+            lambda *to: self._pdfium.FPDFImageObj_GetImageDataRaw(self._image, *to), self.size
+        )
+
+    def _coded(self) -> bytes:
+        """The data of the last filter; the others before it are undone."""
+        if len(self._filters) < 2:
+            return self._raw()
+        get = self._pdfium.FPDFImageObj_GetImageDataDecoded
+        return _bytes(lambda *to: get(self._image, *to), get(self._image, None, 0))
+
+    def _drawn(self) -> Pixels | None:
+        """The image by itself as PDFium decodes it, H×W or H×W×3 uint8."""
+        import pypdfium2  # noqa: PLC0415
+
+        raw = self._pdfium.FPDFImageObj_GetBitmap(self._image)
+        if not raw:
+            return None
+        bitmap = pypdfium2.PdfBitmap.from_raw(raw)
+        try:
+            pixels: Pixels = bitmap.to_numpy().copy()
+        finally:
+            bitmap.close()
+        return pixels
+
+
+def expanded(packed: bytes, most: int) -> tuple[int, bool]:
+    """(bytes that Flate data expands to, up to about `most`; whether it has its end)."""
+    inflater = zlib.decompressobj()
+    size = 0
+    rest = packed
+    try:
+        while rest and size < most and not inflater.eof:
+            size += len(inflater.decompress(rest, _PIECE))
+            rest = inflater.unconsumed_tail
+    except zlib.error:
+        return size, False
+    return size, inflater.eof
+
+
+def _bytes(get: Any, size: int) -> bytes:
+    buffer = ctypes.create_string_buffer(size)
+    get(buffer, size)
+    return buffer.raw
+
+
+def _text(get: Any) -> str:
+    return _bytes(get, get(None, 0)).rstrip(b"\0").decode("ascii", "replace")
