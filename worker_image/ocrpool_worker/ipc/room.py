@@ -30,14 +30,14 @@ class AnswerRoom:
         if self.held >= self._total:
             raise self._full(0)
 
-    def check_whole(self, size: int) -> None:
-        """Raises TooLarge for one request's answer of `size` bytes, or more."""
-        if size > self._each:
-            raise self._too_large(size)
+    def fits(self, size: int) -> bool:
+        """Whether one request's answer may have so many bytes."""
+        return size <= self._each
 
     def refusal(self, size: int) -> RequestError:
-        """Why there was no room for so many bytes."""
-        return self._too_large(size) if size > self._each else self._full(size)
+        """Why there is no room for so many bytes. Not raised here: an error that was keeps the
+        frames that it went through, and what they hold."""
+        return self._full(size) if self.fits(size) else self._too_large(size)
 
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(

@@ -205,10 +205,8 @@ class Dispatch:
             _resolve(work, answers.refusal(frame.dropped))
             return
         work.job.answered += len(frame.payload)
-        try:
-            answers.check_whole(work.job.answered)
-        except RequestError as error:
-            _resolve(work, error)
+        if not answers.fits(work.job.answered):
+            _resolve(work, answers.refusal(work.job.answered))
             return
         head = frame.head
         _resolve(work, PageAnswer(int(head["width"]), int(head["height"]), frame.payload))
