@@ -22,8 +22,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is not met")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder")
+    text = "serving: also the worker of this commit, side by side (its code goes to build/)"
+    parser.add_argument("--before", metavar="COMMIT", help=text)
     given = parser.parse_args()
-    setup = Setup(models=given.models.resolve(), quick=given.quick)
+    setup = Setup(models=given.models.resolve(), quick=given.quick, before=given.before)
     machine = this_machine()
     print(machine, end="\n\n", flush=True)
     reports: list[Report] = []

@@ -37,7 +37,8 @@ _MAGIC = b"ocrpool!"
 
 
 class StandInEngine:
-    """Answers two lines: what the order says, and `pid N`; a third holds the request's params."""
+    """Answers two lines: what the order says, and `pid N`; a third holds the request's params, and
+    where the order has `bulk`, one of so many characters comes at last."""
 
     needs_models = False
 
@@ -70,6 +71,8 @@ class StandInEngine:
         texts = [said, f"pid {os.getpid()}"]
         if params:
             texts.append(json.dumps(dict(params), sort_keys=True))
+        if "bulk" in order:
+            texts.append("b" * int(order["bulk"]))
         corners = ((0.0, 0.0), (float(width), 0.0), (float(width), float(height)))
         polygon = (*corners, (0.0, float(height)))
         return Reading(

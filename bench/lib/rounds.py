@@ -16,10 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """What every part gets. `quick`: one short round, to see that it runs."""
+    """What every part gets. `quick`: one short round, to see that it runs. `before`: a commit whose
+    worker is measured as well."""
 
     models: Path
     quick: bool
+    before: str | None = None
 
     def rounds(self, full: int) -> int:
         return 1 if self.quick else full

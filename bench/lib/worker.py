@@ -17,6 +17,10 @@ from bench.lib.servers import Process, get_status
 from ocrpool_wire.state import State
 
 
+def _python_path(code: Path) -> str:
+    return ":".join(str(code / part) for part in ("wire", "worker_image", "operator"))
+
+
 class Worker(Process):
     """`ocrpool-worker serve` on free ports of 127.0.0.1, with `instances` instances.
 
@@ -33,8 +37,11 @@ class Worker(Process):
         settings: dict[str, Any] | None = None,
         name: str = "worker",
         cgroup: MemoryCgroup | None = None,
+        code: Path | None = None,
     ) -> None:
-        super().__init__([], name=name, cgroup=cgroup)
+        """`code`: a folder with another state of this repository, whose worker it is then."""
+        environment = {} if code is None else {"PYTHONPATH": _python_path(code)}
+        super().__init__([], name=name, cgroup=cgroup, environment=environment)
         self.instances = instances
         self.port = 0
         self.control_port = 0

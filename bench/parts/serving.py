@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import tarfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from pathlib import Path
+from statistics import median, quantiles
 
 from bench.lib.cpu import cpu_seconds
 from bench.lib.load import Result, generate
 from bench.lib.payload import json_body, json_request
 from bench.lib.report import Goal, Report
 from bench.lib.rounds import Setup, checked, ratio, take_turns
-from bench.lib.servers import Process, Server
+from bench.lib.servers import ROOT, Process, Server
 from bench.lib.worker import Worker
 from bench.samples import null_image_94k
 
@@ -21,7 +25,12 @@ MANY = 64
 AIOHTTP = "bare aiohttp"
 FASTEST = "bare aiohttp, fastest parsers"
 WORKER = "worker, noop engine"
+BEFORE = "worker before, noop engine"
 LITSERVE = "LitServe"
+# With another build of the worker it is about a fraction: that takes more rounds.
+ROUNDS, ROUNDS_BEFORE = 7, 9
+# By its place: the engine's name in the settings is the build's own affair.
+ENGINE = "ocrpool_worker.engine.null:NullEngine"
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,11 @@ def run(setup: Setup) -> Report:
     image = null_image_94k()
     request = json_request(image)
     seconds = 1.0 if setup.quick else 4.0
+    rounds = setup.rounds(ROUNDS_BEFORE if setup.before else ROUNDS)
     with ExitStack() as stack:
-        servers = _servers(stack)
-        many = take_turns(_turns(servers, request, MANY, seconds), setup.rounds(7))
-        one = take_turns(_turns(servers, request, 1, seconds / 2), setup.rounds(7))
+        servers = _servers(stack, setup.before)
+        many = take_turns(_turns(servers, request, MANY, seconds), rounds)
+        one = take_turns(_turns(servers, request, 1, seconds / 2), rounds)
         fastest = servers[FASTEST].log_tail(1)
     rates = {name: [turn.result.per_second for turn in turns] for name, turns in many.items()}
     cpu = {name: [turn.cpu_ms for turn in turns] for name, turns in many.items()}
@@ -68,7 +78,7 @@ def run(setup: Setup) -> Report:
         title="the serving layer alone",
         method=(
             f"POST /ocr with {len(json_body(image)):,} bytes of JSON, visualize false;",
-            f"{setup.rounds(7)} rounds in turns of {seconds:g} s with {MANY} clients, then",
+            f"{rounds} rounds in turns of {seconds:g} s with {MANY} clients, then",
             f"of {seconds / 2:g} s with one; closed loop, kept-alive connections, one load",
             "generator process for all, on the same cores. Worker and LitServe: two processes that",
             "do nothing, LitServe with its default settings. The bare handlers: request.json(),",
@@ -90,18 +100,59 @@ def run(setup: Setup) -> Report:
             Goal("worker, times LitServe", ratio(rates[WORKER], rates[LITSERVE]), 2),
             Goal("worker, of bare aiohttp", ratio(rates[WORKER], rates[AIOHTTP]), 0.7),
             Goal("worker, ms above bare aiohttp at one client", above[WORKER], 0.6, at_least=False),
+            *_goals_before(rates, cpu, p50),
         ),
         rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
     )
 
 
-def _servers(stack: ExitStack) -> dict[str, Server | Worker]:
+def _goals_before(
+    rates: dict[str, list[float]], cpu: dict[str, list[float]], p50: dict[str, list[float]]
+) -> tuple[Goal, ...]:
+    """Against the build before, where there is one."""
+    if BEFORE not in rates:
+        return ()
+    pairs = [a / b for a, b in zip(rates[WORKER], rates[BEFORE], strict=True)]
+    low, _, high = quantiles(pairs) if len(pairs) > 1 else (pairs[0],) * 3
+    spread = f"quartiles {low:.2f} to {high:.2f}"
+    return (
+        Goal(f"req/s at {MANY}, times the build before ({spread})", median(pairs), 1.3),
+        Goal("CPU of the build before, times the worker's", ratio(cpu[BEFORE], cpu[WORKER]), 1.3),
+        Goal("p50 at one client, of the build before", ratio(p50[WORKER], p50[BEFORE]), 1.0, False),
+    )
+
+
+def _code_of(commit: str) -> Path:
+    """The repository at a commit, in a folder under build/. Raises RuntimeError."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode != 0:
+        raise RuntimeError(f"--before {commit}: {found.stderr.strip()}")
+    folder = ROOT / "build" / f"before-{found.stdout.strip()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = subprocess.run(
+        ["git", "archive", found.stdout.strip()], cwd=ROOT, capture_output=True, check=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]:
     servers: dict[str, Server | Worker] = {
         AIOHTTP: Server("bench.peers.bare_aiohttp", name=AIOHTTP),
         FASTEST: Server("bench.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST),
         WORKER: Worker(instances=2, engine={"name": "noop"}),
         LITSERVE: Server("bench.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
+    if before is not None:
+        code = _code_of(before)
+        servers[BEFORE] = Worker(instances=2, engine={"name": ENGINE}, name=BEFORE, code=code)
     for server in servers.values():
         stack.enter_context(server)
         server.wait_ready()

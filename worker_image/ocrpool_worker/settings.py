@@ -94,6 +94,12 @@ class AdmissionSettings(_Settings):
         "timeoutSeconds allows",
     )
 
+    max_answer: Bytes = Field(default=256 * 2**20, description="largest answer of one request")
+    answer_memory: Bytes = Field(
+        default=2**30,
+        description="most memory that all answers may take, until their clients have taken them",
+    )
+
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
@@ -177,6 +183,12 @@ class HttpSettings(_Settings):
     )
     max_fetches: int = Field(
         default=8, ge=1, description="most URLs that are fetched at once; others wait their turn"
+    )
+    take_seconds: float = Field(
+        default=20,
+        gt=0,
+        description="time in which a client takes the next 64Ki of its answer, or the rest; a "
+        "slower one is cut off",
     )
     lame_duck_seconds: float = Field(
         default=0,

@@ -6,6 +6,7 @@ import binascii
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Self
 
 import pybase64
 from aiohttp import web
@@ -21,10 +22,10 @@ from ocrpool_worker.http.params import (
     OcrRequest,
     Params,
     QueryParams,
-    errors_as_paddlex,
     errors_in_words,
-    log_id_in,
 )
+from ocrpool_worker.http.requests import OcrRequests, WrongRequest
+from ocrpool_worker.http.sending import Answer, Outgoing
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.pool import Pool
@@ -46,6 +47,31 @@ def decode_base64(text: str) -> bytes:
         raise NotAnImage(f"file is not base64: {error}", field="file") from None
 
 
+class _Held:
+    """What one request holds of `bodyMemory`, given back when the block ends."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self.size = 0
+
+    def grow(self, more: int) -> None:
+        """Raises QueueFull."""
+        self._bodies.hold(more)
+        self.size += more
+
+    def shrink(self, size: int) -> None:
+        """It holds no more than `size` from now on."""
+        if size < self.size:
+            self._bodies.release(self.size - size)
+            self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shrink(0)
+
+
 class DataPort:
     """The handlers of the data port over one pool."""
 
@@ -55,6 +81,8 @@ class DataPort:
         self._limits = settings.admission
         self._visualize = settings.http.visualize
         self._bodies = Bodies(settings.admission)
+        self._outgoing = Outgoing(settings.http.take_seconds, metrics.cut_off.inc)
+        self._requests = OcrRequests(settings.admission.timeout_seconds)
         http = settings.http
         self._fetcher = Fetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
 
@@ -66,46 +94,48 @@ class DataPort:
         app.router.add_get("/health", self.health)
         return app
 
+    async def sent(self) -> None:
+        """Wait until every answer that was given has left this process."""
+        await self._outgoing.sent()
+
     async def close(self) -> None:
         if self._fetcher is not None:
             await self._fetcher.close()
 
-    async def ocr(self, request: web.Request) -> web.Response:
+    async def ocr(self, request: web.Request) -> web.StreamResponse:
         """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
-        log_id = str(uuid.uuid4())
+        log_id = ""
         try:
-            with self._pool.arriving():
+            with self._pool.arriving(), _Held(self._bodies) as held:
                 body = await self._bodies.read(request)
-                held = len(body)
-                try:
-                    try:
-                        asked = OcrRequest.model_validate_json(body)
-                    except ValidationError as error:
-                        log_id = log_id_in(body) or log_id
-                        return replies.paddlex_error(log_id, 422, errors_as_paddlex(error))
-                    del body
-                    log_id = asked.log_id or log_id
-                    expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
-                    pictures = self._visualize if asked.visualize is None else asked.visualize
-                    data = await self._file(asked.file)
-                    held += len(data) if is_url(asked.file) else 0
-                    # The base64 text is not needed while the request waits for its turn.
-                    asked = asked.model_copy(update={"file": ""})
-                    kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
-                finally:
-                    self._bodies.release(held)
+                held.size = len(body)
+                asked, file = await self._take(body, held)
+                log_id = asked.log_id or ""
+                expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
+                pictures = self._visualize if asked.visualize is None else asked.visualize
+                data = await self._file(file)
+                if isinstance(file, str) and is_url(file):
+                    held.size += len(data)  # the fetcher holds it
+                del body, file
+                held.shrink(len(data))
+                kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
+        except WrongRequest as error:
+            return replies.paddlex_error(error.log_id or str(uuid.uuid4()), 422, error.message)
         except RequestError as error:
             return replies.paddlex_error(
-                log_id, error.status, error.message, retry_after=error.retry_after
+                log_id or str(uuid.uuid4()),
+                error.status,
+                error.message,
+                retry_after=error.retry_after,
             )
-        return replies.paddlex_answer(log_id, kind, pages)
+        return replies.paddlex_answer(log_id or str(uuid.uuid4()), kind, pages)
 
-    async def v1_ocr(self, request: web.Request) -> web.Response:
+    async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
         """The image or PDF as the body, parameters in the query string."""
         with self._pool.arriving():
             return await self._v1_ocr(request)
 
-    async def _v1_ocr(self, request: web.Request) -> web.Response:
+    async def _v1_ocr(self, request: web.Request) -> web.StreamResponse:
         if request.content_type.startswith("multipart/"):
             raise UnsupportedEncoding(
                 "send the file itself as the body, not as a form: curl --data-binary @FILE"
@@ -154,8 +184,18 @@ class DataPort:
         kind = "image" if admitted.kind == "tiff" and len(pages) == 1 else admitted.kind
         return kind, pages
 
-    async def _file(self, file: str) -> Buffer:
+    async def _take(
+        self, body: bytearray, held: _Held
+    ) -> tuple[OcrRequest, Buffer | str | RequestError]:
+        asked = await self._requests.read(body, held.grow)
+        return asked.request, asked.file
+
+    async def _file(self, file: Buffer | str | RequestError) -> Buffer:
         """The bytes that `file` stands for: base64, or a URL where that is allowed."""
+        if isinstance(file, RequestError):
+            raise file
+        if not isinstance(file, str):
+            return file
         if is_url(file):
             if self._fetcher is None:
                 raise BadRequest(
@@ -179,6 +219,8 @@ class DataPort:
             response.force_close()
         resource = request.match_info.route.resource
         endpoint = resource.canonical if resource is not None else "other"
-        self._metrics.responses.labels(endpoint, str(response.status)).inc()
-        self._metrics.seconds.labels(endpoint).observe(time.perf_counter() - began)
+        self._metrics.on_response(endpoint, response.status, time.perf_counter() - began)
+        self._outgoing.watch(request.transport)
+        if isinstance(response, Answer):
+            response.goes(self._outgoing, request)
         return response

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from ocrpool_wire import State
 from ocrpool_worker.supervisor.pool import Pool
@@ -41,36 +49,47 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.responses = Counter(
-            "ocrpool_http_responses",
-            "Responses of the data port",
-            ["endpoint", "status"],
-            registry=self._registry,
-        )
-        self.seconds = Histogram(
+        self._responses: dict[tuple[str, int], int] = {}
+        self._seconds = Times(
             "ocrpool_http_request_seconds",
             "Seconds from a request's headers to its response",
-            ["endpoint"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            "endpoint",
         )
-        self._waited = Histogram(
-            "ocrpool_queue_wait_seconds",
-            "Seconds that a page waited for an instance",
-            buckets=_SECONDS,
-            registry=self._registry,
+        self._waited = Times(
+            "ocrpool_queue_wait_seconds", "Seconds that a page waited for an instance"
         )
-        self._took = Histogram(
-            "ocrpool_page_duration_seconds",
-            "Seconds that an instance spent on a page",
-            buckets=_SECONDS,
+        self._took = Times(
+            "ocrpool_page_duration_seconds", "Seconds that an instance spent on a page"
+        )
+        self._registry.register(_Measured(self))
+
+        self.cut_off = Counter(
+            "ocrpool_http_clients_cut_off",
+            "Clients cut off because they did not take their answers (http.takeSeconds)",
             registry=self._registry,
         )
 
+    def on_response(self, endpoint: str, status: int, seconds: float) -> None:
+        """The data port has an answer for somebody."""
+        key = endpoint, status
+        self._responses[key] = self._responses.get(key, 0) + 1
+        self._seconds.add(seconds, endpoint)
+
+    def measured(self) -> Iterator[Metric]:
+        """What was measured here, for a scrape."""
+        responses = CounterMetricFamily(
+            "ocrpool_http_responses", "Responses of the data port", labels=["endpoint", "status"]
+        )
+        for (endpoint, status), count in sorted(self._responses.items()):
+            responses.add_metric([endpoint, str(status)], count)
+        yield responses
+        for times in (self._seconds, self._waited, self._took):
+            yield times.family()
+
     def on_page(self, waited: float, took: float) -> None:
         """A page was read; both in seconds."""
-        self._waited.observe(waited)
-        self._took.observe(took)
+        self._waited.add(waited)
+        self._took.add(took)
 
     def watch(self, pool: Pool) -> None:
         """Also report the pool's state at every scrape."""
@@ -81,13 +100,54 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+class Times:
+    """A histogram of seconds, by one label or none. Only a scrape costs more than counting: the
+    client library's own takes a lock and several calls for each observation."""
+
+    def __init__(self, name: str, text: str, label: str | None = None) -> None:
+        self._name, self._text, self._label = name, text, label
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+        if label is None:
+            self._of("")
+
+    def add(self, seconds: float, label: str = "") -> None:
+        counts = self._counts.get(label) or self._of(label)
+        counts[bisect_left(_SECONDS, seconds)] += 1
+        self._sums[label] += seconds
+
+    def family(self) -> HistogramMetricFamily:
+        labels = [] if self._label is None else [self._label]
+        family = HistogramMetricFamily(self._name, self._text, labels=labels)
+        edges = [*map(floatToGoString, _SECONDS), "+Inf"]
+        for label, counts in sorted(self._counts.items()):
+            buckets = list(zip(edges, accumulate(counts), strict=True))
+            family.add_metric([label] if labels else [], buckets, self._sums[label])
+        return family
+
+    def _of(self, label: str) -> list[int]:
+        self._sums[label] = 0.0
+        return self._counts.setdefault(label, [0] * (len(_SECONDS) + 1))
+
+
+class _Measured(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.measured()
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
 class _StateCollector(Collector):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     def collect(self) -> Iterator[Metric]:
         state = self._pool.state()
-        yield from _gauges(state)
+        yield from _gauges(state, self._pool.answer_bytes)
         yield from _by_instance(state)
         text = "Memory of the device that is never planned for"
         reserve = self._pool.settings.memory.reserve
@@ -118,7 +178,7 @@ def _by_instance(state: State) -> Iterator[Metric]:
     yield from (held, age, pages)
 
 
-def _gauges(state: State) -> Iterator[Metric]:
+def _gauges(state: State, answer_bytes: int) -> Iterator[Metric]:
     instances = GaugeMetricFamily("ocrpool_instances", "OCR processes by state", labels=["state"])
     for name in ("booting", "idle", "busy", "retiring"):
         count = sum(instance.state == name for instance in state.instances.each)
@@ -132,6 +192,7 @@ def _gauges(state: State) -> Iterator[Metric]:
         "ocrpool_queue_pages": ("Pages that wait", state.queue.pages),
         "ocrpool_queue_capacity": ("Requests that may wait", state.queue.capacity),
         "ocrpool_queue_oldest_seconds": ("Age of the oldest", state.queue.oldest_seconds),
+        "ocrpool_answer_memory_bytes": ("Memory of answers not yet taken", answer_bytes),
         "ocrpool_ready": ("1 when it serves", int(state.ready)),
     }
     for name, (text, value) in simple.items():

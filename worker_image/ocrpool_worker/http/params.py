@@ -13,6 +13,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+# It comes back in every answer.
+LONGEST_LOG_ID = 4096
+
 
 class Params(BaseModel):
     """The parameters of one request; None leaves one to the engine."""
@@ -50,7 +53,7 @@ class OcrRequest(Params):
     file: str
     file_type: Literal[0, 1] | None = None
     visualize: bool | None = None
-    log_id: str | None = None
+    log_id: str | None = Field(default=None, max_length=LONGEST_LOG_ID)
 
 
 class _Named(BaseModel):
@@ -63,7 +66,7 @@ def log_id_in(body: bytes | bytearray) -> str | None:
         found = _Named.model_validate_json(body).log_id
     except ValidationError:
         return None
-    return found if isinstance(found, str) and found else None
+    return found if isinstance(found, str) and 0 < len(found) <= LONGEST_LOG_ID else None
 
 
 def errors_in_words(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
@@ -84,6 +87,11 @@ def errors_as_paddlex(error: ValidationError) -> str:
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     )
+
+
+def not_json(why: str) -> str:
+    """The same for a body that is no JSON."""
+    return json.dumps([{"type": "json_invalid", "loc": "body", "msg": f"Invalid JSON: {why}"}])
 
 
 def location(steps: Sequence[str | int]) -> str:

@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
+from ocrpool_worker.http.sending import Answer
+from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.supervisor.work import PageAnswer
 
 _log = logging.getLogger(__name__)
-_JSON = {"Content-Type": "application/json"}
+_JSON = "application/json"
 
 
-def lines_answer(pages: Sequence[PageAnswer]) -> web.Response:
+def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/v1/ocr`: `{"pages": [{width, height, lines}]}`."""
-    body = b'{"pages":[' + b",".join(page.json for page in pages) + b"]}"
-    return web.Response(body=body, headers=_JSON)
+    return Answer([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
 
 
-def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.Response:
+def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/ocr`: PaddleX's fields in PaddleX's order."""
-    body = b"".join(
-        (
-            b'{"logId":',
-            json.dumps(log_id).encode(),
-            b',"result":{"ocrResults":[',
-            b",".join(page.json for page in pages),
-            b'],"dataInfo":',
-            json.dumps(_data_info(kind, pages), separators=(",", ":")).encode(),
-            b'},"errorCode":0,"errorMsg":"Success"}',
-        )
+    info = msgspec.json.encode(_data_info(kind, pages))
+    return Answer(
+        [
+            b'{"logId":%s,"result":{"ocrResults":[' % msgspec.json.encode(log_id),
+            *_separated(pages),
+            b'],"dataInfo":%s},"errorCode":0,"errorMsg":"Success"}' % info,
+        ],
+        _JSON,
     )
-    return web.Response(body=body, headers=_JSON)
+
+
+def _separated(pages: Sequence[PageAnswer]) -> Iterator[Buffer]:
+    for number, page in enumerate(pages):
+        if number:
+            yield b","
+        yield page.json
 
 
 def _data_info(kind: Kind, pages: Sequence[PageAnswer]) -> dict[str, object]:

@@ -97,6 +97,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
                 await pool.drained()
+                await data.sent()
     _log.info("stopped")
 
 

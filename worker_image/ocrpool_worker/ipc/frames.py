@@ -8,14 +8,18 @@ never blocks.
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from ocrpool_worker.ipc.room import AnswerRoom
+
 _PREFIX = struct.Struct("<IQ")
+_HEAD = msgspec.json.Decoder(dict[str, Any])
 _CHUNK = 256 * 1024
 # A sane upper bound: a page's text and pictures; more means that the stream is out of step.
 MAX_HEAD = 1 << 20
@@ -35,41 +39,85 @@ class Frame:
     """One message: `head["op"]` says what it is."""
 
     head: Mapping[str, Any]
-    payload: bytes = b""
+    payload: bytes | bytearray = b""
+    # Bytes of a payload that there was no room for.
+    dropped: int = 0
 
 
 def encode(head: Mapping[str, Any], payload: bytes = b"") -> bytes:
     """The bytes of one frame."""
-    text = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+    text = msgspec.json.encode(head)
     return b"".join((_PREFIX.pack(len(text), len(payload)), text, payload))
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames."""
+    """Cuts a stream of bytes into frames. A payload that finds no `room` is passed over."""
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    def __init__(self, room: AnswerRoom | None = None) -> None:
+        self._room = room
+        # A prefix and a head, until they are complete.
+        self._start = bytearray()
+        # Then: the head, where its payload goes, its size, and how much of it is still to come.
+        self._head: Mapping[str, Any] | None = None
+        self._payload: bytearray | None = None
+        self._size = 0
+        self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that are complete with `data`. Raises ChannelBroken."""
-        self._buffer += data
-        while len(self._buffer) >= _PREFIX.size:
-            head_size, payload_size = _PREFIX.unpack_from(self._buffer)
-            if head_size > MAX_HEAD or payload_size > MAX_PAYLOAD:
-                raise ChannelBroken(f"a frame of {head_size} + {payload_size} bytes")
-            start = _PREFIX.size + head_size
-            end = start + payload_size
-            if len(self._buffer) < end:
+        while True:
+            if self._head is None:
+                self._start += data
+                data = self._begin()
+                if self._head is None:
+                    return
+            if self._missing:
+                piece = data if len(data) <= self._missing else memoryview(data)[: self._missing]
+                data = data[len(piece) :]
+                self._missing -= len(piece)
+                if self._payload is not None:
+                    self._payload += piece
+                if self._missing:
+                    return
+            yield self._end()
+            if not data:
                 return
-            try:
-                head = json.loads(self._buffer[_PREFIX.size : start])
-            except ValueError as error:
-                raise ChannelBroken(f"a head that is no JSON: {error}") from None
-            if not isinstance(head, dict):
-                raise ChannelBroken("a head that is no object")
-            payload = bytes(memoryview(self._buffer)[start:end])
-            del self._buffer[:end]
-            yield Frame(head, payload)
+
+    def close(self) -> None:
+        """Let go of what has come of a payload."""
+        self._payload = None
+
+    def _begin(self) -> bytes:
+        """Read a head if it is there. Returns what follows it. Raises ChannelBroken."""
+        start = self._start
+        if len(start) < _PREFIX.size:
+            return b""
+        head_size, payload_size = _PREFIX.unpack_from(start)
+        if head_size > MAX_HEAD or payload_size > MAX_PAYLOAD:
+            raise ChannelBroken(f"a frame of {head_size} + {payload_size} bytes")
+        end = _PREFIX.size + head_size
+        if len(start) < end:
+            return b""
+        try:
+            head = _HEAD.decode(start[_PREFIX.size : end])
+        except msgspec.ValidationError:
+            raise ChannelBroken("a head that is no object") from None
+        except (ValueError, RecursionError) as error:
+            raise ChannelBroken(f"a head that is no JSON: {error}") from None
+        rest = bytes(start[end:])
+        start.clear()
+        self._head, self._size, self._missing = head, payload_size, payload_size
+        if payload_size:
+            self._payload = bytearray() if self._room is None else self._room.take(payload_size)
+        return rest
+
+    def _end(self) -> Frame:
+        assert self._head is not None
+        head, payload, size = self._head, self._payload, self._size
+        self._head = self._payload = None
+        if payload is None:
+            return Frame(head, b"", dropped=size)
+        return Frame(head, payload)
 
 
 class InstanceChannel:

@@ -39,13 +39,13 @@ class Mailbox:
             raise ValueError("the mailbox was closed")
         return self._descriptor
 
-    def put(self, data: Buffer) -> None:
-        """Write `data`, in place of what was there. Raises OSError where memory is short."""
+    def put(self, data: Buffer, at: int = 0) -> None:
+        """Write `data` at this place of the body. Raises OSError where memory is short."""
         view = memoryview(data).cast("B")
         done = 0
         while done < view.nbytes:
-            done += os.pwrite(self.fileno(), view[done:], _BODY + done)
-        self._size = max(self._size, view.nbytes)
+            done += os.pwrite(self.fileno(), view[done:], _BODY + at + done)
+        self._size = max(self._size, at + view.nbytes)
 
     def trim(self) -> None:
         """Give back what a large body took. The instance must be done with it."""

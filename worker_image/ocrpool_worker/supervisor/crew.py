@@ -17,6 +17,7 @@ from ocrpool_worker.devices.oom import OomKills
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import BootPolicy, Ceiling, Clock
@@ -103,6 +104,11 @@ class Crew:
     @property
     def footprint(self) -> Footprint:
         return self._nursery.footprints.current
+
+    @property
+    def answers(self) -> AnswerRoom:
+        """Where the members' answers are held."""
+        return self._nursery.answers
 
     @property
     def slow(self) -> Problem | None:

@@ -6,6 +6,7 @@ queue. What follows from a failure is decided in `rules`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from ocrpool_worker.errors import (
     Unavailable,
 )
 from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.ipc.mailbox import Mailbox
 from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
@@ -30,6 +32,8 @@ from ocrpool_worker.supervisor.report import DeviceHealth
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
 
 NOBODY = "the worker was asked for 0 instances"
+# Bytes of a body that are written to an instance at once, a few milliseconds.
+PUT_STEP = 4 << 20
 _log = logging.getLogger(__name__)
 # What the end of an instance is to the page that it was on.
 _FAILURES: dict[Cause, rules.Failure] = {"memory": "starved", "outside": "killed"}
@@ -63,6 +67,7 @@ class Dispatch:
         self._on_page = on_page
         self._on_change = on_change
         self._crew: Crew | None = None
+        self._puts: set[asyncio.Future[None]] = set()
 
     def serve(self, crew: Crew) -> None:
         """Hand out to `crew` from now on."""
@@ -97,15 +102,47 @@ class Dispatch:
         mailbox = member.process.mailbox
         assert mailbox is not None  # who is idle listens
         # An instance keeps the document of its last page open, in a copy of its own.
-        if order.kind not in ("pdf", "tiff") or member.holds != job.number:
+        copied = order.kind in ("pdf", "tiff") and member.holds == job.number
+        if not copied and len(job.body) > PUT_STEP:
+            # It counts as busy, and as not having begun: its death puts the page back.
+            self.crew.hand(member, work)
+            member.given += 1
+            self._puts.add(task := asyncio.ensure_future(self._hand_large(member, work, mailbox)))
+            task.add_done_callback(self._puts.discard)
+            return
+        if not copied:
             try:
                 mailbox.put(job.body)
             except OSError as error:
-                message = f"no memory for the request's bytes: {error}"
-                _resolve(work, Unavailable(message, retry_after=1))
+                _resolve(work, _no_memory(error))
                 return
             member.holds = job.number
         member.given += 1
+        if not self._order(member, work, len(job.body)):
+            self._queue.put_back(work)
+            return
+        self.crew.hand(member, work)
+
+    async def _hand_large(self, member: Member, work: Work, mailbox: Mailbox) -> None:
+        """Write the bytes in steps: those of a large body would hold up the loop for long."""
+        body = memoryview(work.job.body)
+        member.holds = 0
+        try:
+            for at in range(0, len(body), PUT_STEP):
+                mailbox.put(body[at : at + PUT_STEP], at)
+                await asyncio.sleep(0)
+                if member.work is not work or member.process.mailbox is not mailbox:
+                    return  # its end is reported, or was
+        except OSError as error:
+            _resolve(work, _no_memory(error))
+            self.crew.discard(member, f"no memory for a request's bytes: {error}")
+            return
+        member.holds = work.job.number
+        self._order(member, work, len(body))  # where it is dying, that is reported
+
+    def _order(self, member: Member, work: Work, size: int) -> bool:
+        """Tell it what to do. False where it is dying; its death will be reported."""
+        job, order = work.job, work.job.order
         heard = member.process.send(
             {
                 "op": work.op,
@@ -116,21 +153,19 @@ class Dispatch:
                 "page": work.page,
                 "params": dict(order.params),
                 "pictures": order.pictures,
-                "size": len(job.body),
+                "size": size,
                 "shape": order.shape,
                 "width": order.width,
                 "height": order.height,
                 "maxPages": self._limits.max_pages,
             }
         )
-        if not heard:  # it is dying; its death will be reported
-            self._queue.put_back(work)
-            return
-        work.waited = self._clock() - work.since
-        self.crew.hand(member, work)
-        limit = self._limits.timeout_seconds
-        late = Deadline(limit, self._awake, lambda: self._page_late(member, work))
-        member.timers.append(late)
+        if heard:
+            work.waited = self._clock() - work.since
+            limit = self._limits.timeout_seconds
+            late = Deadline(limit, self._awake, lambda: self._page_late(member, work))
+            member.timers.append(late)
+        return heard
 
     def _page_late(self, member: Member, work: Work) -> None:
         if member.work is not work or member.process.ended:
@@ -154,8 +189,7 @@ class Dispatch:
         work.job.progressed = self._awake()
         self._on_page(work.waited, float(head.get("seconds", 0.0)))
         if op == "done":
-            answer = PageAnswer(int(head["width"]), int(head["height"]), frame.payload)
-            _resolve(work, answer)
+            self._answered(work, frame)
         elif op == "inspected":
             sizes = tuple((int(width), int(height)) for width, height in head["sizes"])
             _resolve(work, Inspection(int(head["count"]), sizes))
@@ -163,6 +197,19 @@ class Dispatch:
             kind = _REFUSED.get(str(head.get("reason")), RequestError)
             error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
             _resolve(work, error)
+
+    def _answered(self, work: Work, frame: Frame) -> None:
+        """A page was read; its answer must still find room, by itself and with those before."""
+        answers = self.crew.answers
+        if frame.dropped:
+            _resolve(work, answers.refusal(frame.dropped))
+            return
+        work.job.answered += len(frame.payload)
+        if not answers.fits(work.job.answered):
+            _resolve(work, answers.refusal(work.job.answered))
+            return
+        head = frame.head
+        _resolve(work, PageAnswer(int(head["width"]), int(head["height"]), frame.payload))
 
     def on_lost(self, member: Member, work: Work, death: Death) -> None:
         if work.done.done() and death.cause == "worker":
@@ -219,6 +266,10 @@ def _resolve(work: Work, result: PageAnswer | Inspection | RequestError) -> None
         work.done.set_exception(result)
     else:
         work.done.set_result(result)
+
+
+def _no_memory(error: OSError) -> RequestError:
+    return Unavailable(f"no memory for the request's bytes: {error}", retry_after=1)
 
 
 def _named(work: Work, message: str) -> str:

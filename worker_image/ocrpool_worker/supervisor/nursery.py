@@ -11,6 +11,7 @@ from ocrpool_wire.quantity import format_bytes
 from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.frames import Frame
+from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
 from ocrpool_worker.supervisor.boots import Clock
@@ -56,6 +57,7 @@ class Nursery:
         self._on_frame = on_frame
         self._on_gone = on_gone
         self._names = itertools.count(1)
+        self.answers = AnswerRoom(settings.admission)
         # Why pages of the largest size will not be answered in time, as the last warm-up showed.
         self.slow: Problem | None = None
         self.footprints = Footprints(on_gpu=watch.identity.kind == "gpu")
@@ -82,6 +84,7 @@ class Nursery:
         process = InstanceProcess(
             ident,
             environment=launch.environment,
+            answers=self.answers,
             on_frame=lambda frame: self._on_frame(member, frame),
             on_gone=lambda status: self._on_gone(member, status),
         )

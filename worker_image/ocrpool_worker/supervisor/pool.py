@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +37,21 @@ from ocrpool_worker.supervisor.report import DeviceHealth, problem_of, state_of
 from ocrpool_worker.supervisor.work import FairQueue, Inspection, Job, Order, PageAnswer, Work
 
 _log = logging.getLogger(__name__)
+
+
+class Arriving:
+    """A request that counts as arriving within the block."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        self._count(1)
+
+    def __exit__(self, *error: object) -> None:
+        self._count(-1)
 
 
 class Pool:
@@ -204,17 +218,21 @@ class Pool:
 
     # -- requests --------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def arriving(self) -> Iterator[None]:
+    def arriving(self) -> Arriving:
         """Around a request from its head on: it is finished although the worker may begin to
         refuse others while its body is on its way. Raises what `check_room` does."""
         self.check_room()
-        self._arriving += 1
-        try:
-            yield
-        finally:
-            self._arriving -= 1
+        return Arriving(self._count_arriving)
+
+    def _count_arriving(self, change: int) -> None:
+        self._arriving += change
+        if not self._arriving:
             self._changed.set()
+
+    @property
+    def answer_bytes(self) -> int:
+        """Memory of the answers that are being collected or sent."""
+        return self._crew.answers.held
 
     def check_room(self, *, arrived: bool = False) -> None:
         """Raise what a new request, or one that has `arrived` before, would meet now: Unavailable
@@ -225,6 +243,7 @@ class Pool:
                 "the worker is draining; send the request to another one", retry_after=1
             )
         crew = self._crew
+        crew.answers.check()
         if not crew.ready:
             problem = self.problem()
             if not crew.target:
@@ -294,14 +313,17 @@ class Pool:
             else:
                 pages = list(range(count))
         works = [self._put(job, "read", page) for page in pages]
-        if len(works) == 1:  # the usual case, and the one whose latency counts
-            return [_page_answer(await works[0].done)]
         try:
+            if len(works) == 1:  # the usual case, and the one whose latency counts
+                return [_page_answer(await works[0].done)]
             answers = await asyncio.gather(*(work.done for work in works))
             return [_page_answer(answer) for answer in answers]
         finally:
             for work in works:
                 work.done.cancel()
+            # An error keeps this frame, and a work its error: in a circle they would keep the
+            # request's bytes and the answers of its other pages until somebody collects garbage.
+            works.clear()
 
     async def _inspect(self, job: Job) -> int:
         """Count a document's pages and hold them against the limits. Raises TooLarge."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame, FrameReader, encode
 from ocrpool_worker.ipc.mailbox import Mailbox
+from ocrpool_worker.ipc.room import AnswerRoom
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -39,6 +40,7 @@ class InstanceProcess:
         ident: str,
         *,
         environment: Mapping[str, str],
+        answers: AnswerRoom,
         on_frame: Callable[[Frame], None],
         on_gone: Callable[[int], None],
     ) -> None:
@@ -47,7 +49,7 @@ class InstanceProcess:
         self._environment = environment
         self._on_frame = on_frame
         self._on_gone = on_gone
-        self._reader = FrameReader()
+        self._reader = FrameReader(answers)
         self._sock: socket.socket | None = None
         self._lifeline = -1
         self._process: asyncio.subprocess.Process | None = None
@@ -228,6 +230,7 @@ class InstanceProcess:
             loop.remove_writer(self._sock.fileno())
             self._sock.close()
             self._sock = None
+            self._reader.close()
             os.close(self._lifeline)
             if self.mailbox is not None:
                 self.taken = self.mailbox.taken()

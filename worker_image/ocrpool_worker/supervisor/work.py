@@ -40,7 +40,7 @@ class PageAnswer:
 
     width: int
     height: int
-    json: bytes
+    json: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,17 @@ class Job:
     """One accepted request: its bytes, its pages that wait, and when it last came on (the time of
     the clock that stands while this process does)."""
 
-    __slots__ = ("accepted", "body", "closed", "number", "open", "order", "progressed", "waiting")
+    __slots__ = (
+        "accepted",
+        "answered",
+        "body",
+        "closed",
+        "number",
+        "open",
+        "order",
+        "progressed",
+        "waiting",
+    )
 
     def __init__(self, order: Order, body: Buffer, now: float, *, awake: float = 0.0) -> None:
         self.number = next(_numbers)
@@ -63,6 +73,8 @@ class Job:
         self.body = body
         self.accepted = now
         self.progressed = awake
+        # Bytes of the pages that have been read.
+        self.answered = 0
         self.waiting: deque[Work] = deque()
         self.open: list[Work] = []
         self.closed = False

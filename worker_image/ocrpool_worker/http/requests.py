@@ -1,0 +1,134 @@
+"""From the body of `POST /ocr` to its fields and its file's bytes, in bounded steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from ocrpool_worker.errors import NotAnImage, RequestError
+from ocrpool_worker.http.outline import (
+    MARK,
+    SMALL,
+    STEP,
+    NotJson,
+    Skimmer,
+    cut,
+    decoding,
+    plain_base64,
+    url_in,
+)
+from ocrpool_worker.http.params import OcrRequest, errors_as_paddlex, log_id_in, not_json
+from ocrpool_worker.http.skim import LargeBodies
+from ocrpool_worker.ipc.mailbox import Buffer
+
+# A body up to here is skimmed in the event loop: 16 MB take up to 50 ms there.
+AT_ONCE = 16 << 20
+_NAMES = tuple(str(field.alias) for field in OcrRequest.model_fields.values())
+
+
+class WrongRequest(RequestError):
+    """The JSON is not what `/ocr` takes; the message is PaddleX's list of errors."""
+
+    status, reason = 422, "BadRequest"
+
+    def __init__(self, message: str, log_id: str | None) -> None:
+        super().__init__(message)
+        self.log_id = log_id
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`file`: its bytes, the text of a small or odd one, or what is wrong with it. The request's
+    own `file` says nothing."""
+
+    request: OcrRequest
+    file: Buffer | str | RequestError
+
+
+class OcrRequests:
+    """Takes bodies apart. `seconds`: how long a large one may take in its own process."""
+
+    def __init__(self, seconds: float) -> None:
+        self._skimmer = Skimmer(_NAMES)
+        self._large = LargeBodies(_NAMES, seconds)
+
+    async def read(self, body: bytearray, hold: Callable[[int], None]) -> Asked:
+        """`hold` is told of memory that is taken on top of the body's, and may raise. The body is
+        empty afterwards. Raises WrongRequest, Unavailable."""
+        asked = await self._usual(body, hold)
+        if asked is not None:
+            return asked
+        if len(body) <= SMALL:
+            request = _validated(body)
+            return Asked(_without_file(request), request.file)
+        if len(body) > AT_ONCE:
+            return await self._skimmed_apart(body)
+        try:
+            outline = self._skimmer.outline(body)
+        except NotJson as error:
+            raise WrongRequest(not_json(str(error)), None) from None
+        await asyncio.sleep(0)
+        request = _validated(outline.fields)
+        if outline.text is None:
+            return Asked(request, "")
+        url = url_in(outline.text)
+        if url is not None:
+            return Asked(request, url)
+        hold(len(outline.text) * 3 // 4)
+        file = bytearray()
+        try:
+            for _ in decoding(outline.text, file.extend):
+                await asyncio.sleep(0)
+        except NotAnImage as error:
+            return Asked(request, error)
+        return Asked(request, file)
+
+    async def _usual(self, body: bytearray, hold: Callable[[int], None]) -> Asked | None:
+        """Plain base64 and little else; None where it is not so."""
+        outline = cut(body)
+        if outline is None or outline.text is None:
+            return None
+        with outline.text as text:
+            try:
+                request = OcrRequest.model_validate_json(outline.fields)
+            except ValidationError:
+                return None  # what is wrong is told of the body as it is
+            if request.file != MARK:
+                return None
+            if len(text) <= STEP:
+                small = plain_base64(text)
+                return None if small is None else Asked(request, small)
+            hold(len(text) * 3 // 4)
+            file = bytearray()
+            for at in range(0, len(text), STEP):
+                piece = plain_base64(text[at : at + STEP])
+                # Padding has nothing after it.
+                if piece is None or (len(piece) % 3 and at + STEP < len(text)):
+                    return None
+                file += piece
+                await asyncio.sleep(0)
+        return Asked(request, file)
+
+    async def _skimmed_apart(self, body: bytearray) -> Asked:
+        found, file = await self._large.skim(body)
+        if found.not_json:
+            raise WrongRequest(not_json(found.not_json), None)
+        request = _validated(found.fields.encode())
+        if found.not_base64:
+            return Asked(request, NotAnImage(found.not_base64, field="file"))
+        return Asked(request, found.url or file)
+
+
+def _validated(fields: bytes | bytearray) -> OcrRequest:
+    try:
+        return OcrRequest.model_validate_json(fields)
+    except ValidationError as error:
+        raise WrongRequest(errors_as_paddlex(error), log_id_in(fields)) from None
+
+
+def _without_file(request: OcrRequest) -> OcrRequest:
+    """A text of megabytes is not kept while the request waits for its turn."""
+    return request.model_copy(update={"file": ""})

@@ -1,0 +1,138 @@
+"""Sees to it that answers are taken, and knows which are still on their way.
+
+A large answer goes out in pieces that are each handed to the kernel as a whole before the next one
+is touched, so that it is never held twice. A client that takes nothing is cut off: what it leaves
+lying is memory of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+from aiohttp import web
+
+from ocrpool_worker.ipc.mailbox import Buffer
+
+PIECE = 64 * 1024
+_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+
+
+class Outgoing:
+    """The connections of one port that answers are on their way to. `seconds`: how long a client
+    may take for a piece; `on_cut` is called for one that was slower."""
+
+    def __init__(self, seconds: float, on_cut: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._on_cut = on_cut
+        # Since when each is busy with what it was given last.
+        self._since: dict[asyncio.WriteTransport, float] = {}
+        self._unfinished = 0
+        self._look: asyncio.TimerHandle | None = None
+
+    def watch(self, transport: asyncio.BaseTransport | None) -> None:
+        """Something is about to be written there."""
+        if transport is None:
+            return
+        transport = cast("asyncio.WriteTransport", transport)
+        # So that waiting for the transport is waiting for the last byte.
+        transport.set_write_buffer_limits(0)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._since[transport] = now
+        if self._look is None:
+            self._look = loop.call_later(_LOOK_SECONDS, self._look_round, now)
+
+    async def sent(self) -> None:
+        """Wait until all that was given out has left this process."""
+        # Nothing tells when a transport becomes empty without costing every answer something.
+        while self._unfinished or any(map(_unsent, self._since)):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def begin(self) -> None:
+        """An answer of several pieces begins; it has an `end`."""
+        self._unfinished += 1
+
+    def end(self) -> None:
+        self._unfinished -= 1
+
+    def _look_round(self, armed: float) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        # Where this process itself was away, clients have had no chance to be seen taking.
+        away = now - armed - _LOOK_SECONDS
+        for transport, since in tuple(self._since.items()):
+            if not _unsent(transport):
+                del self._since[transport]
+            elif away > _LOOK_SECONDS:
+                self._since[transport] = since + away
+            elif now - since > self._seconds:
+                self._on_cut()
+                transport.abort()
+        self._look = None
+        if self._since:
+            self._look = loop.call_later(_LOOK_SECONDS, self._look_round, now)
+
+
+class Answer(web.Response):
+    """A response whose body is `parts`, one after the other; each is let go of once sent."""
+
+    def __init__(self, parts: Sequence[Buffer], content_type: str) -> None:
+        self._size = sum(map(len, parts))
+        headers = {"Content-Type": content_type, "Content-Length": str(self._size)}
+        super().__init__(headers=headers)
+        self._parts = list(parts)
+        self._outgoing: Outgoing | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def goes(self, outgoing: Outgoing, request: web.BaseRequest) -> None:
+        """Tell how it comes on."""
+        self._outgoing, self._transport = outgoing, request.transport
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        try:
+            if self._size <= PIECE or self._outgoing is None:
+                # Nearly always. They are let go of only when the kernel has what was made of them.
+                await web.StreamResponse.write_eof(self, b"".join(self._parts))
+            else:
+                await self._write_pieces(self._outgoing)
+        finally:
+            self._parts.clear()
+
+    async def _write_pieces(self, outgoing: Outgoing) -> None:
+        outgoing.begin()
+        try:
+            last: Buffer = b""
+            for piece in self._pieces():
+                if last:
+                    await self.write(last)
+                    outgoing.watch(self._transport)
+                last = piece
+            await web.StreamResponse.write_eof(self, cast("bytes", last))
+        finally:
+            outgoing.end()
+
+    def _pieces(self) -> Iterator[Buffer]:
+        """The body in pieces of up to PIECE."""
+        self._parts.reverse()
+        small = bytearray()
+        while self._parts:
+            part = self._parts.pop()
+            if len(small) + len(part) > PIECE:
+                yield bytes(small)
+                small.clear()
+            if len(part) <= PIECE:
+                small += part
+                continue
+            view = memoryview(part)
+            del part
+            for at in range(0, len(view), PIECE):
+                yield view[at : at + PIECE]
+            del view
+        yield bytes(small)
+
+
+def _unsent(transport: asyncio.WriteTransport) -> bool:
+    return not transport.is_closing() and transport.get_write_buffer_size() > 0
