@@ -164,7 +164,8 @@ def tiff_of(orders: Sequence[Mapping[str, Any]]) -> bytes:
 def pdf_of(orders: Sequence[Mapping[str, Any]]) -> bytes:
     """A PDF with one page for each order, drawn as rectangles that fall on whole pixels."""
     side = _CELL // 2
-    pages, objects = [], []
+    pages: list[str] = []
+    objects: list[bytes] = []
     for order in orders:
         rows = _cells(order)
         height = len(rows) * side

@@ -142,7 +142,7 @@ _FIELDS = [
 
 
 def _value(rng: random.Random) -> Any:
-    odd = [
+    odd: list[Any] = [
         None,
         True,
         0,
