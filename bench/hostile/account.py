@@ -31,7 +31,7 @@ class Account:
         self.statuses[status] += 1
         if status == 200:
             try:
-                found = texts_in(body)
+                found = texts_in(body, all_lines=request.all_lines)
             except (ValueError, KeyError, IndexError, TypeError):
                 found = ("no answer that can be read",)
             if found == request.texts:

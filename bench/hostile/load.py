@@ -17,7 +17,7 @@ from tests.worker.calls import status_of, whole
 # An answer may take this long, whatever is done to the worker; then it counts as lost.
 ANSWER_SECONDS = 90.0
 # How long a page is sent again that is told to come again.
-AGAIN_SECONDS = 120.0
+AGAIN_SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 
 

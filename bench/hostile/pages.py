@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Innocent:
-    """`sent`: the whole HTTP request. `texts`: the first line of each page of the right answer."""
+    """`sent`: the whole HTTP request. `texts`: of each page of the right answer the first line, or
+    with `all_lines` all of them."""
 
     number: int
     sent: bytes
     texts: tuple[str, ...]
+    all_lines: bool = False
 
 
 def innocents(seed: int, **order: Any) -> Iterator[Innocent]:
@@ -68,20 +70,23 @@ def pixels_of(image: bytes) -> Pixels:
     return np.ascontiguousarray(rgb[:, :, ::-1])
 
 
-def texts_in(body: bytes) -> tuple[str, ...]:
-    """The first line of each page of an answer, of either form."""
+def texts_in(body: bytes, *, all_lines: bool) -> tuple[str, ...]:
+    """The first line of each page of an answer, of either form, or all of them."""
     found = json.loads(body)
     if "pages" in found:
-        return tuple(page["lines"][0]["text"] for page in found["pages"])
-    return tuple(page["prunedResult"]["rec_texts"][0] for page in found["result"]["ocrResults"])
+        pages = [[line["text"] for line in page["lines"]] for page in found["pages"]]
+    else:
+        pages = [page["prunedResult"]["rec_texts"] for page in found["result"]["ocrResults"]]
+    return tuple("\n".join(page) if all_lines else page[0] for page in pages)
 
 
 def secret_page(width: int, height: int) -> bytes:
-    """A PNG full of `SECRET`, for the heap of whoever decodes it."""
+    """A PNG whose pixels, as BGR, are full of `SECRET`: for the heap of whoever decodes it."""
     from PIL import Image  # noqa: PLC0415
 
     size = width * height * 3
-    filling = (SECRET * (size // len(SECRET) + 1))[:size]
+    filling = bytearray((SECRET * (size // len(SECRET) + 1))[:size])
+    filling[0::3], filling[2::3] = filling[2::3], filling[0::3]
     out = io.BytesIO()
-    Image.frombytes("RGB", (width, height), filling).save(out, "PNG", compress_level=1)
+    Image.frombytes("RGB", (width, height), bytes(filling)).save(out, "PNG", compress_level=1)
     return out.getvalue()

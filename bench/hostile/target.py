@@ -8,10 +8,12 @@ import os
 import resource
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from bench.hostile import engine
 from bench.lib.cgroup import MemoryCgroup
@@ -21,6 +23,7 @@ from tests.worker.harness import SETTINGS as BASE
 from tests.worker.harness import merged, start_worker
 
 MIB = 1 << 20
+T = TypeVar("T")
 # Small budgets, so that what breaks them does so within seconds.
 SETTINGS: dict[str, Any] = {
     "engine": {"name": engine.NAME, "options": {}},
@@ -56,6 +59,7 @@ class Target:
     settings: WorkerSettings
     resting: int = 0
     _reports: int = 0
+    _peak: int = 0
 
     @property
     def budget(self) -> int:
@@ -66,7 +70,16 @@ class Target:
     @property
     def peak(self) -> int:
         """The most that the supervisor ever held."""
-        return memory_of(self.worker.pid, "VmHWM")
+        self._peak = max(self._peak, memory_of(self.worker.pid, "VmHWM"))
+        return self._peak
+
+    def peak_of(self, work: Callable[[], T]) -> tuple[T, int]:
+        """What `work` gives, and the most that the supervisor took on top of what it held."""
+        assert self.peak  # remembered, for now it begins anew (proc(5), clear_refs)
+        Path(f"/proc/{self.worker.pid}/clear_refs").write_text("5")
+        before = self.resident
+        found = work()
+        return found, max(0, memory_of(self.worker.pid, "VmHWM") - before)
 
     @property
     def resident(self) -> int:
@@ -111,6 +124,19 @@ def memory_of(pid: int, field: str) -> int:
     raise OSError(f"process {pid} holds no memory")
 
 
+def known(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Only the settings that this build has: older ones are to be measured, too."""
+    fields = {field.alias: field.annotation for field in model.model_fields.values()}
+    found = {}
+    for name, value in raw.items():
+        inner = fields.get(name)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found[name] = known(value, inner)
+        elif name in fields:
+            found[name] = value
+    return found
+
+
 @contextlib.contextmanager
 def target(
     *,
@@ -119,15 +145,17 @@ def target(
     arguments: tuple[str, ...] = (),
     cgroup: MemoryCgroup | None = None,
     cooldown: float = 300,
+    descriptors: int = 0,
     patience: float = 60,
 ) -> Iterator[Target]:
     """A worker that is ready; at the end it must stop in order: no traceback, nobody left behind.
-    Raises AssertionError where it does not. `cooldown`: see `bench.hostile.worker`."""
+    Raises AssertionError where it does not. `cooldown`: see `bench.hostile.worker`;
+    `descriptors`: most that each of its processes may open, 0 for no limit of ours."""
     with tempfile.TemporaryDirectory(prefix="ocrpool-hostile-") as place:
         folder, faults = Path(place), Path(place) / "faults"
         for name in ("hit", "taken"):
             (faults / name).mkdir(parents=True)
-        wanted = merged(merged(BASE, SETTINGS), settings or {})
+        wanted = known(merged(merged(BASE, SETTINGS), settings or {}), WorkerSettings)
         if wanted["engine"]["name"] == engine.NAME:
             wanted = merged(wanted, {"engine": {"options": {"faults": str(faults)}}})
 
@@ -136,6 +164,8 @@ def target(
             python, _, _, *rest = command
             ours = [python, "-m", "bench.hostile.worker", str(folder / "loop.json")]
             ours += [str(cooldown), *rest]
+            if descriptors:
+                ours = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *ours]
             return ours if cgroup is None else cgroup.command(ours)
 
         with start_worker(
