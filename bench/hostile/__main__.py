@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.hostile import real, storms
 from bench.hostile.account import Outcome
 from bench.hostile.attacks import ATTACKS
-from bench.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR
+from bench.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR, told
 from bench.hostile.target import MIB
 from bench.lib.machine import this_machine
 from bench.lib.report import Goal, Report, write
@@ -82,7 +82,10 @@ def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], Outcome]]]:
 
 def _told(name: str, run: Callable[[], Outcome]) -> Outcome:
     say(f"{name} …")
-    out = run()
+    try:
+        out = run()
+    except Exception as error:  # the other runs are worth their time all the same
+        out = Outcome(name, problems=[told(error)])
     verdict = "held" if not out.problems else f"{len(out.problems)} bounds BROKEN"
     say(f"{out.name}: {verdict}, {out.seconds:.0f} s")
     for text in out.problems:

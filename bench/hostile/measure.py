@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any
 
 from bench.hostile.account import Outcome
@@ -18,10 +19,12 @@ MEMORY_FACTOR = 1.2
 @contextlib.contextmanager
 def measured(out: Outcome, **given: Any) -> Iterator[Target]:
     """A worker (`given`: see `target`). What breaks, inside or at its end, becomes a problem of
-    `out`, so that the other runs go on."""
+    `out`. Raises AssertionError where the worker does not come up."""
     began = time.monotonic()
+    started = False
     try:
         with target(**given) as aim:
+            started = True
             out.resting, out.budget = aim.resting, aim.budget
             try:
                 yield aim
@@ -30,8 +33,10 @@ def measured(out: Outcome, **given: Any) -> Iterator[Target]:
                     loop = aim.loop()
                     out.peak = aim.peak
                     out.cpu, out.cpu_of, out.stall = loop.cpu, loop.cpu_of, loop.late
-    except (AssertionError, OSError, TimeoutError) as error:
-        out.problems.append(_told(error))
+    except (AssertionError, OSError, HTTPException) as error:
+        if not started:
+            raise
+        out.problems.append(told(error))
     out.seconds = time.monotonic() - began
     judge(out)
 
@@ -56,7 +61,7 @@ def judge(out: Outcome) -> None:
     )
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """An error in a few lines: what was expected, and the end of the worker's log."""
     notes = "\n".join(getattr(error, "__notes__", []))
     return f"{type(error).__name__}: {str(error)[:1500]}\n{notes[-1500:]}".strip()

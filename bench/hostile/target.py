@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
         "maxMegapixels": 0.5,
         "maxBody": 32 * MIB,
         "bodyMemory": 96 * MIB,
+        "answerMemory": 64 * MIB,
         "queue": 256,
         "timeoutSeconds": 15,
     },

@@ -26,7 +26,7 @@ def slow_readers(quick: bool) -> Outcome:
     out = Outcome(
         "C2 slow readers", held=f"{count} readers, answers of {pad // MIB} MiB", bad=count
     )
-    settings = {"http": {"sendSeconds": 3}, "admission": {"answerMemory": 64 * MIB}}
+    settings = {"http": {"takeSeconds": 3}, "admission": {"answerMemory": 64 * MIB}}
     with measured(out, instances=2, settings=settings) as aim, contextlib.ExitStack() as stack:
         over = threading.Event()
         stack.callback(over.set)
