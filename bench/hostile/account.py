@@ -52,7 +52,7 @@ class Account:
         self.note(f"request {request.number} was lost: {why}")
 
     def note(self, text: str) -> None:
-        if len(self.notes) < 10:
+        if len(self.notes) < 3:
             self.notes.append(text)
 
 
