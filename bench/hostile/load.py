@@ -22,13 +22,17 @@ PAUSE_SECONDS = 0.1
 
 
 class Client:
-    """One connection at a time, kept alive as long as the worker keeps it."""
+    """One connection at a time, kept alive as long as the worker keeps it. `crowd`: the port may be
+    full, so a connection that is closed before anything was answered is to come again."""
 
-    def __init__(self, port: int, account: Account, *, patient: bool, address: str) -> None:
+    def __init__(
+        self, port: int, account: Account, *, patient: bool, address: str, crowd: bool = False
+    ) -> None:
         self._port = port
         self._account = account
         self._patient = patient
         self._address = address
+        self._crowd = crowd
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def read(self, request: Innocent) -> None:
@@ -43,6 +47,11 @@ class Client:
                 await self.hang_up()
                 self._account.lose(request, f"{type(error).__name__} {error}")
                 return
+            if not answer and self._crowd and time.monotonic() < deadline:
+                self._account.again += 1
+                await self.hang_up()
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
             if not whole(answer):
                 await self.hang_up()
                 self._account.lose(request, f"the connection ended after {answer[:200]!r}")
@@ -119,13 +128,14 @@ async def play(
     patient: bool = True,
     pause: float = 0.0,
     address: str = "127.0.0.1",
+    crowd: bool = False,
     allowed: Callable[[], bool] = lambda: True,
 ) -> None:
     """Let clients take requests from `source` until `until` says so, or there are none left. They
     wait while `allowed` says no."""
 
     async def client() -> None:
-        one = Client(port, account, patient=patient, address=address)
+        one = Client(port, account, patient=patient, address=address, crowd=crowd)
         try:
             while not until():
                 if not allowed():
@@ -157,6 +167,7 @@ class Bystanders:
         patient: bool = True,
         pause: float = 0.05,
         address: str = "127.0.0.2",
+        crowd: bool = False,
     ) -> None:
         self._over = threading.Event()
         self._error: BaseException | None = None
@@ -173,6 +184,7 @@ class Bystanders:
                         patient=patient,
                         pause=pause,
                         address=address,
+                        crowd=crowd,
                     )
                 )
             except BaseException as error:

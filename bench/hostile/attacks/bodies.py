@@ -140,7 +140,8 @@ def _stall(port: int, address: str, size: int, over: threading.Event) -> None:
             sock.settimeout(1)
             while not over.is_set():
                 try:
-                    if not sock.recv(4096):
-                        return  # hung up on, or answered and hung up on
+                    sock.recv(4096)
                 except TimeoutError:
                     sock.sendall(b"x")
+                else:
+                    return  # hung up on, or told why before that

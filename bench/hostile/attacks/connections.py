@@ -36,7 +36,7 @@ def held(quick: bool) -> Outcome:
     with (
         measured(out, instances=2, settings=settings, descriptors=DESCRIPTORS) as aim,
         contextlib.ExitStack() as stack,
-        Bystanders(aim.worker.port, innocents(5), out.account),
+        Bystanders(aim.worker.port, innocents(5), out.account, crowd=True),
     ):
         logged = aim.worker.log_file.stat().st_size
         idle = [_open(stack, aim) for _ in range(count)]
