@@ -90,7 +90,8 @@ class StandInEngine:
         with `asked` only for a request with that parameter.
 
         log: text for standard output · gate: wait until that file exists · sleep, spin, native:
-        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · grow: bytes
+        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · raw: a text
+        to write into the channel to the supervisor, as Latin-1, and a wait for the end · grow: bytes
         to hold from now on · device: bytes of device memory to claim · raise: `Type:message` ·
         stop: SIGSTOP itself · rubbish: no frame into any socket that it has · signal: a name ·
         exit: a status.
@@ -107,6 +108,9 @@ class StandInEngine:
             pass
         if "native" in order:
             ctypes.PyDLL(None).usleep(int(order["native"] * 1e6))
+        if "raw" in order:
+            os.write(int(sys.argv[1]), order["raw"].encode("latin-1"))
+            time.sleep(60)
         if "grow" in order:
             self._held.append(bytearray(b"\xff") * int(order["grow"]))
         self._device = order.get("device", self._device)

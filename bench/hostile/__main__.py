@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=(*ATTACKS, *STORMS, "real"), help="these (default: all)"
     )
-    parser.add_argument("--requests", type=int, help="malformed requests (20,000; quick: 1,000)")
+    parser.add_argument("--requests", type=int, help="malformed requests (20,000; quick: 500)")
     parser.add_argument("--faults", type=int, help="faults at random (200; quick: 30)")
     parser.add_argument("--pages", type=int, help="pages during them (ten for each fault)")
     parser.add_argument(
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write the results, too")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="where to")
     given = parser.parse_args()
-    given.requests = given.requests or (1000 if given.quick else 20_000)
+    given.requests = given.requests or (500 if given.quick else 20_000)
     given.faults = given.faults or (30 if given.quick else 200)
     given.pages = given.pages or 10 * given.faults
     given.jobs = given.jobs or (3 if given.quick else 1)

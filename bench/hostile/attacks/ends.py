@@ -22,7 +22,7 @@ STOPPED_SECONDS, LIMIT_SECONDS = 4.0, 3
 def killed_from_outside(quick: bool) -> Outcome:
     """SIGKILL without want of memory is nobody's fault: no page is refused for it."""
     out = Outcome("D2 SIGKILL from outside", held="6 clients")
-    count = 15 if quick else 86
+    count = 8 if quick else 86
     with measured(out, instances=3, settings={"instances": {"max": 3}}) as aim:
         faults = Faults(aim, random.Random(7))
         source = innocents(7, sleep=0.05)

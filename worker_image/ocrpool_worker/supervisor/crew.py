@@ -16,6 +16,7 @@ from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.oom import OomKills
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
+from ocrpool_worker.ipc import said
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import rules
@@ -284,6 +285,7 @@ class Crew:
             self.tend()
 
     def _on_frame(self, member: Member, frame: Frame) -> None:
+        said.check(frame.head, asked=member.asked, number=member.given)
         op = frame.head.get("op")
         if op == "failed":
             self._nursery.note_failure(member, frame)
@@ -293,10 +295,8 @@ class Crew:
             return
         self._nursery.note(member, frame)
         work, member.work = member.work, None
-        if work is None:
-            member.process.kill("it answered what it was not asked")
-        else:
-            self._on_answer(member, work, frame)
+        assert work is not None  # or it was not asked
+        self._on_answer(member, work, frame)
 
     async def _warm(self, member: Member, frame: Frame) -> None:
         if not await self._nursery.measure(member, frame):
