@@ -64,4 +64,4 @@ def judge(out: Outcome) -> None:
 def told(error: BaseException) -> str:
     """An error in a few lines: what was expected, and the end of the worker's log."""
     notes = "\n".join(getattr(error, "__notes__", []))
-    return f"{type(error).__name__}: {str(error)[:1500]}\n{notes[-1500:]}".strip()
+    return f"{type(error).__name__}: {str(error)[:1500]}\n{notes[-800:]}".strip()

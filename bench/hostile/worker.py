@@ -17,11 +17,21 @@ import os
 import signal
 import sys
 import time
-from asyncio import events
+from collections.abc import Callable
 from typing import Any
+
+import uvloop
 
 _DAY = 86_400.0
 _BEAT_SECONDS = 0.05
+# What a protocol is called for by its transport, past the loop's own methods.
+_PROTOCOL = ("connection_made", "data_received", "eof_received", "resume_writing")
+# The loop's methods that take a callback, and where; and those that take a protocol's factory.
+_CALLBACKS = {"call_soon": 1, "call_soon_threadsafe": 1, "call_later": 2, "call_at": 2}
+_CALLBACKS |= {"add_reader": 2, "add_writer": 2}
+_PROTOCOLS = ("create_server", "connect_accepted_socket")
+
+Callback = Callable[..., Any]
 
 
 class Gauge:
@@ -31,7 +41,7 @@ class Gauge:
         self._report = report
         self._number = 0
         self._jump = 0.0
-        self._beats = False
+        self._classes: set[type] = set()
         self._reset()
 
     def _reset(self) -> None:
@@ -41,26 +51,45 @@ class Gauge:
 
     def install(self) -> None:
         """From now on, in this process."""
-        run = events.Handle._run
-        now = time.thread_time
-
-        def timed(handle: events.Handle) -> None:
-            callback = getattr(handle, "_callback", None)  # gone once it is cancelled
-            began = now()
-            run(handle)
-            cpu = now() - began
-            self.calls += 1
-            if cpu > self.cpu:
-                self.cpu, self.cpu_of = cpu, _name(callback)
-            if not self._beats:
-                self._beats = True
-                self._beat(asyncio.get_running_loop(), 0.0)
-
-        events.Handle._run = timed  # type: ignore[method-assign, assignment]
+        uvloop.Loop = timed_loop(self)  # type: ignore[misc]
         wall_clock = time.time
         time.time = lambda: wall_clock() + self._jump
         signal.signal(signal.SIGUSR1, lambda *_: self.write())
         signal.signal(signal.SIGUSR2, lambda *_: self._leap())
+
+    def timed(self, callback: Callback) -> Callback:
+        """The same callback, with its CPU time noted."""
+        now = time.thread_time
+
+        def run(*args: Any) -> Any:
+            began = now()
+            try:
+                return callback(*args)
+            finally:
+                cpu = now() - began
+                self.calls += 1
+                if cpu > self.cpu:
+                    self.cpu, self.cpu_of = cpu, _name(callback)
+
+        return run
+
+    def time_protocol(self, factory: Callable[[], Any]) -> Callable[[], Any]:
+        """The same factory; what its protocols are called for is noted, too."""
+
+        def make() -> Any:
+            protocol = factory()
+            kind = type(protocol)
+            if kind not in self._classes:
+                self._classes.add(kind)
+                for name in _PROTOCOL:
+                    setattr(kind, name, self.timed(getattr(kind, name)))
+            return protocol
+
+        return make
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the heartbeat."""
+        self._beat(loop, 0.0)
 
     def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         now = loop.time()
@@ -85,6 +114,27 @@ class Gauge:
 
     def _leap(self) -> None:
         self._jump = 0.0 if self._jump else _DAY
+
+
+def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
+    """uvloop's loop, with all that it calls timed."""
+
+    def wrapped(name: str, place: int, wrap: Callable[[Callback], Callback]) -> Callback:
+        method = getattr(uvloop.Loop, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            # The first is the loop itself.
+            return method(*args[:place], wrap(args[place]), *args[place + 1 :], **more)
+
+        return call
+
+    def run_forever(loop: uvloop.Loop) -> None:
+        gauge.start(loop)
+        uvloop.Loop.run_forever(loop)
+
+    methods = {name: wrapped(name, place, gauge.timed) for name, place in _CALLBACKS.items()}
+    methods |= {name: wrapped(name, 1, gauge.time_protocol) for name in _PROTOCOLS}
+    return type("TimedLoop", (uvloop.Loop,), {"run_forever": run_forever, **methods})
 
 
 def _name(callback: Any) -> str:
