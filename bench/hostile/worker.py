@@ -118,9 +118,10 @@ class Gauge:
 
 def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
     """uvloop's loop, with all that it calls timed."""
+    base = uvloop.Loop
 
     def wrapped(name: str, place: int, wrap: Callable[[Callback], Callback]) -> Callback:
-        method = getattr(uvloop.Loop, name)
+        method = getattr(base, name)
 
         def call(*args: Any, **more: Any) -> Any:
             # The first is the loop itself.
@@ -130,11 +131,11 @@ def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
 
     def run_forever(loop: uvloop.Loop) -> None:
         gauge.start(loop)
-        uvloop.Loop.run_forever(loop)
+        base.run_forever(loop)
 
     methods = {name: wrapped(name, place, gauge.timed) for name, place in _CALLBACKS.items()}
     methods |= {name: wrapped(name, 1, gauge.time_protocol) for name in _PROTOCOLS}
-    return type("TimedLoop", (uvloop.Loop,), {"run_forever": run_forever, **methods})
+    return type("TimedLoop", (base,), {"run_forever": run_forever, **methods})
 
 
 def _name(callback: Any) -> str:
