@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from bench.hostile import engine
 from bench.hostile.target import Target
+from bench.lib.rounds import say
 from tests.standin import order_png
 from tests.worker.calls import call
 from tests.worker.malformed import http
@@ -24,6 +25,7 @@ from tests.worker.malformed import http
 _PATIENCE = 30.0
 # How long what is temporary lasts.
 _SHORT = (0.05, 0.5)
+_TOLD_EVERY = 100
 
 Dice = random.Random
 
@@ -204,6 +206,8 @@ class Misery:
                         return
                     self._begun += 1
                     faults.one(kind)
+                    if self._begun % _TOLD_EVERY == 0:
+                        say(f"{self._begun} of {count} faults, {sent()} pages sent")
             except BaseException as error:
                 self._error = error
 
