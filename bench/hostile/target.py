@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
         "bodyMemory": 96 * MIB,
         "answerMemory": 64 * MIB,
         "queue": 256,
-        "timeoutSeconds": 15,
+        "timeoutSeconds": 60,
     },
     "recycle": {"memoryGrowth": 0},
     "http": {"graceSeconds": 20},
