@@ -90,11 +90,10 @@ class StandInEngine:
         with `asked` only for a request with that parameter.
 
         log: text for standard output · gate: wait until that file exists · sleep, spin, native:
-        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · raw: a text
-        to write into the channel to the supervisor, as Latin-1, and a wait for the end · grow: bytes
+        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · grow: bytes
         to hold from now on · device: bytes of device memory to claim · raise: `Type:message` ·
-        stop: SIGSTOP itself · rubbish: no frame into any socket that it has · signal: a name ·
-        exit: a status.
+        stop: SIGSTOP itself · rubbish: a text into the channel to the supervisor, as Latin-1, and
+        a wait for the end · signal: a name · exit: a status.
         """
         if "once" in order and not _first_time(order["once"]):
             return
@@ -108,9 +107,6 @@ class StandInEngine:
             pass
         if "native" in order:
             ctypes.PyDLL(None).usleep(int(order["native"] * 1e6))
-        if "raw" in order:
-            os.write(int(sys.argv[1]), order["raw"].encode("latin-1"))
-            time.sleep(60)
         if "grow" in order:
             self._held.append(bytearray(b"\xff") * int(order["grow"]))
         self._device = order.get("device", self._device)
@@ -119,8 +115,9 @@ class StandInEngine:
             raise getattr(builtins, name)(message)
         if order.get("stop"):
             os.kill(os.getpid(), signal.SIGSTOP)
-        if order.get("rubbish"):
-            _write_rubbish()
+        if "rubbish" in order:
+            os.write(int(sys.argv[1]), order["rubbish"].encode("latin-1"))
+            time.sleep(60)
         if "signal" in order:
             os.kill(os.getpid(), signal.Signals[order["signal"]])
         if "exit" in order:
@@ -230,12 +227,6 @@ def _first_time(flag: str) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _write_rubbish() -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if os.path.realpath(f"/proc/self/fd/{name}").rpartition("/")[2].startswith("socket:"):
-            os.write(int(name), b"\xff" * 64)
 
 
 def _append(path: str, line: str) -> None:

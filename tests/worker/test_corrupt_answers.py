@@ -35,7 +35,7 @@ def test_nonsense_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
         for number, (what, said) in enumerate(FRAMES.items()):
             worker.until_ready(2)
             flag = str(tmp_path / f"once {number}")
-            answer = worker.read(say=what, raw=frame(said), once=flag)
+            answer = worker.read(say=what, rubbish=frame(said), once=flag)
             assert (answer.status, answer.text) == (200, what)
         worker.until_ready(2)
         counters = worker.counters()
