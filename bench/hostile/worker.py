@@ -12,6 +12,7 @@ anew. SIGUSR2 lets the wall clock of this process jump a day ahead, and back wit
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from typing import Any
 import uvloop
 
 _DAY = 86_400.0
+_PR_SET_PDEATHSIG = 1
 _BEAT_SECONDS = 0.05
 # What a protocol is called for by its transport, past the loop's own methods.
 _PROTOCOL = ("connection_made", "data_received", "eof_received", "resume_writing")
@@ -147,6 +149,8 @@ def _name(callback: Any) -> str:
 
 def main() -> int:
     report, cooldown, *arguments = sys.argv[1:]
+    # Where the bench is killed, nobody is left behind.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     Gauge(report).install()
     # Imported late: the gauge is there before anything of the worker.
     from ocrpool_worker import cli  # noqa: PLC0415

@@ -275,7 +275,7 @@ class Crew:
             self._boot_failed(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
-            self._boot_failed(Problem(reason="BootFailed", message=message))
+            self._boot_failed(Problem(reason="BootFailed", message=message), hindered=True)
         except DeviceGone:
             self.boots.postpone(_LOST_SECONDS)  # the report says why
         except NoRoomEver as error:
@@ -381,9 +381,15 @@ class Crew:
         )
 
     def _boot_failed(
-        self, problem: Problem, death: Death | None = None, *, final: bool = False
+        self,
+        problem: Problem,
+        death: Death | None = None,
+        *,
+        final: bool = False,
+        hindered: bool = False,
     ) -> None:
-        """A boot came to nothing: before there was a process, or by its `death`."""
+        """A boot came to nothing: before there was a process, or by its `death`. `hindered`: the
+        system had no room for a process."""
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
         _log.error("instance failed to boot", extra=extra)
@@ -392,7 +398,9 @@ class Crew:
             return
         if death is not None and death.cause == "outside":
             self._counters["killed"] += 1
-            self.boots.killed(problem)
+            self.boots.hindered(problem)
+        elif hindered:
+            self.boots.hindered(problem)
         else:
             told = death is not None and death.own is not None
             self.boots.failed(problem, final=final or (told and problem.reason == "BootFailed"))
