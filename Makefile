@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-operator bench-ram help demo test check format docs bench serve clean
+.PHONY: bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated 
 
 bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, ocrpool up beside one instance too many
 	$(BIN)/python -m bench.ram_limit --models $(MODELS) $(ARGS)
+
+bench-hostile: $(READY) $(MODELS) ## attacks on a running worker, and faults under load; ARGS=--quick is the short form
+	$(BIN)/python -m bench.hostile --models $(MODELS) $(ARGS)
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2

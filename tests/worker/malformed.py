@@ -33,7 +33,7 @@ class Malformed(NamedTuple):
 
 def requests(seed: int) -> Iterator[Malformed]:
     """Malformed requests; number n depends on `seed` and n only."""
-    valid = _valid_files()
+    valid = valid_files()
     special = {**bombs.image_bombs(), **bombs.document_bombs()}
     makers: list[tuple[int, Callable[[random.Random], tuple[str, bytes, bool]]]] = [
         (36, lambda rng: _json(rng, valid)),
@@ -58,7 +58,8 @@ def http(path: str, body: bytes, *headers: str, method: str = "POST") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
-def _valid_files() -> dict[str, bytes]:
+def valid_files() -> dict[str, bytes]:
+    """Files that can be read, by what they are."""
     noise = random.Random(0).randbytes(40 * 30 * 3)
     picture = Image.frombytes("RGB", (40, 30), noise).resize((120, 90))
     dates = dict.fromkeys(("creationDate", "modDate"), time.gmtime(0))
@@ -142,7 +143,7 @@ _FIELDS = [
 
 
 def _value(rng: random.Random) -> Any:
-    odd = [
+    odd: list[Any] = [
         None,
         True,
         0,

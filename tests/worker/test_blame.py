@@ -127,7 +127,7 @@ def test_an_answer_that_is_none_is_told_as_the_reason(tmp_path: Path) -> None:
     """An instance that writes rubbish into its socket is killed for that."""
     flag = str(tmp_path / "flag")
     with start_worker(tmp_path, instances=2) as worker:
-        answer = worker.read(say="second try", once=flag, rubbish=True)
+        answer = worker.read(say="second try", once=flag, rubbish="\xff" * 64)
         assert answer.text == "second try"
         worker.until("it died", lambda state: state["counters"]["deaths"] == 1)
         (died,) = told(worker, "instance died")

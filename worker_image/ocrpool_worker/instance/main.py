@@ -116,7 +116,11 @@ class Instance:
                 kind = self.fault(error)
                 head = {"op": "fault", "fault": kind, "message": f"{type(error).__name__}: {text}"}
                 payload = b""
-            head |= {"seconds": time.monotonic() - started, **self._memory(engine)}
+            head |= {
+                "number": order["number"],
+                "seconds": time.monotonic() - started,
+                **self._memory(engine),
+            }
             self._channel.send(head, payload)
 
     def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -17,7 +17,7 @@ class BootPolicy:
         self._clock = clock
         self._failures = 0
         self._fruitless = 0
-        self._killed = 0
+        self._hindered = 0
         self._next = 0.0
         self.was_ready = False
         # Why nothing boots any more; None while boots go on.
@@ -35,18 +35,19 @@ class BootPolicy:
         else:
             self._next = self._clock() + rules.backoff(self._failures)
 
-    def killed(self, problem: Problem) -> None:
-        """Somebody else killed one that booted. That says nothing of the next, where one was ready
-        before: it is tried for ever, later each time."""
+    def hindered(self, problem: Problem) -> None:
+        """Somebody else killed one that booted, or the system had no room for another process. That
+        says nothing of the next, where one was ready before: it is tried for ever, later each
+        time."""
         if not self.was_ready:
             self.failed(problem)
             return
-        self._killed += 1
-        self._next = self._clock() + rules.backoff(self._killed)
+        self._hindered += 1
+        self._next = self._clock() + rules.backoff(self._hindered)
 
     def ready(self) -> None:
         """An instance is warm."""
-        self._failures = self._killed = 0
+        self._failures = self._hindered = 0
         self.was_ready = True
 
     def useful(self) -> None:
@@ -65,7 +66,7 @@ class BootPolicy:
     def forget(self) -> None:
         """Start over, at once."""
         self.problem = None
-        self._failures = self._killed = 0
+        self._failures = self._hindered = 0
         self._next = 0.0
 
 

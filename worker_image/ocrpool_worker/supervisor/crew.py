@@ -16,6 +16,7 @@ from ocrpool_worker.devices.look import Look
 from ocrpool_worker.devices.oom import OomKills
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
+from ocrpool_worker.ipc import said
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.ipc.room import AnswerRoom
 from ocrpool_worker.settings import WorkerSettings
@@ -280,7 +281,7 @@ class Crew:
             self._boot_failed(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
-            self._boot_failed(Problem(reason="BootFailed", message=message))
+            self._boot_failed(Problem(reason="BootFailed", message=message), hindered=True)
         except DeviceGone:
             self.boots.postpone(_LOST_SECONDS)  # the report says why
         except NoRoomEver as error:
@@ -290,6 +291,7 @@ class Crew:
             self.tend()
 
     def _on_frame(self, member: Member, frame: Frame) -> None:
+        said.check(frame.head, asked=member.asked, number=member.given)
         op = frame.head.get("op")
         if op == "failed":
             self._nursery.note_failure(member, frame)
@@ -299,10 +301,8 @@ class Crew:
             return
         self._nursery.note(member, frame)
         work, member.work = member.work, None
-        if work is None:
-            member.process.kill("it answered what it was not asked")
-        else:
-            self._on_answer(member, work, frame)
+        assert work is not None  # or it was not asked
+        self._on_answer(member, work, frame)
 
     async def _warm(self, member: Member, frame: Frame) -> None:
         if not await self._nursery.measure(member, frame):
@@ -387,9 +387,15 @@ class Crew:
         )
 
     def _boot_failed(
-        self, problem: Problem, death: Death | None = None, *, final: bool = False
+        self,
+        problem: Problem,
+        death: Death | None = None,
+        *,
+        final: bool = False,
+        hindered: bool = False,
     ) -> None:
-        """A boot came to nothing: before there was a process, or by its `death`."""
+        """A boot came to nothing: before there was a process, or by its `death`. `hindered`: the
+        system had no room for a process."""
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
         _log.error("instance failed to boot", extra=extra)
@@ -398,7 +404,9 @@ class Crew:
             return
         if death is not None and death.cause == "outside":
             self._counters["killed"] += 1
-            self.boots.killed(problem)
+            self.boots.hindered(problem)
+        elif hindered:
+            self.boots.hindered(problem)
         else:
             told = death is not None and death.own is not None
             self.boots.failed(problem, final=final or (told and problem.reason == "BootFailed"))

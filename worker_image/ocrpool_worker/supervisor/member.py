@@ -62,6 +62,13 @@ class Member:
         """Whether it reads what it is given: one that is stopped does not."""
         return self.warm and self.stopped_since is None
 
+    @property
+    def asked(self) -> str | None:
+        """What it owes an answer to: `boot`, `read`, `inspect`, or nothing."""
+        if self.state == "booting":
+            return "boot"
+        return None if self.work is None else self.work.op
+
     def held_at(self, look: Look) -> int:
         """Bytes that it held at that look, so that they add up with what the device had free then.
 

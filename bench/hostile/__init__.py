@@ -1,0 +1,1 @@
+"""`make bench-hostile`: attacks on a running worker, and faults under load."""

@@ -1,0 +1,43 @@
+"""An instance that sends nonsense is ended, and its page is read by another."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.worker.harness import start_worker
+
+FRAMES = {
+    "no head at all": b"\xff" * 64,
+    "a payload without end": struct.pack("<IQ", 8, 1 << 50),
+    "an empty object": b"{}",
+    "an answer without its size": b'{"op":"done","number":1}',
+    "a size that is a text": b'{"op":"done","number":1,"width":"x","height":[],"seconds":0}',
+    "an answer to another question": b'{"op":"inspected","number":1,"count":1,"sizes":[]}',
+    "a fault of no kind": b'{"op":"fault","number":1,"message":"x","seconds":0}',
+    "an operation that is a list": b'{"op":["done"]}',
+    "an answer to another order": b'{"op":"done","number":9,"width":1,"height":1,"seconds":0}',
+    "a second boot": b'{"op":"ready","buildSeconds":0,"warmSeconds":0}',
+}
+
+
+def frame(said: bytes) -> str:
+    """As it goes over the channel, unless it is to be no frame."""
+    whole = said if not said.startswith(b"{") else struct.pack("<IQ", len(said), 0) + said
+    return whole.decode("latin-1")
+
+
+@pytest.mark.timeout(300)  # a boot for each, on however busy a machine
+def test_nonsense_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
+    with start_worker(tmp_path, instances=2, settings={"instances": {"max": 2}}) as worker:
+        for number, (what, said) in enumerate(FRAMES.items()):
+            worker.until_ready(2)
+            flag = str(tmp_path / f"once {number}")
+            answer = worker.read(say=what, rubbish=frame(said), once=flag)
+            assert (answer.status, answer.text) == (200, what)
+        worker.until_ready(2)
+        counters = worker.counters()
+        assert counters["deaths"] == counters["retried"] == len(FRAMES), counters
+        # A traceback in its log fails the test when the worker ends.

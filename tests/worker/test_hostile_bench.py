@@ -1,0 +1,89 @@
+"""`make bench-hostile` in its short form: every attack and every kind of fault, no bound broken.
+
+A bound that breaks is told by name in the output. The bench can fail: it is held to that below.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.hostile.account import Account, Outcome
+from bench.hostile.engine import KINDS, text_of
+from bench.hostile.faults import OUTSIDE
+from bench.hostile.measure import judge
+from bench.hostile.pages import Innocent, innocents, pixels_of
+from bench.hostile.target import MIB
+from tests.standin import order_png
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSWER = b'{"pages":[{"width":9,"height":9,"lines":[{"text":"%s","score":1.0,"polygon":[]}]}]}'
+
+
+@pytest.mark.timeout(900)  # a minute, on however busy a machine
+def test_the_short_form_breaks_no_bound() -> None:
+    command = [sys.executable, "-m", "bench.hostile", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, f"{done.stderr[-8000:]}\n{done.stdout[-4000:]}"
+    assert "lost" in done.stdout, done.stdout
+
+
+def test_there_are_kinds_enough() -> None:
+    assert len({*KINDS, *OUTSIDE}) >= 12
+
+
+def test_text_follows_from_pixels_and_parameters() -> None:
+    one, other = pixels_of(order_png(say="one")), pixels_of(order_png(say="other"))
+    assert text_of(one, {}) == text_of(one.copy(), {})
+    assert len({text_of(one, {}), text_of(other, {}), text_of(one, {"a": 1})}) == 3
+
+
+def test_the_same_seed_gives_the_same_pages() -> None:
+    first, again = innocents(1), innocents(1)
+    ours = [next(first) for _ in range(20)]
+    assert ours == [next(again) for _ in range(20)]
+    assert len({one.texts for one in ours}) == 20
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "what"),
+    [
+        (200, ANSWER % b"right", "right"),
+        (200, ANSWER % b"another's", "wrong"),
+        (200, b"{}", "wrong"),
+        (422, b"{}", "refused"),
+        (500, b"{}", "refused"),
+        (503, b"{}", "again"),
+    ],
+)
+def test_the_accountant_tells_them_apart(status: int, body: bytes, what: str) -> None:
+    account = Account()
+    again = account.judge(Innocent(0, b"", ("right",)), status, body, patient=True)
+    found = [name for name in ("right", "wrong", "refused", "again") if getattr(account, name)]
+    assert (found, again) == ([what], what == "again")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"cpu": 0.2, "cpu_of": "parse"}, "parse"),
+        ({"peak": 250 * MIB}, "MiB"),
+        ({"account": Account(lost=1)}, "lost"),
+        ({"account": Account(doubled=1)}, "doubled"),
+        ({"account": Account(wrong=1)}, "wrong"),
+        ({"account": Account(refused=1)}, "refused"),
+    ],
+)
+def test_a_broken_bound_is_told(broken: dict[str, object], said: str) -> None:
+    out = Outcome("one", resting=50 * MIB, budget=150 * MIB, peak=169 * MIB, cpu=0.09)
+    judge(out)
+    assert out.problems == []
+    for name, value in broken.items():
+        setattr(out, name, value)
+    judge(out)
+    assert len(out.problems) == 1
+    assert said in out.problems[0]
