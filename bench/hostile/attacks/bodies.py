@@ -27,8 +27,8 @@ FILE = base64.b64encode(order_png(say="json"))
 
 def json_of_all_kinds(quick: bool) -> Outcome:
     """No request within `maxBody` holds the loop, or costs more than twice its size."""
-    # Bodies up to 16 MiB are read in the loop, larger ones elsewhere.
-    size = 15 * MIB if quick else 127 * MIB
+    # Bodies up to 8 MiB are read in the loop, larger ones elsewhere.
+    size = 7 * MIB if quick else 127 * MIB
     out = Outcome("C1 JSON of every shape", held=f"bodies of {size // MIB} MiB")
     # Twice the largest body is what one request may cost.
     settings = {"admission": {"maxBody": size + MIB, "bodyMemory": 2 * size + 32 * MIB}}
