@@ -53,7 +53,9 @@ class Worker(Process):
         }
         file = self.folder / "settings.yaml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
-        self._command = [sys.executable, "-m", "ocrpool_worker", "serve", "--config", str(file)]
+        # Older states have no `__main__`.
+        module = "ocrpool_worker" if code is None else "ocrpool_worker.cli"
+        self._command = [sys.executable, "-m", module, "serve", "--config", str(file)]
         if models is not None:
             self._command += ["--models", str(models)]
         self._command += ["--instances", str(instances), "--host", "127.0.0.1"]

@@ -29,8 +29,11 @@ BEFORE = "worker before, noop engine"
 LITSERVE = "LitServe"
 # With another build of the worker it is about a fraction: that takes more rounds.
 ROUNDS, ROUNDS_BEFORE = 7, 9
-# By its place: the engine's name in the settings is the build's own affair.
-ENGINE = "ocrpool_worker.engine.null:NullEngine"
+# By their places: which names engines have is the installation's affair. The second is the older.
+ENGINES = {
+    "engine/noop.py": "ocrpool_worker.engine.noop:NoopEngine",
+    "engine/null.py": "ocrpool_worker.engine.null:NullEngine",
+}
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,9 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]
     }
     if before is not None:
         code = _code_of(before)
-        servers[BEFORE] = Worker(instances=2, engine={"name": ENGINE}, name=BEFORE, code=code)
+        package = code / "worker_image" / "ocrpool_worker"
+        engine = next(name for file, name in ENGINES.items() if (package / file).exists())
+        servers[BEFORE] = Worker(instances=2, engine={"name": engine}, name=BEFORE, code=code)
     for server in servers.values():
         stack.enter_context(server)
         server.wait_ready()
