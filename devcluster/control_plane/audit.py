@@ -42,6 +42,6 @@ def arguments(folder: Folder) -> list[str]:
         f"--audit-log-path={folder.audit}",
         # What is written is in the file once the call is answered.
         "--audit-log-mode=blocking-strict",
-        "--audit-log-maxsize=200",
+        "--audit-log-maxsize=4000",
         "--audit-log-maxbackup=1",
     ]

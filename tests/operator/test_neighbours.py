@@ -74,7 +74,9 @@ def quiet(operators: list[Operator]) -> None:
         operator.settle()
     before = [operator.writes() for operator in operators]
     time.sleep(5)
-    assert [operator.writes() for operator in operators] == before
+    grown = [each.writes() - was for each, was in zip(operators, before, strict=True)]
+    # Who fights writes several times a second; a figure of this machine's memory may move.
+    assert max(grown) <= 2, grown
 
 
 def test_a_pool_belongs_to_one_operator_and_moves(lab: Lab) -> None:

@@ -62,6 +62,7 @@ def test_nothing_of_others_is_touched(lab: Lab, tmp_path: Path) -> None:
         assert "delete" not in told
     for style, words in WHOSE.items():
         assert words in message(lab, "Degraded", style)
+    some_rounds(lab, 24)  # an Event comes after the status that it tells of
     told = lab.events("NameTaken")
     some_rounds(lab, 12 * 3)
     assert lab.events("NameTaken") == told

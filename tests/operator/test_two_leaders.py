@@ -23,7 +23,7 @@ from tests.operator.faulty import FaultyWire, Passed
 from tests.operator.lab import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 6.0
 LEASES = r"^(GET|PUT|POST) .*/leases"
 
 
@@ -145,8 +145,8 @@ def test_in_order_it_is_given_back_last(lab: Lab, wires: tuple[FaultyWire, Fault
     lab.apply(pool(replicas=0))
     with always_something_to_write(lab):
         lab.until("the first writes", lambda: wrote(one) > 5)
-        slow = one.rule(r"^PATCH .*/services/", times=10**6, delay=0.5)
-        one.rule(r"^PUT .*/leases", times=10**6, late=1.5)
+        slow = one.rule(r"^POST .*/services\?", times=10**6, delay=0.5)
+        one.rule(r"^PUT .*/leases", times=10**6, late=0.5)
         lab.until("one is on its way", lambda: slow.met > 0)
         first.process.terminate()
         lab.until("the second writes", lambda: wrote(two) > 5)

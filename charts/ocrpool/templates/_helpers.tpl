@@ -13,10 +13,15 @@
 {{ include "ocrpool.fullname" . }}-operator
 {{- end }}
 
+{{/* The operator's name, also where an upgrade reuses values that are older than it. */}}
+{{- define "ocrpool.name" -}}
+{{ .Values.operator.name | default "ocrpool" }}
+{{- end }}
+
 {{/* What follows from the operator's name, so that no two releases have it for the same pools: its
 Lease and its roles. */}}
 {{- define "ocrpool.shared" -}}
-{{ .Values.operator.name }}-operator
+{{ include "ocrpool.name" . }}-operator
 {{- end }}
 
 {{/* Fails where a role is another release's. Takes a list: the root, kind, namespace, name. */}}
@@ -27,7 +32,7 @@ Lease and its roles. */}}
 {{- $release := get $notes "meta.helm.sh/release-name" -}}
 {{- $namespace := get $notes "meta.helm.sh/release-namespace" -}}
 {{- if and $release (or (ne $release $root.Release.Name) (ne $namespace $root.Release.Namespace)) -}}
-{{- fail (printf "operator.name: the release %s in namespace %s has an operator called %s for the same pools already. Give this one another operator.name, and its pools that name as spec.operatorName" $release $namespace $root.Values.operator.name) -}}
+{{- fail (printf "operator.name: the release %s in namespace %s has an operator called %s for the same pools already. Give this one another operator.name, and its pools that name as spec.operatorName" $release $namespace (include "ocrpool.name" $root)) -}}
 {{- end -}}
 {{- end }}
 

@@ -111,7 +111,9 @@ class Actor:
             if isinstance(result, BaseException):
                 raise result
         failures = counted(dict(seen.failures), done, self._now())
-        return Done(tuple(troubles), failures, bool(done) or conflicts > 0)
+        # In one order: what is told in another one is written again.
+        told = tuple(sorted(troubles, key=lambda each: each.message))
+        return Done(told, failures, bool(done) or conflicts > 0)
 
     async def _is_free(self, pool: Pool, action: Action, refused: Trouble) -> bool:
         """Whether a name that was taken is free now. Strangers' pods are not watched; looking

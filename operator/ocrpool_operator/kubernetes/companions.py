@@ -44,10 +44,10 @@ class Companions:
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
-    async def ensure(self, pool: Pool, now: float, *, evict: bool) -> list[Trouble]:
+    async def ensure(self, pool: Pool, now: float, *, evict: bool, secret: bool) -> list[Trouble]:
         """Answers what is in the way, and what the API server refused for good. Raises ApiError
         where it is away. `now`: monotonic seconds; `evict`: the pool can do without one of its
-        workers."""
+        workers; `secret`: the pool's Secret is there, which a front reads as it starts."""
         if pool.key not in self._listed and not pool.status.observed_generation:
             self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
         if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
@@ -55,13 +55,17 @@ class Companions:
             self._listed[pool.key] = now
         troubles: list[Trouble] = []
         for wanted in self._others(pool, evict=evict):
-            if wanted["kind"] != "Deployment" or self._may_front(pool):
+            if wanted["kind"] != "Deployment" or (secret and self._may_front(pool)):
                 troubles += await self._keep(pool, wanted)
         # The Service last: it goes to a front only where all that it needs is there.
         service = clients_service(pool, fronted=self._fronted(pool))
-        troubles += await self._keep(pool, service)
-        # It has left a front that was switched off before that is taken away.
-        return troubles or await self._prune(pool)
+        left = await self._keep(pool, service)
+        troubles += left
+        # It has left a front that was switched off before that is taken away; and a front that is
+        # wanted has all that it needs before what an older one needed goes.
+        if left or (troubles and pool.spec.front is not None):
+            return troubles
+        return troubles + await self._prune(pool)
 
     def has_settings(self, pool: Pool) -> bool:
         """Whether the ConfigMap that every worker mounts is there, and is the pool's."""

@@ -13,9 +13,11 @@ Body = Mapping[str, Any]
 NAME_TAKEN = "NameTaken"
 _HELM = "meta.helm.sh/release-name"
 _KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
+# Names that are taken and told one by one.
+_MOST_TOLD = 20
 _STAYS = (
     "what is not this pool's stays as it is. Make the pool under another name; it also goes on by "
-    "itself once the name is free"
+    "itself once the name is free, as when Kubernetes has removed what an earlier pool left"
 )
 
 
@@ -58,7 +60,9 @@ def told_once(troubles: Iterable[Trouble]) -> list[Trouble]:
     taken = [each for each in found if each.reason == NAME_TAKEN]
     if not taken:
         return found
-    message = f"{'; '.join(each.message for each in taken)}: {_STAYS}"
+    said = [each.message for each in taken]
+    more = f"; and {len(said) - _MOST_TOLD} more" if len(said) > _MOST_TOLD else ""
+    message = f"{'; '.join(said[:_MOST_TOLD])}{more}: {_STAYS}"
     one = Trouble(NAME_TAKEN, message, any(each.blocks for each in taken))
     others = [each for each in found if each.reason != NAME_TAKEN]
     return [one, *others]

@@ -128,7 +128,9 @@ class Reconciler:
         pool = seen.pool
         if not pool.deleting:
             evict = may_evict(seen)
-            troubles += await self._companions.ensure(pool, self._parts.clock(), evict=evict)
+            troubles += await self._companions.ensure(
+                pool, self._parts.clock(), evict=evict, secret=bool(token)
+            )
             if not token or not self._companions.has_settings(pool):
                 # What a worker mounts is not there, or is not ours: none is made or ended.
                 planned = replace(planned, actions=())

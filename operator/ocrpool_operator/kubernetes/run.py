@@ -152,7 +152,11 @@ def _tell_end(task: asyncio.Task[None]) -> None:
 async def _act(options: Options, client: Client, leader: Leader, fence: Fence) -> None:
     if options.lease is not None:
         lease = Lease(client, options.lease, boot_seconds, fence, end_process_in)
-        await lease.hold(leader.lead)
+        try:
+            await lease.hold(leader.lead)
+        except Exception:  # nobody waits for this task
+            _log.critical("the Lease is not held any more; restart the operator", exc_info=True)
+            raise
         return
     fence.open()
     try:
