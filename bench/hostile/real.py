@@ -53,6 +53,8 @@ def faults(models: Path, *, quick: bool) -> Outcome:
         ) as misery:
             asyncio.run(_play(aim, source, out.account, misery))
         out.faults = known.done.total()
+        tried = out.faults + known.missed.total()
+        out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
         listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(known.done.items()))
         out.notes.append(f"{len(known.done)} kinds: {listed}")
         out.expect(known.missed.total() <= 2, f"did not happen: {dict(known.missed)}")

@@ -69,6 +69,8 @@ def _play(out: Outcome, aim: Target, names: tuple[str, ...], count: int, pages: 
             )
         )
     out.faults = known.done.total()
+    tried = out.faults + known.missed.total()
+    out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
     listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(known.done.items()))
     out.notes.append(f"{len(known.done)} kinds: {listed}")
     if known.missed:

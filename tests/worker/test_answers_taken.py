@@ -51,7 +51,8 @@ def held(worker: Worker) -> float:
 
 def test_who_takes_nothing_is_cut_off_and_others_are_told_the_limit(tmp_path: Path) -> None:
     page = order_png(say="large", bulk=LARGE)
-    with start_worker(tmp_path, settings=SETTINGS) as worker, contextlib.ExitStack() as stack:
+    patient = {**SETTINGS, "http": {"takeSeconds": 15}}
+    with start_worker(tmp_path, settings=patient) as worker, contextlib.ExitStack() as stack:
         with peak_growth(worker) as growth:
             clients = [stack.enter_context(reader(worker, page)) for _ in range(4)]
             wait_for("four answers wait for their clients", lambda: held(worker) > 4 * LARGE)

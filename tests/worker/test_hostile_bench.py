@@ -29,7 +29,6 @@ def test_the_short_form_breaks_no_bound() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stderr[-8000:]}\n{done.stdout[-4000:]}"
-    assert "lost" in done.stdout, done.stdout
 
 
 def test_there_are_kinds_enough() -> None:

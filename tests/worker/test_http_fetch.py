@@ -220,16 +220,21 @@ def test_without_named_networks_this_machine_is_not_asked(tmp_path: Path, files:
 def test_what_is_fetched_counts_as_a_body(tmp_path: Path, files: str) -> None:
     settings = {
         "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.1/32"]},
-        "admission": {"maxBody": LIMIT, "bodyMemory": 2 * LIMIT, "timeoutSeconds": 60},
+        "admission": {
+            "maxBody": LIMIT,
+            "bodyMemory": 4 * LIMIT,
+            "clientShare": 0.1,
+            "timeoutSeconds": 60,
+        },
     }
     with start_worker(tmp_path, settings=settings) as worker, ThreadPoolExecutor(1) as clients:
         stalls = clients.submit(fetch, worker, f"{files}/stalls")
         wait_for("it has come", lambda: "/stalls" in Files.seen)
         try:
-            # The share of one client is `maxBody` here, and nearly all of it is held.
+            # One `maxBody` is nearly held, and the share of one client is less than two.
             answer = wait_for(
                 "there is no room",
-                lambda: (found := fetch(worker, f"{files}/document.pdf")).status == 429 and found,
+                lambda: (found := fetch(worker, f"{files}/stalls")).status == 429 and found,
             )
             assert answer.json["errorCode"] == 429
             assert "admission.clientShare" in answer.json["errorMsg"]

@@ -187,7 +187,7 @@ class HttpSettings(_Settings):
     take_seconds: float = Field(
         default=20,
         gt=0,
-        description="time in which a client takes the next 64Ki of its answer, or the rest; a "
+        description="time in which a client takes the next 128Ki of its answer, or the rest; a "
         "slower one is cut off",
     )
     lame_duck_seconds: float = Field(

@@ -37,8 +37,10 @@ class Bodies:
         self._limits = limits
         whole = limits.body_memory
         self._small = min(_SMALL, whole // 8)
-        self._most_large = max(whole - whole // 8, min(whole, limits.max_body))
-        self._share = max(int(whole * limits.client_share), limits.max_body)
+        # A body of base64 is held together with the file that is decoded of it.
+        largest = min(whole, limits.max_body * 7 // 4)
+        self._most_large = max(whole - whole // 8, largest)
+        self._share = max(int(whole * limits.client_share), largest)
         self.held = 0
         self._of_client: dict[str, int] = {}
 

@@ -56,15 +56,14 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         waits = self.waits_since is not None
         if waits and data and (self._last is None or self._last.is_eof()):
-            if self.head_bytes > _MOST_HEADER:
-                self.refuse(431, "HeaderTooLarge", f"the header has over {_MOST_HEADER} bytes")
-                return
             if self.head_since is None:
                 self.head_since = self._loop.time()
             self.head_bytes += len(data)
         super().data_received(data)
         if waits and self._messages:
             self._connections.begun(self)
+        elif waits and self.head_bytes > _MOST_HEADER:
+            self.refuse(431, "HeaderTooLarge", f"the header has over {_MOST_HEADER} bytes")
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

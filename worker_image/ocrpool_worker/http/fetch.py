@@ -11,10 +11,10 @@ import aiohttp
 from yarl import URL
 
 from ocrpool_wire.quantity import format_bytes
-from ocrpool_worker.errors import BadRequest, TooLarge
+from ocrpool_worker.errors import BadRequest, TooLarge, Unavailable
 from ocrpool_worker.http.bodies import Bodies
-from ocrpool_worker.http.networks import Network, may_reach
-from ocrpool_worker.settings import AdmissionSettings, HttpSettings
+from ocrpool_worker.http.networks import may_reach
+from ocrpool_worker.settings import AdmissionSettings, HttpSettings, Network
 
 _MOST_REDIRECTS = 5
 # The same for all: who sends URLs shall not learn from it what there is in the worker's network.
@@ -44,25 +44,34 @@ class Fetcher:
         self._bodies = bodies
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytearray:
         """The bytes at `url`; `Bodies.release` their number when the request is over.
 
-        Raises BadRequest (422), TooLarge (413) or QueueFull (429, `bodyMemory`).
+        Raises BadRequest (422), TooLarge (413), QueueFull (429, `bodyMemory`) or Unavailable (503)
+        where its turn did not come.
         """
         # Taken as it is, as PaddleX does: a signed URL is only good to the letter.
         if any(character <= " " or character == "\x7f" for character in url):
             raise BadRequest("file: a URL has no blanks or control characters", field="file")
         data = bytearray()
+        begun = False
         try:
             async with asyncio.timeout(self._limits.timeout_seconds), self._turns:
+                begun = True
                 await self._read(url, data)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             self._bodies.release(len(data))
+            if not begun:
+                raise Unavailable(
+                    "as many URLs as may be (http.maxFetches) were being fetched all the time; "
+                    "come back later",
+                    retry_after=5,
+                ) from None
             raise BadRequest(_UNREACHED, field="file") from None
         except BaseException:
             self._bodies.release(len(data))
             raise
-        return bytes(data)
+        return data
 
     async def close(self) -> None:
         if self._session is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from ocrpool_worker.settings import Network
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What `ipaddress` takes for public and is not, or is not in every version of Python: special
 # purpose registries of IANA, translators to addresses that are not seen, and a cloud's metadata.

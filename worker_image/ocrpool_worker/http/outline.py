@@ -2,7 +2,7 @@
 
 Three speeds, by what is in it. A body whose `file` is plain base64 and that holds little else, as
 nearly all are, is read around that text (`cut`). Another one is skimmed in C, which checks the
-syntax and builds nothing (`outline`). That takes up to 3 ms a megabyte and holds the interpreter:
+syntax and builds nothing (`outline`). That takes up to 5 ms a megabyte and holds the interpreter:
 a large one is skimmed in a process of its own (`http.skim`), so that the event loop goes on.
 """
 

@@ -34,8 +34,8 @@ class LargeBodies:
             try:
                 await _move(body, descriptor)
                 found = await self._run(descriptor)
-                if not found.size:
-                    return found, b""
+                if found.size <= STEP:  # a mapping would keep a descriptor
+                    return found, os.pread(descriptor, found.size, 0)
                 os.ftruncate(descriptor, found.size)
                 # Mapped, not copied; it goes with its last user.
                 return found, memoryview(mmap.mmap(descriptor, found.size, prot=mmap.PROT_READ))

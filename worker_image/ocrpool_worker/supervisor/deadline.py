@@ -39,10 +39,10 @@ class Deadline:
             self._listened = False
             self._handle = self._loop.call_later(left, self._check)
         elif not self._listened:
-            # A loop that goes on after a stop runs its timers before it looks at its sockets. On
-            # its next turn it looks at them first.
+            # A loop that goes on after a stop runs its timers before it looks at its sockets. A
+            # timer lets it look first; one without a delay uvloop would run before it does.
             self._listened = True
-            self._handle = self._loop.call_later(0, self._check)
+            self._handle = self._loop.call_later(0.001, self._check)
         else:
             self._expire()
 

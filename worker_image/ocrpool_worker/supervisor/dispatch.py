@@ -138,7 +138,9 @@ class Dispatch:
             self.crew.discard(member, f"no memory for a request's bytes: {error}")
             return
         member.holds = work.job.number
-        self._order(member, work, len(body))  # where it is dying, that is reported
+        if not self._order(member, work, len(body)):
+            # It dies, or was asked to end meanwhile: one that hangs has no other end.
+            member.process.kill("it could not be given a request's bytes")
 
     def _order(self, member: Member, work: Work, size: int) -> bool:
         """Tell it what to do. False where it is dying; its death will be reported."""

@@ -210,6 +210,7 @@ class InstanceProcess:
                 self._on_frame(frame)
         except ChannelBroken as error:
             self.kill(f"it sent {error}")
+            self._close()  # nothing more that it says is believed
 
     def _writable(self) -> None:
         assert self._sock is not None
