@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -18,8 +20,10 @@ def own_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp.access", "PIL")}
+    raises = logging.raiseExceptions
     root.handlers = []
     yield
+    logging.raiseExceptions = raises
     root.handlers = handlers
     root.setLevel(level)
     for name, before in quiet.items():
@@ -78,3 +82,18 @@ def test_the_level_counts(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("x").info("not this")
     logging.getLogger("x").warning("this")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["this"]
+
+
+def test_a_line_for_which_there_is_no_room_is_lost_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    logs.set_up("info")
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(Full())
+    logging.getLogger("disk").info("lost")
+    assert capsys.readouterr().err == ""

@@ -179,7 +179,8 @@ class Worker:
                 assert self.ended() == 0, "it did not end in order after SIGTERM"
                 traces = [event for event in self.events() if "traceback" in event]
                 assert not traces, traces[0]["traceback"]
-                assert "Traceback" not in self.log_file.read_text(encoding="utf-8")
+                text = self.log_file.read_text(encoding="utf-8")
+                assert "Traceback" not in text, text[text.index("Traceback") :][:4000]
             self.no_instance_left(seconds=2)
         finally:
             self.clean_up()

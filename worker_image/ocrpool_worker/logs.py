@@ -63,6 +63,8 @@ def set_up(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # A line for which the disk has no room is lost; a traceback that says so needs room as well.
+    logging.raiseExceptions = False
     # These tell at `info` what is nobody's business here.
     for name in ("asyncio", "aiohttp.access", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)
