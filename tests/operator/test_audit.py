@@ -28,9 +28,11 @@ def test_what_an_operator_does_to_others_objects_is_found(
     as_operator.merge(f"{maps}/theirs", {"data": {"by": "an operator"}})
     as_operator.call("DELETE", f"{maps}/theirs")
     owner = {"apiVersion": "ocrpool.dev/v1alpha1", "kind": "OcrPool", "name": "x", "uid": "x"}
-    ours = {**body, "metadata": {"name": "ours", "ownerReferences": [owner]}}
-    as_operator.call("POST", maps, ours)
+    # Held: its owner is not there, and the garbage collector may be faster than the next call.
+    meta = {"name": "ours", "ownerReferences": [owner], "finalizers": ["ocrpool.dev/test"]}
+    as_operator.call("POST", maps, {**body, "metadata": meta})
     as_operator.merge(f"{maps}/ours", {"data": {"by": "an operator"}})
+    api.merge(f"{maps}/ours", {"metadata": {"finalizers": None}})
     as_operator.call("POST", maps, {**body, "metadata": {"name": "bare"}})
 
     found = audit.foreign_writes(audit.writes(folder.audit, namespace.name))
