@@ -75,8 +75,8 @@ def quiet(operators: list[Operator]) -> None:
     before = [operator.writes() for operator in operators]
     time.sleep(5)
     grown = [each.writes() - was for each, was in zip(operators, before, strict=True)]
-    # Who fights writes several times a second; a figure of this machine's memory may move.
-    assert max(grown) <= 2, grown
+    # Who fights writes more than four times a second; a figure of this machine's memory may move.
+    assert max(grown) <= 8, grown
 
 
 def test_a_pool_belongs_to_one_operator_and_moves(lab: Lab) -> None:
