@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import random
 import threading
 import time
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.operator.lab import Lab
 from tests.standin import order_png
+
+
+def read_page(ip: str) -> str:
+    """The text that the worker or front at `ip` reads on a page that says hello."""
+    request = urllib.request.Request(
+        f"http://{ip}:8080/v1/ocr",
+        data=order_png(say="hello"),
+        headers={"Content-Type": "image/png"},
+    )
+    with urllib.request.urlopen(request, timeout=15) as response:
+        return str(json.loads(response.read())["pages"][0]["lines"][0]["text"])
 
 
 class Clients:

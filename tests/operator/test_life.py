@@ -5,14 +5,11 @@ Behind every pod is a real worker process; kubelet is a stand-in (tests/operator
 
 from __future__ import annotations
 
-import json
-import urllib.request
-
 import pytest
 
 from tests.operator.api import Object
+from tests.operator.clients import read_page
 from tests.operator.lab import Lab, pool, watching
-from tests.standin import order_png
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -28,16 +25,6 @@ def ready_names(pods: dict[str, Object]) -> list[str]:
             for each in pod["status"].get("conditions", ())
         )
     ]
-
-
-def read_page(ip: str) -> str:
-    request = urllib.request.Request(
-        f"http://{ip}:8080/v1/ocr",
-        data=order_png(say="hello"),
-        headers={"Content-Type": "image/png"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return str(json.loads(response.read())["pages"][0]["lines"][0]["text"])
 
 
 def test_from_apply_to_delete(lab: Lab) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.request
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ocrpool_operator.api import names
+from tests.operator.clients import read_page
 from tests.operator.front_pod import Endpoints
 from tests.operator.lab import Lab, Operator, pool
 from tests.operator.strangers import ingress, move, uid_of
-from tests.standin import order_png
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -42,20 +41,10 @@ def test_pools_whose_names_are_like_each_others_objects(lab: Lab, tmp_path: Path
         if name.startswith("doc-front-") and names.LABEL_FRONT in pod["metadata"]["labels"]
     ]
     for _ in range(12):
-        assert _read(front["status"]["podIP"]) == "hello"
+        assert read_page(front["status"]["podIP"]) == "hello"
     answers = {name: _answered(lab, f"{name}-0") for name in ("doc", "doc-front", "doc-pods")}
     assert answers == {"doc": 12, "doc-front": 0, "doc-pods": 0}
     operator.settle()
-
-
-def _read(ip: str) -> str:
-    request = urllib.request.Request(
-        f"http://{ip}:8080/v1/ocr",
-        data=order_png(say="hello"),
-        headers={"Content-Type": "image/png"},
-    )
-    with urllib.request.urlopen(request, timeout=15) as response:
-        return str(json.loads(response.read())["pages"][0]["lines"][0]["text"])
 
 
 def _answered(lab: Lab, pod: str) -> int:
