@@ -174,8 +174,6 @@ class Dispatch:
             return  # its end will be reported, and is judged then
         limit = self._limits.timeout_seconds
         why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
-        if not work.done.done():
-            self._counters["timeouts"] += 1
         message = _named(work, f"{why}; the OCR process that it was on is replaced")
         _resolve(work, TimedOut(message, limit=limit))
         self.crew.discard(member, why)

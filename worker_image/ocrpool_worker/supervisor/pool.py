@@ -289,6 +289,9 @@ class Pool:
             raise
         except RequestError as error:
             self.counters["failed"] += 1
+            # Here, for its own time and its page's may be over in the same moment.
+            if isinstance(error, TimedOut):
+                self.counters["timeouts"] += 1
             if isinstance(error, PoisonPage) and error.remember:
                 digest = await self._refusals.add(data, order, self._clock())
                 extra = {"digest": digest, "seconds": REMEMBERED_SECONDS}
@@ -354,7 +357,6 @@ class Pool:
     def _expire(self, job: Job) -> None:
         limit = self.settings.admission.timeout_seconds
         place = "in the queue" if job.waiting else "on an OCR process"
-        self.counters["timeouts"] += 1
         message = (
             f"no answer within {limit:g} s (admission.timeoutSeconds), the time went by {place}; "
             "send less at once, add workers, or raise the limit"
