@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrpool_worker.decoding import clean, jpeg
+from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding.complete import check_complete
+from ocrpool_worker.decoding.frames import count_frames
+from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
+from ocrpool_worker.decoding.pdf_images import MOST_BYTES, MOST_WARNINGS, expanded
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.instance import clean, jpeg
-from ocrpool_worker.instance.clean import clean_memory
-from ocrpool_worker.instance.complete import check_complete
-from ocrpool_worker.instance.frames import count_frames
-from ocrpool_worker.instance.pages import open_document
-from ocrpool_worker.instance.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
-from ocrpool_worker.instance.pdf_images import MOST_BYTES, MOST_WARNINGS, expanded
 from tests.worker import bombs, cut_files
 
 JPEG = cut_files.encoded("JPEG")

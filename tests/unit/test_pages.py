@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrpool_worker.decoding.frames import MOST_FRAMES, count_frames
+from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.pdf import PDF_SCALE, PDF_SCALE_LEAST, pdf_scale
 from ocrpool_worker.errors import NotAnImage, TooLarge
-from ocrpool_worker.instance.frames import MOST_FRAMES, count_frames
-from ocrpool_worker.instance.pages import PDF_SCALE, PDF_SCALE_LEAST, open_document, pdf_scale
 from tests.worker import bombs
 
 TAGS = bombs.size_tags(10, 10)

@@ -19,19 +19,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
-from ocrpool_worker.engine.faults import FaultKind, classify
-from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
-from ocrpool_worker.instance import answers
-from ocrpool_worker.instance.lifeline import die_with
-from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
-from ocrpool_worker.instance.pages import (
+from ocrpool_worker.decoding.pages import (
     Document,
     DocumentPage,
     EncodedImage,
     RawImage,
     open_document,
 )
+from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
+from ocrpool_worker.engine.faults import FaultKind, classify
+from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
+from ocrpool_worker.instance import answers
+from ocrpool_worker.instance.lifeline import die_with
+from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
 from ocrpool_worker.instance.warmup import warm_up_pages
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
 from ocrpool_worker.ipc.mailbox import MailboxReader

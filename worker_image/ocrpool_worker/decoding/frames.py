@@ -11,8 +11,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ocrpool_worker.decoding import jpeg
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.instance import jpeg
 from ocrpool_worker.ipc.mailbox import Buffer
 
 # Far beyond any limit of pages that a worker is given; where it is reached, it is the answer.

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ocrpool_worker.decoding import jpeg
+from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.instance import jpeg
-from ocrpool_worker.instance.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

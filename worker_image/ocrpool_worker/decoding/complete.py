@@ -11,8 +11,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from ocrpool_worker.decoding import frames, jpeg
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.instance import frames, jpeg
 from ocrpool_worker.ipc.mailbox import Buffer
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
