@@ -1,4 +1,4 @@
-"""The pages of a PDF, rendered by PDFium at 144 dpi, as PaddleX does it: so the text is the same."""
+"""The pages of a PDF, rendered by PDFium at 144 dpi, as PaddleX does it, for the same text."""
 
 from __future__ import annotations
 
