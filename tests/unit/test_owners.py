@@ -11,6 +11,7 @@ from ocrpool_operator.api import names
 from ocrpool_operator.api.spec import PoolSpec
 from ocrpool_operator.kubernetes.cli import OptionError, _parser, options_from
 from ocrpool_operator.kubernetes.covers import says, steps_to
+from ocrpool_operator.kubernetes.objects import companions
 from ocrpool_operator.kubernetes.owners import foreign_pods, in_front, is_of, name_taken, told_once
 from ocrpool_operator.kubernetes.parse import pod_from, pool_from
 from ocrpool_operator.planner.conditions import Finding, conditions
@@ -108,6 +109,24 @@ def test_another_revision_replaces_all_fields() -> None:
     bare: dict[str, Any] = {"metadata": {"resourceVersion": "7"}}
     paths = [step["path"] for step in steps_to(bare, wanted)]
     assert paths[1::2] == ["/metadata/labels", "/spec"]
+
+
+def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
+    """Without its peers a rule lets everybody in; the API server's would still name them."""
+    ports = [{"port": 8080}]
+    peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
+
+    def policy(*rules: Any) -> dict[str, Any]:
+        found = companions(a_pool(), rules, evict=True, domain="cluster.local")
+        (one,) = (each for each in found if each["kind"] == "NetworkPolicy")
+        return dict(one)
+
+    before, after = policy({"from": peers, "ports": ports}), policy({"ports": ports})
+    before["metadata"]["resourceVersion"] = "7"
+    assert says(before, policy({"from": peers, "ports": ports}))
+    assert not says(before, after)
+    steps = {step["path"]: step["value"] for step in steps_to(before, after)}
+    assert steps["/spec/ingress"] == [{"ports": ports}]
 
 
 def test_a_front_has_the_pods_that_its_own_deployment_made() -> None:

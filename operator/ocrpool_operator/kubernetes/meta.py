@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from ocrpool_operator.api import names
@@ -26,3 +28,11 @@ def meta_of(pool: Pool, name: str) -> Object:
             }
         ],
     }
+
+
+def with_revision(meta: Object, spec: Object) -> Object:
+    """What is there is compared with what is wanted field by field, and a field that is not wanted
+    any more would not be missed: so the whole has a name."""
+    text = json.dumps(spec, sort_keys=True)
+    revision = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
 from ocrpool_operator.api import names
 from ocrpool_operator.kubernetes.front.objects import front_objects
-from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.kubernetes.meta import Object, meta_of, with_revision
 from ocrpool_operator.kubernetes.pods import (
     container_defaults,
     http_port,
@@ -87,19 +87,23 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
     selected = {pool.name: names.labels_of(pool.name)}
     if pool.spec.front is not None:
         selected[names.front_guard_name(pool.name)] = names.front_labels(pool.name)
-    return tuple(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": meta_of(pool, name),
-            "spec": {
-                "podSelector": {"matchLabels": labels},
-                "policyTypes": ["Ingress"],
-                "ingress": list(ingress),
-            },
-        }
-        for name, labels in selected.items()
-    )
+    return tuple(_network_policy(pool, *each, ingress) for each in selected.items())
+
+
+def _network_policy(
+    pool: Pool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
+) -> Object:
+    spec = {
+        "podSelector": {"matchLabels": labels},
+        "policyTypes": ["Ingress"],
+        "ingress": list(ingress),
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": with_revision(meta_of(pool, name), spec),
+        "spec": spec,
+    }
 
 
 def control_secret(pool: Pool, token: str, proxy: str) -> Object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from typing import Any
 
@@ -15,7 +14,7 @@ from ocrpool_operator.kubernetes.front.config import (
     front_config,
     haproxy_cfg,
 )
-from ocrpool_operator.kubernetes.meta import Object, meta_of
+from ocrpool_operator.kubernetes.meta import Object, meta_of, with_revision
 from ocrpool_operator.kubernetes.pods import (
     container_defaults,
     http_port,
@@ -65,18 +64,10 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": _with_revision(meta_of(pool, name), deployment),
+            "metadata": with_revision(meta_of(pool, name), deployment),
             "spec": deployment,
         },
     )
-
-
-def _with_revision(meta: Object, spec: Object) -> Object:
-    """What is there is compared with what is wanted field by field, and a field that is not wanted
-    any more would not be missed: so the whole has a name."""
-    text = json.dumps(spec, sort_keys=True)
-    revision = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}
 
 
 def _pods_service(pool: Pool) -> Object:
