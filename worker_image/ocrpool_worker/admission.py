@@ -74,7 +74,7 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
         raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
     check_size(width, height, limits)
     # TIFF frames are counted in the instance: a hostile file can have millions of them.
-    return Admitted("tiff" if form == "TIFF" else "image", width, height)
+    return Admitted("tiff" if form in ("TIFF", "BigTIFF") else "image", width, height)
 
 
 def check_size(width: int, height: int, limits: AdmissionSettings) -> None:

@@ -4,8 +4,11 @@
         for page in pool.map(images):
             print(page.text)
 
-An image is a path, the bytes of a file, an H×W×3 uint8 array in BGR (as OpenCV reads it), or a
-Pillow image. Documents (PDF, TIFF of several frames) have several pages: `read` gives them all.
+An image is a path, the bytes of a file, a NumPy array as OpenCV reads it, or a Pillow image of any
+mode. An array is H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA), of uint8,
+of other integers, of floats or of bool; `docs/http.md` says how it is made a page, the same as a
+file of that picture. Documents (PDF, TIFF of several frames) have several pages: `read` gives them
+all.
 """
 
 from __future__ import annotations
@@ -27,18 +30,19 @@ from ocrpool_wire import State
 from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.engine.base import Line, PageWarning
-from ocrpool_worker.errors import BadRequest, RequestError
+from ocrpool_worker.errors import RequestError
 from ocrpool_worker.ipc.mailbox import Buffer
-from ocrpool_worker.settings import WorkerSettings, settings_from
+from ocrpool_worker.settings import AdmissionSettings, WorkerSettings, settings_from
 from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Order, PageAnswer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image as PillowImage
 
-    Input = str | os.PathLike[str] | bytes | NDArray[np.uint8] | PillowImage
+    from ocrpool_worker.engine.base import Pixels
+
+    Input = str | os.PathLike[str] | bytes | NDArray[Any] | PillowImage
 
 __all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning"]
 
@@ -296,21 +300,29 @@ def _order(
         order = Order(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
         check_scaling(order.width, order.height, params, limits)
         return image, order
-    import numpy as np  # noqa: PLC0415
-
-    if not isinstance(image, np.ndarray):
-        pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
-    else:
-        pixels = np.ascontiguousarray(image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise BadRequest(
-            f"an array must be H×W×3 uint8 (BGR), this one is {pixels.shape} {pixels.dtype}"
-        )
+    pixels = _page_of(image, limits)
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
-    check_size(width, height, limits)
     check_scaling(width, height, params, limits)
     order = Order("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
     return pixels.data.cast("B"), order
+
+
+def _page_of(image: NDArray[Any] | PillowImage, limits: AdmissionSettings) -> Pixels:
+    """The page of an array or a Pillow image, made by the code that makes them of files. Raises a
+    RequestError."""
+    import numpy as np  # noqa: PLC0415
+
+    from ocrpool_worker.decoding.document import decoding  # noqa: PLC0415
+    from ocrpool_worker.decoding.raster import from_array, from_pillow  # noqa: PLC0415
+
+    if isinstance(image, np.ndarray):
+        if image.ndim >= 2:
+            check_size(int(image.shape[1]), int(image.shape[0]), limits)
+        return from_array(image)
+    # Before it is loaded: an image that was only opened has no pixels yet.
+    check_size(image.width, image.height, limits)
+    with decoding("the Pillow image cannot be read"):
+        return from_pillow(image)
 
 
 def _page(answer: PageAnswer, source: int, number: int) -> Page:

@@ -1,4 +1,4 @@
-"""The frames of a TIFF: counts them, and holds what they claim against the file.
+"""The frames of a TIFF: finds those that are pages, and holds what they claim against the file.
 
 Pillow reads every tag of every frame into memory as it passes it: a file of a megabyte can name
 the same bytes in ten thousand tags, or chain millions of empty frames. And decoders take a frame
@@ -23,13 +23,23 @@ MOST_TAGS = 1_000_000
 # looked at where they lie.
 MOST_PIECES = 1_000_000
 MOST_JPEG_PIECES = 10_000
+# Values of a tag that says what the samples are: one for each sample of a pixel.
+MOST_VALUES = 16
 STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 # Bytes of one value of each of TIFF's types.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 259, 273, 279, 324, 325
-_WANTED = frozenset({_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
+_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT = 254, 255, 256, 257
+_WANTED = frozenset(
+    {
+        *(_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES),
+        *(_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT),
+    }
+)
+# TIFF 6.0, NewSubfileType: bits for a smaller copy of another frame, a page, and a mask.
+_REDUCED, _PAGE, _MASK, _OLD_REDUCED = 1, 2, 4, 2
 _JPEG = 7
 # Tags from here on are of single programs, and no decoder needs them.
 _PRIVATE = 32768
@@ -56,12 +66,18 @@ class _Bounds:
     tags: int = 0
     tables: int = 0
     pieces: int = 0
-    seen: set[int] = field(default_factory=set)
+    # Where each frame begins → its pixels if it is a copy in small of another, 0 if it is a mask,
+    # -1 if it is neither.
+    seen: dict[int, int] = field(default_factory=dict)
+    largest: int = 0
 
 
-def count_frames(data: Buffer) -> int:
-    """The number of frames of a TIFF. A chain that comes back to an earlier frame ends there, as
-    decoders take it. Raises NotAnImage, also where a frame or a part of it is not in the file."""
+def find_pages(data: Buffer) -> tuple[int, ...]:
+    """Where each page of a TIFF begins: its frames in their order, but for masks and for smaller
+    copies (thumbnails) of a larger frame; where there are only such, they are the pages. A chain
+    that comes back to an earlier frame ends there, as decoders take it. Frames that are not in the
+    chain (SubIFDs) are not looked at. Raises NotAnImage, also where a frame or a part of it is not
+    in the file."""
     layout = _Layout(data)
     bounds = _Bounds()
     try:
@@ -76,7 +92,46 @@ def count_frames(data: Buffer) -> int:
             "send the whole file (was the upload interrupted?)",
             field="file",
         ) from None
-    return max(1, len(bounds.seen))
+    pages = (at for at, kind in bounds.seen.items() if kind < 0 or kind >= bounds.largest > 0)
+    return tuple(pages) or tuple(bounds.seen) or (0,)
+
+
+def count_frames(data: Buffer) -> int:
+    """The number of pages of a TIFF. Raises NotAnImage."""
+    return len(find_pages(data))
+
+
+def tags_of(data: Buffer, at: int) -> dict[int, tuple[int, ...]]:
+    """The tags of whole numbers, of up to 16 values each, of a frame that `find_pages` gave; others
+    are left out. Raises NotAnImage."""
+    layout = _Layout(data)
+    found: dict[int, tuple[int, ...]] = {}
+    try:
+        (count,) = layout.count.unpack_from(data, at)
+        first = at + layout.count.size
+        for tag, kind, values, value in layout.entry.iter_unpack(
+            data[first : first + count * layout.entry.size]
+        ):
+            if values <= MOST_VALUES:
+                numbers = _numbers(data, (kind, values, value), layout, _Bounds())
+                found.setdefault(tag, tuple(numbers))
+    except struct.error:
+        raise NotAnImage("the TIFF's tags are damaged", field="file") from None
+    return found
+
+
+def with_first(data: bytearray, at: int) -> bytearray:
+    """The file with the frame at `at` as its first, so that any decoder gives that one. It is
+    changed where it is."""
+    layout = _Layout(data)
+    layout.offset.pack_into(data, layout.first, at)
+    return data
+
+
+def first_of(data: Buffer) -> int:
+    """Where the first frame begins. Raises struct.error."""
+    layout = _Layout(data)
+    return int(layout.offset.unpack_from(data, layout.first)[0])
 
 
 def check_first(data: Buffer) -> None:
@@ -122,8 +177,27 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
     (following,) = layout.offset.unpack_from(data, end)
     if wanted:
         _check_pixels(data, number, wanted, layout, bounds)
-    bounds.seen.add(at)
+    bounds.seen[at] = _copy_of_another(data, wanted, layout, bounds)
     return int(following)
+
+
+def _copy_of_another(
+    data: Buffer, tags: dict[int, tuple[int, int, bytes]], layout: _Layout, bounds: _Bounds
+) -> int:
+    """What `_Bounds.seen` says of a frame; notes the largest frame that is none."""
+    first = {
+        tag: int(next(iter(_numbers(data, tags.get(tag), layout, bounds)), 0))
+        for tag in (_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT)
+        if tags.get(tag, (0, 0, b""))[1] == 1
+    }
+    kind, pixels = first.get(_SUBFILE, 0), first.get(_WIDTH, 0) * first.get(_HEIGHT, 0)
+    if kind & _MASK:
+        return 0
+    reduced = kind & _REDUCED or first.get(_OLD_SUBFILE) == _OLD_REDUCED
+    if reduced and not kind & _PAGE:
+        return pixels
+    bounds.largest = max(bounds.largest, pixels)
+    return -1
 
 
 def _check_pixels(

@@ -1,23 +1,34 @@
 """An image file, and pixels that came as they are.
 
-Images are decoded as PaddleX does it (`cv2.imdecode`), so that the text is the same. Every pixel is
-of its own file: one that has not arrived as a whole is refused, and decoders work in memory
-without a past.
+Images are decoded as PaddleX does it (`cv2.imdecode`), so that the text is the same; what that
+does not do right (transparency, depth, orientation) is a module's of its own for each format.
+Every pixel is of its own file: one that has not arrived as a whole is refused, and decoders work
+in memory without a past.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding import jpeg
-from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding import bmp, frames, jpeg, png, tiff, webp
 from ocrpool_worker.decoding.complete import check_complete, incomplete
 from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
+
+# By how files start; all others are OpenCV's alone.
+_DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
+    png.START[:4]: png.decode,
+    b"RIFF": webp.decode,
+    b"BM": bmp.decode,
+    frames.STARTS: tiff.decode,
+}
 
 
 class EncodedImage:
@@ -41,27 +52,12 @@ class EncodedImage:
 
     def _decode(self) -> Pixels:
         import cv2  # noqa: PLC0415
-        import numpy as np  # noqa: PLC0415
 
-        try:
-            with clean_memory():
-                pixels: Pixels | None = cv2.imdecode(
-                    np.frombuffer(self._data, np.uint8), cv2.IMREAD_COLOR
-                )
-        except cv2.error as error:
-            # OpenCV has a limit of its own, set from ours; a header can lie to ours.
-            if "MAX_IMAGE" in error.err:
-                raise TooLarge(
-                    f"the image has more than {self._max_pixels / 1e6:g} megapixels "
-                    "(admission.maxMegapixels), whatever its first header says; send it "
-                    "smaller or raise the limit",
-                    field="file",
-                    limit=self._max_pixels / 1e6,
-                ) from None
-            raise NotAnImage(f"the image cannot be decoded: {error.err}") from None
-        if pixels is None:
-            raise NotAnImage("the image is damaged, or of a kind that OpenCV cannot decode")
-        return pixels
+        start = bytes(self._data[:4])
+        for starts, decode in _DECODERS.items():
+            if start.startswith(starts):
+                return decode(self._data, self._max_pixels)
+        return from_array(imdecode(self._data, cv2.IMREAD_COLOR, self._max_pixels))
 
     def _check_ending(self, pixels: Pixels) -> None:
         if bytes(self._data[:2]) != b"\xff\xd8":

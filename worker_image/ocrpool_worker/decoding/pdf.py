@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.pdf_images import warnings_of
+from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.errors import NotAnImage
 
 if TYPE_CHECKING:
@@ -47,13 +48,7 @@ class _Pdf(Document):
             scale = pdf_scale(page.get_size(), index, self._max_pixels)
             pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()
             warnings = warnings_of(self._pdf, page, pixels)
-        if pixels.ndim == 2 or pixels.shape[2] != 3:
-            import cv2  # noqa: PLC0415
-
-            gray = pixels.ndim == 2 or pixels.shape[2] == 1
-            code = cv2.COLOR_GRAY2BGR if gray else cv2.COLOR_BGRA2BGR
-            pixels = cv2.cvtColor(pixels, code)
-        return pixels, warnings
+        return from_array(pixels), warnings
 
     @contextmanager
     def _page(self, index: int) -> Iterator[Any]:

@@ -1,46 +1,203 @@
-"""The frames of a TIFF as pages."""
+"""TIFF files: their pages, of all kinds of samples.
+
+A page is decoded from the file with its frame as the first, so that a frame is read as it is read
+alone, whichever decoder does it:
+
+- plain samples (opaque, up to 8 bits) by OpenCV, as PaddleX does it;
+- samples of more than 8 bits, signed ones and fractions by OpenCV as they are, and then scaled;
+- transparency, Lab and what OpenCV does not know by Pillow.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
-from ocrpool_worker.decoding.frames import count_frames
+from ocrpool_worker.decoding.frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.raster import ORIENTATION, from_array, from_pillow
+from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
+_TILE_WIDTH, _EXTRA, _FORMAT = 322, 338, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
+_UNSIGNED = 1
+# ExtraSamples: what a sample beyond the colours is.
+_UNKNOWN, _MULTIPLIED_IN, _ALPHA = 0, 1, 2
 
 
 def open_tiff(data: bytes, max_pixels: int) -> Document:
     """Raises NotAnImage."""
-    from PIL import Image  # noqa: PLC0415
-
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is checked page by page
     with decoding("the TIFF cannot be opened"):
-        # Counted and looked through before Pillow loads the tags: it trusts what they claim.
-        frames = count_frames(data)
-        return _Tiff(Image.open(io.BytesIO(data), formats=["TIFF"]), frames, max_pixels)
+        return _Tiff(bytearray(data), find_pages(data), max_pixels)
+
+
+def decode(data: Buffer, max_pixels: int) -> Pixels:
+    """The page of a TIFF that has one, else its first. Raises NotAnImage or TooLarge."""
+    with decoding("the TIFF cannot be read"):
+        at = find_pages(data)[0]
+        kind = _Kind.of(data, at)
+        check_pixels(*kind.size("the TIFF"), max_pixels)
+        if at != first_of(data):
+            data = with_first(bytearray(data), at)
+        return _decode(data, kind, max_pixels)
 
 
 class _Tiff(Document):
-    def __init__(self, image: Any, frames: int, max_pixels: int) -> None:
-        super().__init__(frames)
-        self._image = image
+    def __init__(self, data: bytearray, pages: tuple[int, ...], max_pixels: int) -> None:
+        super().__init__(len(pages))
+        self._data = data
+        self._pages = pages
         self._max_pixels = max_pixels
 
     def size(self, index: int) -> tuple[int, int]:
-        self._seek(index)
-        width, height = self._image.size
-        check_pixels(width, height, self._max_pixels, page=index)
-        return width, height
+        kind = self._kind(index)
+        return kind.size(f"page {index + 1} of the TIFF")
 
     def render(self, index: int) -> Rendered:
-        import numpy as np  # noqa: PLC0415
-
-        self.size(index)
+        kind = self._kind(index)
         with decoding(f"page {index + 1} of the TIFF cannot be read"):
-            rgb = np.asarray(self._image.convert("RGB"))
-        return np.ascontiguousarray(rgb[:, :, ::-1]), ()
+            data = with_first(self._data, self._pages[index])
+            return _decode(data, kind, self._max_pixels), ()
 
-    def _seek(self, index: int) -> None:
-        with decoding(f"page {index + 1} of the TIFF cannot be read"):
-            self._image.seek(index)
+    def _kind(self, index: int) -> _Kind:
+        name = f"page {index + 1} of the TIFF"
+        kind = _Kind.of(self._data, self._pages[index])
+        check_pixels(*kind.size(name), self._max_pixels, page=index)
+        return kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the tags of a frame say of it. `width` and `height` are those of the stored picture."""
+
+    width: int
+    height: int
+    bits: int
+    photometric: int
+    samples: int
+    extra: tuple[int, ...]
+    format: int
+    planar: bool
+    tiled: bool
+    orientation: int
+
+    @classmethod
+    def of(cls, data: Buffer, at: int) -> _Kind:
+        tags = tags_of(data, at)
+
+        def first(tag: int, otherwise: int) -> int:
+            return next(iter(tags.get(tag, ())), otherwise)
+
+        return cls(
+            first(_WIDTH, 0),
+            first(_HEIGHT, 0),
+            max(tags.get(_BITS, ()), default=1),
+            first(_PHOTOMETRIC, _WHITE_IS_ZERO),
+            first(_SAMPLES, 1),
+            tags.get(_EXTRA, ()),
+            first(_FORMAT, _UNSIGNED),
+            first(_PLANAR, 1) == 2,
+            _TILE_WIDTH in tags,
+            first(ORIENTATION, 1),
+        )
+
+    def size(self, name: str) -> tuple[int, int]:
+        """(width, height) of the upright page. Raises NotAnImage."""
+        if not self.width or not self.height:
+            raise NotAnImage(f"{name} has no pixels, or its size is no number", field="file")
+        turned = 5 <= self.orientation <= 8
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+    @property
+    def deep(self) -> bool:
+        """Samples that are no bytes, nor parts of one."""
+        return self.bits > 8 or self.format != _UNSIGNED
+
+    @property
+    def transparent(self) -> bool:
+        """Alpha, whether it says so or is only there (a fourth sample of RGB)."""
+        named = _MULTIPLIED_IN in self.extra or _ALPHA in self.extra
+        return named or (self.photometric == _RGB and self.samples == 4 and not self.extra)
+
+    @property
+    def plain(self) -> bool:
+        """OpenCV gives such frames as they are."""
+        # OpenCV 4.10 puts tiles of these two orientations in the wrong places.
+        misplaced = self.tiled and self.orientation in (2, 3)
+        opaque = self.samples == _COLOURS.get(self.photometric)
+        return opaque and not self.deep and not self.extra and not misplaced
+
+    @property
+    def raw(self) -> bool:
+        """OpenCV gives the samples as they are stored, but for planes of their own."""
+        gray = self.samples == 1 and self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+        colour = self.photometric == _RGB and self.samples in (3, 4) and not self.planar
+        return self.deep and (gray or colour) and _MULTIPLIED_IN not in self.extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.samples} samples of {self.bits} bits, photometric {self.photometric}, "
+            f"sample format {self.format}"
+        )
+
+
+def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
+    """The page of the first frame, which is of `kind`."""
+    decoders = []
+    if kind.plain:
+        decoders = [_by_opencv, _by_pillow]
+    elif kind.raw:
+        decoders = [_raw_by_opencv, _by_pillow, _by_opencv]
+    elif kind.deep and kind.planar:
+        decoders = [_by_opencv]  # Pillow 13 takes the planes for pixels
+    elif kind.transparent:
+        decoders = [_by_pillow]
+    else:
+        decoders = [_by_pillow, _by_opencv]
+    for decoder in decoders:
+        try:
+            return decoder(data, kind, max_pixels)
+        except (NotAnImage, OSError, ValueError, SyntaxError, struct.error) as error:
+            text = " ".join(str(error).split())
+    raise NotAnImage(
+        f"the TIFF is damaged, or of a kind that is not read ({kind}): {text}; save it with 8 bits "
+        "a sample",
+        field="file",
+    )
+
+
+def _by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
+    import cv2  # noqa: PLC0415
+
+    return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
+
+
+def _raw_by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
+    import cv2  # noqa: PLC0415
+
+    samples = imdecode(data, cv2.IMREAD_UNCHANGED, max_pixels)
+    if samples.ndim == 3 and not kind.transparent:
+        samples = samples[:, :, :3]
+    page = from_array(samples)
+    return cv2.bitwise_not(page) if kind.photometric == _WHITE_IS_ZERO else page
+
+
+def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
+    from PIL import Image  # noqa: PLC0415
+
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    with clean_memory():
+        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+        check_pixels(*image.size, max_pixels)
+        return from_pillow(image)

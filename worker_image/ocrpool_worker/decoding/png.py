@@ -1,0 +1,90 @@
+"""PNG files: with transparency and of 16 bits too.
+
+Opaque ones of 8 bits are decoded as PaddleX does it. What is in the file is found out from its
+chunks before it is decoded, so that nothing is decoded twice.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.decoding.exif import orientation_of
+from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.raster import from_array
+from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ocrpool_worker.engine.base import Pixels
+
+START = b"\x89PNG\r\n\x1a\n"
+# Colour types.
+_GREY, _GREY_ALPHA, _COLOUR_ALPHA = 0, 4, 6
+_MOST_CHUNKS = 100_000
+# EXIF data of more is a mistake; an orientation has its place among the first bytes.
+_MOST_EXIF = 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Chunks:
+    """What the chunks tell. `key`: data of tRNS."""
+
+    bits: int
+    colour: int
+    key: bytes = b""
+    orientation: int = 1
+
+
+def decode(data: Buffer, max_pixels: int) -> Pixels:
+    """The page of a PNG. Raises NotAnImage or TooLarge."""
+    import cv2  # noqa: PLC0415
+
+    found = _look(data)
+    if not found.key and found.colour not in (_GREY_ALPHA, _COLOUR_ALPHA):
+        deep = cv2.IMREAD_ANYDEPTH if found.bits == 16 else 0
+        return from_array(imdecode(data, cv2.IMREAD_COLOR | deep, max_pixels))
+    # OpenCV turns a picture that it decodes to BGR, and not one that it gives as it is.
+    samples = imdecode(data, cv2.IMREAD_UNCHANGED, max_pixels)
+    if found.colour == _GREY and samples.ndim == 2 and len(found.key) == 2:
+        samples = _with_alpha(samples, found)
+    return from_array(samples, found.orientation)
+
+
+def _with_alpha(samples: NDArray[Any], found: _Chunks) -> NDArray[Any]:
+    """Grey samples with the alpha that OpenCV leaves out: none where they are the key."""
+    import numpy as np  # noqa: PLC0415
+
+    (key,) = struct.unpack(">H", found.key)
+    if found.bits < 8:
+        key = key * 255 // (2**found.bits - 1)  # as the samples are
+    alpha = np.where(samples == key, 0, 2 ** max(8, found.bits) - 1).astype(samples.dtype)
+    return np.dstack([samples, alpha])
+
+
+def _look(data: Buffer) -> _Chunks:
+    found = _Chunks(0, 0)
+    for kind, at, length in _chunks(data):
+        if kind == b"IHDR" and length >= 10:
+            found.bits, found.colour = data[at + 8], data[at + 9]
+        elif kind == b"tRNS":
+            found.key = bytes(data[at : at + min(length, 256)])
+        elif kind == b"eXIf":
+            found.orientation = orientation_of(bytes(data[at : at + min(length, _MOST_EXIF)]))
+    return found
+
+
+def _chunks(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, where its data begins, its length) of each chunk."""
+    at = len(START)
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > len(data):
+            return
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, at + 8, length
+        if kind == b"IEND":
+            return
+        at += 12 + length

@@ -1,0 +1,208 @@
+"""A normal page out of any decoded picture: H×W×3 uint8 in BGR, contiguous, upright and opaque.
+
+Every way in ends here: image files, frames of a TIFF, pages of a PDF, and the NumPy arrays and
+Pillow images of the Python API (there in the caller's process). So one picture is one page,
+whichever way it comes.
+
+Samples that are no bytes are scaled so that white is white. What white is, is found out from the
+largest value, since neither arrays nor files say it:
+
+    bytes           255
+    16 bits         65535; but where no more than 12 bits are used, as scanners do: all those bits
+    whole numbers   255, or all of the bits that are used, where they are more
+    fractions       1 (a tenth over it is overshoot); where there are larger ones, as whole numbers
+    very dark       (but bytes) where the largest value is under a sixteenth of it, that is white
+    negative        the least value is black and the largest is white (fractions that are a tenth
+                    under 0 are overshoot)
+
+NaN is white, an infinity is the end of the range that it lies at. Transparent pictures are laid on
+white paper, and on black where the ink is light.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.errors import BadRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ocrpool_worker.engine.base import Pixels
+
+# EXIF 2.3, tag 274: how the stored picture must be turned to be upright.
+ORIENTATION = 274
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_FORMAT = 258, 262, 339
+# Scanners of up to so many bits a sample write them into 16 as they are.
+_SCANNER_BITS = 12
+_DARK = 16
+_OVERSHOOT = 0.1
+# A pixel of less alpha counts as ground; ink is looked at so many pixels around it.
+_CLEAR, _EDGE = 128, 2
+_SHAPES = (
+    "H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA) of bool, integers or "
+    "floats"
+)
+
+
+def from_array(samples: NDArray[Any], orientation: int = 1) -> Pixels:
+    """The page of an array in OpenCV's order of channels: H×W or H×W×1 (grey), H×W×2 (grey,
+    alpha), H×W×3 (BGR) or H×W×4 (BGRA), of bool, integers or floats; alpha is not multiplied in.
+    `orientation` is EXIF's, 1 to 8. The array itself is returned where it is a page already.
+
+    Raises BadRequest for any other shape or type.
+    """
+    channels = samples.shape[2] if samples.ndim == 3 else 1
+    known = samples.ndim in (2, 3) and channels in (1, 2, 3, 4) and samples.dtype.kind in "buif"
+    if not known or not samples.size:
+        raise BadRequest(f"an array must be {_SHAPES}; this one is {samples.shape} {samples.dtype}")
+    if channels in (2, 4):
+        return _page(samples[:, :, :-1], _bytes(samples[:, :, -1]), orientation)
+    return _page(samples, None, orientation)
+
+
+def from_pillow(image: Any) -> Pixels:
+    """The page of a Pillow image of any mode: its current frame, turned as its EXIF data says.
+    Raises whatever Pillow raises where the image cannot be loaded, BadRequest for an empty one."""
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    image.load()
+    # Asked for after loading: a TIFF turns itself then, and forgets the tag.
+    orientation = _orientation(image)
+    mode, clear = image.mode, image.info.get("transparency")
+    if mode.startswith("I;16") or mode in ("I", "F"):
+        return _deep(image, orientation)
+    if mode in ("LA", "La"):
+        samples = np.asarray(image if mode == "LA" else image.convert("LA"))
+    elif mode in ("RGBA", "RGBa", "PA") or clear is not None:
+        samples = cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
+    elif mode in ("1", "L"):
+        samples = np.asarray(image)
+    else:
+        samples = cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
+    return from_array(samples, orientation)
+
+
+def _deep(image: Any, orientation: int) -> Pixels:
+    """The page of a loaded Pillow image of more than 8 bits a sample, which is always grey."""
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    samples = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    bits, sample_format = tags.get(_TIFF_BITS), tags.get(_TIFF_FORMAT, (1,))
+    if image.mode == "I" and bits == (32,) and sample_format == (1,):
+        samples = samples.view(np.uint32)  # Pillow has no such mode, and takes it for signed
+    key, alpha = image.info.get("transparency"), None
+    if isinstance(key, int):
+        alpha = np.where(samples == key, 0, 255).astype(np.uint8)
+    page = _page(samples, alpha, orientation)
+    # Pillow inverts only samples of up to 8 bits of a TIFF in which white is 0.
+    return cv2.bitwise_not(page) if tags.get(_TIFF_PHOTOMETRIC) == 0 else page
+
+
+def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: int) -> Pixels:
+    """The page of grey or BGR samples of any type, with their alpha."""
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    if not samples.size:
+        raise BadRequest("the image has no pixels")
+    pixels = _bytes(samples)
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = cv2.cvtColor(pixels.reshape(pixels.shape[:2]), cv2.COLOR_GRAY2BGR)
+    if alpha is not None and int(alpha.min()) < 255:
+        pixels = _on_paper(np.ascontiguousarray(pixels), alpha)
+    return np.ascontiguousarray(upright(pixels, orientation))
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An array turned from EXIF's `orientation` to 1; any number outside of 2 to 8 is 1. What comes
+    back may be a view of what went in."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    across = -1 if orientation in (2, 3, 6, 7) else 1
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    return pixels[::down, ::across]
+
+
+def _orientation(image: Any) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises many things over damaged EXIF data
+        return 1
+
+
+def _bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples scaled to bytes, as the module says."""
+    import numpy as np  # noqa: PLC0415
+
+    kind = samples.dtype.kind
+    if samples.dtype == np.uint8:
+        return samples
+    if kind == "b":
+        return samples.astype(np.uint8) * np.uint8(255)
+    finite = np.isfinite(samples) if kind == "f" else None
+    all_finite = finite is None or bool(finite.all())
+    known = samples if all_finite or finite is None else samples[finite]
+    if not known.size:
+        return np.full(samples.shape, 255, np.uint8)
+    low, high = known.min().item(), known.max().item()
+    white = _white(high, samples.dtype)
+    if low < (-_OVERSHOOT * white if kind == "f" else 0):
+        white = high  # and the least value is black
+    else:
+        low = 0
+    if samples.dtype == np.uint16 and white == 65535:
+        return (samples >> 8).astype(np.uint8)  # as libpng does it, and OpenCV by it
+    scaled: NDArray[Any] = samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (scaled - low) * (255 / max(white - low, 1e-300))
+        if not all_finite:
+            scaled = np.nan_to_num(scaled, nan=255, posinf=255, neginf=0)
+        page: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return page
+
+
+def _white(high: float, kind: np.dtype[Any]) -> float:
+    """The value that is white among samples of type `kind` of which `high` is the largest."""
+    if high <= 0:
+        return 1
+    if kind.kind == "f" and high <= 1 + _OVERSHOOT:
+        white = 1
+    else:
+        bits = max(8, math.ceil(high).bit_length())
+        if kind == "uint16" and bits > _SCANNER_BITS:
+            bits = 16
+        white = 2**bits - 1
+    return high if high * _DARK < white else white
+
+
+def _on_paper(pixels: Pixels, alpha: NDArray[np.uint8]) -> Pixels:
+    """A BGR picture laid on white, or on black where its ink is light."""
+    import cv2  # noqa: PLC0415
+
+    light = _ink_is_light(pixels, alpha)
+    ink = pixels if light else cv2.bitwise_not(pixels)
+    page: Pixels = cv2.multiply(ink, cv2.merge([alpha] * 3), scale=1 / 255)
+    return page if light else cv2.bitwise_not(page, page)
+
+
+def _ink_is_light(pixels: Pixels, alpha: NDArray[np.uint8]) -> bool:
+    """Whether what touches the transparent ground is closer to white than to black, weighed by its
+    alpha. Further inside there may be a picture or a box that has a ground of its own."""
+    import cv2  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    around = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
+    near = cv2.dilate((alpha < _CLEAR).astype(np.uint8), around)
+    weight = alpha * near
+    if not weight.any():
+        weight = alpha
+    total = int(weight.sum(dtype=np.uint64))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    light = int((grey.astype(np.uint16) * weight).sum(dtype=np.uint64))
+    return 2 * light > 255 * total

@@ -1,0 +1,48 @@
+"""WebP files: those with transparency, EXIF data or several frames through Pillow.
+
+OpenCV drops the alpha of a picture that it decodes to BGR, 4.10 does not turn it as its EXIF data
+says, and none reads a file of several frames as an image. All others are decoded as PaddleX does
+it; both are libwebp.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.raster import from_array, from_pillow
+from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+# Flags of VP8X: animation, EXIF, alpha.
+_EXTENDED = 0x02 | 0x08 | 0x10
+_LOSSLESS_ALPHA = 0x10
+
+
+def decode(data: Buffer, max_pixels: int) -> Pixels:
+    """The page of a WebP, of its first frame where it has several. Raises NotAnImage or
+    TooLarge."""
+    import cv2  # noqa: PLC0415
+
+    if not _is_extended(bytes(data[:32])):
+        return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
+    from PIL import Image  # noqa: PLC0415
+
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    with decoding("the WebP cannot be decoded"), clean_memory():
+        image = Image.open(io.BytesIO(data), formats=["WEBP"])
+        check_pixels(*image.size, max_pixels)
+        return from_pillow(image)
+
+
+def _is_extended(start: bytes) -> bool:
+    kind = start[12:16]
+    if kind == b"VP8X":
+        return bool(start[20] & _EXTENDED)
+    return kind == b"VP8L" and bool(start[24] & _LOSSLESS_ALPHA)
