@@ -15,6 +15,7 @@ from ocrpool_worker.errors import NotAnImage, TooLarge
 from ocrpool_worker.headers import Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import AdmissionSettings
+from ocrpool_worker.sides import check_sides
 
 Kind = Literal["image", "pdf", "tiff"]
 
@@ -78,7 +79,7 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
 
 
 def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
-    """Raises TooLarge for a page of more than `maxMegapixels`."""
+    """Raises TooLarge for a page of more than `maxMegapixels`, or too long a side."""
     if width * height > limits.max_pixels:
         raise TooLarge(
             f"the image is {width}×{height} = {width * height / 1e6:.1f} megapixels, the limit is "
@@ -87,6 +88,7 @@ def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
             field="file",
             limit=limits.max_megapixels,
         )
+    check_sides(width, height)
 
 
 def check_scaling(

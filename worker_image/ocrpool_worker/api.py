@@ -53,7 +53,11 @@ _T = TypeVar("_T")
 class Page:
     """What was read on one page. `source` is the index of its input in `map`, `number` its index
     in that document; both start at 0. Sizes and polygons are in pixels. `warnings` say what is
-    missing on a page that was read all the same, such as a part of a picture in a PDF."""
+    missing on a page that was read all the same, such as a part of a picture in a PDF.
+
+    `angle`: degrees counter-clockwise by which the page was turned to be read, None where no model
+    looked for it; polygons are in the page as it was given. `unwarped`: it was flattened before it
+    was read, and polygons are in the flattened page."""
 
     width: int
     height: int
@@ -61,6 +65,8 @@ class Page:
     source: int = 0
     number: int = 0
     warnings: tuple[PageWarning, ...] = ()
+    angle: int | None = None
+    unwarped: bool = False
 
     @property
     def text(self) -> str:
@@ -332,4 +338,13 @@ def _page(answer: PageAnswer, source: int, number: int) -> Page:
         for item in found["lines"]
     )
     warnings = tuple(PageWarning(**each) for each in found.get("warnings", ()))
-    return Page(answer.width, answer.height, lines, source, number, warnings)
+    return Page(
+        answer.width,
+        answer.height,
+        lines,
+        source,
+        number,
+        warnings,
+        found.get("angle"),
+        found.get("unwarped", False),
+    )

@@ -54,6 +54,13 @@ class EngineSettings(_Settings):
     options: dict[str, Any] = Field(
         default_factory=dict, description="handed to the engine as they are: PaddleOCR(**options)"
     )
+    max_regions: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000,
+        description="most pieces of text that are read on one page, those highest on it; a page "
+        "with more says so (`RegionsLimited`)",
+    )
 
 
 class ModelsSettings(_Settings):

@@ -160,6 +160,12 @@ class EngineSpec(ApiModel):
         default_factory=dict,
         description="Passed to the engine as they are: PaddleOCR(**options), e.g. {lang: ch}.",
     )
+    max_regions: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000,
+        description="Most pieces of text that are read on one page, those highest on it.",
+    )
 
 
 class ModelClaim(ApiModel):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from ocrpool_worker.errors import TooLarge
+from ocrpool_worker.sides import check_sides
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, page: int | None = None) -> None:
-    """Raises TooLarge where the page has more than `max_pixels`."""
+    """Raises TooLarge where the page has more than `max_pixels`, or too long a side."""
+    which = "the image" if page is None else f"page {page + 1}"
     if width * height > max_pixels:
-        which = "the image" if page is None else f"page {page + 1}"
         raise TooLarge(
             f"{which} is {width}×{height} = {width * height / 1e6:.1f} megapixels, the limit is "
             f"{max_pixels / 1e6:g} (admission.maxMegapixels); send it smaller or raise the limit",
             field="file",
             limit=max_pixels / 1e6,
         )
+    check_sides(width, height, which)

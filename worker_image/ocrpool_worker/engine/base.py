@@ -35,6 +35,8 @@ class EngineContext:
     `models`: role → folder of the staged and verified model, for example
     `text_detection` → `…/PP-OCRv5_mobile_det`.
     `memory_limit`: bytes that the engine may allocate on its device, None without a limit.
+    `max_regions`: most pieces of text that it reads on one page; where a page has more, the reading
+    says so (`RegionsLimited`).
     """
 
     device: str
@@ -42,11 +44,13 @@ class EngineContext:
     models: Mapping[str, Path]
     cpu_threads: int
     memory_limit: int | None = None
+    max_regions: int = 5000
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text. `polygon` is in pixels of the page, clockwise from the top left."""
+    """One line of text. `polygon` is in pixels of the page, clockwise from the top left of the text
+    as it is read: of a page that stands on its head, that corner is at the bottom right."""
 
     text: str
     score: float
@@ -66,6 +70,12 @@ class PageWarning:
 class Reading:
     """What an engine read on one page.
 
+    `lines`: in reading order, in the frame of the page as it was given.
+    `warnings`: why the text may not be all, or not right.
+    `angle`: degrees counter-clockwise by which the page was turned before it was read (0, 90, 180
+    or 270), None where nothing looked for it.
+    `unwarped`: the page was flattened first. No way leads back from there: polygons are in the
+    flattened page.
     `raw`: the engine's own result as JSON-able data, which `/ocr` answers as `prunedResult`.
     `pictures`: makes the pictures that `/ocr` shows on request, by PaddleX's names (`ocrImage`,
     `docPreprocessingImage`), as H×W×3 uint8 BGR; not called unless they are asked for.
@@ -74,6 +84,9 @@ class Reading:
     lines: tuple[Line, ...]
     raw: Mapping[str, Any] | None = None
     pictures: Callable[[], Mapping[str, Pixels]] = field(default=dict)
+    warnings: tuple[PageWarning, ...] = ()
+    angle: int | None = None
+    unwarped: bool = False
 
 
 class Page(Protocol):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.doubts import (
+    detector_scale,
+    low_resolution,
+    orientation_unsure,
+    regions_limited,
+)
+from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
+from ocrpool_worker.engine.order import reading_order
+from ocrpool_worker.engine.regions import limit_regions
+from ocrpool_worker.engine.turning import turned_back, watch_orientation
 from ocrpool_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -50,6 +61,10 @@ class PaddleOcrEngine:
                 "PaddleOCR cannot be built from engine.options and the staged models: "
                 f"{type(error).__name__}: {error}"
             ) from None
+        pipeline = self._ocr.paddlex_pipeline._pipeline
+        self._max_regions = context.max_regions
+        self._regions = limit_regions(pipeline, context.max_regions)
+        self._orientation = watch_orientation(pipeline)
 
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:
@@ -68,16 +83,22 @@ class PaddleOcrEngine:
         }
 
     def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
-        (result,) = list(self._ocr.predict(page.pixels(), **params))
+        pixels = page.pixels()
+        height, width = pixels.shape[:2]
+        margin = margin_of(width, height)
+        given = with_margin(pixels, margin) if margin else pixels
+        (result,) = list(self._ocr.predict(given, **params))
         if set(result) == {"error"}:
             raise ValueError(str(result["error"]))
-        polygons, texts, scores = result["rec_polys"], result["rec_texts"], result["rec_scores"]
-        lines = tuple(
-            Line(str(text), float(score), tuple((float(x), float(y)) for x, y in polygon))
-            for text, score, polygon in zip(texts, scores, polygons, strict=True)
-        )
-        pruned = _without(result.json["res"], _PRUNED)
-        return Reading(lines=lines, raw=pruned, pictures=lambda: _pictures(result))
+        if margin:
+            cut_margin(result, margin)
+        score = self._orientation.score if self._orientation is not None else None
+        found = reading_of(result, orientation_score=score)
+        left_out = self._regions.left_out if self._regions is not None else 0
+        if left_out:
+            warning = regions_limited(left_out, self._max_regions)
+            found = replace(found, warnings=(warning, *found.warnings))
+        return found
 
     def refuse(self, params: Mapping[str, Any]) -> str | None:
         for name, loaded in self._loaded.items():
@@ -118,6 +139,50 @@ def constructor_arguments(context: EngineContext) -> dict[str, Any]:
             )
         arguments.setdefault(option, present)
     return arguments
+
+
+def reading_of(result: Any, *, orientation_score: float | None = None) -> Reading:
+    """A result of PaddleX's OCR pipeline in our words. `orientation_score`: how sure the classifier
+    of the page's orientation was, where it looked."""
+    preprocessed = result["doc_preprocessor_res"]
+    height, width = preprocessed["output_img"].shape[:2]
+    # -1 where no classifier has looked.
+    angle = preprocessed.get("angle", -1)
+    unwarped = bool(preprocessed.get("model_settings", {}).get("use_doc_unwarping"))
+    lines = list(_found(result))
+    looked = angle >= 0
+    doubts = (
+        orientation_unsure(lines, looked=looked, score=orientation_score if looked else None),
+        low_resolution(lines, detector_scale(width, height, result["text_det_params"])),
+    )
+    # In the order of the picture that was read; only then back to the one that was sent.
+    ordered = reading_order([line for line in lines if line.text])
+    return Reading(
+        lines=tuple(_line_turned_back(line, max(0, angle), (width, height)) for line in ordered),
+        raw=_without(result.json["res"], _PRUNED),
+        pictures=lambda: _pictures(result),
+        warnings=tuple(doubt for doubt in doubts if doubt is not None),
+        angle=angle if looked else None,
+        unwarped=unwarped,
+    )
+
+
+def _found(result: Any) -> Iterator[Line]:
+    """All that was found: what was read, and what was dropped for a score below the threshold, as a
+    line without text that has the highest score that it can have had."""
+    read = list(zip(result["rec_polys"], result["rec_texts"], result["rec_scores"], strict=True))
+    read.reverse()
+    for found in result["dt_polys"]:
+        polygon = tuple((float(x), float(y)) for x, y in found)
+        if read and (read[-1][0] is found or (read[-1][0] == found).all()):
+            _, text, score = read.pop()
+            yield Line(str(text), float(score), polygon)
+        else:
+            yield Line("", float(result["text_rec_score_thresh"]), polygon)
+
+
+def _line_turned_back(line: Line, angle: int, size: tuple[int, int]) -> Line:
+    return replace(line, polygon=turned_back(line.polygon, angle, size))
 
 
 def _without(value: Any, keys: frozenset[str]) -> Any:

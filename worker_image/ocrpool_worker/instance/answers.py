@@ -22,11 +22,16 @@ MAX_PICTURE_SIDE = 2000
 def page_lines(
     reading: Reading, width: int, height: int, warnings: Sequence[PageWarning] = ()
 ) -> bytes:
-    """One element of `pages` of `/v1/ocr`; `warnings` are in it where there are any."""
+    """One element of `pages` of `/v1/ocr`. `warnings` are in it where there are any, `angle` where
+    the engine looked for one, `unwarped` where the page was flattened."""
     lines = [
         {"text": line.text, "score": line.score, "polygon": line.polygon} for line in reading.lines
     ]
     page: dict[str, Any] = {"width": width, "height": height, "lines": lines}
+    if reading.angle is not None:
+        page["angle"] = reading.angle
+    if reading.unwarped:
+        page["unwarped"] = True
     if warnings:
         page["warnings"] = [{"reason": one.reason, "message": one.message} for one in warnings]
     return _json(page)

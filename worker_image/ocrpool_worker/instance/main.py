@@ -60,6 +60,7 @@ class Instance:
             options=order["options"],
             models={role: Path(folder) for role, folder in order["models"].items()},
             cpu_threads=int(order["cpuThreads"]),
+            max_regions=int(order["maxRegions"]),
         )
         started = time.monotonic()
         engine = load_engine(order["engine"])(context)
@@ -175,7 +176,8 @@ class Instance:
         if order["form"] == "paddlex":
             payload = answers.page_paddlex(reading, page.pixels() if order["pictures"] else None)
         else:
-            payload = answers.page_lines(reading, width, height, page.warnings)
+            warnings = (*page.warnings, *reading.warnings)
+            payload = answers.page_lines(reading, width, height, warnings)
         return {"op": "done", "width": width, "height": height}, payload
 
     def _memory(self, engine: Engine) -> dict[str, Any]:

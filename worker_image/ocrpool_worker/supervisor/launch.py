@@ -74,6 +74,7 @@ class Launcher:
             models=models,
             cpu_threads=cpu_threads(settings, usable_cores(), instances),
             memory_limit=engine_limit(settings, context_bytes),
+            max_regions=settings.engine.max_regions,
         )
         # To the instance its GPU is the only one, and so its number 0.
         environment = os.environ | environment_for(self._uuid)
@@ -88,6 +89,7 @@ class Launcher:
             "models": {role: str(path) for role, path in models.items()},
             "cpuThreads": context.cpu_threads,
             "maxPixels": settings.admission.max_pixels,
+            "maxRegions": context.max_regions,
             "dataLimit": None if on_gpu else context.memory_limit,
         }
         return Launch(environment, order)
