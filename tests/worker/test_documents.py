@@ -63,16 +63,18 @@ def test_two_documents_take_turns(tmp_path: Path) -> None:
     trace, gate = tmp_path / "trace", tmp_path / "gate"
     settings = {"engine": {"options": {"trace": str(trace)}}}
     with start_worker(tmp_path, settings=settings) as worker:
-        first = worker.begin(tiff_of([{"say": f"a{n}", "gate": str(gate)} for n in range(6)]))
+        first = worker.begin(tiff_of([{"say": f"a{n}", "gate": str(gate)} for n in range(9)]))
         worker.until_busy()
         second = worker.begin(tiff_of([{"say": f"b{n}"} for n in range(3)]))
         worker.until("both wait", lambda state: state["queue"]["depth"] == 2)
         gate.touch()
-        assert first.result().pages == [f"a{n}" for n in range(6)]
+        assert first.result().pages == [f"a{n}" for n in range(9)]
         assert second.result().pages == [f"b{n}" for n in range(3)]
         order = [line.split()[1] for line in trace.read_text().splitlines()]
         # Strictly in turn once both are known: b's last page comes well before a's.
-        assert order.index("b2") < order.index("a5")
+        begin = order.index("b0")
+        assert [name[0] for name in order[begin : begin + 5]] == list("babab")
+        assert order.index("b2") < order.index("a8")
 
 
 def test_a_tiff_of_one_frame_is_an_image(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
-SUBFILE, ORIENTATION, EXTRA_SAMPLES = 254, 274, 338
+SUBFILE, ORIENTATION, COLOUR_MAP, EXTRA_SAMPLES = 254, 274, 320, 338
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 
 
@@ -73,12 +73,12 @@ def _append(out: bytearray, frame: Frame, order: str, big: bool, *, last: bool) 
     directory = struct.pack(order + ("Q" if big else "H"), len(tags))
     for tag, values in sorted(tags.items()):
         kind, letter = (_LONG, "I") if tag in longs else (_SHORT, "H")
-        packed = struct.pack(f"{order}{len(values)}{letter}", *values)
-        if len(packed) > room:
+        value = struct.pack(f"{order}{len(values)}{letter}", *values)
+        if len(value) > room:
             offset = start + len(data)
-            data += packed + b"\0" * (len(packed) % 2)
-            packed = struct.pack(order + word, offset)
-        directory += struct.pack(order + entry, tag, kind, len(values)) + packed.ljust(room, b"\0")
+            data += value + b"\0" * (len(value) % 2)
+            value = struct.pack(order + word, offset)
+        directory += struct.pack(order + entry, tag, kind, len(values)) + value.ljust(room, b"\0")
     following = 0 if last else start + len(data)
     out += directory + struct.pack(order + word, following) + data
 
@@ -89,7 +89,7 @@ def _pieces(frame: Frame, order: str, bits: int) -> list[bytes]:
     if frame.planar:
         planes = [samples[:, :, number] for number in range(samples.shape[2])]
     if not frame.tile:
-        return [_packed(plane, order, bits) for plane in planes]
+        return [packed(plane, order, bits) for plane in planes]
     height, width = samples.shape[:2]
     pieces = []
     for plane in planes:
@@ -98,11 +98,12 @@ def _pieces(frame: Frame, order: str, bits: int) -> list[bytes]:
                 piece = plane[top : top + frame.tile, left : left + frame.tile]
                 whole = np.zeros((frame.tile, frame.tile, *plane.shape[2:]), plane.dtype)
                 whole[: piece.shape[0], : piece.shape[1]] = piece
-                pieces.append(_packed(whole, order, bits))
+                pieces.append(packed(whole, order, bits))
     return pieces
 
 
-def _packed(samples: NDArray[np.generic], order: str, bits: int) -> bytes:
+def packed(samples: NDArray[np.generic], order: str, bits: int) -> bytes:
+    """Rows of samples as files have them; those of fewer bits are packed."""
     if bits >= 8 and bits % 8 == 0:
         return samples.astype(samples.dtype.newbyteorder(order)).tobytes()
     rows = samples.reshape(samples.shape[0], -1).astype(np.uint16)

@@ -37,6 +37,7 @@ ORIENTATION = 274
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_FORMAT = 258, 262, 339
 # Scanners of up to so many bits a sample write them into 16 as they are.
 _SCANNER_BITS = 12
+_MOST_BITS = 64
 _DARK = 16
 _OVERSHOOT = 0.1
 # A pixel of less alpha counts as ground; ink is looked at so many pixels around it.
@@ -175,6 +176,8 @@ def _white(high: float, kind: np.dtype[Any]) -> float:
         white = 1
     else:
         bits = max(8, math.ceil(high).bit_length())
+        if bits > _MOST_BITS:
+            return high
         if kind == "uint16" and bits > _SCANNER_BITS:
             bits = 16
         white = 2**bits - 1

@@ -133,8 +133,8 @@ class _Kind:
     @property
     def plain(self) -> bool:
         """OpenCV gives such frames as they are."""
-        # OpenCV 4.10 puts tiles of these two orientations in the wrong places.
-        misplaced = self.tiled and self.orientation in (2, 3)
+        # OpenCV 4.10 puts the tiles of mirrored pictures in the wrong places.
+        misplaced = self.tiled and self.orientation != 1
         opaque = self.samples == _COLOURS.get(self.photometric)
         return opaque and not self.deep and not self.extra and not misplaced
 
