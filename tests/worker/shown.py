@@ -30,8 +30,9 @@ class ShownEngine:
         if isinstance(page, WarmUpPage):
             return Reading(lines=())
         pixels = page.pixels()
-        normal = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
-        assert normal and pixels.flags.c_contiguous and pixels.flags.writeable
+        assert (pixels.ndim, pixels.shape[2], pixels.dtype) == (3, 3, np.uint8)
+        assert pixels.flags.c_contiguous
+        assert pixels.flags.writeable
         text = base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
         return Reading(lines=(Line(text, 1.0, ((0.0, 0.0),) * 4),))
 

@@ -70,7 +70,7 @@ def from_pillow(image: Any) -> Pixels:
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    image.load()
+    _load(image)
     # Asked for after loading: a TIFF turns itself then, and forgets the tag.
     orientation = _orientation(image)
     mode, clear = image.mode, image.info.get("transparency")
@@ -85,6 +85,19 @@ def from_pillow(image: Any) -> Pixels:
     else:
         samples = cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
     return from_array(samples, orientation)
+
+
+def _load(image: Any) -> None:
+    """Have an image's pixels read. One of an uncompressed TIFF that must be turned by 90° is read,
+    and not mapped into memory: Pillow 13 maps it with its width and height exchanged."""
+    name = getattr(image, "filename", "")
+    if image.format == "TIFF" and name:
+        image.filename = ""
+    try:
+        image.load()
+    finally:
+        if name:
+            image.filename = name
 
 
 def _deep(image: Any, orientation: int) -> Pixels:
