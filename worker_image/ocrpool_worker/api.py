@@ -91,7 +91,8 @@ class AsyncInstancePool:
         anything else, in the words of the worker's settings file. Raises SettingsError."""
         raw: dict[str, Any] = {**(settings or {})}
         raw["device"] = device
-        raw["engine"] = {"name": engine, "options": dict(options or {})}
+        named = {"name": engine, "options": dict(options or {})}
+        raw["engine"] = {**dict(raw.get("engine") or {}), **named}
         if models is not None:
             raw["models"] = {"dir": os.fspath(models)}
         counts = {"min": instances, "max": max(1, instances)}

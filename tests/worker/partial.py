@@ -1,0 +1,66 @@
+"""PaddleOCR with parts put in its place, for what no small model or no short test can show.
+
+A page whose first pixel is not white is turned before it is read, by PaddleX's own `rotate_image`:
+its blue is the number of quarters. A page of the size DENSE is looked through by the real detector,
+and read by nobody: every region has the text `x`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ocrpool_worker.engine.base import EngineContext, Page, Reading
+from ocrpool_worker.engine.paddle import PaddleOcrEngine
+
+DENSE = (1240, 1000)  # width, height
+
+
+class PartialEngine(PaddleOcrEngine):
+    def __init__(self, context: EngineContext) -> None:
+        super().__init__(context)
+        self._pipeline = self._ocr.paddlex_pipeline._pipeline
+        self._pipeline.use_doc_preprocessor = True
+        self._pipeline.doc_preprocessor_pipeline = _preprocess
+        self._recogniser = self._pipeline.text_rec_model
+
+    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+        height, width = page.pixels().shape[:2]
+        dense = (width, height) == DENSE
+        self._pipeline.text_rec_model = _read_nothing if dense else self._recogniser
+        return super().read(page, {"use_doc_orientation_classify": True, **params})
+
+
+def _read_nothing(crops: list[Any], **options: Any) -> Iterator[dict[str, Any]]:
+    for _ in crops:
+        yield {"rec_text": "x", "rec_score": 1.0, "vis_font": None}
+
+
+def _preprocess(
+    images: list[Any],
+    *,
+    use_doc_orientation_classify: bool | None,
+    use_doc_unwarping: bool | None,
+) -> Iterator[Any]:
+    from paddlex.inference.pipelines.components import rotate_image  # noqa: PLC0415
+    from paddlex.inference.pipelines.doc_preprocessor.result import (  # noqa: PLC0415
+        DocPreprocessorResult,
+    )
+
+    for image in images:
+        angle = 0 if image[0, 0, 0] > 3 else int(image[0, 0, 0]) * 90
+        turned = rotate_image(image, angle)
+        yield DocPreprocessorResult(
+            {
+                "input_path": None,
+                "page_index": None,
+                "input_img": image,
+                "model_settings": {
+                    "use_doc_orientation_classify": True,
+                    "use_doc_unwarping": False,
+                },
+                "angle": angle,
+                "rot_img": turned,
+                "output_img": turned,
+            }
+        )

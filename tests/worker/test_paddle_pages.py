@@ -1,0 +1,190 @@
+"""Pages on which PaddleX itself goes wrong or says nothing, read by the real PaddleOCR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.paper import Paper, font, png, tilt
+from ocrpool_worker import InstancePool
+from ocrpool_worker.api import Page
+from tests.worker.calls import file_request, post_json
+from tests.worker.client import Worker
+from tests.worker.partial import DENSE
+
+pytestmark = pytest.mark.timeout(400)
+TEXTS = ["Northwind Tea Company", "Green tea twelve boxes", "Please pay by Thursday"]
+
+
+def sheet(width: int = 520, height: int = 240, size: int = 32) -> Paper:
+    paper = Paper(width, height)
+    paper.column(30, 24, TEXTS, size, 2 * size)
+    return paper
+
+
+def v1(worker: Worker, image: Image.Image) -> dict[str, Any]:
+    answer = worker.post(png(image), timeout=300)
+    assert answer.status == 200, answer
+    (page,) = answer.json["pages"]
+    found: dict[str, Any] = page
+    return found
+
+
+def texts(page: dict[str, Any]) -> list[str]:
+    return [line["text"] for line in page["lines"]]
+
+
+def reasons(page: dict[str, Any]) -> list[str]:
+    return [warning["reason"] for warning in page.get("warnings", ())]
+
+
+def paddlex(worker: Worker, image: Image.Image, **fields: Any) -> dict[str, Any]:
+    answer = post_json(worker.port, file_request(png(image), **{"visualize": False, **fields}))
+    assert answer.status == 200, answer
+    (found,) = answer.json["result"]["ocrResults"]
+    page: dict[str, Any] = found
+    return page
+
+
+def test_a_scan_of_300_dpi_that_is_turned_a_little(paddle_worker: Worker) -> None:
+    """Article and price 7 inches apart: turned by 0.4°, the price is 14 pixels higher."""
+    paper = Paper(2300, 330)
+    rows = ("Apple", "Butter", "Coffee")
+    for number, article in enumerate(rows):
+        paper.text(60, 40 + 80 * number, article, 42)
+        paper.text(2100, 40 + 80 * number, f"{number + 3}.75", 42)
+    image = tilt(paper.image, 0.4, (255, 255, 255))
+    expected = [text for number, row in enumerate(rows) for text in (row, f"{number + 3}.75")]
+    assert texts(v1(paddle_worker, image)) == expected
+    # PaddleX's own order, which `/ocr` keeps.
+    assert paddlex(paddle_worker, image)["prunedResult"]["rec_texts"][:2] == ["3.75", "Apple"]
+
+
+# Text, size of the picture, size of the letters, where they begin.
+TINY = [
+    ("7,50", (45, 18), 15, (4, -1)),
+    ("Tea", (40, 20), 16, (4, 0)),
+    ("2026", (40, 12), 10, (5, -1)),
+    ("42", (30, 14), 12, (5, 0)),
+]
+
+
+@pytest.mark.parametrize(("text", "frame", "size", "at"), TINY)
+def test_a_tiny_picture_is_read_within_its_frame(
+    paddle_worker: Worker, text: str, frame: tuple[int, int], size: int, at: tuple[int, int]
+) -> None:
+    width, height = frame
+    paper = Paper(width, height)
+    paper.text(*at, text, size)
+    (line,) = v1(paddle_worker, paper.image)["lines"]
+    assert line["text"] == text
+    found = paddlex(paddle_worker, paper.image, visualize=True)
+    assert found["prunedResult"]["rec_texts"] == [text]
+    assert found["prunedResult"]["rec_polys"] == [line["polygon"]]
+    ((left, top, right, bottom),) = found["prunedResult"]["rec_boxes"]
+    ink = paper.draw.textbbox(at, text, font=font(size))
+    drawn = (max(0, ink[0]), max(0, ink[1]), min(width, ink[2]), min(height, ink[3]))
+    assert 0 <= left <= drawn[0] + 2
+    assert 0 <= top <= drawn[1] + 2
+    assert drawn[2] - 2 <= right <= width
+    assert drawn[3] - 2 <= bottom <= height
+    assert found["ocrImage"]
+
+
+def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> None:
+    upright = v1(paddle_worker, sheet().image)
+    assert texts(upright) == TEXTS
+    assert "warnings" not in upright
+    for quarters, way in ((Image.Transpose.ROTATE_180, "head"), (Image.Transpose.ROTATE_90, "90°")):
+        page = v1(paddle_worker, sheet().image.transpose(quarters))
+        assert reasons(page) == ["OrientationUnsure"]
+        assert way in page["warnings"][0]["message"]
+    blank = v1(paddle_worker, Paper(520, 240).image)
+    assert blank["lines"] == []
+    assert "warnings" not in blank
+
+
+def test_letters_that_are_too_small_to_be_read_say_so(paddle_worker: Worker) -> None:
+    assert reasons(v1(paddle_worker, sheet(size=5).image)) == ["LowResolution"]
+    assert reasons(v1(paddle_worker, sheet(size=10).image)) == []
+
+
+def test_the_longest_side_that_can_be_read(paddle_worker: Worker) -> None:
+    """One pixel more, and OpenCV cannot cut the lines out."""
+    paper = Paper(32_766, 120)
+    paper.text(32_000, 4, "Thursday", 100)
+    assert texts(v1(paddle_worker, paper.image)) == ["Thursday"]
+    for size in ((32_767, 40), (40, 32_767)):
+        answer = paddle_worker.post(png(Image.new("L", size, 255)))
+        assert (answer.status, answer.reason) == (413, "TooLarge")
+        assert "the longest side that can be read has 32766" in answer.message
+
+
+@pytest.fixture(scope="module")
+def pool(models: Path) -> Iterator[InstancePool]:
+    """PaddleOCR whose recogniser can be left out, and whose pages can be turned."""
+    settings = {"admission": {"maxMegapixels": 1.3}, "recycle": {"memoryGrowth": 0}}
+    with InstancePool(
+        models=models,
+        engine="tests.worker.partial:PartialEngine",
+        options={"cpu_threads": 1},
+        settings=settings | {"engine": {"maxRegions": 1300}},
+    ) as pool:
+        yield pool
+
+
+def dense(rows: int) -> Image.Image:
+    """`rows` rows of 50 numbers."""
+    width, height = DENSE
+    paper = Paper(width, height)
+    for row in range(rows):
+        for column in range(50):
+            paper.text(8 + 24 * column, 8 + 30 * row, "88", 14)
+    return paper.image
+
+
+def read(pool: InstancePool, image: Image.Image, **params: Any) -> Page:
+    (page,) = pool.read(np.asarray(image)[:, :, ::-1], **params)
+    return page
+
+
+def test_a_page_of_more_than_1000_regions_is_read_from_top_to_bottom(pool: InstancePool) -> None:
+    page = read(pool, dense(24))
+    assert len(page.lines) == 1200
+    assert min(y for line in page.lines for _, y in line.polygon) < 12
+    assert page.warnings == ()
+
+
+def test_a_page_of_more_regions_than_may_be_read_says_so(pool: InstancePool) -> None:
+    page = read(pool, dense(30))
+    assert len(page.lines) == 1300
+    assert min(y for line in page.lines for _, y in line.polygon) < 12
+    (warning,) = page.warnings
+    assert warning.reason == "RegionsLimited"
+    assert "the page has 1500 pieces of text and 1300 were read" in warning.message
+
+
+def test_a_turned_page_has_its_polygons_in_the_picture_that_was_sent(pool: InstancePool) -> None:
+    upright = read(pool, sheet().image)
+    assert (upright.angle, [line.text for line in upright.lines]) == (0, TEXTS)
+    width, height = sheet().image.size
+    # Turned by Pillow clockwise, so that PaddleX turns it back counter-clockwise.
+    for quarters in (1, 2, 3):
+        image = sheet().image.rotate(-90 * quarters, expand=True)
+        image.putpixel((0, 0), (255, 255, quarters))
+        page = read(pool, image)
+        assert (page.angle, page.width, page.height) == (90 * quarters, *image.size)
+        assert [line.text for line in page.lines] == TEXTS
+        for line, straight in zip(page.lines, upright.lines, strict=True):
+            points = straight.polygon
+            for _ in range(quarters):  # clockwise, within a frame that turns as well
+                points = tuple((-y, x) for x, y in points)
+            move = {1: (height, 0), 2: (width, height), 3: (0, width)}[quarters]
+            expected = [(x + move[0], y + move[1]) for x, y in points]
+            for found, there in zip(line.polygon, expected, strict=True):
+                assert found == pytest.approx(there, abs=3)
