@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from ocrpool_worker.decoding.frames import MOST_FRAMES, count_frames
 from ocrpool_worker.decoding.pages import open_document
-from ocrpool_worker.decoding.pdf import PDF_SCALE, PDF_SCALE_LEAST, pdf_scale
+from ocrpool_worker.decoding.pdf_scale import (
+    LONGEST_SIDE,
+    LOW_RESOLUTION,
+    PDF_SCALE,
+    PDF_SCALE_LEAST,
+    pdf_scale,
+)
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from tests.worker import bombs
 
@@ -80,18 +86,78 @@ def test_more_tags_than_any_file_has_are_refused() -> None:
 
 
 SIDES = st.floats(min_value=0.01, max_value=1e7)
+LIMITS = st.integers(min_value=10_000, max_value=300_000_000)
 
 
-@given(SIDES, SIDES, st.integers(min_value=10_000, max_value=300_000_000))
-def test_a_pdf_page_never_comes_out_over_the_limit(width: float, height: float, most: int) -> None:
-    least = math.ceil(width * PDF_SCALE_LEAST) * math.ceil(height * PDF_SCALE_LEAST)
-    if least > most:
-        with pytest.raises(TooLarge):
+@given(SIDES, SIDES, LIMITS)
+def test_a_pdf_page_comes_out_as_large_as_the_limit_allows(
+    width: float, height: float, most: int
+) -> None:
+    def fits(scale: float) -> bool:
+        across, down = math.ceil(width * scale), math.ceil(height * scale)
+        return across * down <= most and max(across, down) <= LONGEST_SIDE
+
+    if not fits(PDF_SCALE_LEAST):
+        with pytest.raises(TooLarge, match="the limit is"):
             pdf_scale((width, height), 0, most)
         return
     scale = pdf_scale((width, height), 0, most)
     assert PDF_SCALE_LEAST <= scale <= PDF_SCALE
-    assert math.ceil(width * scale) * math.ceil(height * scale) <= most
+    assert fits(scale)
+    # A side of a few pixels doubles in one step: there is nothing between.
+    assert scale == PDF_SCALE or not fits(scale * 1.000001)
+
+
+PIXELS = st.integers(min_value=60, max_value=LONGEST_SIDE - 10)
+
+
+@given(PIXELS, PIXELS, st.floats(min_value=0.11, max_value=1.9))
+def test_a_large_pdf_page_has_nearly_all_pixels_of_the_limit(
+    across: int, down: int, scale: float
+) -> None:
+    most = across * down
+    found = pdf_scale((across / scale, down / scale), 0, most)
+    width, height = math.ceil(across / scale * found), math.ceil(down / scale * found)
+    assert 0.95 * most <= width * height <= most
+
+
+@pytest.mark.parametrize(
+    ("size", "most", "sides"),
+    [
+        ((14_400, 14_400), 16_000_000, (4000, 4000)),  # the largest of PDF 1.7
+        ((2384, 3370), 1_000_000, (841, 1189)),  # A0
+        ((40_000, 300), 16_000_000, (32_000, 240)),
+        ((0.4, 14_400), 16_000_000, (1, 28_800)),
+    ],
+)
+def test_posters_and_plotter_strips_come_out_large(
+    size: tuple[float, float], most: int, sides: tuple[int, int]
+) -> None:
+    box = b"[0 0 %g %g]" % size
+    document = open_document("pdf", bombs.pdf_page(box), most)
+    width, height = document.size(0)
+    assert abs(width - sides[0]) <= 1
+    assert abs(height - sides[1]) <= 1
+    pixels, warnings = document.render(0)
+    assert pixels.shape == (height, width, 3)
+    low = max(sides) < max(size)
+    assert [warning.reason for warning in warnings] == ([LOW_RESOLUTION] if low else [])
+    assert not low or ("admission.maxMegapixels" in warnings[0].message) == (
+        max(sides) < LONGEST_SIDE
+    )
+
+
+def test_a_page_longer_than_any_picture_is_refused_with_a_sentence() -> None:
+    with pytest.raises(TooLarge, match=r"page 1 is 1000000×10 points.* the limit is 32000; split"):
+        pdf_scale((1_000_000, 10), 0, 16_000_000)
+
+
+def test_a_page_of_72_dpi_and_more_has_no_warning() -> None:
+    document = open_document("pdf", bombs.pdf_page(b"[0 0 1000 1000]"), 1_000_000)
+    assert document.size(0) == (1000, 1000)
+    assert document.render(0)[1] == ()
+    (warning,) = open_document("pdf", bombs.pdf_page(b"[0 0 1000 1000]"), 810_000).render(0)[1]
+    assert "13.9×13.9 inches and is drawn at 64.8 dpi" in warning.message
 
 
 def test_an_ordinary_pdf_page_is_rendered_as_paddlex_does() -> None:

@@ -2,88 +2,86 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ocrpool_worker.decoding import pdf_fonts
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
-from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.pdf_glyphs import Undrawn, undrawn
 from ocrpool_worker.decoding.pdf_images import warnings_of
+from ocrpool_worker.decoding.pdf_scale import drawn_size, pdf_scale, resolution_warnings
 from ocrpool_worker.decoding.raster import from_array
-from ocrpool_worker.errors import NotAnImage
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# PaddleX renders at twice 72 dpi (PDF_RENDER_SCALE) and goes down to a tenth where a page is large.
-PDF_SCALE = 2.0
-PDF_SCALE_LEAST = 0.1
-
 
 def open_pdf(data: bytes, max_pixels: int) -> Document:
     """Raises NotAnImage."""
+    pdf_fonts.install()
+    return _Pdf(data, _opened(data), max_pixels)
+
+
+def _opened(data: bytes) -> Any:
     import pypdfium2  # noqa: PLC0415
 
     with decoding("the PDF cannot be opened"):
         pdf = pypdfium2.PdfDocument(data)
         pdf.init_forms()
-        return _Pdf(pdf, max_pixels)
+        return pdf
 
 
 class _Pdf(Document):
-    def __init__(self, pdf: Any, max_pixels: int) -> None:
+    def __init__(self, data: bytes, pdf: Any, max_pixels: int) -> None:
         super().__init__(len(pdf))
+        self._data = data
         self._pdf = pdf
         self._max_pixels = max_pixels
+        # The same once more, for pages whose letters PDFium's own fonts lack: fonts stay as they
+        # were loaded for as long as their document is open.
+        self._substituted: Any = None
 
     def size(self, index: int) -> tuple[int, int]:
-        with self._page(index) as page:
-            width, height = page.get_size()
-            scale = pdf_scale((width, height), index, self._max_pixels)
-        return math.ceil(width * scale), math.ceil(height * scale)
+        with _page(self._pdf, index) as page:
+            size = page.get_size()
+            return drawn_size(size, pdf_scale(size, index, self._max_pixels))
 
     def render(self, index: int) -> Rendered:
-        with self._page(index) as page:
-            scale = pdf_scale(page.get_size(), index, self._max_pixels)
-            pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()
-            warnings = warnings_of(self._pdf, page, pixels)
+        with _page(self._pdf, index) as page:
+            lacks = undrawn(page)
+            choice = pdf_fonts.chosen() if lacks else None
+            if choice is None:
+                return self._drawn(self._pdf, page, index, lacks)
+            with pdf_fonts.substituting(choice):
+                if self._substituted is None:
+                    self._substituted = _opened(self._data)
+                with _page(self._substituted, index) as other:
+                    left = undrawn(other)
+                    lost = choice.lacks(set(lacks.characters))
+                    left = Undrawn(left.characters | lost, left.unnamed)
+                    # Where the other fonts do not help, the page looks as it would anywhere.
+                    if left.amount < lacks.amount or left.unnamed:
+                        return self._drawn(self._substituted, other, index, left)
+            return self._drawn(self._pdf, page, index, lacks)
+
+    def _drawn(self, pdf: Any, page: Any, index: int, lacks: Undrawn) -> Rendered:
+        size = page.get_size()
+        scale = pdf_scale(size, index, self._max_pixels)
+        pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()
+        warnings = (
+            *lacks.warnings(),
+            *resolution_warnings(size, scale, self._max_pixels),
+            *warnings_of(pdf, page, pixels),
+        )
         return from_array(pixels), warnings
 
-    @contextmanager
-    def _page(self, index: int) -> Iterator[Any]:
-        with decoding(f"page {index + 1} of the PDF cannot be read"):
-            page = self._pdf[index]
-            try:
-                yield page
-            finally:
-                page.close()
 
-
-def pdf_scale(size: tuple[float, float], index: int, max_pixels: int) -> float:
-    """Pixels per point (1/72 inch) at which a PDF page is rendered: 2, or what the limit leaves.
-
-    Raises TooLarge where even the least scale would be over the limit, NotAnImage for a page
-    without an area.
-    """
-    width, height = size
-    if not (0 < width < math.inf and 0 < height < math.inf):
-        raise NotAnImage(f"page {index + 1} of the PDF is {width}×{height} points")
-    if math.ceil(width * PDF_SCALE) * math.ceil(height * PDF_SCALE) <= max_pixels:
-        return PDF_SCALE
-    # A pixel less on each side than the exact root: sizes are rounded up.
-    scale = min(
-        PDF_SCALE,
-        math.sqrt(max_pixels / (width * height)),
-        max_pixels / (width * math.ceil(height)),
-    )
-    while scale > PDF_SCALE_LEAST and (
-        math.ceil(width * scale) * math.ceil(height * scale) > max_pixels
-    ):
-        scale *= 0.995
-    if scale < PDF_SCALE_LEAST:
-        least_width = math.ceil(width * PDF_SCALE_LEAST)
-        least_height = math.ceil(height * PDF_SCALE_LEAST)
-        check_pixels(least_width, least_height, max_pixels, page=index)
-        return PDF_SCALE_LEAST
-    return scale
+@contextmanager
+def _page(pdf: Any, index: int) -> Iterator[Any]:
+    with decoding(f"page {index + 1} of the PDF cannot be read"):
+        page = pdf[index]
+        try:
+            yield page
+        finally:
+            page.close()

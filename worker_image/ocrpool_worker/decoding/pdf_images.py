@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jpeg
 from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
+from ocrpool_worker.decoding.pdf_objects import page_objects
 from ocrpool_worker.engine.base import PageWarning
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# Objects of a page that are looked at, in all of its forms, and how deep forms may nest.
-MOST_OBJECTS, MOST_DEPTH = 20_000, 8
 # Compressed and expanded bytes that are looked at for one page.
 MOST_BYTES = 128 * 2**20
 MOST_IMAGES, MOST_WARNINGS = 500, 8
@@ -67,19 +66,9 @@ def _images(page: Any) -> Iterator[tuple[Any, bool]]:
     """The image objects of a page, and whether each is inside a form."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    left = MOST_OBJECTS
-    stack = [(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page.raw, 0)]
-    while stack:
-        count, get, parent, depth = stack.pop()
-        for index in range(min(count(parent), left)):
-            left -= 1
-            item = get(parent, index)
-            kind = pdfium.FPDFPageObj_GetType(item) if item else 0
-            if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
-                yield item, depth > 0
-            elif kind == pdfium.FPDF_PAGEOBJ_FORM and depth < MOST_DEPTH:
-                form = (pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, item)
-                stack.append((*form, depth + 1))
+    for item, nested in page_objects(page):
+        if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_IMAGE:
+            yield item, nested
 
 
 def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:

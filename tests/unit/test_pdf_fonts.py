@@ -1,0 +1,186 @@
+"""Text of PDFs in fonts that are not in the file: drawn with the machine's, and told of where it
+is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ocrpool_worker.decoding import font_files, pdf_fonts
+from ocrpool_worker.decoding.font_files import ASSETS, covered, font_faces
+from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.pdf_glyphs import MISSING, MOST_NAMED
+from ocrpool_worker.engine.base import PageWarning
+from tests.worker import pdf_texts as texts
+
+Fonts = Callable[..., None]
+MISSED = "no font of this machine has"
+SAMPLES = {
+    "Polish": (texts.letters_pdf(texts.POLISH), "ŁłąęŻźść"),
+    "Cyrillic": (texts.letters_pdf(texts.CYRILLIC), "АБаЖжЩ"),
+    "Greek": (texts.letters_pdf(texts.GREEK), "Αα\u2126λβ"),
+    "Turkish": (texts.letters_pdf(texts.TURKISH), "ĞğŞşİı"),
+    "Hungarian": (texts.letters_pdf(texts.HUNGARIAN), "ŐőŰű"),
+    "Czech": (texts.letters_pdf(texts.CZECH), "Řřůěňď"),
+    "Polish, Type 1": (texts.letters_pdf(texts.POLISH, kind=b"Type1"), "ŁłąęŻźść"),
+    "Greek, Times": (texts.letters_pdf(texts.GREEK, base=b"TimesNewRoman"), "Αα\u2126λβ"),
+    "Czech, unknown font": (texts.letters_pdf(texts.CZECH, base=b"AB+Xy", kind=b"Type1"), "Řřůěňď"),
+    "numbers with names": (texts.numbered_pdf("ŻЖω发한", named=True), "ŻЖω发한"),
+}
+for _ordering, _encoding, _codec, _text in (
+    (b"GB1", b"UniGB-UCS2-H", "utf-16-be", "发票号码"),
+    (b"GB1", b"GBK-EUC-H", "gbk", "发票号码"),
+    (b"CNS1", b"UniCNS-UCS2-H", "utf-16-be", "發票號碼"),
+    (b"CNS1", b"ETen-B5-H", "big5", "發票號碼"),
+    (b"Japan1", b"UniJIS-UCS2-H", "utf-16-be", "請求書カナ"),
+    (b"Japan1", b"90ms-RKSJ-H", "cp932", "請求書カナ"),
+    (b"Korea1", b"UniKS-UCS2-H", "utf-16-be", "한국어영수증"),
+    (b"Korea1", b"KSCms-UHC-H", "cp949", "한국어영수증"),
+):
+    SAMPLES[_encoding.decode()] = (
+        texts.asian_pdf(_ordering, _encoding, _text.encode(_codec)),
+        _text,
+    )
+ALL = "".join(sorted({each for _, text in SAMPLES.values() for each in text} | set("Ab")))
+
+
+@pytest.fixture
+def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fonts]:
+    """Say which font files this machine has."""
+
+    def have(**files: bytes) -> None:
+        for name, data in files.items():
+            (tmp_path / f"{name}.ttf").write_bytes(data)
+        monkeypatch.setattr(pdf_fonts, "font_faces", lambda: font_faces([tmp_path]))
+        pdf_fonts.chosen.cache_clear()
+
+    yield have
+    pdf_fonts.chosen.cache_clear()
+
+
+def drawn(data: bytes) -> tuple[int, tuple[PageWarning, ...]]:
+    """(columns with ink on the only page, its warnings)"""
+    pixels, warnings = open_document("pdf", data, 1_000_000).render(0)
+    return int((pixels.min(axis=2) < 128).any(axis=0).sum()), warnings
+
+
+def test_the_font_made_here_is_read_as_it_was_made(tmp_path: Path) -> None:
+    codes = np.arange(0x30000)
+    for number, (long, collection) in enumerate(((False, False), (True, False), (True, True))):
+        path = tmp_path / str(number) / "made.ttf"
+        path.parent.mkdir()
+        path.write_bytes(
+            texts.box_font("ABCąŻ한𠮷"[: None if long else -1], long=long, collection=collection)
+        )
+        (face,) = font_faces([path.parent])
+        found = {chr(code) for code in codes[covered(face, codes)]}
+        assert found == set("ABCąŻ한𠮷" if long else "ABCąŻ한")
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_letters_that_pdfium_lacks_are_drawn_with_a_font_of_the_machine(
+    sample: str, fonts: Fonts
+) -> None:
+    data, text = SAMPLES[sample]
+    fonts()
+    before, (warning,) = drawn(data)
+    assert warning.reason == MISSING
+    assert MISSED in warning.message
+    assert set(warning.message.split("not drawn: ")[1].split(";")[0]) <= set(text)
+    fonts(everything=texts.box_font(ALL))
+    after, warnings = drawn(data)
+    assert not warnings
+    assert after >= before + 12 * (len(text) - 2)
+
+
+def test_a_collection_and_a_map_of_all_of_unicode_are_fonts_as_well(fonts: Fonts) -> None:
+    fonts(everything=texts.box_font(ALL, long=True, collection=True))
+    ink, warnings = drawn(SAMPLES["Cyrillic"][0])
+    assert not warnings
+    assert ink > 60
+
+
+def test_two_fonts_share_what_one_has_not(fonts: Fonts) -> None:
+    letters = "".join(each for each in ALL if each < "\u2000")
+    fonts(letters=texts.box_font(letters), asian=texts.box_font("发票号码發號碼請求書カナ"))
+    for sample in ("Polish", "GBK-EUC-H", "90ms-RKSJ-H", "ETen-B5-H"):
+        assert not drawn(SAMPLES[sample][0])[1], sample
+    _, (warning,) = drawn(SAMPLES["KSCms-UHC-H"][0])
+    assert "국수어영증한" in warning.message
+
+
+def test_what_no_font_has_is_named(fonts: Fonts) -> None:
+    fonts(polish=texts.box_font("AbŁłą"))
+    for kind in (b"TrueType", b"Type1"):
+        _, (warning,) = drawn(texts.letters_pdf(texts.POLISH, kind=kind))
+        assert "not drawn: ćęśźŻ;" in warning.message
+    many = "".join(chr(0x4E00 + at) for at in range(3 * MOST_NAMED))
+    small = b"0.1 0 0 0.1 0 0 cm"
+    _, (warning,) = drawn(
+        texts.asian_pdf(b"GB1", b"UniGB-UCS2-H", many.encode("utf-16-be"), before=small)
+    )
+    assert "more" in warning.message
+    assert len(warning.message) < 400
+
+
+def test_a_page_that_lacks_nothing_is_drawn_as_without_other_fonts(fonts: Fonts) -> None:
+    """In one font and document with others that do lack something."""
+    latin = texts.letters_pdf("Adieresis eacute germandbls Euro")
+    fonts()
+    plain = open_document("pdf", latin, 1_000_000).render(0)
+    fonts(everything=texts.box_font(ALL))
+    open_document("pdf", SAMPLES["Polish"][0], 1_000_000).render(0)
+    pixels, warnings = open_document("pdf", latin, 1_000_000).render(0)
+    assert not warnings
+    assert not plain[1]
+    assert np.array_equal(pixels, plain[0])
+
+
+def test_letters_known_by_number_only_are_told_of(fonts: Fonts) -> None:
+    fonts(everything=texts.box_font(ALL))
+    _, (warning,) = drawn(texts.numbered_pdf("Total", named=False))
+    assert warning.reason == MISSING
+    assert "5 letters of the page are given by their numbers" in warning.message
+
+
+@pytest.mark.parametrize(
+    "sample",
+    {
+        "invisible": texts.letters_pdf(texts.POLISH, before=b"3 Tr"),
+        "outside": texts.letters_pdf(texts.POLISH, before=b"1 0 0 1 900 900 cm"),
+        "marks and spaces": texts.letters_pdf(
+            "space uni00AD uni200B uni0301 uniFEFF uni00A0 uni2003 uniF0B7"
+        ),
+        "embedded": texts.embedded_pdf(b"Ab", texts.box_font("Ab")),
+        "embedded, without the letter": texts.embedded_pdf(b"Abc", texts.box_font("Ab")),
+        "standard": texts.letters_pdf("Lslash Zcaron fi trademark", base=b"Helvetica"),
+    }.items(),
+    ids=lambda sample: sample[0],
+)
+def test_no_warning_of_what_lacks_nothing(sample: tuple[str, bytes], fonts: Fonts) -> None:
+    fonts()
+    assert not drawn(sample[1])[1]
+
+
+def test_the_projects_own_font_is_the_last_resort() -> None:
+    assert font_files.FOLDERS[-1] == ASSETS
+    (face,) = font_faces([ASSETS])
+    assert covered(face, np.array(sorted(map(ord, "发票号码")))).all()
+
+
+def test_files_that_are_no_fonts_are_passed_over(tmp_path: Path) -> None:
+    good = texts.box_font("A")
+    for name, data in {
+        "empty.ttf": b"",
+        "text.otf": b"no font at all, " * 9,
+        "cut.ttf": good[:200],
+        "collection.ttc": b"ttcf" + b"\xff" * 40,
+        "readme.txt": good,
+        "good.ttf": good,
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "gone.ttf").symlink_to(tmp_path / "nothing")
+    assert [face.path.name for face in font_faces([tmp_path, tmp_path / "none"])] == ["good.ttf"]

@@ -1,0 +1,185 @@
+"""Fonts for text of PDFs whose own are not in the file.
+
+PDFium draws such text in fonts of its own, which have the letters of Western Europe, and draws
+nothing where they have no glyph: no Polish ą, no Cyrillic, no Greek, no Chinese. On request it is
+given faces of this machine instead, through its own hook (`fpdf_sysfontinfo.h`). Without request
+the hook does what PDFium's own one does, so that a page that lacks nothing looks as ever.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.decoding.font_files import FontFace, covered, font_faces
+
+if TYPE_CHECKING:
+    from ocrpool_worker.decoding.font_files import Codes
+
+_log = logging.getLogger(__name__)
+
+# PDFium's numbers of character sets (those of Windows), and an encoding that holds each.
+_EAST_ASIAN = {134: "gb2312", 136: "big5", 128: "shift_jis", 129: "euc_kr"}
+_LETTERS = ("cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp1258", "cp1255", "cp1256")
+# The tag of a collection's header, by which PDFium asks for the whole file of one.
+_COLLECTION = 0x74746366
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The faces to draw with: by PDFium's character set, and for all others (also for what a face
+    of a character set lacks)."""
+
+    by_charset: Mapping[int, FontFace]
+    other: FontFace
+
+    def face(self, charset: int) -> FontFace:
+        return self.by_charset.get(charset, self.other)
+
+    def lacks(self, characters: set[str]) -> set[str]:
+        """Those of the characters that none of the faces has."""
+        import numpy as np  # noqa: PLC0415
+
+        codes = np.array(sorted(ord(each) for each in characters), np.int64)
+        found = np.zeros(len(codes), np.bool_)
+        for face in {self.other, *self.by_charset.values()}:
+            found |= covered(face, codes)
+        return {chr(code) for code in codes[~found]}
+
+
+@cache
+def chosen() -> Choice | None:
+    """The faces of this machine that cover most, looked for once; None where it has none."""
+    faces = list(font_faces())
+    # Those encodings have Greek and Cyrillic letters, too, which say nothing here.
+    east = {charset: _repertoire(name, since=0x2E80) for charset, name in _EAST_ASIAN.items()}
+    letters = _repertoire(*_LETTERS)
+    scores = []
+    for face in faces:
+        try:
+            shares = {
+                charset: float(covered(face, codes).mean()) for charset, codes in east.items()
+            }
+            scores.append((face, float(covered(face, letters).mean()), shares))
+        except (OSError, ValueError, IndexError):
+            continue
+    if not scores:
+        return None
+    # One with all letters and the most of East Asia: it is also asked for what another one lacks.
+    other = max(scores, key=lambda one: (round(one[1], 1), sum(one[2].values())))[0]
+    by_charset = {}
+    for charset in east:
+        face, _, shares = max(scores, key=lambda one: one[2][charset])
+        if shares[charset]:
+            by_charset[charset] = face
+    names = {"other": str(other.path)} | {
+        _EAST_ASIAN[charset]: str(face.path) for charset, face in by_charset.items()
+    }
+    _log.info("fonts for text of PDFs that have none", extra={"fonts": names})
+    return Choice(by_charset, other)
+
+
+@contextmanager
+def substituting(choice: Choice) -> Iterator[None]:
+    """What PDFium loads meanwhile of fonts that are not embedded is drawn with these faces."""
+    handler = _handler()
+    handler.choice = choice
+    try:
+        yield
+    finally:
+        handler.choice = None
+
+
+def install() -> None:
+    """Put the hook in. PDFium looks at the machine's fonts when it first needs one, and only once:
+    a hook that comes later would not know them."""
+    _handler()
+
+
+@cache
+def _repertoire(*encodings: str, since: int = 0x80) -> Codes:
+    """All characters of these encodings from that one on."""
+    import numpy as np  # noqa: PLC0415
+
+    high = range(0x80, 0x100)
+    single = bytes(high)
+    # With spaces between them: a pair that stands for nothing must not shift the next one.
+    double = b"  ".join(bytes((first, second)) for first in high for second in range(0x40, 0x100))
+    text = set()
+    for encoding in encodings:
+        data = single if encoding.startswith("cp") else double
+        text |= set(data.decode(encoding, "ignore"))
+    return np.array(sorted(ord(each) for each in text if ord(each) >= since), np.int64)
+
+
+@cache
+def _handler() -> Any:
+    from pypdfium2 import PdfSysfontBase  # noqa: PLC0415
+
+    class Handler(PdfSysfontBase):  # type: ignore[misc]
+        """Passes everything on to PDFium's own, except for the faces that it handed out."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.choice: Choice | None = None
+            # Handles are places in this list, from 1 on; PDFium's own are addresses.
+            self._faces: list[FontFace] = []
+            self._data: dict[int, bytes] = {}
+
+        def MapFont(self, _: Any, *wanted: Any) -> Any:  # noqa: N802
+            if self.choice is None:
+                return self.default.MapFont(self.default, *wanted)
+            _weight, _italic, charset, _pitch, _name, _exact = wanted
+            found = self.choice.face(charset)
+            if found not in self._faces:
+                try:
+                    self._data[len(self._faces) + 1] = found.data()
+                except OSError:
+                    return None
+                self._faces.append(found)
+            return self._faces.index(found) + 1
+
+        def GetFontData(  # noqa: N802
+            self, _: Any, font: Any, table: int, buffer: Any, size: int
+        ) -> int:
+            data = self._data.get(font)
+            if data is None:
+                return int(self.default.GetFontData(self.default, font, table, buffer, size))
+            start = self._faces[font - 1].start
+            if table == _COLLECTION:
+                wanted = data if start else b""
+            else:
+                # Of a collection only the length is asked for, to find the face in it.
+                wanted = b"" if table else data[start:]
+            return _put(wanted, buffer, size)
+
+        def GetFaceName(self, _: Any, font: Any, buffer: Any, size: int) -> int:  # noqa: N802
+            if font not in self._data:
+                return int(self.default.GetFaceName(self.default, font, buffer, size))
+            # PDFium keeps faces by their names.
+            return _put(b"ocrpool-%d\0" % font, buffer, size)
+
+        def GetFontCharset(self, _: Any, font: Any) -> int:  # noqa: N802
+            if font in self._data:
+                return 0
+            return int(self.default.GetFontCharset(self.default, font))
+
+        def DeleteFont(self, _: Any, font: Any) -> None:  # noqa: N802
+            if font not in self._data:
+                self.default.DeleteFont(self.default, font)
+
+    handler = Handler()
+    handler.setup()
+    return handler
+
+
+def _put(data: bytes, buffer: Any, size: int) -> int:
+    """Into PDFium's buffer, where it is large enough; the length in any case."""
+    if buffer and size >= len(data):
+        ctypes.memmove(buffer, data, len(data))
+    return len(data)
