@@ -121,6 +121,19 @@ def test_the_first_process_reaps_what_dead_instances_leave(pool: Live) -> None:
     assert found == ["tini", "0"]
 
 
+def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: Live) -> None:
+    (name,) = pool.pods
+    letters = "ŁąřőğİΩαЖщŠž发票號請カな한글"
+    look = (
+        "from ocrpool_worker.decoding.pdf_fonts import chosen\n"
+        f"print(chosen().other.path.name, sorted(chosen().lacks(set({letters!r}))))"
+    )
+
+    found = pool.namespace.kubectl("exec", name, "--", "python", "-c", look).split()
+
+    assert found == ["wqy-microhei.ttc", "[]"]
+
+
 def _allowed(installed: Installed, account: str, namespace: str) -> set[Right]:
     """`kubectl auth can-i --list`, as the API server answers it: (verb, group, resource)."""
     review = {

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 # PDFium's numbers of character sets (those of Windows), and an encoding that holds each.
 _EAST_ASIAN = {134: "gb2312", 136: "big5", 128: "shift_jis", 129: "euc_kr"}
-_LETTERS = ("cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp1258", "cp1255", "cp1256")
+_LETTERS = ("cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp1258")
 # The tag of a collection's header, by which PDFium asks for the whole file of one.
 _COLLECTION = 0x74746366
 
