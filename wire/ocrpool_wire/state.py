@@ -94,6 +94,7 @@ class Counters(_Wire):
     refused: int = Field(default=0, description="requests refused at admission")
     rejected: int = Field(default=0, description="requests refused because the queue was full")
     pages: int = Field(default=0, description="pages read")
+    unread: int = Field(default=0, description="pages of documents that could not be read")
     page_seconds: float = Field(default=0.0, description="seconds that instances spent on pages")
     retried: int = Field(default=0, description="pages put back after their instance failed")
     poisoned: int = Field(default=0, description="requests that cost two instances")

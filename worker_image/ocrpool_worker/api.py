@@ -53,7 +53,8 @@ _T = TypeVar("_T")
 class Page:
     """What was read on one page. `source` is the index of its input in `map`, `number` its index
     in that document; both start at 0. Sizes and polygons are in pixels. `warnings` say what is
-    missing on a page that was read all the same, such as a part of a picture in a PDF.
+    missing on a page that was read all the same, such as a part of a picture in a PDF. `error`:
+    why this page of a document cannot be read; it has no lines then, and its sizes are 0.
 
     `angle`: degrees counter-clockwise by which the page was turned to be read, None where no model
     looked for it; polygons are in the page as it was given. `unwarped`: it was flattened before it
@@ -67,6 +68,7 @@ class Page:
     warnings: tuple[PageWarning, ...] = ()
     angle: int | None = None
     unwarped: bool = False
+    error: RequestError | None = None
 
     @property
     def text(self) -> str:
@@ -129,10 +131,16 @@ class AsyncInstancePool:
             pool, self._pool = self._pool, None
             await pool.close()
 
-    async def read(self, image: Input, **params: Any) -> list[Page]:
+    async def read(self, image: Input, *, return_errors: bool = False, **params: Any) -> list[Page]:
         """All pages of one image or document. `params` are PaddleOCR's, such as
-        `text_det_thresh`. Raises a RequestError; RuntimeError outside of `async with`."""
-        return await self._read(image, params, 0)
+        `text_det_thresh`. Raises a RequestError; RuntimeError outside of `async with`.
+
+        A page of a document that cannot be read raises its error as well, so that no text is lost
+        unnoticed; with `return_errors` it has it as `error`, and the others their text. Where no
+        page can be read the error is raised in any case.
+        """
+        pages = await self._read(image, params, 0)
+        return pages if return_errors else [_sound(page) for page in pages]
 
     async def map(
         self, images: Iterable[Input], *, return_errors: bool = False, **params: Any
@@ -140,7 +148,8 @@ class AsyncInstancePool:
         """Pages in the order of their inputs, read side by side; inputs are drawn as needed.
 
         An input that fails raises its RequestError in its place, or, with `return_errors`, is
-        given as that error and the rest goes on.
+        given as that error and the rest goes on. So does one page of a document: with
+        `return_errors` it is a page with `error`.
         """
         running: deque[asyncio.Task[list[Page]]] = deque()
 
@@ -157,7 +166,7 @@ class AsyncInstancePool:
                     yield error
                 else:
                     for page in pages:
-                        yield page
+                        yield page if return_errors else _sound(page)
         finally:
             for task in running:
                 task.cancel()
@@ -214,13 +223,16 @@ class InstancePool:
         finally:
             self._stop()
 
-    def submit(self, image: Input, **params: Any) -> concurrent.futures.Future[list[Page]]:
-        """Start to read one input; the future gives its pages, or raises its RequestError."""
-        return self._begin(self._pool.read(image, **params))
+    def submit(
+        self, image: Input, *, return_errors: bool = False, **params: Any
+    ) -> concurrent.futures.Future[list[Page]]:
+        """Start to read one input; the future gives its pages, or raises its RequestError. See
+        AsyncInstancePool.read."""
+        return self._begin(self._pool.read(image, return_errors=return_errors, **params))
 
-    def read(self, image: Input, **params: Any) -> list[Page]:
-        """All pages of one image or document. Raises a RequestError."""
-        return self._wait(self._pool.read(image, **params))
+    def read(self, image: Input, *, return_errors: bool = False, **params: Any) -> list[Page]:
+        """All pages of one image or document. Raises a RequestError. See AsyncInstancePool.read."""
+        return self._wait(self._pool.read(image, return_errors=return_errors, **params))
 
     def map(
         self, images: Iterable[Input], *, return_errors: bool = False, **params: Any
@@ -240,7 +252,8 @@ class InstancePool:
                         raise
                     yield error
                 else:
-                    yield from pages
+                    for page in pages:
+                        yield page if return_errors else _sound(page)
         finally:
             for future in running:
                 future.cancel()
@@ -332,6 +345,13 @@ def _page_of(image: NDArray[Any] | PillowImage, limits: AdmissionSettings) -> Pi
         return from_pillow(image)
 
 
+def _sound(page: Page) -> Page:
+    """Raises the error of a page that could not be read."""
+    if page.error is not None:
+        raise page.error
+    return page
+
+
 def _page(answer: PageAnswer, source: int, number: int) -> Page:
     found = json.loads(answer.json)
     lines = tuple(
@@ -348,4 +368,5 @@ def _page(answer: PageAnswer, source: int, number: int) -> Page:
         warnings,
         found.get("angle"),
         found.get("unwarped", False),
+        answer.error,
     )

@@ -6,12 +6,12 @@ import math
 
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.errors import NotAnImage, TooLarge
+from ocrpool_worker.errors import NotAnImage
 
 # PaddleX renders at twice 72 dpi (PDF_RENDER_SCALE) and goes down to a tenth where a page is large.
 PDF_SCALE = 2.0
 PDF_SCALE_LEAST = 0.1
-# OpenCV cannot work on a picture with a side of 32,767 pixels (SHRT_MAX) or more.
+# A little less than `sides.MAX_SIDE`, the longest that can be read.
 LONGEST_SIDE = 32_000
 LOW_RESOLUTION = "LowResolution"
 
@@ -44,13 +44,7 @@ def pdf_scale(size: tuple[float, float], index: int, max_pixels: int) -> float:
     if not fits(PDF_SCALE_LEAST):
         width, height = drawn_size(size, PDF_SCALE_LEAST)
         check_pixels(width, height, max_pixels, page=index)
-        raise TooLarge(
-            f"page {index + 1} is {size[0]:.0f}×{size[1]:.0f} points: even at "
-            f"{_dpi(PDF_SCALE_LEAST)} dpi it is {max(width, height)} pixels long, and the limit is "
-            f"{LONGEST_SIDE}; split it",
-            field="file",
-            limit=LONGEST_SIDE,
-        )
+        return PDF_SCALE_LEAST
     # Sizes are rounded up, so that they grow in steps: the largest scale is sought, not computed.
     least, most = PDF_SCALE_LEAST, PDF_SCALE
     for _ in range(_HALVINGS):

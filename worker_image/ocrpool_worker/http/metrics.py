@@ -29,6 +29,7 @@ _COUNTERS = {
     "refused": "Requests refused at admission",
     "rejected": "Requests refused because the queue was full",
     "pages": "Pages read",
+    "unread": "Pages of documents that could not be read",
     "page_seconds": "Seconds that instances spent on pages",
     "retried": "Pages put back after their instance failed",
     "poisoned": "Requests that cost two instances",

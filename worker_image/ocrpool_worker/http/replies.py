@@ -23,7 +23,7 @@ _JSON = "application/json"
 
 
 def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
-    """`/v1/ocr`: `{"pages": [{width, height, lines}]}`."""
+    """`/v1/ocr`: `{"pages": [{width, height, lines}]}`; a page that cannot be read has `error`."""
     return Answer([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
 
 

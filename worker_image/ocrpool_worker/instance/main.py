@@ -28,7 +28,7 @@ from ocrpool_worker.decoding.pages import (
 )
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
 from ocrpool_worker.engine.faults import FaultKind, classify
-from ocrpool_worker.errors import BadRequest, OcrPoolError, RequestError
+from ocrpool_worker.errors import BadRequest, NotAnImage, OcrPoolError, RequestError, TooLarge
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
 from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
@@ -155,7 +155,7 @@ class Instance:
         return {
             "op": "inspected",
             "count": count,
-            "sizes": [document.size(index) for index in known],
+            "sizes": [_size(document, index, order["form"]) for index in known],
         }
 
     def _read(
@@ -183,6 +183,17 @@ class Instance:
     def _memory(self, engine: Engine) -> dict[str, Any]:
         now, peak = self._resident.read()
         return {"rss": now, "rssPeak": peak, "device": engine.device_memory()}
+
+
+def _size(document: Document, index: int, form: str) -> tuple[int, int]:
+    """In pixels; none for a page that cannot be read, which is told when it is its turn, unless
+    the answer has no place for that."""
+    try:
+        return document.size(index)
+    except (NotAnImage, TooLarge):
+        if form == "paddlex":
+            raise
+        return 0, 0
 
 
 def main(arguments: list[str]) -> int:

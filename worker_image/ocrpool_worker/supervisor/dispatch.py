@@ -29,7 +29,7 @@ from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.deaths import Cause, Death
 from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.report import DeviceHealth
-from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work
+from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work, unread_page
 
 NOBODY = "the worker was asked for 0 instances"
 # Bytes of a body that are written to an instance at once, a few milliseconds.
@@ -196,6 +196,16 @@ class Dispatch:
         else:
             kind = _REFUSED.get(str(head.get("reason")), RequestError)
             error = kind(str(head.get("message")), field=head.get("field"), limit=head.get("limit"))
+            self._refused(work, error)
+
+    def _refused(self, work: Work, error: RequestError) -> None:
+        """The request is wrong, or one page of its document, which does not cost the others. (In
+        PaddleX's answer a page has no place for that.)"""
+        of_page = isinstance(error, NotAnImage | TooLarge) and work.page is not None
+        if of_page and work.job.order.form == "lines":
+            self._counters["unread"] += 1
+            _resolve(work, unread_page(error))
+        else:
             _resolve(work, error)
 
     def _answered(self, work: Work, frame: Frame) -> None:

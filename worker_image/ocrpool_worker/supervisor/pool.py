@@ -318,9 +318,9 @@ class Pool:
         works = [self._put(job, "read", page) for page in pages]
         try:
             if len(works) == 1:  # the usual case, and the one whose latency counts
-                return [_page_answer(await works[0].done)]
-            answers = await asyncio.gather(*(work.done for work in works))
-            return [_page_answer(answer) for answer in answers]
+                return _some_read([_page_answer(await works[0].done)])
+            done = await asyncio.gather(*(work.done for work in works))
+            return _some_read([_page_answer(answer) for answer in done])
         finally:
             for work in works:
                 work.done.cancel()
@@ -380,6 +380,14 @@ class Pool:
         return rules.retry_after(
             waiting=self._queue.pages, page_seconds=mean, ready=self._crew.ready
         )
+
+
+def _some_read(pages: list[PageAnswer]) -> list[PageAnswer]:
+    """Raises the first page's error where no page could be read."""
+    error = pages[0].error
+    if error is not None and all(page.error for page in pages):
+        raise error
+    return pages
 
 
 def _page_answer(result: PageAnswer | Inspection) -> PageAnswer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ocrpool_worker.admission import Kind
+from ocrpool_worker.errors import RequestError
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.supervisor.rules import Failure
 
@@ -36,11 +38,20 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """A page as an instance answered it; `json` goes to the client as it is."""
+    """A page as an instance answered it; `json` goes to the client as it is. `error`: why this
+    page of a document cannot be read, whatever the others say."""
 
     width: int
     height: int
     json: bytes | bytearray
+    error: RequestError | None = None
+
+
+def unread_page(error: RequestError) -> PageAnswer:
+    """In the place of a page that cannot be read."""
+    told = {"reason": error.reason, "message": error.message}
+    page = {"width": 0, "height": 0, "lines": [], "error": told}
+    return PageAnswer(0, 0, json.dumps(page, ensure_ascii=False).encode(), error)
 
 
 @dataclass(frozen=True, slots=True)
