@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -35,17 +36,17 @@ def pdf_with_a_huge_page() -> bytes:
 
 
 def damaged_tiff() -> bytes:
-    """The second of three frames claims to be compressed in a way that there is not."""
+    """The second of three frames says that it is 0 pixels wide."""
     data = tiff_of(ORDERS)
-    uncompressed = bytes.fromhex("0301 0300 01000000 0100")
-    at = data.index(uncompressed, data.index(uncompressed) + 1)
-    return data[:at] + uncompressed[:-2] + b"\x39\x30" + data[at + len(uncompressed) :]
+    width = struct.pack("<HHI", 256, 4, 1)
+    at = data.index(width, data.index(width) + 1) + len(width)
+    return data[:at] + bytes(4) + data[at + 4 :]
 
 
 DAMAGED = {
     "a PDF": (damaged_pdf(2), "NotAnImage", "page 2 of the PDF cannot be read"),
     "a PDF with a huge page": (pdf_with_a_huge_page(), "TooLarge", "page 2 is 10000×10000"),
-    "a TIFF": (damaged_tiff(), "NotAnImage", "page 2 of the TIFF cannot be read"),
+    "a TIFF": (damaged_tiff(), "NotAnImage", "page 2 of the TIFF has no pixels"),
 }
 EACH = pytest.mark.parametrize(
     ("data", "reason", "words"), DAMAGED.values(), ids=list(DAMAGED.keys())
