@@ -44,6 +44,7 @@ class StandInEngine:
 
     def __init__(self, context: EngineContext) -> None:
         self._options = context.options
+        self._progress = context.progress
         self._device: int | None = context.options.get("device")
         self._held: list[bytearray] = []
         self._warm = False
@@ -93,10 +94,11 @@ class StandInEngine:
         with `asked` only for a request with that parameter.
 
         log: text for standard output · gate: wait until that file exists · sleep, spin, native:
-        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · grow: bytes
-        to hold from now on · device: bytes of device memory to claim · raise: `Type:message` ·
-        stop: SIGSTOP itself · rubbish: a text into the channel to the supervisor, as Latin-1, and
-        a wait for the end · signal: a name · exit: a status.
+        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · steps: so
+        many times 0.1 s, with progress after each, before native · grow: bytes to hold from now on
+        · device: bytes of device memory to claim · raise: `Type:message` · stop: SIGSTOP itself ·
+        rubbish: a text into the channel to the supervisor, as Latin-1, and a wait for the end ·
+        signal: a name · exit: a status.
         """
         if "once" in order and not _first_time(order["once"]):
             return
@@ -108,6 +110,9 @@ class StandInEngine:
         until = time.monotonic() + order.get("spin", 0)
         while time.monotonic() < until:
             pass
+        for _ in range(order.get("steps", 0)):
+            time.sleep(0.1)
+            self._progress()
         if "native" in order:
             ctypes.PyDLL(None).usleep(int(order["native"] * 1e6))
         if "grow" in order:

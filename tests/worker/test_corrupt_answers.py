@@ -19,14 +19,15 @@ FRAMES = {
     "a fault of no kind": b'{"op":"fault","number":1,"message":"x","seconds":0}',
     "an operation that is a list": b'{"op":["done"]}',
     "an answer to another order": b'{"op":"done","number":9,"width":1,"height":1,"seconds":0}',
+    "progress of another order": b'{"op":"progress","number":9}',
     "a second boot": b'{"op":"ready","buildSeconds":0,"warmSeconds":0}',
 }
 
 
-def frame(said: bytes) -> str:
+def frame(said: bytes, payload: bytes = b"") -> str:
     """As it goes over the channel, unless it is to be no frame."""
-    whole = said if not said.startswith(b"{") else struct.pack("<IQ", len(said), 0) + said
-    return whole.decode("latin-1")
+    head = struct.pack("<IQ", len(said), len(payload)) if said.startswith(b"{") else b""
+    return (head + said + payload).decode("latin-1")
 
 
 @pytest.mark.timeout(300)  # a boot for each, on however busy a machine
@@ -41,3 +42,14 @@ def test_nonsense_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
         counters = worker.counters()
         assert counters["deaths"] == counters["retried"] == len(FRAMES), counters
         # A traceback in its log fails the test when the worker ends.
+
+
+def test_an_instance_that_only_says_that_it_comes_on_is_ended(tmp_path: Path) -> None:
+    progress = b'{"op":"progress","number":1}'
+    for what in (frame(progress) * 9, frame(progress, b"and more")):
+        with start_worker(tmp_path) as worker:
+            flag = str(tmp_path / f"once {len(what)}")
+            answer = worker.read(say="read", rubbish=what, once=flag)
+            assert (answer.status, answer.text) == (200, "read"), answer
+            (died,) = [one for one in worker.events() if one["event"] == "instance died"]
+            assert "'progress'" in died["why"]

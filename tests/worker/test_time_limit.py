@@ -11,8 +11,8 @@ from tests.standin import pdf_of
 from tests.worker.harness import start_worker
 
 
-def limited(seconds: float) -> dict[str, Any]:
-    return {"admission": {"timeoutSeconds": seconds}}
+def limited(seconds: float, **more: float) -> dict[str, Any]:
+    return {"admission": {"timeoutSeconds": seconds, **more}}
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,33 @@ def test_a_hanging_page_of_a_document_is_named(tmp_path: Path) -> None:
         answer = worker.post(pdf_of([{"say": "fine"}, {"say": "hangs", "sleep": 60}]))
         assert (answer.status, answer.reason) == (504, "TimedOut"), answer
         worker.until("a new one is warm", lambda state: state["counters"]["boots"] == 2)
+        assert worker.read(say="next").text == "next"
+
+
+def test_a_page_that_comes_on_may_take_longer(tmp_path: Path) -> None:
+    with start_worker(tmp_path, instances=2, settings=limited(2)) as worker:
+        alone = worker.begin(say="long", steps=50)
+        answer = worker.post(pdf_of([{"say": "first"}, {"say": "second", "steps": 50}]))
+        assert (answer.status, answer.pages) == (200, ["first", "second"]), answer
+        answer = alone.result()
+        assert (answer.status, answer.text) == (200, "long"), answer
+        assert (worker.counters()["deaths"], worker.counters()["timeouts"]) == (0, 0)
+
+
+def test_a_page_that_comes_on_and_then_hangs_is_504(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=limited(2)) as worker:
+        answer = worker.read(say="hangs", steps=30, native=60)
+        assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        assert "2 s (admission.timeoutSeconds)" in answer.message
+        worker.until("a new one is warm", lambda state: state["counters"]["boots"] == 2)
+        assert worker.read(say="next").text == "next"
+
+
+def test_a_page_that_comes_on_for_ever_is_504(tmp_path: Path) -> None:
+    with start_worker(tmp_path, settings=limited(2, pageSeconds=4)) as worker:
+        answer = worker.post(pdf_of([{"say": "fine"}, {"say": "endless", "steps": 600}]))
+        assert (answer.status, answer.reason) == (504, "TimedOut"), answer
+        assert "page 2: no answer within 4 s (admission.pageSeconds)" in answer.message
+        worker.until("a new one is warm", lambda state: state["counters"]["boots"] == 2)
+        assert worker.counters()["timeouts"] == 1
         assert worker.read(say="next").text == "next"

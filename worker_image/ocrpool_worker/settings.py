@@ -82,6 +82,12 @@ class AdmissionSettings(_Settings):
     timeout_seconds: float = Field(
         default=60, gt=0, description="longest time without an answer (or a page's progress)"
     )
+    page_seconds: float = Field(
+        default=600,
+        gt=0,
+        description="longest time that one page may take while it comes on; timeoutSeconds where "
+        "that is more",
+    )
     max_body: Bytes = Field(default=128 * 2**20, description="largest request body")
     body_memory: Bytes = Field(
         default=2**30,
@@ -110,6 +116,17 @@ class AdmissionSettings(_Settings):
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
+
+    @property
+    def page_limit(self) -> float:
+        """Seconds that one page may take, whatever its instance says of it meanwhile."""
+        return max(self.page_seconds, self.timeout_seconds)
+
+    @property
+    def progress_seconds(self) -> float:
+        """Seconds between two words of an instance that its page comes on: few, and several in
+        `timeout_seconds`."""
+        return min(1.0, self.timeout_seconds / 4)
 
 
 class MemorySettings(_Settings):

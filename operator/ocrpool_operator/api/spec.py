@@ -217,8 +217,23 @@ class AdmissionSpec(ApiModel):
         default=64, ge=0, le=100_000, description="Most requests that wait in one worker."
     )
     timeout_seconds: float = Field(
-        default=60, gt=0, le=3600, description="Longest time without an answer or a page of it."
+        default=60,
+        gt=0,
+        le=3600,
+        description="Longest time without an answer, a page of it, or a word that a page comes on.",
     )
+    page_seconds: float = Field(
+        default=600,
+        gt=0,
+        le=3600,
+        description="Longest time that one page may take while it comes on; `timeoutSeconds` where "
+        "that is more.",
+    )
+
+    @property
+    def page_limit(self) -> float:
+        """Seconds that one page may take, once an instance is on it."""
+        return max(self.page_seconds, self.timeout_seconds)
 
 
 class RecycleSpec(ApiModel):

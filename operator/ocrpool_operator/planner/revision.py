@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from ocrpool_operator.api.spec import EngineSpec, PoolSpec
+from ocrpool_operator.api.spec import AdmissionSpec, EngineSpec, PoolSpec
 
 # As many instances as a spec can ask for: how many there are is the operator's to say.
 MOST_INSTANCES = 256
@@ -26,9 +26,11 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
     It starts with one instance, whose footprint is measured alone; the operator asks for the rest.
     """
     said = spec.model_dump(mode="json", by_alias=True)
+    # A worker that is older than a field would not start with it.
     if spec.engine.max_regions == EngineSpec().max_regions:
-        # A worker that is older than the field would not start with it.
         del said["engine"]["maxRegions"]
+    if spec.admission.page_seconds == AdmissionSpec().page_seconds:
+        del said["admission"]["pageSeconds"]
     return {
         "device": spec.device,
         "instances": {"min": 1, "max": MOST_INSTANCES},

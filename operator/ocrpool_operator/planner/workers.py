@@ -131,7 +131,7 @@ def drain_limit(seen: Seen) -> float:
     """Seconds after which a draining worker is ended whatever it holds."""
     spec = seen.pool.spec
     away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
-    return away + spec.admission.timeout_seconds + 5
+    return away + spec.admission.page_limit + 5
 
 
 def _why_not_wanted(seen: Seen, worker: Worker, places: Places) -> str | None:

@@ -37,6 +37,9 @@ class EngineContext:
     `memory_limit`: bytes that the engine may allocate on its device, None without a limit.
     `max_regions`: most pieces of text that it reads on one page; where a page has more, the reading
     says so (`RegionsLimited`).
+    `progress`: to be called, from the thread that reads, whenever a part of a page is done. A page
+    may take longer than `admission.timeoutSeconds` as long as that much does not pass between two
+    calls. It is cheap: what is called too often is not passed on.
     """
 
     device: str
@@ -45,6 +48,7 @@ class EngineContext:
     cpu_threads: int
     memory_limit: int | None = None
     max_regions: int = 5000
+    progress: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.batches import report_batches
 from ocrpool_worker.engine.doubts import (
     detector_scale,
     low_resolution,
@@ -65,6 +66,7 @@ class PaddleOcrEngine:
         self._max_regions = context.max_regions
         self._regions = limit_regions(pipeline, context.max_regions)
         self._orientation = watch_orientation(pipeline)
+        report_batches(pipeline, context.progress)
 
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:

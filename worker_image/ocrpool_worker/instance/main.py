@@ -32,6 +32,7 @@ from ocrpool_worker.errors import BadRequest, NotAnImage, OcrPoolError, RequestE
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
 from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
+from ocrpool_worker.instance.progress import Progress
 from ocrpool_worker.instance.warmup import warm_up_pages
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
 from ocrpool_worker.ipc.mailbox import MailboxReader
@@ -46,6 +47,7 @@ class Instance:
         self._channel = channel
         self._mailbox = mailbox
         self._max_pixels = 0
+        self._progress = Progress(self._tell_progress, interval=1.0)
         self._resident = Resident()
         self._limited = False
         # The document that was read from last: its next page is likely to be asked for here.
@@ -55,12 +57,14 @@ class Instance:
         """Build and warm up the engine. Any exception is a failed boot."""
         order = self._channel.receive().head
         self._max_pixels = int(order["maxPixels"])
+        self._progress = Progress(self._tell_progress, interval=float(order["progressSeconds"]))
         context = EngineContext(
             device=order["device"],
             options=order["options"],
             models={role: Path(folder) for role, folder in order["models"].items()},
             cpu_threads=int(order["cpuThreads"]),
             max_regions=int(order["maxRegions"]),
+            progress=self._progress,
         )
         started = time.monotonic()
         engine = load_engine(order["engine"])(context)
@@ -69,11 +73,10 @@ class Instance:
             limit_data(order["dataLimit"])
             self._limited = True
         # The last of them counts: the first also pays for what is made once.
-        page_seconds = 0.0
         for page in warm_up_pages(self._max_pixels):
-            began = time.monotonic()
+            self._progress.begin()
             engine.read(page, {})
-            page_seconds = time.monotonic() - began
+            self._progress.end()
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
         gc.collect()
@@ -83,7 +86,7 @@ class Instance:
                 "op": "ready",
                 "buildSeconds": built - started,
                 "warmSeconds": warm - built,
-                "pageSeconds": page_seconds,
+                "pageSeconds": self._progress.longest,
                 **self._memory(engine),
             }
         )
@@ -98,6 +101,7 @@ class Instance:
         while True:
             order = self._channel.receive().head
             self._mailbox.take(int(order["number"]))
+            self._progress.begin(int(order["number"]))
             started = time.monotonic()
             try:
                 head, payload = self._answer(engine, order)
@@ -117,12 +121,16 @@ class Instance:
                 kind = self.fault(error)
                 head = {"op": "fault", "fault": kind, "message": f"{type(error).__name__}: {text}"}
                 payload = b""
+            self._progress.end()
             head |= {
                 "number": order["number"],
                 "seconds": time.monotonic() - started,
                 **self._memory(engine),
             }
             self._channel.send(head, payload)
+
+    def _tell_progress(self, number: int) -> None:
+        self._channel.send({"op": "progress", "number": number})
 
     def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         size, kind = int(order["size"]), order["kind"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ocrpool_worker.ipc.frames import ChannelBroken
+from ocrpool_worker.ipc.frames import ChannelBroken, Frame
 
 Check = Callable[[Any], bool]
 
@@ -49,6 +49,7 @@ _ANSWER: dict[str, Check] = {**_MEMORY, "seconds": _seconds}
 _FIELDS: dict[str, dict[str, Check]] = {
     "ready": {**_MEMORY, "buildSeconds": _seconds, "warmSeconds": _seconds},
     "failed": {"fault": _FAULT, "message": _text},
+    "progress": {},
     "done": {**_ANSWER, "width": _count, "height": _count},
     "inspected": {**_ANSWER, "count": _count, "sizes": _sizes},
     "refused": {**_ANSWER, "reason": _text, "message": _text},
@@ -57,7 +58,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
 # By what it was asked.
 _ANSWERS = {
     "boot": ("ready", "failed"),
-    "read": ("done", "refused", "fault"),
+    "read": ("progress", "done", "refused", "fault"),
     "inspect": ("inspected", "refused", "fault"),
 }
 
@@ -75,3 +76,13 @@ def check(head: Mapping[str, Any], *, asked: str | None, number: int) -> None:
     for name, right in _FIELDS[op].items():
         if not right(head.get(name)):
             raise ChannelBroken(f"{op!r} whose {name} is {head.get(name)!r:.50}")
+
+
+def check_progress(frame: Frame, told: int, seconds: float, interval: float) -> None:
+    """Whether an instance may say for the `told`-th time that its work comes on, `seconds` after it
+    was given it: at most once in `interval`, and what it owes it says in the answer. Raises
+    ChannelBroken."""
+    if frame.payload or frame.dropped:
+        raise ChannelBroken("'progress' with a payload")
+    if told > seconds / interval + 1:
+        raise ChannelBroken(f"'progress' {told} times within {seconds:.3g} s")

@@ -46,6 +46,9 @@ class Dispatcher(Protocol):
     def on_free(self) -> None:
         """The crew has changed: there may be something to hand out."""
 
+    def on_progress(self, work: Work) -> None:
+        """A member says that its work comes on."""
+
     def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
         """A member finished its work, well or badly; it is idle or retiring already."""
 
@@ -188,6 +191,7 @@ class Crew:
     def hand(self, member: Member, work: Work) -> None:
         """Mark a member busy with `work`."""
         member.work, member.since, member.state = work, self._clock(), "busy"
+        member.told = 0
 
     def retire(self, member: Member, why: str) -> None:
         """Let it finish what it is on, and end."""
@@ -299,9 +303,16 @@ class Crew:
         if op == "ready":
             self._later.spawn(self._warm(member, frame))
             return
-        self._nursery.note(member, frame)
-        work, member.work = member.work, None
+        work = member.work
         assert work is not None  # or it was not asked
+        if op == "progress":
+            member.told += 1
+            interval = self._settings.admission.progress_seconds
+            said.check_progress(frame, member.told, self._clock() - member.since, interval)
+            self._dispatcher.on_progress(work)
+            return
+        member.work = None
+        self._nursery.note(member, frame)
         self._on_answer(member, work, frame)
 
     async def _warm(self, member: Member, frame: Frame) -> None:

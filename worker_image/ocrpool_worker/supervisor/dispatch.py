@@ -164,16 +164,30 @@ class Dispatch:
         )
         if heard:
             work.waited = self._clock() - work.since
+            work.begun = work.progressed = self._awake()
             limit = self._limits.timeout_seconds
-            late = Deadline(limit, self._awake, lambda: self._page_late(member, work))
+            most = self._limits.page_limit - limit
+            late = Deadline(
+                limit,
+                self._awake,
+                lambda: self._page_late(member, work),
+                since=lambda: min(work.progressed, work.begun + most),
+            )
             member.timers.append(late)
         return heard
+
+    def on_progress(self, work: Work) -> None:
+        """Its instance says that it comes on: it and its request have time from now on."""
+        work.progressed = work.job.progressed = self._awake()
 
     def _page_late(self, member: Member, work: Work) -> None:
         if member.work is not work or member.process.ended:
             return  # its end will be reported, and is judged then
-        limit = self._limits.timeout_seconds
-        why = f"no answer within {limit:g} s (admission.timeoutSeconds)"
+        limit, setting = self._limits.timeout_seconds, "admission.timeoutSeconds"
+        most = self._limits.page_seconds
+        if most > limit and work.progressed > work.begun + most - limit:
+            limit, setting = most, "admission.pageSeconds"
+        why = f"no answer within {limit:g} s ({setting})"
         message = _named(work, f"{why}; the OCR process that it was on is replaced")
         _resolve(work, TimedOut(message, limit=limit))
         self.crew.discard(member, why)

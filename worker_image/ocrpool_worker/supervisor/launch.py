@@ -90,6 +90,7 @@ class Launcher:
             "cpuThreads": context.cpu_threads,
             "maxPixels": settings.admission.max_pixels,
             "maxRegions": context.max_regions,
+            "progressSeconds": settings.admission.progress_seconds,
             "dataLimit": None if on_gpu else context.memory_limit,
         }
         return Launch(environment, order)

@@ -31,6 +31,8 @@ class Member:
     # The number of the request whose bytes are in its mailbox.
     holds: int = 0
     answered: int = 0
+    # How often it has said that its work comes on.
+    told: int = 0
     failed_in_a_row: int = 0
     memory: int = 0
     peak: int = 0

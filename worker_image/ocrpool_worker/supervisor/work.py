@@ -101,7 +101,19 @@ class Job:
 class Work:
     """One thing for one instance to do: inspect a document (`page` is None), or read a page."""
 
-    __slots__ = ("done", "failures", "job", "op", "page", "ran_out", "since", "tries", "waited")
+    __slots__ = (
+        "begun",
+        "done",
+        "failures",
+        "job",
+        "op",
+        "page",
+        "progressed",
+        "ran_out",
+        "since",
+        "tries",
+        "waited",
+    )
 
     def __init__(
         self, job: Job, op: Literal["inspect", "read"], page: int | None, now: float
@@ -111,6 +123,10 @@ class Work:
         self.page = page
         self.since = now
         self.waited = 0.0
+        # When an instance was told of it, and when it last came on there, on the clock that stands
+        # while this process does.
+        self.begun = 0.0
+        self.progressed = 0.0
         job.open.append(self)
         # The instances that failed on it, by their ids, and how.
         self.failures: list[str] = []

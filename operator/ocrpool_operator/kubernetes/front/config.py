@@ -35,6 +35,7 @@ class FrontConfig:
     buffer_bytes: int
     max_requests: int
     timeout_seconds: float
+    page_seconds: float
     answer_seconds: float
     nameserver: str | None = None
     address: str = ""
@@ -43,7 +44,8 @@ class FrontConfig:
 
 def front_config(spec: PoolSpec, front: FrontSpec, host: str) -> FrontConfig:
     """The figures of a pool's front."""
-    timeout, pages = spec.admission.timeout_seconds, spec.admission.max_pages
+    admission = spec.admission
+    timeout, page, pages = admission.timeout_seconds, admission.page_limit, admission.max_pages
     return FrontConfig(
         host=host,
         slots=slots_for(spec),
@@ -51,7 +53,9 @@ def front_config(spec: PoolSpec, front: FrontSpec, host: str) -> FrontConfig:
         buffer_bytes=parse_bytes(front.buffer) + 16 * 1024,
         max_requests=front.max_requests,
         timeout_seconds=timeout,
-        answer_seconds=min(MOST_ANSWER_SECONDS, timeout * pages) + 15,
+        page_seconds=page,
+        # The first page has its time in the queue besides.
+        answer_seconds=min(MOST_ANSWER_SECONDS, timeout + page * pages) + 15,
     )
 
 
@@ -64,7 +68,7 @@ def slots_for(spec: PoolSpec) -> int:
 
 def end_seconds(spec: PoolSpec) -> int:
     """Seconds that a front has to end in, its lame-duck time included."""
-    return LAME_DUCK_SECONDS + math.ceil(spec.admission.timeout_seconds) + 10
+    return LAME_DUCK_SECONDS + math.ceil(spec.admission.page_limit) + 10
 
 
 def haproxy_cfg(config: FrontConfig) -> str:
@@ -93,7 +97,7 @@ def _global(config: FrontConfig) -> tuple[str, ...]:
         # A request that fits in a buffer is kept until it is answered, to be sent again.
         f"  tune.bufsize {config.buffer_bytes}",
         f"  grace {LAME_DUCK_SECONDS}s",
-        f"  hard-stop-after {LAME_DUCK_SECONDS + math.ceil(config.timeout_seconds) + 5}s",
+        f"  hard-stop-after {LAME_DUCK_SECONDS + math.ceil(config.page_seconds) + 5}s",
     )
 
 
