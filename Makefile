@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean
+.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/python scripts/chart_doc.py --check
 	$(BIN)/python scripts/dashboard.py --check
 	$(BIN)/python -m scripts.manifests --check
+	$(BIN)/python -m scripts.documents_doc --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
@@ -39,9 +40,13 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 	$(BIN)/python scripts/chart_doc.py
 	$(BIN)/python scripts/dashboard.py
 	$(BIN)/python -m scripts.manifests
+	$(BIN)/python -m scripts.documents_doc
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
 	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
+
+bench-documents: $(READY) $(MODELS) ## kinds of documents from the trackers of OCR projects, each read once, against docs/documents.md
+	$(BIN)/python -m bench.documents --models $(MODELS) $(ARGS)
 
 bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated nodes: seconds a round, memory, writes
 	$(BIN)/python -m bench.operator_scale $(ARGS)

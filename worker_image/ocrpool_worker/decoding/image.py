@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding import bmp, frames, jpeg, png, tiff, webp
+from ocrpool_worker.decoding import bmp, frames, jpeg, jpeg_file, png, tiff, webp
 from ocrpool_worker.decoding.complete import check_complete, incomplete
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # By how files start; all others are OpenCV's alone.
 _DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
     png.START[:4]: png.decode,
+    b"\xff\xd8": jpeg_file.decode,
     b"RIFF": webp.decode,
     b"BM": bmp.decode,
     frames.STARTS: tiff.decode,

@@ -26,6 +26,8 @@ _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+# Lossless processes (T.81, annex H): their pixels are not made of blocks.
+LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _LONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN, _IMAGE_ENDS = 0xDA, 0xD9
 _END = b"\xff\xd9"
@@ -42,6 +44,7 @@ class Jpeg:
     `complete`: the end marker is there. `height`: rows of pixels, 0 where the frame's header is
     missing. `one_pass`: all of the picture is in one scan, from top to bottom. `scans`: how many
     are there to their end. `pixels_end`: where the data of the first scan ends, or breaks off.
+    `process`: the marker of the frame, `bits` those of a sample, both 0 where it is missing.
     """
 
     complete: bool
@@ -49,11 +52,13 @@ class Jpeg:
     one_pass: bool = False
     scans: int = 0
     pixels_end: int = 0
+    process: int = 0
+    bits: int = 0
 
 
 def examine(data: Buffer) -> Jpeg:
     """Look through the markers of a JPEG."""
-    height = components = begun = scans = first_end = 0
+    height = components = begun = scans = first_end = process = bits = 0
     one_pass = True
     at, complete = 2, False
     try:
@@ -69,8 +74,10 @@ def examine(data: Buffer) -> Jpeg:
                 continue
             (length,) = struct.unpack_from(">H", data, at)
             if marker in _FRAMES and not height:
-                height, components = struct.unpack_from(">3xH2xB", data, at)
-                one_pass = marker not in _PROGRESSIVE
+                bits, height, components = struct.unpack_from(">2xBH2xB", data, at)
+                process = marker
+                # Of lossless ones it is not found out how many rows are there.
+                one_pass = marker not in _PROGRESSIVE | LOSSLESS
             at += max(2, length)
             if marker == _SCAN:
                 one_pass = one_pass and data[at - max(2, length) + 2] == components
@@ -84,7 +91,7 @@ def examine(data: Buffer) -> Jpeg:
     except (struct.error, IndexError):
         pass  # it ends within a segment
     one_pass = one_pass and begun == 1
-    return Jpeg(complete, height, one_pass, scans, first_end or len(data))
+    return Jpeg(complete, height, one_pass, scans, first_end or len(data), process, bits)
 
 
 def rows_arrived(data: Buffer, found: Jpeg) -> int:

@@ -1,0 +1,84 @@
+"""JPEG files, also those of processes that OpenCV's decoder does not have.
+
+OpenCV reads the baseline, extended and progressive processes with 8 bits a sample. Lossless JPEGs
+of 8 bits (medical devices, some cameras' raw files) are Pillow's, whose libjpeg-turbo has that
+process. What neither reads is refused by its name, for "damaged" would send people to look for a
+broken upload.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding.jpeg import LOSSLESS, Jpeg, examine
+from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.raster import from_array, from_pillow
+from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+_DIFFERENTIAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
+_ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
+
+
+def decode(data: Buffer, max_pixels: int) -> Pixels:
+    """The page of a JPEG. Raises NotAnImage or TooLarge."""
+    import cv2  # noqa: PLC0415
+
+    try:
+        return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
+    except NotAnImage:
+        page = decode_otherwise(data, max_pixels)
+        if page is None:
+            raise
+        return page
+
+
+def decode_otherwise(data: Buffer, max_pixels: int) -> Pixels | None:
+    """A JPEG that OpenCV does not decode, as H×W×3 uint8 BGR; None where nothing is known of why.
+    Raises NotAnImage, with the name of its process, or TooLarge."""
+    found = examine(data)
+    if found.process in LOSSLESS and found.bits == 8:
+        pixels = _by_pillow(data, max_pixels)
+        if pixels is not None:
+            return pixels
+    name = _process(found)
+    if name:
+        raise NotAnImage(
+            f"the JPEG is of a process that is not read: {name}; convert it to a baseline JPEG or "
+            "a PNG",
+            field="file",
+        )
+    return None
+
+
+def _by_pillow(data: Buffer, max_pixels: int) -> Pixels | None:
+    from PIL import Image  # noqa: PLC0415
+
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    try:
+        with clean_memory():
+            image = Image.open(io.BytesIO(data), formats=["JPEG"])
+            check_pixels(*image.size, max_pixels)
+            return from_pillow(image)
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _process(found: Jpeg) -> str:
+    """The name of a process that no decoder here has, "" for the common ones."""
+    names = []
+    if found.process in LOSSLESS:
+        names.append("lossless")
+    if found.process in _DIFFERENTIAL:
+        names.append("hierarchical")
+    if found.process in _ARITHMETIC:
+        names.append("arithmetic coding")
+    if found.bits > 8:
+        names.append(f"{found.bits} bits a sample")
+    return ", ".join(names)
