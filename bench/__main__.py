@@ -13,16 +13,20 @@ from bench.lib.rounds import Setup, say
 from bench.lib.servers import ROOT, StartError
 
 PARTS = ("throughput", "pdf", "serving", "front", "handover", "equality", "headroom", "demand")
+# Only where they are asked for: they compare with another build.
+MORE = ("formats",)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS + MORE, default=PARTS, help="these parts"
+    )
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is not met")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder")
-    text = "serving: also the worker of this commit, side by side (its code goes to build/)"
+    text = "serving, formats: the worker of this commit beside it (its code goes to build/)"
     parser.add_argument("--before", metavar="COMMIT", help=text)
     given = parser.parse_args()
     setup = Setup(models=given.models.resolve(), quick=given.quick, before=given.before)

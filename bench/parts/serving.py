@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tarfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median, quantiles
 
+from bench.lib.code import code_of
 from bench.lib.cpu import cpu_seconds
 from bench.lib.load import Result, generate
 from bench.lib.payload import json_body, json_request
 from bench.lib.report import Goal, Report
 from bench.lib.rounds import Setup, checked, ratio, take_turns
-from bench.lib.servers import ROOT, Process, Server
+from bench.lib.servers import Process, Server
 from bench.lib.worker import Worker
 from bench.samples import null_image_94k
 
@@ -125,27 +122,6 @@ def _goals_before(
     )
 
 
-def _code_of(commit: str) -> Path:
-    """The repository at a commit, in a folder under build/. Raises RuntimeError."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode != 0:
-        raise RuntimeError(f"--before {commit}: {found.stderr.strip()}")
-    folder = ROOT / "build" / f"before-{found.stdout.strip()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = subprocess.run(
-        ["git", "archive", found.stdout.strip()], cwd=ROOT, capture_output=True, check=True
-    )
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
-
-
 def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]:
     servers: dict[str, Server | Worker] = {
         AIOHTTP: Server("bench.peers.bare_aiohttp", name=AIOHTTP),
@@ -154,7 +130,7 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]
         LITSERVE: Server("bench.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
     if before is not None:
-        code = _code_of(before)
+        code = code_of(before)
         package = code / "worker_image" / "ocrpool_worker"
         engine = next(name for file, name in ENGINES.items() if (package / file).exists())
         servers[BEFORE] = Worker(instances=2, engine={"name": engine}, name=BEFORE, code=code)

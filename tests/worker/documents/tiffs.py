@@ -123,7 +123,7 @@ def differences() -> bytes:
 
 def old_jpeg() -> bytes:
     """Compression 6, given up in 1995 but in archives: tags 513, 514 name a whole JPEG."""
-    data = encoded(ticket().convert("RGB"), "JPEG", subsampling=0)
+    data = encoded(ticket().convert("RGB"), "JPEG", quality=92, subsampling=0)
     tags = {**_base(*ticket().size, [8, 8, 8], 6, _YCBCR), 513: [8], 514: [len(data)], 530: [1, 1]}
     return tiff(tags, [data])
 
