@@ -145,13 +145,6 @@ def test_an_array_over_the_limit_is_refused(pool: InstancePool) -> None:
         pool.read(np.zeros((501, 500, 3), np.uint8))
 
 
-def test_a_missing_file_is_the_usual_error(pool: InstancePool, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        pool.read(tmp_path / "none.png")
-    with pytest.raises(FileNotFoundError):
-        list(pool.map([tmp_path / "none.png"], return_errors=True))
-
-
 def test_parameters_go_with_the_page(pool: InstancePool) -> None:
     (page,) = pool.read(order_png(say="x"), text_det_thresh=0.5)
     assert page.lines[2].text == '{"text_det_thresh": 0.5}'

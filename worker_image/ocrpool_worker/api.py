@@ -4,11 +4,11 @@
         for page in pool.map(images):
             print(page.text)
 
-An image is a path, the bytes of a file, a NumPy array as OpenCV reads it, or a Pillow image of any
-mode. An array is H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA), of uint8,
-of other integers, of floats or of bool; `docs/http.md` says how it is made a page, the same as a
-file of that picture. Documents (PDF, TIFF of several frames) have several pages: `read` gives them
-all.
+An image is a path, the bytes of a file, a binary file object (read from its position on), a NumPy
+array as OpenCV reads it, or a Pillow image of any mode. An array is H×W or H×W×1 (grey), H×W×2
+(grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA), of uint8, of other integers, of floats or of bool;
+`docs/http.md` says how it is made a page, the same as a file of that picture. Documents (PDF, TIFF
+of several frames) have several pages: `read` gives them all.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from ocrpool_wire import State
 from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.engine.base import Line, PageWarning
 from ocrpool_worker.errors import RequestError
+from ocrpool_worker.inputs import drawn, file_bytes
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import AdmissionSettings, WorkerSettings, settings_from
 from ocrpool_worker.supervisor.pool import Pool
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from ocrpool_worker.engine.base import Pixels
 
-    Input = str | os.PathLike[str] | bytes | NDArray[Any] | PillowImage
+    Input = str | os.PathLike[str] | Buffer | BinaryIO | NDArray[Any] | PillowImage
 
 __all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning"]
 
@@ -148,25 +149,20 @@ class AsyncInstancePool:
         """Pages in the order of their inputs, read side by side; inputs are drawn as needed.
 
         An input that fails raises its RequestError in its place, or, with `return_errors`, is
-        given as that error and the rest goes on. So does one page of a document: with
-        `return_errors` it is a page with `error`.
+        given as that error and the rest goes on: a path that is not there (UnreadableInput) as well
+        as a file that is no image, or an object that is none of the kinds above. So does one page
+        of a document: with `return_errors` it is a page with `error`. A file object is read as it
+        is drawn. What `images` itself raises is raised, after the pages before it.
         """
-        running: deque[asyncio.Task[list[Page]]] = deque()
+        running: deque[asyncio.Task[list[Page | RequestError]]] = deque()
 
-        def begin(image: Input, source: int) -> asyncio.Task[list[Page]]:
-            return asyncio.ensure_future(self._read(image, params, source))
+        def begin(image: Input, source: int) -> asyncio.Task[list[Page | RequestError]]:
+            return asyncio.ensure_future(self._found(image, params, source, return_errors))
 
         try:
-            for reading in _in_order(images, begin, running, self._window):
-                try:
-                    pages = await reading
-                except RequestError as error:
-                    if not return_errors:
-                        raise
-                    yield error
-                else:
-                    for page in pages:
-                        yield page if return_errors else _sound(page)
+            for found in _in_order(images, begin, running, self._window):
+                for page in await found:
+                    yield page if return_errors else _sound(page)
         finally:
             for task in running:
                 task.cancel()
@@ -184,6 +180,17 @@ class AsyncInstancePool:
         if self._pool is None:
             raise RuntimeError("the pool is not open; use it with `with` or `async with`")
         return self._pool
+
+    async def _found(
+        self, image: Input, params: Mapping[str, Any], source: int, return_errors: bool
+    ) -> list[Page | RequestError]:
+        """The pages of one input of `map`, or its error."""
+        try:
+            return [*await self._read(image, params, source)]
+        except RequestError as error:
+            if not return_errors:
+                raise
+            return [error]
 
     async def _read(self, image: Input, params: Mapping[str, Any], source: int) -> list[Page]:
         pool = self._open()
@@ -238,22 +245,17 @@ class InstancePool:
         self, images: Iterable[Input], *, return_errors: bool = False, **params: Any
     ) -> Iterator[Page | RequestError]:
         """See AsyncInstancePool.map. `images` is drawn from in the caller's thread."""
-        running: deque[concurrent.futures.Future[list[Page]]] = deque()
+        running: deque[concurrent.futures.Future[list[Page | RequestError]]] = deque()
 
-        def begin(image: Input, source: int) -> concurrent.futures.Future[list[Page]]:
-            return self._begin(self._pool._read(image, params, source))
+        def begin(
+            image: Input, source: int
+        ) -> concurrent.futures.Future[list[Page | RequestError]]:
+            return self._begin(self._pool._found(image, params, source, return_errors))
 
         try:
-            for reading in _in_order(images, begin, running, self._pool._window):
-                try:
-                    pages = reading.result()
-                except RequestError as error:
-                    if not return_errors:
-                        raise
-                    yield error
-                else:
-                    for page in pages:
-                        yield page if return_errors else _sound(page)
+            for found in _in_order(images, begin, running, self._pool._window):
+                for page in found.result():
+                    yield page if return_errors else _sound(page)
         finally:
             for future in running:
                 future.cancel()
@@ -299,27 +301,38 @@ def _in_order(
     images: Iterable[Input], begin: Callable[[Input, int], _T], running: deque[_T], window: int
 ) -> Iterator[_T]:
     """What `begin` made of each input, in order; up to `window` of them are begun ahead, and those
-    that nobody has asked for yet are in `running`."""
-    for index, image in enumerate(images):
-        running.append(begin(image, index))
+    that nobody has asked for yet are in `running`. What `images` raises comes after the inputs that
+    it gave before."""
+    drawing = iter(images)
+    failed: Exception | None = None
+    for source in itertools.count():
+        try:
+            image = next(drawing)
+        except StopIteration:
+            break
+        except Exception as error:
+            failed = error
+            break
+        running.append(begin(drawn(image), source))
         if len(running) == window:
             yield running.popleft()
     while running:
         yield running.popleft()
+    if failed is not None:
+        raise failed
 
 
 def _order(
     image: Input, params: Mapping[str, Any], settings: WorkerSettings
 ) -> tuple[Buffer, Order]:
-    """The bytes to hand over and what they are. Raises a RequestError, or OSError for a path."""
+    """The bytes to hand over and what they are. Raises a RequestError."""
     limits = settings.admission
-    if isinstance(image, str | os.PathLike):
-        image = Path(image).read_bytes()
-    if isinstance(image, bytes | bytearray):
-        admitted = admit(image, limits)
+    data = file_bytes(image)
+    if data is not None:
+        admitted = admit(data, limits)
         order = Order(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
         check_scaling(order.width, order.height, params, limits)
-        return image, order
+        return data, order
     pixels = _page_of(image, limits)
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
     check_scaling(width, height, params, limits)
@@ -327,7 +340,7 @@ def _order(
     return pixels.data.cast("B"), order
 
 
-def _page_of(image: NDArray[Any] | PillowImage, limits: AdmissionSettings) -> Pixels:
+def _page_of(image: Any, limits: AdmissionSettings) -> Pixels:
     """The page of an array or a Pillow image, made by the code that makes them of files. Raises a
     RequestError."""
     import numpy as np  # noqa: PLC0415
@@ -345,11 +358,13 @@ def _page_of(image: NDArray[Any] | PillowImage, limits: AdmissionSettings) -> Pi
         return from_pillow(image)
 
 
-def _sound(page: Page) -> Page:
-    """Raises the error of a page that could not be read."""
-    if page.error is not None:
-        raise page.error
-    return page
+def _sound(found: Page | RequestError) -> Page:
+    """Raises an error, also that of a page that could not be read."""
+    error = found if isinstance(found, RequestError) else found.error
+    if error is not None:
+        raise error
+    assert isinstance(found, Page)
+    return found
 
 
 def _page(answer: PageAnswer, source: int, number: int) -> Page:

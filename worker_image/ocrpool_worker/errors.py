@@ -64,6 +64,13 @@ class NotAnImage(RequestError):
     status, reason = 422, "NotAnImage"
 
 
+class UnreadableInput(RequestError):
+    """Python API: a path, a file object or a Pillow image that cannot be read; `__cause__` is the
+    error that it gave."""
+
+    status, reason = 422, "UnreadableInput"
+
+
 class TooLarge(RequestError):
     """The body, a page or the number of pages is over its limit."""
 
