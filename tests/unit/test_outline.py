@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 
-import pybase64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.http import outline
-from ocrpool_worker.http.outline import MARK, NotJson, Skimmer, cut, decoding
+from ocrpool_worker.http.outline import MARK, NotJson, Skimmer, cut
 from ocrpool_worker.http.params import OcrRequest
 
 SKIMMER = Skimmer(("file", "fileType", "logId"))
@@ -77,46 +73,3 @@ def test_most_requests_can_be_cut() -> None:
 def test_no_json_is_told(body: bytes) -> None:
     with pytest.raises(NotJson):
         SKIMMER.outline(body)
-
-
-def decoded(text: bytes) -> bytes | str:
-    out = bytearray()
-    try:
-        for _ in decoding(memoryview(text), out.extend):
-            pass
-    except NotAnImage as error:
-        return error.message
-    return bytes(out)
-
-
-ESCAPES = {"none": "", "slash": "/", "slash and plus": "/+", "padding": "=", "all": "/+="}
-
-
-@pytest.mark.parametrize("escaped", ESCAPES.values(), ids=ESCAPES.keys())
-@pytest.mark.parametrize("lines", [False, True])
-@given(data=st.binary(max_size=300), step=st.integers(8, 64))
-def test_base64_is_decoded_whatever_the_steps(
-    data: bytes, step: int, escaped: str, lines: bool
-) -> None:
-    text = (base64.encodebytes(data) if lines else base64.b64encode(data)).decode()
-    text = json.dumps(text)[1:-1]
-    for number, character in enumerate(escaped):
-        with_slash = character == "/" and number == 0
-        text = text.replace(character, "\\/" if with_slash else f"\\u{ord(character):04x}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outline, "STEP", step)
-        assert decoded(text.encode()) == data
-
-
-@given(st.text(alphabet="QUJD=+/-_ \n", max_size=24))
-def test_what_is_not_plain_is_taken_as_base64_takes_it(text: str) -> None:
-    try:
-        expected: bytes | None = pybase64.b64decode(text)
-    except (binascii.Error, ValueError):
-        expected = None
-    found = decoded(json.dumps(text)[1:-1].encode())
-    if expected is None:
-        assert isinstance(found, str)
-        assert "not base64" in found
-    else:
-        assert found == expected

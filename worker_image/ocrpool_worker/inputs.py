@@ -43,7 +43,7 @@ def file_bytes(image: Any) -> Buffer | None:
         return image.cast("B") if image.c_contiguous else image.tobytes()
     if _is_stream(image):
         return _read(image)
-    if image is None or not hasattr(image, "shape") and not hasattr(image, "convert"):
+    if not hasattr(image, "shape") and not hasattr(image, "convert"):
         raise BadRequest(f"{_TAKEN}; this is {_name(image)}")
     return None
 

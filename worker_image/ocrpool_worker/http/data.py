@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import binascii
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-import pybase64
 from aiohttp import web
 from pydantic import ValidationError
 
 from ocrpool_worker.admission import Kind, admit, check_scaling
-from ocrpool_worker.errors import BadRequest, NotAnImage, RequestError
+from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import replies
 from ocrpool_worker.http.bodies import Bodies, UnsupportedEncoding
 from ocrpool_worker.http.fetch import Fetcher, is_url
+from ocrpool_worker.http.filetext import decoded
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import (
     OcrRequest,
@@ -32,19 +31,6 @@ from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Form, Order, PageAnswer
 
 _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
-
-
-def decode_base64(text: str) -> bytes:
-    """As `base64.b64decode`, PaddleX's choice, and many times as fast. Raises NotAnImage."""
-    try:
-        # The strict decoder is the fast one; line breaks and the like need the lenient one.
-        return pybase64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        pass
-    try:
-        return pybase64.b64decode(text)
-    except (binascii.Error, ValueError) as error:
-        raise NotAnImage(f"file is not base64: {error}", field="file") from None
 
 
 class _Held:
@@ -191,7 +177,7 @@ class DataPort:
         return asked.request, asked.file
 
     async def _file(self, file: Buffer | str | RequestError) -> Buffer:
-        """The bytes that `file` stands for: base64, or a URL where that is allowed."""
+        """The bytes that `file` stands for: base64, a data URL, or a URL where that is allowed."""
         if isinstance(file, RequestError):
             raise file
         if not isinstance(file, str):
@@ -204,7 +190,7 @@ class DataPort:
                     field="file",
                 )
             return await self._fetcher.fetch(file)
-        return decode_base64(file)
+        return decoded(file)
 
     @web.middleware
     async def _measure(

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from ocrpool_worker.errors import NotAnImage, RequestError
-from ocrpool_worker.http.outline import (
-    MARK,
-    SMALL,
-    STEP,
-    NotJson,
-    Skimmer,
-    cut,
-    decoding,
-    plain_base64,
-    url_in,
-)
+from ocrpool_worker.http.filetext import STEP, data_url, decoding, most_bytes, plain_base64, url_in
+from ocrpool_worker.http.outline import MARK, SMALL, NotJson, Skimmer, cut
 from ocrpool_worker.http.params import OcrRequest, errors_as_paddlex, log_id_in, not_json
 from ocrpool_worker.http.skim import LargeBodies
 from ocrpool_worker.ipc.mailbox import Buffer
@@ -58,6 +51,7 @@ class OcrRequests:
     async def read(self, body: bytearray, hold: Callable[[int], None]) -> Asked:
         """`hold` is told of memory that is taken on top of the body's, and may raise. The body may
         be empty afterwards. Raises WrongRequest, Unavailable."""
+        await _to_utf8(body, hold)
         asked = await self._usual(body, hold)
         if asked is not None:
             return asked
@@ -77,9 +71,9 @@ class OcrRequests:
         url = url_in(outline.text)
         if url is not None:
             return Asked(request, url)
-        hold(len(outline.text) * 3 // 4)
         file = bytearray()
         try:
+            hold(most_bytes(outline.text))
             for _ in decoding(outline.text, file.extend):
                 await asyncio.sleep(0)
         except NotAnImage as error:
@@ -91,12 +85,15 @@ class OcrRequests:
         outline = cut(body)
         if outline is None or outline.text is None:
             return None
-        with outline.text as text:
+        with outline.text:
             try:
                 request = OcrRequest.model_validate_json(outline.fields)
             except ValidationError:
                 return None  # what is wrong is told of the body as it is
             if request.file != MARK:
+                return None
+            text = _data(outline.text)
+            if text is None:
                 return None
             if len(text) <= STEP:
                 small = plain_base64(text)
@@ -121,6 +118,48 @@ class OcrRequests:
         if found.not_base64:
             return Asked(request, NotAnImage(found.not_base64, field="file"))
         return Asked(request, found.url or file)
+
+
+async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
+    """Bring `body` into UTF-8 without a byte-order mark, where it is in another encoding of Unicode
+    (PowerShell sends them), and found as RFC 4627 says, as PaddleX does it. In steps, and in its
+    own memory. Raises WrongRequest."""
+    encoding = json.detect_encoding(bytes(body[:4]))
+    if encoding == "utf-8":
+        return
+    if encoding == "utf-8-sig":
+        del body[:3]
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    read = written = 0
+    try:
+        while read < len(body):
+            step = bytes(body[read : read + STEP])
+            read += len(step)
+            piece = decoder.decode(step, read == len(body)).encode()
+            more = written + len(piece) - read
+            if more > 0:  # most of it is longer in UTF-8
+                hold(more)
+                body[written:read] = piece
+                read += more
+            else:
+                body[written : written + len(piece)] = piece
+            written += len(piece)
+            await asyncio.sleep(0)
+    except UnicodeDecodeError as error:
+        raise WrongRequest(not_json(f"the body is not {encoding}: {error.reason}"), None) from None
+    del body[written:]
+
+
+def _data(text: memoryview) -> memoryview | None:
+    """The base64 of a data URL, or of a text that is none; None for all else."""
+    try:
+        url = data_url(text)
+    except NotAnImage:
+        return None
+    if url is None:
+        return text
+    return text[url[0] :] if url[1] else None
 
 
 def _validated(fields: bytes | bytearray) -> OcrRequest:

@@ -16,7 +16,8 @@ from typing import BinaryIO
 import msgspec
 
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.http.outline import NotJson, Skimmer, decoding, url_in
+from ocrpool_worker.http.filetext import decoding, url_in
+from ocrpool_worker.http.outline import NotJson, Skimmer
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def skim(descriptor: int, names: tuple[str, ...]) -> Found:
     size = 0
 
     def write(decoded: bytes) -> None:
-        # Never before what is still to be read: base64 is longer than what it stands for.
+        # Never before what is still to be read: no spelling is shorter than what it stands for.
         nonlocal size
         size += os.pwrite(descriptor, decoded, size)
 
