@@ -13,11 +13,15 @@ from typing import Any, Literal
 
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from ocrpool_worker.headers import Unknown, read_header
+from ocrpool_worker.headers.names import described
 from ocrpool_worker.ipc.mailbox import Buffer
 from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.sides import check_sides
 
 Kind = Literal["image", "pdf", "tiff"]
+
+# What is read, in words.
+FORMATS = "PNG, JPEG, BMP, WebP, TIFF, GIF, JPEG 2000, HEIC, AVIF, PBM, PGM, PPM and PDF"
 
 _PDF_MAGIC = b"%PDF-"
 # Readers accept a header within the first 1024 bytes of the file (ISO 32000-1, annex H).
@@ -32,6 +36,9 @@ _IMAGE_STARTS = (
     b"MM\x00*",
     b"II+\x00",
     b"MM\x00+",
+    b"GIF8",
+    b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",
 )
 
 
@@ -66,16 +73,20 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
     try:
         form, width, height = read_header(data)
     except Unknown as error:
-        raise NotAnImage(
-            "the file is no PNG, JPEG, BMP, WebP, TIFF or PDF, or is damaged at its start: "
-            f"{error}",
-            field="file",
-        ) from None
+        raise NotAnImage(_why_not(data, error), field="file") from None
     if width <= 0 or height <= 0:
         raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
     check_size(width, height, limits)
     # TIFF frames are counted in the instance: a hostile file can have millions of them.
     return Admitted("tiff" if form in ("TIFF", "BigTIFF") else "image", width, height)
+
+
+def _why_not(data: Buffer, error: Unknown) -> str:
+    """A sentence on a file that `read_header` did not know."""
+    what = described(data) if error.strange else None
+    if what is not None:
+        return f"the file is {what}"
+    return f"the file is none of {FORMATS}, or is damaged at its start: {error}"
 
 
 def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
@@ -117,4 +128,5 @@ def check_scaling(
 def is_pdf(data: Buffer) -> bool:
     """Whether the bytes look like a PDF to a lenient reader."""
     start = bytes(data[:_PDF_WINDOW])
-    return _PDF_MAGIC in start and not start.startswith(_IMAGE_STARTS)
+    is_image = start.startswith(_IMAGE_STARTS) or start[4:8] == b"ftyp"
+    return _PDF_MAGIC in start and not is_image

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ocrpool_worker.decoding import frames, jpeg
+from ocrpool_worker.decoding import frames, gif, heif, jp2, jpeg, netpbm
 from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.headers import Format, Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -24,6 +25,14 @@ _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PIECE = 256 * 1024
 # BMP's kinds of compression whose rows all have the same length.
 _PLAIN_BMP = (0, 3, 6)
+# Each says how much arrived of a file that is not complete.
+_OTHERS: dict[Format, Callable[[Buffer], str | None]] = {
+    "GIF": gif.missing,
+    "JPEG 2000": jp2.missing,
+    "HEIC": heif.missing,
+    "AVIF": heif.missing,
+    "PNM": netpbm.missing,
+}
 
 
 def check_complete(data: Buffer) -> None:
@@ -41,8 +50,21 @@ def check_complete(data: Buffer) -> None:
             _webp(data, start)
         elif start[:4] in frames.STARTS:
             frames.check_first(data)
+        else:
+            _other(data)
     except struct.error:
         raise incomplete("the image", "it ends within its header") from None
+
+
+def _other(data: Buffer) -> None:
+    try:
+        form, _, _ = read_header(data)
+        check = _OTHERS.get(form)
+        arrived = check(data) if check is not None else None
+    except Unknown:
+        return
+    if arrived is not None:
+        raise incomplete(f"the {form}", arrived)
 
 
 def incomplete(what: str, arrived: str) -> NotAnImage:

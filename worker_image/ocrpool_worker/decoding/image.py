@@ -11,12 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding import bmp, frames, jpeg, jpeg_file, png, tiff, webp
+from ocrpool_worker.decoding import (
+    animation,
+    bmp,
+    frames,
+    jpeg,
+    jpeg_file,
+    netpbm,
+    plugins,
+    png,
+    tiff,
+    webp,
+)
 from ocrpool_worker.decoding.complete import check_complete, incomplete
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.engine.base import PageWarning
+from ocrpool_worker.headers import Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
@@ -45,11 +57,24 @@ class EncodedImage:
     def pixels(self) -> Pixels:
         if self.decoded is None:
             check_complete(self._data)
-            pixels = self._decode()
+            found = self._by_plugin()
+            pixels, count = found or (self._decode(), animation.count_frames(self._data))
             check_pixels(pixels.shape[1], pixels.shape[0], self._max_pixels)
             self._check_ending(pixels)
             self.decoded = pixels
+            self.warnings = animation.warnings_for(count)
         return self.decoded
+
+    def _by_plugin(self) -> tuple[Pixels, int] | None:
+        """The page of a format that OpenCV does not read, or not as well, and the number of
+        pictures in the file; None for all others."""
+        try:
+            form, _, _ = read_header(self._data)
+        except Unknown:
+            return None  # what is wrong is OpenCV's to say
+        if form == "PNM":
+            return netpbm.decode(self._data, self._max_pixels), 1
+        return plugins.decode(self._data, self._max_pixels) if form in plugins.FORMATS else None
 
     def _decode(self) -> Pixels:
         import cv2  # noqa: PLC0415

@@ -1,19 +1,12 @@
-"""Width and height of an image out of its header, in a bounded number of steps.
-
-The supervisor reads headers in its event loop, so a hostile file must not cost it time: general
-readers walk all chunks of a PNG, inflate its colour profile and load every tag of a TIFF (seconds
-for a few megabytes). Nothing here looks further than the size, and every walk has an end.
-"""
+"""PNG, JPEG, BMP, WebP and TIFF."""
 
 from __future__ import annotations
 
 import re
 import struct
-from typing import Literal
 
+from ocrpool_worker.headers.errors import Unknown
 from ocrpool_worker.ipc.mailbox import Buffer
-
-Format = Literal["PNG", "JPEG", "BMP", "WebP", "TIFF", "BigTIFF"]
 
 # More segments than a JPEG of the largest body can have where each is full, and more tags than
 # any known TIFF has.
@@ -22,7 +15,7 @@ MOST_TAGS = 4096
 # Decoders skip rubbish between the segments of a JPEG; so much of it in all is still a JPEG.
 MOST_RUBBISH = 64 * 1024
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -32,39 +25,14 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}
 
 
-class Unknown(Exception):
-    """The bytes are none of the known formats, or damaged before their size is told."""
-
-
-def read_header(data: Buffer) -> tuple[Format, int, int]:
-    """(format, width, height). Raises Unknown. Widths and heights may be 0 or absurd."""
-    start = bytes(data[:32])
-    try:
-        if start.startswith(_PNG_START):
-            return "PNG", *_png(start)
-        if start.startswith(b"\xff\xd8\xff"):
-            return "JPEG", *_jpeg(data)
-        if start.startswith(b"BM"):
-            return "BMP", *_bmp(start)
-        if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-            return "WebP", *_webp(start)
-        if start[:4] in (b"II*\x00", b"MM\x00*"):
-            return "TIFF", *_tiff(data, start, big=False)
-        if start[:4] in (b"II+\x00", b"MM\x00+"):
-            return "BigTIFF", *_tiff(data, start, big=True)
-    except struct.error:
-        raise Unknown("it ends within its header") from None
-    raise Unknown("its first bytes are of no known format")
-
-
-def _png(start: bytes) -> tuple[int, int]:
+def png(start: bytes) -> tuple[int, int]:
     length, kind, width, height = struct.unpack_from(">I4sII", start, 8)
     if kind != b"IHDR" or length != 13:
         raise Unknown("a PNG begins with IHDR")
     return width, height
 
 
-def _jpeg(data: Buffer) -> tuple[int, int]:
+def jpeg(data: Buffer) -> tuple[int, int]:
     at, rubbish = 2, 0
     for _ in range(MOST_SEGMENTS):
         found = _MARKER.search(data, at, at + MOST_RUBBISH)
@@ -85,13 +53,13 @@ def _jpeg(data: Buffer) -> tuple[int, int]:
     raise Unknown(f"a JPEG with more than {MOST_SEGMENTS} segments before its size")
 
 
-def _bmp(start: bytes) -> tuple[int, int]:
+def bmp(start: bytes) -> tuple[int, int]:
     (size,) = struct.unpack_from("<I", start, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", start, 18)
     return width, abs(height)  # a negative height: rows from the top
 
 
-def _webp(start: bytes) -> tuple[int, int]:
+def webp(start: bytes) -> tuple[int, int]:
     kind = start[12:16]
     if kind == b"VP8X":
         low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", start, 24)
@@ -109,7 +77,7 @@ def _webp(start: bytes) -> tuple[int, int]:
     raise Unknown("a WebP with a damaged header")
 
 
-def _tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
+def tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
     order = "<" if start.startswith(b"II") else ">"
     offset, count = ("Q", "Q") if big else ("I", "H")
     (at,) = struct.unpack_from(order + offset, start, 8 if big else 4)

@@ -1,0 +1,64 @@
+"""Files of several pictures of which one is read: the first frame of an animation, and of HEIC the
+primary picture. TIFFs and PDFs are documents, and all of their pages are read."""
+
+from __future__ import annotations
+
+import struct
+
+from ocrpool_worker.decoding import gif
+from ocrpool_worker.engine.base import PageWarning
+from ocrpool_worker.headers import gif as gif_header
+from ocrpool_worker.ipc.mailbox import Buffer
+
+FIRST_FRAME_ONLY = "FirstFrameOnly"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_ANIMATED = 0x02
+# Looked at to find the frames; a file of more has at least as many as were found.
+_MOST_CHUNKS = 100_000
+
+
+def warnings_for(count: int) -> tuple[PageWarning, ...]:
+    """What is told of a file of `count` pictures."""
+    if count < 2:
+        return ()
+    message = f"the file has {count} pictures, of which one was read (the first, or the primary one"
+    return (PageWarning(FIRST_FRAME_ONLY, f"{message}); send a TIFF or a PDF to have all read"),)
+
+
+def count_frames(data: Buffer) -> int:
+    """The frames of an animated GIF, PNG or WebP, 1 for all else. Never raises."""
+    start = bytes(data[:32])
+    try:
+        if start.startswith(gif_header.STARTS):
+            return gif.count_frames(data)
+        if start.startswith(_PNG_START):
+            return _png(data)
+        if start.startswith(b"RIFF") and start[12:16] == b"VP8X" and start[20] & _ANIMATED:
+            return _webp(data)
+    except struct.error:
+        pass
+    return 1
+
+
+def _png(data: Buffer) -> int:
+    """What acTL says, which stands before the pixels."""
+    at = len(_PNG_START)
+    for _ in range(_MOST_CHUNKS):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"acTL":
+            return int(struct.unpack_from(">I", data, at + 8)[0])
+        if kind in (b"IDAT", b"IEND"):
+            return 1
+        at += 12 + length
+    return 1
+
+
+def _webp(data: Buffer) -> int:
+    found, at = 0, 12
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
+        kind, length = struct.unpack_from("<4sI", data, at)
+        found += kind == b"ANMF"
+        at += 8 + length + (length & 1)
+    return max(1, found)

@@ -1,0 +1,20 @@
+"""Whether a HEIC or AVIF file is there to its end."""
+
+from __future__ import annotations
+
+from ocrpool_worker.headers.boxes import boxes, first
+from ocrpool_worker.ipc.mailbox import Buffer
+
+
+def missing(data: Buffer) -> str | None:
+    """How much arrived of one that is not complete, None where it is."""
+    end, pixels = 0, False
+    for box in boxes(data, 0, len(data)):
+        end = box.end
+        inside = box.kind == b"meta" and first(data, b"idat", box.start + 4, box.end)
+        pixels = pixels or box.kind == b"mdat" or bool(inside)
+    if end > len(data):
+        return f"{len(data)} of {end} bytes or more arrived"
+    if not pixels:
+        return f"{len(data)} bytes arrived, and no pixels are among them"
+    return None

@@ -1,0 +1,76 @@
+"""GIF, JPEG 2000 and AVIF through Pillow, HEIC through libheif.
+
+OpenCV reads JPEG 2000 too, but its wheels carry an OpenJPEG (2.5.0) whose faults were mended in
+2.5.3; Pillow's are newer.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ocrpool_worker.decoding.bounded import bounded_memory
+from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.raster import from_pillow
+from ocrpool_worker.headers import Format, read_header
+from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
+
+
+def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
+    """The page of a file of one of these formats, and how many pictures there are in it, of which
+    this is the first or (HEIC) the primary one. Raises NotAnImage or TooLarge."""
+    form, width, height = read_header(data)
+    check_pixels(width, height, max_pixels)
+    opened = _OPENERS[form]
+    with (
+        decoding(f"the {form} cannot be decoded"),
+        clean_memory(),
+        bounded_memory(width * height),
+    ):
+        image, count = opened(bytes(data), max_pixels)
+        return from_pillow(image), count
+
+
+def _by_pillow(name: str) -> Callable[[bytes, int], tuple[Any, int]]:
+    def opened(data: bytes, max_pixels: int) -> tuple[Any, int]:
+        from PIL import AvifImagePlugin, Image  # noqa: PLC0415
+
+        Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an instance has its share of the cores
+        image = Image.open(io.BytesIO(data), formats=[name])
+        check_pixels(*image.size, max_pixels)
+        # GIF would walk all frames to count them.
+        return image, getattr(image, "n_frames", 1) if name == "AVIF" else 1
+
+    return opened
+
+
+def _by_libheif(data: bytes, max_pixels: int) -> tuple[Any, int]:
+    import pi_heif  # noqa: PLC0415
+
+    pi_heif.options.DECODE_THREADS = 1
+    pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = False
+    file = pi_heif.open_heif(data)
+    picture = file[file.primary_index]
+    width, height = picture.size
+    check_pixels(width, height, max_pixels)
+    image = picture.to_pillow()
+    # libheif has turned and mirrored it as the file's own properties say. The orientation in EXIF
+    # or XMP says the same once more, and counts for nothing (ISO 23008-12).
+    image.info = {}
+    return image, len(file)
+
+
+_OPENERS: dict[Format, Callable[[bytes, int], tuple[Any, int]]] = {
+    "GIF": _by_pillow("GIF"),
+    "JPEG 2000": _by_pillow("JPEG2000"),
+    "AVIF": _by_pillow("AVIF"),
+    "HEIC": _by_libheif,
+}
+FORMATS = frozenset(_OPENERS)

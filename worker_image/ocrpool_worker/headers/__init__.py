@@ -1,0 +1,11 @@
+"""What a file is and how large its picture, out of its header, in a bounded number of steps.
+
+The supervisor reads headers in its event loop, so a hostile file must not cost it time: general
+readers walk all chunks of a PNG, inflate its colour profile and load every tag of a TIFF (seconds
+for a few megabytes). Nothing here looks further than the size, and every walk has an end.
+"""
+
+from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.read import Format, read_header
+
+__all__ = ["Format", "Unknown", "read_header"]

@@ -1,0 +1,97 @@
+"""HEIC and AVIF (ISO 23008-12): which picture of the file is the primary one, and its size.
+
+A file holds items (the picture, or the tiles that it is put together from, a thumbnail, EXIF data)
+and one list of properties; an item's properties are numbers in that list.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ocrpool_worker.headers.boxes import Box, boxes, first
+from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.ipc.mailbox import Buffer
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF = (b"avif", b"avis")
+_MOST_BRANDS = 64
+# Properties that items are given, in all. A picture of 48 tiles has 150.
+_MOST_GIVEN = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Heif:
+    """The primary picture as it is shown, in pixels."""
+
+    form: Literal["HEIC", "AVIF"]
+    width: int
+    height: int
+
+
+def form_of(data: Buffer) -> Literal["HEIC", "AVIF"] | None:
+    """What the file says that it is, None for another one with the same kind of header."""
+    (size,) = struct.unpack_from(">I", data, 0)
+    end = min(size, 16 + 4 * _MOST_BRANDS, len(data))
+    brands = [bytes(data[at : at + 4]) for at in (8, *range(16, end - 3, 4))]
+    if any(brand in _AVIF for brand in brands):
+        return "AVIF"
+    return "HEIC" if any(brand in _HEIC for brand in brands) else None
+
+
+def read(data: Buffer) -> Heif:
+    """Raises Unknown; struct.error where the header ends too early."""
+    form = form_of(data)
+    if form is None:
+        raise Unknown("its first bytes are of no known format", strange=True)
+    meta = first(data, b"meta", 0, len(data))
+    if meta is None:
+        raise Unknown(f"{form} without a still picture, as in a sequence or a file that breaks off")
+    inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end)}
+    if b"pitm" not in inside or b"iprp" not in inside:
+        raise Unknown(f"{form} without a primary picture")
+    at = inside[b"pitm"].start
+    wide = data[at] > 0
+    (primary,) = struct.unpack_from(">I" if wide else ">H", data, at + 4)
+    width = height = 0
+    turned = False
+    for box in _properties(data, inside[b"iprp"], primary):
+        if box.kind == b"ispe":
+            width, height = struct.unpack_from(">II", data, box.start + 4)
+        elif box.kind == b"irot":
+            turned = bool(struct.unpack_from(">B", data, box.start)[0] & 1)
+    if not width or not height:
+        raise Unknown(f"{form} whose primary picture has no size")
+    return Heif(form, height, width) if turned else Heif(form, width, height)
+
+
+def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
+    """The properties of one item."""
+    known: list[Box] = []
+    for box in boxes(data, iprp.start, iprp.end):
+        if box.kind == b"ipco":
+            known = list(boxes(data, box.start, box.end))
+        elif box.kind == b"ipma":
+            for number in _given(data, box, item):
+                if 0 < number <= len(known):
+                    yield known[number - 1]
+
+
+def _given(data: Buffer, ipma: Box, item: int) -> Iterator[int]:
+    """The numbers of the properties that an item is given."""
+    version, flags, entries = struct.unpack_from(">BxxBI", data, ipma.start)
+    head = struct.Struct(">IB" if version else ">HB")
+    wide = flags & 1
+    at, left = ipma.start + 8, _MOST_GIVEN
+    for _ in range(min(entries, _MOST_GIVEN)):
+        found, count = head.unpack_from(data, at)
+        at += head.size
+        if found == item:
+            for number in struct.unpack_from(f">{count}{'H' if wide else 'B'}", data, at):
+                yield number & (0x7FFF if wide else 0x7F)
+        at += count * (2 if wide else 1)
+        left -= count
+        if left < 0:
+            return
