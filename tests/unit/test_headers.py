@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import random
 import struct
 import time
 import zlib
 from collections.abc import Callable
 
+import pillow_heif
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrpool_worker.headers import MOST_RUBBISH, MOST_SEGMENTS, Unknown, read_header
+from ocrpool_worker.headers import Unknown, read_header
+from ocrpool_worker.headers.basic import MOST_RUBBISH, MOST_SEGMENTS
+from tests.worker import cut_files
 
 FRAME = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 120, 340, 1) + b"\x01\x11\x00"
 
@@ -25,6 +29,47 @@ def encoded(
     out = io.BytesIO()
     Image.new(mode, size).save(out, form, **save)
     return out.getvalue()
+
+
+def heic(size: tuple[int, int] = (340, 120), **save: object) -> bytes:
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", size)).save(out, **save)
+    return out.getvalue()
+
+
+def box(kind: bytes, *parts: bytes, full: bool = False) -> bytes:
+    """A box of ISO 14496-12; `full`: of version 0 without flags."""
+    data = bytes(4 * full) + b"".join(parts)
+    return struct.pack(">I4s", 8 + len(data), kind) + data
+
+
+def heif_of(properties: bytes, given: bytes, *, item: int = 1, brand: bytes = b"heic") -> bytes:
+    """The boxes in which the size of a HEIC or AVIF is."""
+    primary = box(b"pitm", struct.pack(">H", item), full=True)
+    known = box(b"ipco", properties)
+    meta = box(b"meta", primary, box(b"iprp", known, box(b"ipma", given, full=True)), full=True)
+    return box(b"ftyp", brand, bytes(4), b"mif1") + meta + box(b"mdat", bytes(99))
+
+
+def ispe(width: int, height: int) -> bytes:
+    return box(b"ispe", struct.pack(">II", width, height), full=True)
+
+
+NEWER = [
+    (encoded("GIF", mode="P"), "GIF"),
+    (encoded("GIF", mode="P", comment=b"c" * 5000), "GIF"),
+    (encoded("JPEG2000"), "JPEG 2000"),
+    (encoded("JPEG2000", no_jp2=True), "JPEG 2000"),
+    (encoded("AVIF"), "AVIF"),
+    (encoded("AVIF", mode="RGBA"), "AVIF"),
+    (heic(), "HEIC"),
+    (heic(exif=b"Exif\x00\x00MM\x00*" + bytes(90)), "HEIC"),
+    (encoded("PPM"), "PNM"),
+    (encoded("PPM", mode="L"), "PNM"),
+    (encoded("PPM", mode="1"), "PNM"),
+    (b"P6\n# by hand\n340 # width\n120\n#\n255\n" + bytes(9), "PNM"),
+    (b"P1 340\r\n120\r\n0101", "PNM"),
+]
 
 
 def png_chunk(kind: bytes, data: bytes = b"") -> bytes:
@@ -50,6 +95,7 @@ def tiff(*tags: tuple[int, int, int, int], count: int | None = None) -> bytes:
         (encoded("WEBP", mode="RGBA", exif=b"Exif\x00\x00MM\x00*"), "WebP"),
         (encoded("TIFF"), "TIFF"),
         (encoded("TIFF", big_tiff=True), "BigTIFF"),
+        *NEWER,
     ],
 )
 def test_every_format_tells_its_size(data: bytes, form: str) -> None:
@@ -69,7 +115,40 @@ def test_rarer_headers() -> None:
     assert read_header(filled) == ("JPEG", 340, 120)
 
 
-@pytest.mark.parametrize("data", [encoded(form) for form in ("PNG", "JPEG", "BMP", "WEBP", "TIFF")])
+def test_rarer_headers_of_boxes() -> None:
+    upright = heif_of(ispe(9, 9) + ispe(340, 120), struct.pack(">IHBB", 1, 1, 1, 0x82))
+    assert read_header(upright) == ("HEIC", 340, 120)
+    turned = heif_of(
+        ispe(120, 340) + box(b"irot", b"\x01"), struct.pack(">IHBBHBBB", 2, 7, 1, 9, 1, 2, 1, 0x82)
+    )
+    assert read_header(turned) == ("HEIC", 340, 120)
+    avif = heif_of(ispe(340, 120), struct.pack(">IHBB", 1, 1, 1, 1), brand=b"avif")
+    assert read_header(avif) == ("AVIF", 340, 120)
+    # The codestream's size counts, which decoders go by, and not the header's.
+    lying = bytearray(encoded("JPEG2000"))
+    at = lying.index(b"ihdr")
+    lying[at + 4 : at + 12] = struct.pack(">II", 1, 1)
+    assert read_header(lying) == ("JPEG 2000", 340, 120)
+    # A frame beyond its canvas makes it larger.
+    small = bytearray(encoded("GIF", mode="P"))
+    small[6:10] = struct.pack("<HH", 400, 2)
+    assert read_header(small) == ("GIF", 400, 120)
+
+
+@pytest.mark.parametrize("data", [data for data, _ in NEWER])
+@given(seed=st.integers(0, 10**9))
+def test_a_damaged_header_raises_nothing_else(data: bytes, seed: int) -> None:
+    with contextlib.suppress(Unknown):
+        read_header(cut_files.damaged(random.Random(seed), data[:4000]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(encoded(form) for form in ("PNG", "JPEG", "BMP", "WEBP", "TIFF")),
+        *(data for data, form in NEWER if form != "PNM"),
+    ],
+)
 def test_a_header_cut_anywhere_is_unknown_or_whole(data: bytes) -> None:
     for end in range(min(len(data), 1000)):
         with contextlib.suppress(Unknown):
@@ -100,9 +179,19 @@ def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
         (tiff((256, 16, 1, 9), (257, 4, 1, 9)), "no number"),
         (tiff((256, 4, 2, 9), (257, 4, 1, 9)), "no number"),
         (tiff((256, 4, 1, 9), count=9), "ends within"),
-        (b"GIF89a" + bytes(40), "no known format"),
+        (b"GIF89a" + bytes(40), "damaged block"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no known format"),
         (b"RIFF\x00\x00\x00\x00AVI LIST" + bytes(40), "no known format"),
+        (b"GIF89a\x09\x00\x09\x00\x00\x00\x00;" + bytes(9), "without a frame"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(99), "without a codestream"),
+        (b"\xff\x4f\xff\x51" + bytes(36) + b"\x40\x00" + bytes(9), "16384 components"),
+        (box(b"ftyp", b"heic", bytes(4)) + box(b"mdat"), "without a still picture"),
+        (box(b"ftyp", b"qt  ", bytes(4)) + box(b"mdat"), "no known format"),
+        (heif_of(b"", struct.pack(">I", 0)), "has no size"),
+        (heif_of(ispe(9, 9), struct.pack(">IHBB", 1, 2, 1, 1)), "has no size"),
+        (heif_of(ispe(9, 9), struct.pack(">IHBB", 1, 1, 1, 5)), "has no size"),
+        (b"P6 9 9", "without a size"),
+        (b"P6 9 9 70000\n", "largest value"),
     ],
 )
 def test_why_a_header_is_unknown(data: bytes, why: str) -> None:
@@ -133,13 +222,32 @@ def _fill_bytes() -> bytes:
     return b"\xff\xd8" + b"\xff" * 30_000_000 + FRAME
 
 
+def _many_blocks() -> bytes:
+    return encoded("GIF", mode="P")[:13] + b"!\xfe\x01a\x00" * 5_000_000
+
+
+def _long_comment() -> bytes:
+    return b"P6\n#" + b"x" * 30_000_000
+
+
+def _many_boxes() -> bytes:
+    return box(b"ftyp", b"heic", bytes(4)) + box(b"free") * 3_000_000
+
+
+def _many_properties() -> bytes:
+    return heif_of(box(b"free") * 1_000_000, struct.pack(">I", 2**32 - 1) + b"\0\1\xff" * 9_000_000)
+
+
 def _far_size() -> bytes:
     return b"\xff\xd8" + (b"\xff\xe1\xff\xff" + bytes(65_533)) * 700 + FRAME
 
 
 @pytest.mark.parametrize(
     "make",
-    [_many_png_chunks, _inflating_profiles, _many_tags, _many_segments, _fill_bytes, _far_size],
+    [
+        *(_many_png_chunks, _inflating_profiles, _many_tags, _many_segments, _fill_bytes),
+        *(_far_size, _many_blocks, _long_comment, _many_boxes, _many_properties),
+    ],
 )
 def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
     """With Pillow these take from one to twenty seconds, in the supervisor's event loop."""

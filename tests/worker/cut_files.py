@@ -15,6 +15,7 @@ from PIL import Image
 from tests.worker import bombs
 
 WIDTH, HEIGHT = 360, 240
+ANIMATED = ("animated GIF", "animated WebP", "APNG", "animated AVIF")
 
 
 def picture() -> Image.Image:
@@ -55,6 +56,23 @@ def images() -> dict[str, bytes]:
         "lossless WebP": encoded("WEBP", lossless=True),
         "transparent WebP": encoded("WEBP", "RGBA"),
         "BigTIFF": encoded("TIFF", big_tiff=True),
+        "GIF": encoded("GIF", "P"),
+        "animated GIF": encoded("GIF", "P", **frames()),
+        "animated WebP": encoded("WEBP", **frames()),
+        "APNG": encoded("PNG", **frames()),
+        "JP2": encoded("JPEG2000"),
+        "transparent JP2": encoded("JPEG2000", "RGBA"),
+        "lossy JP2": encoded("JPEG2000", irreversible=True, quality_layers=[20]),
+        "JPEG 2000 codestream of tiles": encoded("JPEG2000", no_jp2=True, tile_size=(128, 128)),
+        "AVIF": encoded("AVIF"),
+        "transparent AVIF": encoded("AVIF", "RGBA"),
+        "animated AVIF": encoded("AVIF", **frames()),
+        "HEIC": heic(),
+        "transparent HEIC": heic("RGBA"),
+        "grey HEIC": heic("L"),
+        "PPM": encoded("PPM"),
+        "PGM": encoded("PPM", "L"),
+        "PBM": encoded("PPM", "1"),
     }
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         files[f"TIFF, {compression}"] = encoded("TIFF", compression=compression)
@@ -66,13 +84,26 @@ def images() -> dict[str, bytes]:
 
 def documents() -> dict[str, bytes]:
     """Whole TIFFs of three frames and PDFs of three pages."""
-    frames = {"save_all": True, "append_images": [picture().rotate(90), picture().rotate(180)]}
     return {
-        "frames, raw": encoded("TIFF", compression="raw", **frames),
-        "frames, lzw": encoded("TIFF", compression="tiff_lzw", **frames),
-        "frames, jpeg": encoded("TIFF", compression="jpeg", **frames),
-        "PDF": encoded("PDF", **frames),
+        "frames, raw": encoded("TIFF", compression="raw", **frames()),
+        "frames, lzw": encoded("TIFF", compression="tiff_lzw", **frames()),
+        "frames, jpeg": encoded("TIFF", compression="jpeg", **frames()),
+        "PDF": encoded("PDF", **frames()),
     }
+
+
+def frames() -> dict[str, object]:
+    """What makes Pillow write two pictures more."""
+    return {"save_all": True, "append_images": [picture().rotate(90), picture().rotate(180)]}
+
+
+def heic(mode: str = "RGB", **save: object) -> bytes:
+    """Pillow has no HEIC, and what reads it in an instance does not write it."""
+    import pillow_heif  # noqa: PLC0415
+
+    out = io.BytesIO()
+    pillow_heif.from_pillow(picture().convert(mode)).save(out, **save)
+    return out.getvalue()
 
 
 def turned() -> Image.Exif:

@@ -62,7 +62,7 @@ BAD: dict[str, tuple[Callable[[], object], type[RequestError], str]] = {
     "no path at all": (lambda: "a\0b", UnreadableInput, "null"),
     "URL": (lambda: "https://example.org/a.png", BadRequest, "this one is a URL"),
     "data URL": (lambda: "data:image/png;base64,QUJD", BadRequest, "this one is a URL"),
-    "broken Pillow image": (broken_picture, UnreadableInput, "the Pillow image cannot be read"),
+    "broken Pillow image": (broken_picture, NotAnImage, "the Pillow image cannot be read"),
     "None": (lambda: None, BadRequest, "this is None"),
     "number": (lambda: 5, BadRequest, "this is int"),
     "list": (lambda: [b"a"], BadRequest, "this is list"),

@@ -65,8 +65,8 @@ class NotAnImage(RequestError):
 
 
 class UnreadableInput(RequestError):
-    """Python API: a path, a file object or a Pillow image that cannot be read; `__cause__` is the
-    error that it gave."""
+    """Python API: a path or a file object that cannot be read; `__cause__` is the error that it
+    gave."""
 
     status, reason = 422, "UnreadableInput"
 

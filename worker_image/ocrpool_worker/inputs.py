@@ -14,9 +14,7 @@ from typing import Any
 from ocrpool_worker.errors import BadRequest, RequestError, UnreadableInput
 from ocrpool_worker.ipc.mailbox import Buffer
 
-_TAKEN = (
-    "an image is a path, bytes, a binary file object, an array (H×W×3 uint8, BGR) or a Pillow image"
-)
+_TAKEN = "an image is a path, bytes, a binary file object, a NumPy array or a Pillow image"
 
 
 def drawn(image: Any) -> Any:
@@ -49,7 +47,7 @@ def file_bytes(image: Any) -> Buffer | None:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
+def _reading(what: str) -> Iterator[None]:
     """Any error of a library or the system over an input means that it cannot be read."""
     try:
         yield
@@ -66,9 +64,9 @@ def _of_path(path: str | os.PathLike[Any]) -> bytes:
             f"a text is taken as a path, and this one is a URL ({path[:40]!r}); give the bytes "
             "that it stands for"
         )
-    with reading("the path"):
+    with _reading("the path"):
         name = os.fspath(path)
-    with reading(f"the file {os.fsdecode(name)[:1000]!r}"), open(name, "rb") as file:
+    with _reading(f"the file {os.fsdecode(name)[:1000]!r}"), open(name, "rb") as file:
         return file.read()
 
 
@@ -80,7 +78,7 @@ def _read(stream: Any) -> Buffer:
     text = "a file object must be binary: open the file with mode 'rb'"
     if isinstance(stream, io.TextIOBase):
         raise BadRequest(text)
-    with reading(f"the file object {_name(stream)}"):
+    with _reading(f"the file object {_name(stream)}"):
         data = stream.read()
     if isinstance(data, str):
         raise BadRequest(text)

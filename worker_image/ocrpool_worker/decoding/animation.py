@@ -21,8 +21,11 @@ def warnings_for(count: int) -> tuple[PageWarning, ...]:
     """What is told of a file of `count` pictures."""
     if count < 2:
         return ()
-    message = f"the file has {count} pictures, of which one was read (the first, or the primary one"
-    return (PageWarning(FIRST_FRAME_ONLY, f"{message}); send a TIFF or a PDF to have all read"),)
+    message = (
+        f"the file has {count} pictures, and only the first (of HEIC the primary one) was read; "
+        "send the others by themselves, or all as a TIFF or a PDF"
+    )
+    return (PageWarning(FIRST_FRAME_ONLY, message),)
 
 
 def count_frames(data: Buffer) -> int:

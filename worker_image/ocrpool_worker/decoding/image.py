@@ -28,19 +28,20 @@ from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.headers import Unknown, read_header
+from ocrpool_worker.headers import Format, Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# By how files start; all others are OpenCV's alone.
+# By how files start. Of all others some are told by their header; the rest is OpenCV's alone.
 _DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
     png.START[:4]: png.decode,
     b"\xff\xd8": jpeg_file.decode,
     b"RIFF": webp.decode,
     b"BM": bmp.decode,
     frames.STARTS: tiff.decode,
+    netpbm.STARTS: netpbm.decode,
 }
 
 
@@ -57,33 +58,31 @@ class EncodedImage:
     def pixels(self) -> Pixels:
         if self.decoded is None:
             check_complete(self._data)
-            found = self._by_plugin()
-            pixels, count = found or (self._decode(), animation.count_frames(self._data))
+            pixels, count = self._decode()
             check_pixels(pixels.shape[1], pixels.shape[0], self._max_pixels)
             self._check_ending(pixels)
             self.decoded = pixels
             self.warnings = animation.warnings_for(count)
         return self.decoded
 
-    def _by_plugin(self) -> tuple[Pixels, int] | None:
-        """The page of a format that OpenCV does not read, or not as well, and the number of
-        pictures in the file; None for all others."""
-        try:
-            form, _, _ = read_header(self._data)
-        except Unknown:
-            return None  # what is wrong is OpenCV's to say
-        if form == "PNM":
-            return netpbm.decode(self._data, self._max_pixels), 1
-        return plugins.decode(self._data, self._max_pixels) if form in plugins.FORMATS else None
-
-    def _decode(self) -> Pixels:
-        import cv2  # noqa: PLC0415
-
+    def _decode(self) -> tuple[Pixels, int]:
+        """The page, and the number of pictures in the file."""
         start = bytes(self._data[:4])
         for starts, decode in _DECODERS.items():
             if start.startswith(starts):
-                return decode(self._data, self._max_pixels)
-        return from_array(imdecode(self._data, cv2.IMREAD_COLOR, self._max_pixels))
+                return decode(self._data, self._max_pixels), animation.count_frames(self._data)
+        if self._form() in plugins.FORMATS:
+            pixels, count = plugins.decode(self._data, self._max_pixels)
+            return pixels, max(count, animation.count_frames(self._data))
+        import cv2  # noqa: PLC0415
+
+        return from_array(imdecode(self._data, cv2.IMREAD_COLOR, self._max_pixels)), 1
+
+    def _form(self) -> Format | None:
+        try:
+            return read_header(self._data)[0]
+        except Unknown:
+            return None  # what is wrong is OpenCV's to say
 
     def _check_ending(self, pixels: Pixels) -> None:
         if bytes(self._data[:2]) != b"\xff\xd8":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 _OF_NUMBERS = b"0123456789 \t\n\v\f\r"
+STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _COMMENT = re.compile(rb"#[^\n\r]*")
 
 
