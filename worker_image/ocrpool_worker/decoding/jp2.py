@@ -1,12 +1,19 @@
-"""Whether a JPEG 2000 file is there to its end."""
+"""JPEG 2000: whether a file is there to its end, and the kind that Pillow does not decode right."""
 
 from __future__ import annotations
 
 import re
 import struct
+from typing import TYPE_CHECKING
 
-from ocrpool_worker.headers.jpeg2000 import codestream
+from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.raster import from_array
+from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.headers.jpeg2000 import codestream, depths, size
 from ocrpool_worker.ipc.mailbox import Buffer
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
 
 _PART, _END = 0xFF90, 0xFFD9
 _END_MARKER = re.compile(rb"\xff\xd9")
@@ -50,3 +57,52 @@ def _ends(data: Buffer, at: int) -> bool:
 def _said(parts: int, data: Buffer) -> str:
     arrived = f"{parts} of its tile-parts arrived whole"
     return f"{arrived}, and after {len(data)} bytes there is no end marker"
+
+
+def is_deep_colour(data: Buffer) -> bool:
+    """Whether it has colours of more than 8 bits, of which Pillow 13 makes black where they are
+    white (it rounds up, and 256 is 0 in a byte). Raises Unknown."""
+    bits = depths(data)
+    return len(bits) >= 3 and max(bits) > 8
+
+
+def decode_deep_colour(data: bytes) -> Pixels:
+    """The page of such a file, as PDFium draws it on a page of a PDF. Raises NotAnImage."""
+    if len(depths(data)) > 3:
+        raise NotAnImage(
+            "a JPEG 2000 of more than 8 bits a colour and with transparency (or in CMYK) is not "
+            "read; convert it to PNG, or to 8 bits",
+            field="file",
+        )
+    import pypdfium2  # noqa: PLC0415
+
+    width, height = size(data)
+    with decoding("the JPEG 2000 cannot be decoded"):
+        document = pypdfium2.PdfDocument(_pdf_of(data, width, height))
+        return from_array(document[0].render(scale=1).to_numpy())
+
+
+def _pdf_of(data: bytes, width: int, height: int) -> bytes:
+    """A PDF of one page with this picture, a point for each pixel."""
+    draw = b"q %d 0 0 %d 0 0 cm /I Do Q" % (width, height)
+    image = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceRGB" % (
+        width,
+        height,
+    )
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 %d %d]/Contents 4 0 R" % (width, height)
+    out, offsets = b"%PDF-1.7\n", []
+    for number, content in enumerate(
+        (
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            page + b"/Resources<</XObject<</I 5 0 R>>>>>>",
+            b"<</Length %d>>stream\n%s\nendstream" % (len(draw), draw),
+            image + b"/Filter/JPXDecode/Length %d>>stream\n%s\nendstream" % (len(data), data),
+        ),
+        1,
+    ):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    end = b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\n" % table
+    return out + end + b"startxref\n%d\n%%%%EOF\n" % len(out)

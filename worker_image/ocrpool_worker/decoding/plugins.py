@@ -1,7 +1,7 @@
 """GIF, JPEG 2000 and AVIF through Pillow, HEIC through libheif.
 
 OpenCV reads JPEG 2000 too, but its wheels carry an OpenJPEG (2.5.0) whose faults were mended in
-2.5.3; Pillow's are newer.
+2.5.3; those of Pillow and PDFium are newer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ocrpool_worker.decoding import jp2
 from ocrpool_worker.decoding.bounded import bounded_memory
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import decoding
@@ -27,6 +28,9 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
     this is the first or (HEIC) the primary one. Raises NotAnImage or TooLarge."""
     form, width, height = read_header(data)
     check_pixels(width, height, max_pixels)
+    if form == "JPEG 2000" and jp2.is_deep_colour(data):
+        with clean_memory(), bounded_memory(width * height):
+            return jp2.decode_deep_colour(bytes(data)), 1
     opened = _OPENERS[form]
     with (
         decoding(f"the {form} cannot be decoded"),

@@ -36,3 +36,10 @@ def size(data: Buffer) -> tuple[int, int]:
     if components > _MOST_COMPONENTS:
         raise Unknown(f"a JPEG 2000 of {components} components; up to {_MOST_COMPONENTS} are read")
     return right - left, bottom - top
+
+
+def depths(data: Buffer) -> list[int]:
+    """Bits of each component, of which there are as `size` has found. Raises Unknown."""
+    at, _ = codestream(data)
+    (components,) = struct.unpack_from(">H", data, at + 40)
+    return [(data[at + 42 + 3 * number] & 0x7F) + 1 for number in range(components)]

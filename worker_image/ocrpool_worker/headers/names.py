@@ -68,8 +68,7 @@ _OFFICE = (
     (b"FixedDocSeq", "an XPS document"),
     (b"Index/Document.iwa", "a file of Apple's iWork (Pages, Numbers, Keynote)"),
 )
-_HTML = re.compile(rb"\s*(<!--.*?-->\s*)*(<!doctype\s+html|<html|<head|<body)", re.I | re.S)
-_SVG = re.compile(rb"<svg[\s>:]", re.I)
+_MARKUP = re.compile(rb"<(?:(!doctype\s+html|html|head|body)|svg)[\s>:]", re.I)
 _MAIL = re.compile(rb"(Received|Return-Path|Delivered-To|MIME-Version|From|Message-ID): ", re.I)
 _FORM = re.compile(rb"--[^\r\n]{1,200}\r?\nContent-Disposition:", re.I)
 # Base64 of what PNG, JPEG, PDF, GIF, TIFF, WebP, BMP and HEIC begin with.
@@ -96,10 +95,13 @@ def _named(data: Buffer) -> tuple[str, str] | None:
         return _media(head)
     if _LOST in head[:48]:
         return "binary data that was taken for text on its way", "send the bytes as they are"
+    found = _elsewhere(data, head)
+    if found is not None:
+        return found
     for starts, name, advice in _STARTS:
         if head.startswith(starts):
             return name, advice
-    return _elsewhere(data, head) or _text(head.removeprefix(b"\xef\xbb\xbf"))
+    return _text(head.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _zip(head: bytes, tail: bytes) -> tuple[str, str]:
@@ -143,12 +145,13 @@ def _text(head: bytes) -> tuple[str, str] | None:
         return "base64 text", "send the bytes that it stands for, or the text as `file` of /ocr"
     if _FORM.match(head):
         return "a form (multipart/form-data)", "send the file itself: curl --data-binary @FILE"
-    if _HTML.match(head):
-        return "an HTML page (an error page in place of a download?)", "send an image or a PDF"
     if head.lstrip()[:1] == b"<":
-        if _SVG.search(head):
-            return "an SVG drawing", "convert it to PNG or PDF"
-        return "XML", "send an image or a PDF"
+        found = _MARKUP.search(head)
+        if found is None:
+            return "XML", "send an image or a PDF"
+        if found[1]:
+            return "an HTML page (an error page in place of a download?)", "send an image or a PDF"
+        return "an SVG drawing", "convert it to PNG or PDF"
     if head.lstrip()[:1] in (b"{", b"["):
         return "JSON", "send the file itself; JSON with `file` goes to /ocr"
     if _MAIL.match(head):
