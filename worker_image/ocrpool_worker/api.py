@@ -157,7 +157,7 @@ class AsyncInstancePool:
         running: deque[asyncio.Task[list[Page | RequestError]]] = deque()
 
         def begin(image: Input, source: int) -> asyncio.Task[list[Page | RequestError]]:
-            return asyncio.ensure_future(self._found(image, params, source, return_errors))
+            return asyncio.ensure_future(self._found(image, params, source))
 
         try:
             for found in _in_order(images, begin, running, self._window):
@@ -182,14 +182,12 @@ class AsyncInstancePool:
         return self._pool
 
     async def _found(
-        self, image: Input, params: Mapping[str, Any], source: int, return_errors: bool
+        self, image: Input, params: Mapping[str, Any], source: int
     ) -> list[Page | RequestError]:
         """The pages of one input of `map`, or its error."""
         try:
             return [*await self._read(image, params, source)]
         except RequestError as error:
-            if not return_errors:
-                raise
             return [error]
 
     async def _read(self, image: Input, params: Mapping[str, Any], source: int) -> list[Page]:
@@ -250,7 +248,7 @@ class InstancePool:
         def begin(
             image: Input, source: int
         ) -> concurrent.futures.Future[list[Page | RequestError]]:
-            return self._begin(self._pool._found(image, params, source, return_errors))
+            return self._begin(self._pool._found(image, params, source))
 
         try:
             for found in _in_order(images, begin, running, self._pool._window):
@@ -360,10 +358,10 @@ def _page_of(image: Any, limits: AdmissionSettings) -> Pixels:
 
 def _sound(found: Page | RequestError) -> Page:
     """Raises an error, also that of a page that could not be read."""
-    error = found if isinstance(found, RequestError) else found.error
-    if error is not None:
-        raise error
-    assert isinstance(found, Page)
+    if isinstance(found, RequestError):
+        raise found
+    if found.error is not None:
+        raise found.error
     return found
 
 
