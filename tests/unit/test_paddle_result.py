@@ -219,6 +219,31 @@ def test_lines_that_are_too_low_to_be_read(height: int, said: list[str]) -> None
     assert reasons(Result(large, size=(1000, 12_000))) == said
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        # What PP-OCRv5 mobile made of letters of 18 pixels on a page of 16,000.
+        [("", 0.0, 10, 200, 300, 120), ("|", 0.4, 10, 600, 300, 120), ("", 0.0, 9, 800, 300, 99)],
+    ],
+)
+def test_text_that_vanished_with_the_scale_is_missed(
+    found: list[tuple[str, float, int, int, int, int]],
+) -> None:
+    result = Result(found, size=(440, 16_000))
+    page = result["doc_preprocessor_res"]["output_img"]
+    page[:] = 250
+    assert "LowResolution" not in reasons(result)  # a blank one
+    page[200:260:2, 20:400:3] = 30  # three lines
+    (warning,) = reading_of(result).warnings
+    assert warning.reason == "LowResolution"
+    assert "scaled by 0.25" in warning.message
+    assert "must be 44 pixels high" in warning.message
+    read = Result([("a headline", 0.98, 10, 200, 400, 120)], size=(440, 16_000))
+    read["doc_preprocessor_res"]["output_img"] = page
+    assert reasons(read) == []
+
+
 def test_a_page_that_is_scaled_up_has_no_more_to_see() -> None:
     assert detector_scale(300, 40, DETECTION) == 1.6
     found = [("ten pixels", 0.9, 10, 10, 200, 10)] * 3

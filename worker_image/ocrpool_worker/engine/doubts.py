@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import Line, PageWarning
 from ocrpool_worker.engine.order import sides
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
 
 # Letters of 8 pixels an em give boxes of 11 pixels; below, one character in eight is wrong.
 LEAST_LINE = 11.0
@@ -19,6 +22,10 @@ LEAST_LINE = 11.0
 LEAST_SCORE = 0.5
 # The most likely of four directions is less likely than all others together.
 LEAST_ORIENTATION_SCORE = 0.5
+# A page that was scaled by no more than this to look for text can hide all of it.
+SMALL_SCALE = 0.5
+# Grey levels between paper and ink, and the least part of a page that a line of text blackens.
+_INK, _INK_PART = 64, 0.0002
 # A box that is so many times as long as wide has text in it, rather than a speck or a tick.
 _LINE_LIKE = 2.0
 
@@ -66,6 +73,40 @@ def low_resolution(lines: Sequence[Line], scale: float) -> PageWarning | None:
     )
 
 
+def nothing_read(lines: Sequence[Line], scale: float, pixels: Pixels) -> PageWarning | None:
+    """The page was made so small to look for text that there was none to be seen, and it is not
+    blank. `pixels`: the page in its full size."""
+    if scale > SMALL_SCALE or not has_ink(pixels):
+        return None
+    if any(line.text for line in lines) and mean_score(lines) >= LEAST_SCORE:
+        return None
+    return PageWarning(
+        "LowResolution",
+        f"the page was scaled by {scale:.2g} to look for text, and none was read: lines must be "
+        f"{LEAST_LINE / scale:.0f} pixels high on it to be found; send it in parts",
+    )
+
+
+def has_ink(pixels: Pixels) -> bool:
+    """Whether there is something on the page besides its own colour."""
+    import numpy as np  # noqa: PLC0415
+
+    green = pixels[:, :, 1]
+    counts = np.bincount(green[::4, ::4].ravel(), minlength=256)
+    paper = int(counts.argmax())
+    different = (green > paper + _INK) | (green < paper - _INK)
+    return bool(different.mean() > _INK_PART)
+
+
+def mean_score(lines: Sequence[Line]) -> float:
+    """The mean score of all lines, each counting as much as it is long; 0 for none."""
+    weights = [max(sides(line.polygon)) for line in lines]
+    total = sum(weights)
+    if not total:
+        return 0.0
+    return sum(line.score * weight for line, weight in zip(lines, weights, strict=True)) / total
+
+
 def orientation_unsure(
     lines: Sequence[Line], *, looked: bool, score: float | None
 ) -> PageWarning | None:
@@ -79,19 +120,22 @@ def orientation_unsure(
         )
     if looked:
         return None
-    boxes = [(*sides(line.polygon), line.score) for line in lines]
-    long = [box for box in boxes if max(box[:2]) >= _LINE_LIKE * min(box[:2])]
-    if len(long) < 2:
+    long = [line for line in lines if _is_long(line)]
+    mean = mean_score(long)
+    if len(long) < 2 or mean >= LEAST_SCORE:
         return None
-    total = sum(max(across, down) for across, down, _ in long)
-    mean = sum(score * max(across, down) for across, down, score in long) / total
-    if mean >= LEAST_SCORE:
-        return None
-    upright = sum(max(across, down) for across, down, _ in long if down > across)
-    way = "be turned by 90°" if 2 * upright > total else "stand on its head"
+    boxes = [sides(line.polygon) for line in long]
+    upright = sum(down for across, down in boxes if down > across)
+    flat = sum(across for across, down in boxes if down <= across)
+    way = "be turned by 90°" if upright > flat else "stand on its head"
     return PageWarning(
         "OrientationUnsure",
         f"what looks like text was read with a mean score of {mean:.2f}: the page may {way}, and "
         "no model that finds out is loaded (doc_orientation_classify); send it upright, or stage "
         "one. Writing that the recogniser does not know looks the same",
     )
+
+
+def _is_long(line: Line) -> bool:
+    across, down = sides(line.polygon)
+    return max(across, down) >= _LINE_LIKE * min(across, down)

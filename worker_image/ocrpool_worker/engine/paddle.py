@@ -12,6 +12,7 @@ from ocrpool_worker.engine.batches import report_batches
 from ocrpool_worker.engine.doubts import (
     detector_scale,
     low_resolution,
+    nothing_read,
     orientation_unsure,
     regions_limited,
 )
@@ -153,9 +154,13 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
     unwarped = bool(preprocessed.get("model_settings", {}).get("use_doc_unwarping"))
     lines = list(_found(result))
     looked = angle >= 0
+    scale = detector_scale(width, height, result["text_det_params"])
+    score = orientation_score if looked else None
+    hidden = nothing_read(lines, scale, preprocessed["output_img"])
     doubts = (
-        orientation_unsure(lines, looked=looked, score=orientation_score if looked else None),
-        low_resolution(lines, detector_scale(width, height, result["text_det_params"])),
+        hidden,
+        None if hidden else orientation_unsure(lines, looked=looked, score=score),
+        None if hidden else low_resolution(lines, scale),
     )
     # In the order of the picture that was read; only then back to the one that was sent.
     ordered = reading_order([line for line in lines if line.text])
