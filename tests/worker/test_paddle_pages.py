@@ -104,6 +104,9 @@ def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> 
         page = v1(paddle_worker, sheet().image.transpose(quarters))
         assert reasons(page) == ["OrientationUnsure"]
         assert way in page["warnings"][0]["message"]
+    # Turned clockwise, each line is turned upright by PaddleX, and the columns are in order.
+    clockwise = v1(paddle_worker, sheet().image.transpose(Image.Transpose.ROTATE_270))
+    assert (texts(clockwise), reasons(clockwise)) == (TEXTS, [])
     blank = v1(paddle_worker, Paper(520, 240).image)
     assert blank["lines"] == []
     assert "warnings" not in blank

@@ -67,8 +67,8 @@ def low_resolution(lines: Sequence[Line], scale: float) -> PageWarning | None:
     scaled = f" after the page was scaled by {scale:.2g} to look for text" if scale < 1 else ""
     return PageWarning(
         "LowResolution",
-        f"half of the lines are less than {height:.3g} pixels high{scaled}, and from "
-        f"{LEAST_LINE:g} on text is read reliably: send the page at a higher resolution"
+        f"lines are {height:.3g} pixels high{scaled} (the median), and from {LEAST_LINE:g} on they "
+        "are read reliably: send the page at a higher resolution"
         + (", or in parts" if scale < 1 else ""),
     )
 
