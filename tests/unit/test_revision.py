@@ -1,0 +1,21 @@
+"""What a pool's spec says to its workers, newer and older ones."""
+
+from __future__ import annotations
+
+from ocrpool_operator.api.spec import EngineSpec, PoolSpec
+from ocrpool_operator.planner.revision import revision_of, worker_settings
+from ocrpool_worker.settings import settings_from
+
+
+def test_a_limit_of_regions_reaches_the_worker() -> None:
+    spec = PoolSpec(engine=EngineSpec(max_regions=200))
+    told = worker_settings(spec)["engine"]
+    assert settings_from({"engine": told}).engine.max_regions == 200
+    assert revision_of(spec) != revision_of(PoolSpec())
+
+
+def test_a_worker_that_is_older_than_the_field_is_not_told_its_default() -> None:
+    """It would refuse to start, and whoever upgrades the operator may keep the workers."""
+    told = worker_settings(PoolSpec())["engine"]
+    assert told == {"name": "paddleocr", "options": {}}
+    assert settings_from({"engine": told}).engine.max_regions == EngineSpec().max_regions
