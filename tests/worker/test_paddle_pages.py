@@ -191,3 +191,18 @@ def test_a_turned_page_has_its_polygons_in_the_picture_that_was_sent(pool: Insta
             expected = [(x + move[0], y + move[1]) for x, y in points]
             for found, there in zip(line.polygon, expected, strict=True):
                 assert found == pytest.approx(there, abs=3)
+
+
+def test_a_tiny_turned_picture_too(pool: InstancePool) -> None:
+    """The margin around it is turned as well."""
+    paper = Paper(40, 20)
+    paper.text(4, 0, "Tea", 16)
+    image = paper.image.rotate(-90, expand=True)
+    image.putpixel((0, 0), (255, 255, 1))
+    page = read(pool, image)
+    (line,) = page.lines
+    assert (page.width, page.height, page.angle, line.text) == (20, 40, 90, "Tea")
+    across, down = zip(*line.polygon, strict=True)
+    assert 0 <= min(across) < max(across) <= 20
+    assert 0 <= min(down) < 8
+    assert 28 < max(down) <= 40

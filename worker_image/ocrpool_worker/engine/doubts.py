@@ -76,9 +76,8 @@ def low_resolution(lines: Sequence[Line], scale: float) -> PageWarning | None:
 def nothing_read(lines: Sequence[Line], scale: float, pixels: Pixels) -> PageWarning | None:
     """The page was made so small to look for text that there was none to be seen, and it is not
     blank. `pixels`: the page in its full size."""
-    if scale > SMALL_SCALE or not has_ink(pixels):
-        return None
-    if any(line.text for line in lines) and mean_score(lines) >= LEAST_SCORE:
+    read = any(line.text for line in lines) and mean_score(lines) >= LEAST_SCORE
+    if scale > SMALL_SCALE or read or not has_ink(pixels):
         return None
     return PageWarning(
         "LowResolution",
