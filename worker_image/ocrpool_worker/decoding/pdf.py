@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import pdf_fonts
-from ocrpool_worker.decoding.document import Document, Rendered, decoding
+from ocrpool_worker.decoding.document import Document, Rendered
 from ocrpool_worker.decoding.pdf_glyphs import Undrawn, undrawn
 from ocrpool_worker.decoding.pdf_images import warnings_of
+from ocrpool_worker.decoding.pdf_open import document_warnings, opened, opened_page
 from ocrpool_worker.decoding.pdf_scale import drawn_size, pdf_scale, resolution_warnings
 from ocrpool_worker.decoding.raster import from_array
 
@@ -20,16 +19,7 @@ if TYPE_CHECKING:
 def open_pdf(data: bytes, max_pixels: int) -> Document:
     """Raises NotAnImage."""
     pdf_fonts.install()
-    return _Pdf(data, _opened(data), max_pixels)
-
-
-def _opened(data: bytes) -> Any:
-    import pypdfium2  # noqa: PLC0415
-
-    with decoding("the PDF cannot be opened"):
-        pdf = pypdfium2.PdfDocument(data)
-        pdf.init_forms()
-        return pdf
+    return _Pdf(data, opened(data), max_pixels)
 
 
 class _Pdf(Document):
@@ -43,20 +33,20 @@ class _Pdf(Document):
         self._substituted: Any = None
 
     def size(self, index: int) -> tuple[int, int]:
-        with _page(self._pdf, index) as page:
+        with opened_page(self._pdf, index) as page:
             size = page.get_size()
             return drawn_size(size, pdf_scale(size, index, self._max_pixels))
 
     def render(self, index: int) -> Rendered:
-        with _page(self._pdf, index) as page:
+        with opened_page(self._pdf, index) as page:
             lacks = undrawn(page)
             choice = pdf_fonts.chosen() if lacks else None
             if choice is None:
                 return self._drawn(self._pdf, page, index, lacks)
             with pdf_fonts.substituting(choice):
                 if self._substituted is None:
-                    self._substituted = _opened(self._data)
-                with _page(self._substituted, index) as other:
+                    self._substituted = opened(self._data)
+                with opened_page(self._substituted, index) as other:
                     left = undrawn(other)
                     lost = choice.lacks(set(lacks.characters))
                     left = Undrawn(left.characters | lost, left.unnamed)
@@ -70,18 +60,9 @@ class _Pdf(Document):
         scale = pdf_scale(size, index, self._max_pixels)
         pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()
         warnings = (
+            *(document_warnings(pdf) if index == 0 else ()),
             *lacks.warnings(),
             *resolution_warnings(size, scale, self._max_pixels),
             *warnings_of(pdf, page, pixels),
         )
         return from_array(pixels), warnings
-
-
-@contextmanager
-def _page(pdf: Any, index: int) -> Iterator[Any]:
-    with decoding(f"page {index + 1} of the PDF cannot be read"):
-        page = pdf[index]
-        try:
-            yield page
-        finally:
-            page.close()

@@ -77,7 +77,10 @@ def undrawn(page: Any) -> Undrawn:
         if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT
     ):
         return Undrawn()
-    text = page.get_textpage()
+    try:
+        text = page.get_textpage()
+    except RuntimeError:
+        return Undrawn()  # PDFium draws the page all the same
     try:
         return _undrawn(page, text.raw, borrowed)
     finally:

@@ -1,0 +1,96 @@
+"""Opens a PDF and its pages, and says of what kind one is that cannot be read, or only in part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.engine.base import PageWarning
+from ocrpool_worker.errors import NotAnImage
+
+# Attached files that are looked at, and those that a warning names.
+MOST_ATTACHED, MOST_NAMED = 100, 5
+XFA_FORM, ATTACHED = "XfaForm", "AttachedFiles"
+
+# What a person would expect to be read; invoices carry their XML, which is not.
+_READABLE = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+
+def opened(data: bytes) -> Any:
+    """The document, with its forms. Raises NotAnImage."""
+    import pypdfium2  # noqa: PLC0415
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    told = {
+        pdfium.FPDF_ERR_PASSWORD: (
+            "the PDF is encrypted and needs a password to be read; save or print it without one"
+        ),
+        pdfium.FPDF_ERR_SECURITY: (
+            "the PDF is encrypted in a way that is not read (a rights management of its own); save "
+            "or print it without"
+        ),
+    }
+    with decoding("the PDF cannot be opened"):
+        try:
+            pdf = pypdfium2.PdfDocument(data)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code not in told:
+                raise
+            raise NotAnImage(told[error.err_code], field="file") from None
+        pdf.init_forms()
+        return pdf
+
+
+@contextmanager
+def opened_page(pdf: Any, index: int) -> Iterator[Any]:
+    """Raises NotAnImage."""
+    with decoding(f"page {index + 1} of the PDF cannot be read"):
+        page = pdf[index]
+        try:
+            if not all(page.get_size()):
+                page = _uncropped(pdf, page, index)
+            yield page
+        finally:
+            page.close()
+
+
+def _uncropped(pdf: Any, page: Any, index: int) -> Any:
+    """The whole page, where its CropBox leaves nothing of it: as other readers show it."""
+    page.set_cropbox(*page.get_mediabox())
+    page.close()
+    return pdf[index]
+
+
+def document_warnings(pdf: Any) -> tuple[PageWarning, ...]:
+    """What the document has that is on none of its pages."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    found = []
+    if pdf.get_formtype() == pdfium.FORMTYPE_XFA_FULL:
+        found.append(
+            PageWarning(
+                XFA_FORM,
+                "the PDF is an XFA form, which Adobe's programs alone show: what was read is the "
+                "page that stands in for it; print it to a PDF there, and send that",
+            )
+        )
+    files = [name for name in _attached(pdf) if name.lower().endswith(_READABLE)]
+    if files:
+        more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+        named = ", ".join(name[:80] for name in files[:MOST_NAMED])
+        found.append(
+            PageWarning(
+                ATTACHED,
+                f"files are attached to the PDF and were not read: {named}{more}; send them too",
+            )
+        )
+    return tuple(found)
+
+
+def _attached(pdf: Any) -> Iterator[str]:
+    """The names of the files that are attached, as far as they can be read."""
+    for number in range(min(pdf.count_attachments(), MOST_ATTACHED)):
+        with suppress(RuntimeError, UnicodeError):
+            yield pdf.get_attachment(number).get_name()
