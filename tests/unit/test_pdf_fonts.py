@@ -14,10 +14,11 @@ from ocrpool_worker.decoding.font_files import ASSETS, covered, font_faces
 from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_glyphs import MISSING, MOST_NAMED
 from ocrpool_worker.engine.base import PageWarning
+from tests.worker import pdf_kinds as kinds
 from tests.worker import pdf_texts as texts
 
 Fonts = Callable[..., None]
-MISSED = "no font of this machine has"
+MISSED = "cannot be drawn with those of this machine"
 SAMPLES = {
     "Polish": (texts.letters_pdf(texts.POLISH), "ŁłąęŻźść"),
     "Cyrillic": (texts.letters_pdf(texts.CYRILLIC), "АБаЖжЩ"),
@@ -89,7 +90,7 @@ def test_letters_that_pdfium_lacks_are_drawn_with_a_font_of_the_machine(
     before, (warning,) = drawn(data)
     assert warning.reason == MISSING
     assert MISSED in warning.message
-    assert set(warning.message.split("not drawn: ")[1].split(";")[0]) <= set(text)
+    assert set(warning.message.split("of this machine: ")[1].split(";")[0]) <= set(text)
     fonts(everything=texts.box_font(ALL))
     after, warnings = drawn(data)
     assert not warnings
@@ -116,7 +117,7 @@ def test_what_no_font_has_is_named(fonts: Fonts) -> None:
     fonts(polish=texts.box_font("AbŁłą"))
     for kind in (b"TrueType", b"Type1"):
         _, (warning,) = drawn(texts.letters_pdf(texts.POLISH, kind=kind))
-        assert "not drawn: ćęśźŻ;" in warning.message
+        assert "of this machine: ćęśźŻ;" in warning.message
     many = "".join(chr(0x4E00 + at) for at in range(3 * MOST_NAMED))
     small = b"0.1 0 0 0.1 0 0 cm"
     _, (warning,) = drawn(
@@ -184,3 +185,39 @@ def test_files_that_are_no_fonts_are_passed_over(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "gone.ttf").symlink_to(tmp_path / "nothing")
     assert [face.path.name for face in font_faces([tmp_path, tmp_path / "none"])] == ["good.ttf"]
+
+
+OVER_THE_PAGE = {
+    "a stamp": kinds.stamp(b"<4162808182>", [texts.simple_font("aogonek Zdotaccent sacute")[0]]),
+    "a form field": kinds.field(b"<FEFF00410105017B015B>"),
+}
+
+
+@pytest.mark.parametrize("data", OVER_THE_PAGE.values(), ids=list(OVER_THE_PAGE.keys()))
+def test_letters_that_lie_over_the_page_are_drawn_as_well(data: bytes, fonts: Fonts) -> None:
+    fonts()
+    pixels, (warning,) = open_document("pdf", data, 1_000_000).render(0)
+    assert "of this machine: ąśŻ;" in warning.message
+    fonts(everything=texts.box_font(ALL + "Helovaśą"))
+    boxes, warnings = open_document("pdf", data, 1_000_000).render(0)
+    assert not warnings
+    # Above the page's own text, within the rectangle's border.
+    inside = slice(22, 76), slice(104, 296)
+    assert (boxes[inside] < 128).sum() > (pixels[inside] < 128).sum() + 300
+
+
+def test_letters_of_a_comment_without_a_picture_are_named(fonts: Fonts) -> None:
+    fonts(everything=texts.box_font(ALL))
+    _, (warning,) = drawn(kinds.comment(b"<FEFF00410105017B015B>"))
+    assert "of this machine: ąśŻ;" in warning.message
+
+
+def test_annotations_that_lack_nothing_are_not_told_of(fonts: Fonts) -> None:
+    fonts()
+    for data in (
+        kinds.stamp(b"(Stamp)"),
+        kinds.field(b"(Caf\xe9 \x80)"),
+        kinds.comment(b"(Note)"),
+        kinds.comment(b"<FEFF00410105017B015B>").replace(b"/F 4>>", b"/F 2>>"),
+    ):
+        assert not drawn(data)[1]

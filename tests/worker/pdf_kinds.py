@@ -54,6 +54,12 @@ def field(value: bytes) -> bytes:
     )
 
 
+def comment(text: bytes) -> bytes:
+    """With a comment that has no picture of itself."""
+    annotation = b"/Annots[<</Type/Annot/Subtype/FreeText/Rect[50 60 150 90]/Contents%s"
+    return hello(page=annotation % text + b"/DA(/Helv 12 Tf 0 g)/F 4>>]")
+
+
 def xfa() -> bytes:
     """A form of which the PDF only has a program."""
     template = b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'><template/></xdp:xdp>"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import pdf_fonts
 from ocrpool_worker.decoding.document import Document, Rendered
+from ocrpool_worker.decoding.pdf_annotations import flatten, undrawn_annotations
 from ocrpool_worker.decoding.pdf_glyphs import Undrawn, undrawn
 from ocrpool_worker.decoding.pdf_images import warnings_of
 from ocrpool_worker.decoding.pdf_open import document_warnings, opened, opened_page
@@ -31,6 +34,8 @@ class _Pdf(Document):
         # The same once more, for pages whose letters PDFium's own fonts lack: fonts stay as they
         # were loaded for as long as their document is open.
         self._substituted: Any = None
+        # And once more, for looking at what stamps say.
+        self._flat: Any = None
 
     def size(self, index: int) -> tuple[int, int]:
         with opened_page(self._pdf, index) as page:
@@ -39,21 +44,30 @@ class _Pdf(Document):
 
     def render(self, index: int) -> Rendered:
         with opened_page(self._pdf, index) as page:
-            lacks = undrawn(page)
+            over, lost = undrawn_annotations(self._pdf, page, lambda: self._flat_page(index))
+            lacks = undrawn(page) | over
             choice = pdf_fonts.chosen() if lacks else None
             if choice is None:
-                return self._drawn(self._pdf, page, index, lacks)
+                return self._drawn(self._pdf, page, index, lacks | lost)
             with pdf_fonts.substituting(choice):
                 if self._substituted is None:
                     self._substituted = opened(self._data)
                 with opened_page(self._substituted, index) as other:
                     left = undrawn(other)
-                    lost = choice.lacks(set(lacks.characters))
-                    left = Undrawn(left.characters | lost, left.unnamed)
+                    left |= Undrawn(frozenset(choice.lacks(set(lacks.characters))))
                     # Where the other fonts do not help, the page looks as it would anywhere.
                     if left.amount < lacks.amount or left.unnamed:
-                        return self._drawn(self._substituted, other, index, left)
-            return self._drawn(self._pdf, page, index, lacks)
+                        return self._drawn(self._substituted, other, index, left | lost)
+            return self._drawn(self._pdf, page, index, lacks | lost)
+
+    @contextmanager
+    def _flat_page(self, index: int) -> Iterator[Any]:
+        if self._flat is None:
+            self._flat = opened(self._data)
+        with opened_page(self._flat, index) as page:
+            flatten(page)
+        with opened_page(self._flat, index) as page:
+            yield page
 
     def _drawn(self, pdf: Any, page: Any, index: int, lacks: Undrawn) -> Rendered:
         size = page.get_size()

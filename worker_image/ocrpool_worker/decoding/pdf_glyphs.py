@@ -27,7 +27,7 @@ _SAMPLE = 500
 _INVISIBLE = (3, 7)  # text rendering modes: nothing, and as a clip only
 # Controls and formats (soft hyphens, joiners), marks that are drawn with their letter, spaces, and
 # private characters, which stand for bullets and the like.
-_UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Me", "Mn", "Zl", "Zp", "Zs"))
+UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Me", "Mn", "Zl", "Zp", "Zs"))
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class Undrawn:
     def __bool__(self) -> bool:
         return bool(self.characters or self.unnamed)
 
+    def __or__(self, other: Undrawn) -> Undrawn:
+        return Undrawn(self.characters | other.characters, self.unnamed + other.unnamed)
+
     @property
     def amount(self) -> int:
         return len(self.characters) + self.unnamed
@@ -51,8 +54,8 @@ class Undrawn:
             named = "".join(sorted(self.characters)[:MOST_NAMED])
             more = len(self.characters) - MOST_NAMED
             found.append(
-                "characters of the page are in a font that is not in the PDF and that "
-                f"no font of this machine has, so they are not drawn: {named}"
+                "characters of the page are in a font that is not in the PDF, and cannot be drawn "
+                f"with those of this machine: {named}"
                 f"{f' and {more} more' if more > 0 else ''}; embed the fonts in the PDF, or "
                 "install a font that has them where the worker runs (fonts-wqy-microhei)"
             )
@@ -69,7 +72,7 @@ def undrawn(page: Any) -> Undrawn:
     """What cannot be drawn of a page with the fonts that its document was opened with."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    borrowed = _Borrowed()
+    borrowed = Borrowed()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
     if not any(
         borrowed(item)
@@ -87,7 +90,7 @@ def undrawn(page: Any) -> Undrawn:
         text.close()
 
 
-def _undrawn(page: Any, text: Any, borrowed: _Borrowed) -> Undrawn:
+def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     box = page.get_bbox()
@@ -103,7 +106,7 @@ def _undrawn(page: Any, text: Any, borrowed: _Borrowed) -> Undrawn:
             unnamed += _shows(text, index, item, box)
             continue
         key = (font, character)
-        if character in lacking or key in drawn or unicodedata.category(character) in _UNDRAWN:
+        if character in lacking or key in drawn or unicodedata.category(character) in UNDRAWN:
             continue
         if pdfium.FPDFFont_GetGlyphPath(pdfium.FPDFTextObj_GetFont(item), ord(character), 12.0):
             drawn.add(key)
@@ -134,7 +137,7 @@ def _to_look_at(text: Any) -> Iterator[tuple[int, str]]:
         at += 1 if character <= "\uffff" else 2
 
 
-class _Borrowed:
+class Borrowed:
     """Text objects → their fonts that are not in the PDF; each font is asked once."""
 
     def __init__(self) -> None:

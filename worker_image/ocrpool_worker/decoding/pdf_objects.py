@@ -13,8 +13,22 @@ def page_objects(page: Any) -> Iterator[tuple[Any, bool]]:
     """The objects of a page that are no forms, and whether each is inside of one."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
+    yield from _objects(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page.raw)
+
+
+def annotation_objects(annotation: Any) -> Iterator[Any]:
+    """The objects that an annotation is drawn with, which are no forms."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    found = _objects(pdfium.FPDFAnnot_GetObjectCount, pdfium.FPDFAnnot_GetObject, annotation)
+    yield from (item for item, _ in found)
+
+
+def _objects(count: Any, get: Any, parent: Any) -> Iterator[tuple[Any, bool]]:
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
     left = MOST_OBJECTS
-    stack = [(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page.raw, 0)]
+    stack = [(count, get, parent, 0)]
     while stack:
         count, get, parent, depth = stack.pop()
         for index in range(min(count(parent), left)):
