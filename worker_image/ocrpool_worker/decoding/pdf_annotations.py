@@ -11,11 +11,10 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from ocrpool_worker.decoding.pdf_glyphs import UNDRAWN, Borrowed, Undrawn, undrawn
-from ocrpool_worker.decoding.pdf_objects import MOST_OBJECTS, annotation_objects
+from ocrpool_worker.decoding.pdf_objects import annotation_objects
 
 # Annotations of a page that are looked at, and characters of each that says what stands in it.
 MOST_ANNOTATIONS, MOST_CHARACTERS = 1000, 10_000
@@ -38,15 +37,11 @@ def undrawn_annotations(
     lacking: set[str] = set()
     lost: set[str] = set()
     others = False
-    left = MOST_OBJECTS
     for annotation in _annotations(page):
-        objects = list(islice(annotation_objects(annotation), left))
-        left -= len(objects)
-        texts = [
-            item for item in objects if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT
-        ]
         # Without objects PDFium draws it by itself, in its own fonts.
-        if objects and not any(borrowed(item) for item in texts):
+        drawn = pdfium.FPDFAnnot_GetObjectCount(annotation) > 0
+        texts = list(annotation_objects(annotation, pdfium.FPDF_PAGEOBJ_TEXT))
+        if drawn and not any(borrowed(item) for item, _ in texts):
             continue
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
         if kind == pdfium.FPDF_ANNOT_WIDGET:
@@ -56,7 +51,7 @@ def undrawn_annotations(
                 lacking |= _lacking(value)
         elif kind == pdfium.FPDF_ANNOT_FREETEXT:
             contents = partial(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-            (lacking if objects else lost).update(_lacking(contents))
+            (lacking if drawn else lost).update(_lacking(contents))
         else:
             others = others or bool(texts)
     found = Undrawn(frozenset(lacking))

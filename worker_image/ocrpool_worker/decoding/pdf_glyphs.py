@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ocrpool_worker.decoding.pdf_objects import page_objects
+from ocrpool_worker.decoding.pdf_objects import font_of, page_objects
 from ocrpool_worker.engine.base import PageWarning
 
 # Characters of a page that are looked at: 0.3 seconds where none of them is of ASCII.
@@ -74,11 +74,8 @@ def undrawn(page: Any) -> Undrawn:
 
     borrowed = Borrowed()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
-    if not any(
-        borrowed(item)
-        for item, _ in page_objects(page)
-        if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT
-    ):
+    texts = page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT)
+    if not any(borrowed(item) for item, _ in texts):
         return Undrawn()
     try:
         text = page.get_textpage()
@@ -99,7 +96,7 @@ def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
     unnamed = 0
     for index, character in _to_look_at(text):
         item = pdfium.FPDFText_GetTextObject(text, index)
-        font = borrowed(item) if item else None
+        font = borrowed(item and ctypes.cast(item, ctypes.c_void_p).value)
         if font is None or pdfium.FPDFText_IsGenerated(text, index) == 1:
             continue
         if pdfium.FPDFText_HasUnicodeMapError(text, index) == 1:
@@ -138,7 +135,7 @@ def _to_look_at(text: Any) -> Iterator[tuple[int, str]]:
 
 
 class Borrowed:
-    """Text objects → their fonts that are not in the PDF; each font is asked once."""
+    """Handles of text objects → their fonts that are not in the PDF; each font is asked once."""
 
     def __init__(self) -> None:
         import pypdfium2.raw as pdfium  # noqa: PLC0415
@@ -146,15 +143,16 @@ class Borrowed:
         self._pdfium = pdfium
         self._known: dict[int, bool] = {}
 
-    def __call__(self, item: Any) -> int | None:
-        """The font's address, or None where it is embedded or there is none."""
-        font = self._pdfium.FPDFTextObj_GetFont(item)
+    def __call__(self, item: int | None) -> int | None:
+        """The font's handle, or None where it is embedded or there is none."""
+        font = font_of(item) if item else None
         if not font:
             return None
-        address = ctypes.addressof(font.contents)
-        if address not in self._known:
-            self._known[address] = self._pdfium.FPDFFont_GetIsEmbedded(font) == 0
-        return address if self._known[address] else None
+        known = self._known.get(font)
+        if known is None:
+            handle = ctypes.cast(font, self._pdfium.FPDF_FONT)
+            self._known[font] = known = self._pdfium.FPDFFont_GetIsEmbedded(handle) == 0
+        return font if known else None
 
 
 def _shows(text: Any, index: int, item: Any, box: tuple[float, float, float, float]) -> bool:

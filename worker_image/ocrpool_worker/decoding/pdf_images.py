@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jpeg
 from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
-from ocrpool_worker.decoding.pdf_objects import page_objects
+from ocrpool_worker.decoding.pdf_objects import object_of, page_objects
 from ocrpool_worker.engine.base import PageWarning
 
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ def _images(page: Any) -> Iterator[tuple[Any, bool]]:
     """The image objects of a page, and whether each is inside a form."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    for item, nested in page_objects(page):
-        if pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_IMAGE:
-            yield item, nested
+    for item, nested in page_objects(page, pdfium.FPDF_PAGEOBJ_IMAGE):
+        yield object_of(item), nested
 
 
 def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:

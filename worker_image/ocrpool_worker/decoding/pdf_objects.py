@@ -1,43 +1,71 @@
-"""The objects of a PDF's page, those inside of its forms included, up to a bound."""
+"""The objects of a PDF's page, those inside of its forms included, up to a bound.
+
+A page has thousands, and each is asked what it is. Handles are whole numbers here, and functions
+are called by their addresses: PDFium's bindings make an object of every pointer, which takes longer
+than drawing the page.
+"""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 # Objects of a page that are looked at, in all of its forms, and how deep forms may nest.
 MOST_OBJECTS, MOST_DEPTH = 20_000, 8
+# Those of one annotation.
+MOST_DRAWN = 1000
 
 
-def page_objects(page: Any) -> Iterator[tuple[Any, bool]]:
-    """The objects of a page that are no forms, and whether each is inside of one."""
+def page_objects(page: Any, kind: int) -> Iterator[tuple[Any, bool]]:
+    """The objects of a page that are of a kind (`FPDF_PAGEOBJ_…`), as handles, and whether each is
+    inside of a form."""
+    return _objects("FPDFPage_CountObjects", "FPDFPage_GetObject", page.raw, kind, MOST_OBJECTS)
+
+
+def annotation_objects(annotation: Any, kind: int) -> Iterator[tuple[Any, bool]]:
+    """The same of what an annotation is drawn with."""
+    return _objects("FPDFAnnot_GetObjectCount", "FPDFAnnot_GetObject", annotation, kind, MOST_DRAWN)
+
+
+def object_of(handle: int) -> Any:
+    """What PDFium's bindings take for the object with a handle."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    yield from _objects(pdfium.FPDFPage_CountObjects, pdfium.FPDFPage_GetObject, page.raw)
+    return ctypes.cast(handle, pdfium.FPDF_PAGEOBJECT)
 
 
-def annotation_objects(annotation: Any) -> Iterator[Any]:
-    """The objects that an annotation is drawn with, which are no forms."""
+def font_of(handle: int) -> int | None:
+    """The handle of a text object's font."""
+    font: int | None = _plain("FPDFTextObj_GetFont", ctypes.c_void_p)(handle)
+    return font
+
+
+def _objects(count: str, get: str, parent: Any, kind: int, most: int) -> Iterator[tuple[Any, bool]]:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    found = _objects(pdfium.FPDFAnnot_GetObjectCount, pdfium.FPDFAnnot_GetObject, annotation)
-    yield from (item for item, _ in found)
-
-
-def _objects(count: Any, get: Any, parent: Any) -> Iterator[tuple[Any, bool]]:
-    import pypdfium2.raw as pdfium  # noqa: PLC0415
-
-    left = MOST_OBJECTS
-    stack = [(count, get, parent, 0)]
+    kind_of = _plain("FPDFPageObj_GetType", ctypes.c_int)
+    left = most
+    stack = [(count, get, ctypes.cast(parent, ctypes.c_void_p).value, 0)]
     while stack:
-        count, get, parent, depth = stack.pop()
-        for index in range(min(count(parent), left)):
+        count, get, within, depth = stack.pop()
+        item_of = _plain(get, ctypes.c_void_p, ctypes.c_int)
+        for index in range(min(_plain(count, ctypes.c_int)(within), left)):
             left -= 1
-            item = get(parent, index)
-            if not item:
-                continue
-            if pdfium.FPDFPageObj_GetType(item) != pdfium.FPDF_PAGEOBJ_FORM:
+            item = item_of(within, index)
+            found = kind_of(item) if item else 0
+            if found == kind:
                 yield item, depth > 0
-            elif depth < MOST_DEPTH:
-                form = (pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject, item)
-                stack.append((*form, depth + 1))
+            elif found == pdfium.FPDF_PAGEOBJ_FORM and depth < MOST_DEPTH:
+                stack.append(("FPDFFormObj_CountObjects", "FPDFFormObj_GetObject", item, depth + 1))
+
+
+@cache
+def _plain(name: str, result: Any, *more: Any) -> Any:
+    """A function of PDFium whose first argument is a handle."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    address = ctypes.cast(getattr(pdfium, name), ctypes.c_void_p).value
+    assert address is not None
+    return ctypes.CFUNCTYPE(result, ctypes.c_void_p, *more)(address)
