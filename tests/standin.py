@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading, Word
 from ocrpool_worker.instance.warmup import WarmUpPage
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ _MAGIC = b"ocrpool!"
 
 class StandInEngine:
     """Answers two lines: what the order says, and `pid N`; a third holds the request's params, and
-    where the order has `bulk`, one of so many characters comes at last."""
+    where the order has `bulk`, one of so many characters comes at last. With `words` in the order
+    each line is a word."""
 
     needs_models = False
 
@@ -77,7 +78,10 @@ class StandInEngine:
         corners = ((0.0, 0.0), (float(width), 0.0), (float(width), float(height)))
         polygon = (*corners, (0.0, float(height)))
         return Reading(
-            lines=tuple(Line(text, 1.0, polygon) for text in texts),
+            lines=tuple(
+                Line(text, 1.0, polygon, (Word(text, polygon),) if order.get("words") else ())
+                for text in texts
+            ),
             pictures=lambda: {"ocrImage": pixels},
         )
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page
+from ocrpool_worker.api import Page, Word
 from ocrpool_worker.errors import (
     BadRequest,
     BootError,
@@ -55,6 +55,12 @@ def pool() -> Iterator[InstancePool]:
 def said(page: Page | RequestError) -> str:
     assert isinstance(page, Page), page
     return page.lines[0].text
+
+
+def test_lines_have_their_words(pool: InstancePool) -> None:
+    (page,) = pool.read(order_png(say="word", words=True), return_word_box=True)
+    line = page.lines[0]
+    assert line.words == (Word("word", line.polygon),)
 
 
 def test_pages_come_in_the_order_of_their_inputs(pool: InstancePool) -> None:

@@ -8,11 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ocrpool_worker.api import AsyncInstancePool, InstancePool, Line, Page, PageWarning
+    from ocrpool_worker.api import AsyncInstancePool, InstancePool, Line, Page, PageWarning, Word
 
 __version__ = "0.1.0"
-_API = ("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning")
-__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "__version__"]
+_API = ("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "Word")
+__all__ = [
+    "AsyncInstancePool",
+    "InstancePool",
+    "Line",
+    "Page",
+    "PageWarning",
+    "Word",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

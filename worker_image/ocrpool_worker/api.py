@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 from ocrpool_wire import State
 from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.devices import probe_for
-from ocrpool_worker.engine.base import Line, PageWarning
+from ocrpool_worker.engine.base import Line, PageWarning, Word
 from ocrpool_worker.errors import RequestError
 from ocrpool_worker.inputs import drawn, file_bytes
 from ocrpool_worker.ipc.mailbox import Buffer
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     Input = str | os.PathLike[str] | Buffer | BinaryIO | NDArray[Any] | PillowImage
 
-__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning"]
+__all__ = ["AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "Word"]
 
 _T = TypeVar("_T")
 
@@ -365,12 +365,18 @@ def _sound(found: Page | RequestError) -> Page:
     return found
 
 
+def _line(item: Mapping[str, Any]) -> Line:
+    words = tuple(Word(word["text"], _polygon(word)) for word in item.get("words", ()))
+    return Line(item["text"], item["score"], _polygon(item), words)
+
+
+def _polygon(item: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    return tuple((x, y) for x, y in item["polygon"])
+
+
 def _page(answer: PageAnswer, source: int, number: int) -> Page:
     found = json.loads(answer.json)
-    lines = tuple(
-        Line(item["text"], item["score"], tuple((x, y) for x, y in item["polygon"]))
-        for item in found["lines"]
-    )
+    lines = tuple(_line(item) for item in found["lines"])
     warnings = tuple(PageWarning(**each) for each in found.get("warnings", ()))
     return Page(
         answer.width,

@@ -52,13 +52,23 @@ class EngineContext:
 
 
 @dataclass(frozen=True)
+class Word:
+    """One word of a line, in the order of its text. `polygon` as that of a line."""
+
+    text: str
+    polygon: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Line:
     """One line of text. `polygon` is in pixels of the page, clockwise from the top left of the text
-    as it is read: of a page that stands on its head, that corner is at the bottom right."""
+    as it is read: of a page that stands on its head, that corner is at the bottom right. `words`
+    are there where `return_word_box` was asked for."""
 
     text: str
     score: float
     polygon: tuple[tuple[float, float], ...]
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
 from ocrpool_worker.engine.order import reading_order
 from ocrpool_worker.engine.regions import limit_regions
 from ocrpool_worker.engine.turning import turned_back, watch_orientation
+from ocrpool_worker.engine.words import words_by_line
 from ocrpool_worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PaddleOcrEngine:
         from paddleocr import PaddleOCR  # noqa: PLC0415
 
         self._loaded = {name: bool(arguments[name]) for name in _OPTIONAL.values()}
+        self._transformers = arguments.get("engine") == "transformers"
         self._on_gpu = context.device != "cpu"
         try:
             self._ocr = PaddleOCR(**arguments)
@@ -104,6 +106,9 @@ class PaddleOcrEngine:
         return found
 
     def refuse(self, params: Mapping[str, Any]) -> str | None:
+        if params.get("return_word_box") and self._transformers:
+            # It warns, and takes a text's first letter for the text.
+            return "returnWordBox: PaddleOCR's engine `transformers` gives no words"
         for name, loaded in self._loaded.items():
             if params.get(name) and not loaded:
                 role = next(role for role, option in _OPTIONAL.items() if option == name)
@@ -177,19 +182,23 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
 def _found(result: Any) -> Iterator[Line]:
     """All that was found: what was read, and what was dropped for a score below the threshold, as a
     line without text that has the highest score that it can have had."""
-    read = list(zip(result["rec_polys"], result["rec_texts"], result["rec_scores"], strict=True))
+    texts, scores = result["rec_texts"], result["rec_scores"]
+    read = list(zip(result["rec_polys"], texts, scores, words_by_line(result), strict=True))
     read.reverse()
     for found in result["dt_polys"]:
         polygon = tuple((float(x), float(y)) for x, y in found)
         if read and (read[-1][0] is found or (read[-1][0] == found).all()):
-            _, text, score = read.pop()
-            yield Line(str(text), float(score), polygon)
+            _, text, score, words = read.pop()
+            yield Line(str(text), float(score), polygon, words)
         else:
             yield Line("", float(result["text_rec_score_thresh"]), polygon)
 
 
 def _line_turned_back(line: Line, angle: int, size: tuple[int, int]) -> Line:
-    return replace(line, polygon=turned_back(line.polygon, angle, size))
+    words = tuple(
+        replace(word, polygon=turned_back(word.polygon, angle, size)) for word in line.words
+    )
+    return replace(line, polygon=turned_back(line.polygon, angle, size), words=words)
 
 
 def _without(value: Any, keys: frozenset[str]) -> Any:

@@ -22,11 +22,9 @@ MAX_PICTURE_SIDE = 2000
 def page_lines(
     reading: Reading, width: int, height: int, warnings: Sequence[PageWarning] = ()
 ) -> bytes:
-    """One element of `pages` of `/v1/ocr`. `warnings` are in it where there are any, `angle` where
-    the engine looked for one, `unwarped` where the page was flattened."""
-    lines = [
-        {"text": line.text, "score": line.score, "polygon": line.polygon} for line in reading.lines
-    ]
+    """One element of `pages` of `/v1/ocr`. `warnings`, and a line's `words`, are in it where there
+    are any, `angle` where the engine looked for one, `unwarped` where the page was flattened."""
+    lines = [_line(line) for line in reading.lines]
     page: dict[str, Any] = {"width": width, "height": height, "lines": lines}
     if reading.angle is not None:
         page["angle"] = reading.angle
@@ -35,6 +33,18 @@ def page_lines(
     if warnings:
         page["warnings"] = [{"reason": one.reason, "message": one.message} for one in warnings]
     return _json(page)
+
+
+def lacks_words(reading: Reading) -> bool:
+    """Whether the engine has read text and says nothing of its words."""
+    return any(line.text.strip() and not line.words for line in reading.lines)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    fields = {"text": line.text, "score": line.score, "polygon": line.polygon}
+    if line.words:
+        fields["words"] = [{"text": word.text, "polygon": word.polygon} for word in line.words]
+    return fields
 
 
 def page_paddlex(reading: Reading, pixels: Pixels | None) -> bytes:
@@ -52,20 +62,21 @@ def page_paddlex(reading: Reading, pixels: Pixels | None) -> bytes:
 def _pruned(lines: tuple[Line, ...]) -> Mapping[str, Any]:
     """PaddleX's fields for an engine that has no result of that kind."""
     polygons = [[[round(x), round(y)] for x, y in line.polygon] for line in lines]
-    return {
+    fields = {
         "rec_texts": [line.text for line in lines],
         "rec_scores": [line.score for line in lines],
         "rec_polys": polygons,
-        "rec_boxes": [
-            [
-                min(x for x, _ in polygon),
-                min(y for _, y in polygon),
-                max(x for x, _ in polygon),
-                max(y for _, y in polygon),
-            ]
-            for polygon in polygons
-        ],
+        "rec_boxes": [_box(polygon) for polygon in polygons],
     }
+    if any(line.words for line in lines):
+        fields["text_word_boxes"] = [[_box(word.polygon) for word in line.words] for line in lines]
+        fields["text_word"] = [[word.text for word in line.words] for line in lines]
+    return fields
+
+
+def _box(polygon: Sequence[Sequence[float]]) -> list[int]:
+    across, down = zip(*polygon, strict=True)
+    return [round(side) for side in (min(across), min(down), max(across), max(down))]
 
 
 def _jpeg(pixels: Pixels) -> str:

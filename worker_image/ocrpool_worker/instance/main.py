@@ -177,6 +177,12 @@ class Instance:
         if refusal is not None:
             raise BadRequest(refusal)
         reading: Reading = engine.read(page, params)
+        given = order["form"] == "paddlex" and reading.raw is not None
+        if params.get("return_word_box") and not given and answers.lacks_words(reading):
+            raise BadRequest(
+                "returnWordBox was asked for, and the engine gives no words; leave it out",
+                field="returnWordBox",
+            )
         if page.decoded is not None:
             height, width = page.decoded.shape[:2]
         else:  # an engine that looked at no pixel
