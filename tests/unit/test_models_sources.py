@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -11,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ocrpool_worker.errors import StageError
-from ocrpool_worker.models import manifest
+from ocrpool_worker.models import commands, manifest
 from ocrpool_worker.models.commands import parse_source
-from ocrpool_worker.models.official import OfficialSource
+from ocrpool_worker.models.official import DEFAULT_NAMES, SETS, OfficialSource
 from ocrpool_worker.models.sources import FolderSource
 from ocrpool_worker.models.stage import stage
 from ocrpool_worker.models.wheel import PINNED, WheelSource
@@ -172,6 +174,64 @@ def test_official_source_stages_what_the_download_left_in_its_own_cache(tmp_path
     source = OfficialSource(program=[sys.executable, "-c", STAND_IN + fetch])
     done = stage(source, tmp_path / "out")
     assert set(manifest.verify(done.folder)) == {"text_detection", "text_recognition"}
+
+
+ORIENTATION = ["PP-LCNet_x1_0_doc_ori", "PP-LCNet_x1_0_textline_ori"]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("orientation", [*DEFAULT_NAMES, *ORIENTATION]),
+        ("all", [*DEFAULT_NAMES, *ORIENTATION, "UVDoc"]),
+        ("all,orientation", [*DEFAULT_NAMES, *ORIENTATION, "UVDoc"]),
+        (
+            "all,PP-OCRv5_server_det",
+            ["PP-OCRv5_server_det", DEFAULT_NAMES[1], *ORIENTATION, "UVDoc"],
+        ),
+        (
+            "PP-LCNet_x0_25_textline_ori,orientation",
+            ["PP-LCNet_x0_25_textline_ori", *DEFAULT_NAMES, ORIENTATION[0]],
+        ),
+    ],
+)
+def test_a_word_stands_for_all_models_of_a_kind(words: str, names: list[str]) -> None:
+    source = parse_source(f"official:{words}")
+    assert source.text == "official:" + ",".join(names)
+    assert parse_source(source.text).text == source.text, "what a manifest says is a source, too"
+
+
+def test_all_models_are_staged_and_what_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host"
+    for name in SETS["all"]:
+        make_model(host, name)
+    fetch = f"import shutil; shutil.copytree({str(host)!r}, cache / 'official_models'); \
+assert sys.argv[1:] == {list(SETS['all'])!r}"
+    program = [sys.executable, "-c", STAND_IN + fetch]
+    monkeypatch.setattr(
+        commands, "OfficialSource", lambda names: OfficialSource(names, program=program)
+    )
+
+    def told(source: str, folder: str) -> list[str]:
+        args = argparse.Namespace(source=source, dir=tmp_path / folder, force=False, timeout=60.0)
+        assert commands.run_stage(args) == 0
+        staged = capsys.readouterr().out.splitlines()
+        assert commands.run_verify(args) == 0
+        found = [
+            [line for line in lines if line.startswith("not there: ")]
+            for lines in (staged, capsys.readouterr().out.splitlines())
+        ]
+        assert found[0] == found[1]
+        return found[0]
+
+    assert told("official:all", "all") == []
+    assert set(manifest.verify(tmp_path / "all")) == set(manifest.ROLES)
+    shutil.rmtree(host / ORIENTATION[0])
+    (line,) = told(f"folder:{host}", "some")
+    assert "doc_orientation_classify" in line
+    assert "turned by 90, 180 or 270 degrees" in line
 
 
 @pytest.mark.parametrize("text", ["", "web", "folder:", "official:", "official:YOLO", "official:,"])

@@ -57,6 +57,14 @@ def until_given_up(worker: Worker, reason: str) -> None:
     assert reason in answer.message
 
 
+def test_the_log_says_once_which_models_are_not_there(tmp_path: Path, models: Path) -> None:
+    arguments = ("--models", str(models))
+    with start_worker(tmp_path, *arguments, instances=2, settings=NEEDS_MODELS) as worker:
+        (told,) = [one for one in worker.events() if one["event"] == "models verified"]
+    assert told["models"]["text_detection"] == DET
+    assert told["notThere"] == ["doc_orientation_classify", "textline_orientation", "doc_unwarping"]
+
+
 def test_files_corrupted_at_run_time_stop_the_boots_until_they_are_restored(
     tmp_path: Path, models: Path
 ) -> None:

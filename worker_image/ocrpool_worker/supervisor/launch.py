@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from ocrpool_worker.devices.cores import usable_cores
 from ocrpool_worker.devices.visible import environment_for
 from ocrpool_worker.engine.base import EngineContext, load_engine
 from ocrpool_worker.errors import ModelError
-from ocrpool_worker.models.manifest import verify
+from ocrpool_worker.models.manifest import OPTIONAL_ROLES, verify
 from ocrpool_worker.settings import WorkerSettings
 
+_log = logging.getLogger(__name__)
 # On a CPU: an instance over its cap is replaced after its page; one that would go this far over it
 # is refused the memory.
 CPU_HARD_LIMIT = 1.25
@@ -40,6 +42,7 @@ class Launcher:
         self._settings = settings
         self._uuid = uuid
         self._factory = load_engine(settings.engine.name)
+        self._told = False
 
     async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> Launch:
         """Verify the model files, now, and say what to start. `instances`: how many there shall be
@@ -63,7 +66,13 @@ class Launcher:
                     "DIR` and give --models DIR",
                 )
             return {}
-        return verify(folder)
+        found = verify(folder)
+        if not self._told:
+            self._told = True
+            names = {role: path.name for role, path in found.items()}
+            missing = [role for role in OPTIONAL_ROLES if role not in found]
+            _log.info("models verified", extra={"models": names, "notThere": missing})
+        return found
 
     def _launch(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> Launch:
         settings = self._settings

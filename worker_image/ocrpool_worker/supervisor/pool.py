@@ -342,8 +342,13 @@ class Pool:
             )
         if found.count < 1:
             raise NotAnImage("the document has no pages", field="file")
-        for width, height in found.sizes:
-            check_scaling(width, height, job.order.params, self.settings.admission)
+        for number, (width, height) in enumerate(found.sizes, 1):
+            try:
+                check_scaling(width, height, job.order.params, self.settings.admission)
+            except TooLarge as error:
+                if job.order.kind == "pdf" or found.count > 1:
+                    error.message = f"page {number}: {error.message}"
+                raise
         return found.count
 
     def _put(self, job: Job, op: Any, page: int | None) -> Work:
