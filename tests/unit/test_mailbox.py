@@ -74,3 +74,15 @@ def test_closed_once(box: Mailbox) -> None:
     box.close()
     with pytest.raises(ValueError, match="closed"):
         box.put(b"x")
+
+
+def test_an_order_is_given_up_by_its_number(box: Mailbox) -> None:
+    reader = reader_of(box)
+    reader.take(7)
+    assert not reader.given_up(7)
+    box.put(b"body")
+    box.give_up(7)
+    assert reader.given_up(7)
+    assert not reader.given_up(8)
+    assert box.taken() == 7
+    assert bytes(reader.view(4)) == b"body"

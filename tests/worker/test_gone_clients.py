@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from tests.standin import order_png
-from tests.worker.harness import Worker, start_worker
+from tests.worker.harness import Worker, pids_of, start_worker
 
 
 def knock(worker: Worker, body: bytes) -> socket.socket:
@@ -49,6 +49,21 @@ def test_a_running_request_whose_client_has_gone_leaves_the_instance(tmp_path: P
         gate.touch()
         assert worker.read(say="next").pids == [pid]
         assert worker.counters()["deaths"] == 0
+
+
+def test_a_long_page_whose_client_has_gone_is_given_up(tmp_path: Path) -> None:
+    with start_worker(tmp_path) as worker:
+        (pid,) = worker.pids()
+        client = knock(worker, order_png(say="abandoned", steps=1200))
+        worker.until_busy()
+        client.close()
+        worker.until(
+            "the instance is free long before the page's end",
+            lambda state: pids_of(state, "idle") == [pid],
+        )
+        assert worker.read(say="next").pids == [pid]
+        counters = worker.counters()
+        assert (counters["cancelled"], counters["deaths"], counters["retried"]) == (1, 0, 0)
 
 
 def test_an_abandoned_page_that_kills_its_instance_is_not_tried_again(tmp_path: Path) -> None:

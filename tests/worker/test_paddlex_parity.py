@@ -77,6 +77,30 @@ VALID: dict[str, dict[str, object]] = {
     "boxes": quiet(JPEG, fileType=1, textDetBoxThresh=0.8, textDetUnclipRatio=2.5),
     "scores": quiet(JPEG, fileType=1, textRecScoreThresh=0.99),
     "words": quiet(PNG, fileType=1, returnWordBox=True),
+    "words of an EXIF-turned JPEG": quiet(
+        SAMPLES["exif-turned"].data, fileType=1, returnWordBox=True
+    ),
+    "words of a PDF": quiet(document_pdf(2), fileType=0, returnWordBox=True),
+    "words where there is no text": quiet(blank(), fileType=1, returnWordBox=True),
+    "no words": quiet(PNG, fileType=1, returnWordBox=False),
+    "many at once": quiet(
+        JPEG,
+        fileType=1,
+        textDetLimitSideLen=480,
+        textDetLimitType="min",
+        textDetThresh=0.25,
+        textDetBoxThresh=0.5,
+        textDetUnclipRatio=1.8,
+        textRecScoreThresh=0.5,
+        returnWordBox=True,
+        useDocUnwarping=False,
+        logId="many",
+    ),
+    "no page is turned": quiet(PNG, fileType=1, useDocOrientationClassify=False),
+    "no line is turned": quiet(PNG, fileType=1, useTextlineOrientation=False),
+    "truth as text and numbers": quiet(
+        PNG, fileType="1", returnWordBox="true", useDocUnwarping="no", useTextlineOrientation=0
+    ),
     "all off": quiet(
         PNG,
         fileType=1,
@@ -120,7 +144,9 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
-@pytest.mark.parametrize("more", [{}, {"visualize": True}, {"visualize": None}])
+@pytest.mark.parametrize(
+    "more", [{}, {"visualize": True}, {"visualize": None}, {"returnWordBox": True}]
+)
 def test_the_same_pictures(both: Both, more: dict[str, object]) -> None:
     theirs, ours = both.post(file_request(JPEG, fileType=1, **more))
     (their_page,), (our_page,) = (answer.json["result"]["ocrResults"] for answer in (theirs, ours))
@@ -233,6 +259,16 @@ def test_difference_what_their_engine_fails_on_is_refused_by_name(both: Both) ->
         _, ours = both.post(quiet(PNG, fileType=1, **wrong))
         assert ours.status == 422
         assert next(iter(wrong)) in ours.json["errorMsg"]
+
+
+@pytest.mark.parametrize(
+    "switch", ["useDocOrientationClassify", "useDocUnwarping", "useTextlineOrientation"]
+)
+def test_difference_a_part_that_is_not_loaded_is_named(both: Both, switch: str) -> None:
+    theirs, ours = both.post(quiet(PNG, fileType=1, logId="mine", **{switch: True}))
+    assert (theirs.status, ours.status) == (500, 422), (theirs, ours)
+    assert ours.json["logId"] == "mine"
+    assert "stage one with `ocrpool-worker models stage`" in ours.json["errorMsg"]
 
 
 def test_difference_a_number_as_log_id_is_refused_and_no_500(both: Both) -> None:

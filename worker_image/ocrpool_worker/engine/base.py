@@ -39,7 +39,8 @@ class EngineContext:
     says so (`RegionsLimited`).
     `progress`: to be called, from the thread that reads, whenever a part of a page is done. A page
     may take longer than `admission.timeoutSeconds` as long as that much does not pass between two
-    calls. It is cheap: what is called too often is not passed on.
+    calls. It is cheap: what is called too often is not passed on. It raises a RequestError where
+    nobody waits for the page any more: let that through.
     """
 
     device: str

@@ -28,7 +28,14 @@ from ocrpool_worker.decoding.pages import (
 )
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
 from ocrpool_worker.engine.faults import FaultKind, classify
-from ocrpool_worker.errors import BadRequest, NotAnImage, OcrPoolError, RequestError, TooLarge
+from ocrpool_worker.errors import (
+    BadRequest,
+    NotAnImage,
+    OcrPoolError,
+    RequestError,
+    TooLarge,
+    Unavailable,
+)
 from ocrpool_worker.instance import answers
 from ocrpool_worker.instance.lifeline import die_with
 from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
@@ -130,6 +137,8 @@ class Instance:
             self._channel.send(head, payload)
 
     def _tell_progress(self, number: int) -> None:
+        if self._mailbox.given_up(number):
+            raise Unavailable("nobody waits for this page any more")
         self._channel.send({"op": "progress", "number": number})
 
     def _answer(self, engine: Engine, order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:

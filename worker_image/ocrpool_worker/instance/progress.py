@@ -10,8 +10,8 @@ Clock = Callable[[], float]
 
 class Progress:
     """What an engine calls whenever a part of a page is done. Between `begin` and `end` it calls
-    `tell` with the order's number, at most once in `interval` seconds; outside of them, as in the
-    warm-up, it only measures."""
+    `tell` with the order's number, at most once in `interval` seconds, and lets through what that
+    raises; outside of them, as in the warm-up, it only measures."""
 
     def __init__(
         self, tell: Callable[[int], None], interval: float, clock: Clock = time.monotonic

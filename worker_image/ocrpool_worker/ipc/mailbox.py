@@ -6,8 +6,9 @@ request would cost the kernel the zeroing and the faults of every page each time
 copy twice. `python -m bench --only handover` compares them. One request is with an instance at any
 time, so one piece is enough. It is not in `/dev/shm`, whose size containers limit. Linux only.
 
-The first page of the memory is the instance's: there it writes the number of the order that it has
-taken. When it dies, the supervisor reads there whether it had begun.
+The first page of the memory holds two numbers of orders: the one that the instance has taken, which
+tells the supervisor whether it had begun when it dies, and the one that nobody waits for any more,
+which tells the instance to give it up.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class Mailbox:
         (number,) = _NUMBER.unpack(os.pread(self.fileno(), _NUMBER.size, 0))
         return int(number)
 
+    def give_up(self, number: int) -> None:
+        """Nobody waits for the order of this number any more."""
+        os.pwrite(self.fileno(), _NUMBER.pack(number), _NUMBER.size)
+
     def close(self) -> None:
         """Give the memory back as soon as the instance has gone, too."""
         if self._descriptor >= 0:
@@ -79,6 +84,11 @@ class MailboxReader:
     def take(self, number: int) -> None:
         """Say that the work on this order begins."""
         _NUMBER.pack_into(self._own, 0, number)
+
+    def given_up(self, number: int) -> bool:
+        """Whether nobody waits for the order of this number any more."""
+        (found,) = _NUMBER.unpack_from(self._own, _NUMBER.size)
+        return bool(found == number)
 
     def view(self, size: int) -> memoryview:
         """The body's `size` bytes, read-only and not copied. It must not be touched after the

@@ -29,7 +29,14 @@ from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.deaths import Cause, Death
 from ocrpool_worker.supervisor.member import Member
 from ocrpool_worker.supervisor.report import DeviceHealth
-from ocrpool_worker.supervisor.work import FairQueue, Inspection, PageAnswer, Work, unread_page
+from ocrpool_worker.supervisor.work import (
+    FairQueue,
+    Inspection,
+    Job,
+    PageAnswer,
+    Work,
+    unread_page,
+)
 
 NOBODY = "the worker was asked for 0 instances"
 # Bytes of a body that are written to an instance at once, a few milliseconds.
@@ -179,6 +186,13 @@ class Dispatch:
     def on_progress(self, work: Work) -> None:
         """Its instance says that it comes on: it and its request have time from now on."""
         work.progressed = work.job.progressed = self._awake()
+
+    def give_up(self, job: Job) -> None:
+        """Nobody waits for this request any more: who says of a page of it that it comes on, stops
+        there."""
+        for member in self.crew.members.values():
+            if member.work is not None and member.work.job is job and member.process.mailbox:
+                member.process.mailbox.give_up(member.given)
 
     def _page_late(self, member: Member, work: Work) -> None:
         if member.work is not work or member.process.ended:

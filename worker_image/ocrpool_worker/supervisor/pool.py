@@ -303,6 +303,7 @@ class Pool:
         finally:
             deadline.cancel()
             self._queue.drop(job)
+            self._dispatch.give_up(job)
             job.close()
             self._jobs.discard(job)
             self._changed.set()
