@@ -115,6 +115,7 @@ def test_each_line_has_its_own_words_and_turns() -> None:
     assert [word.polygon[0] for word in turned] == [(220.0, 250.0), (100.0, 250.0)]
     del result["text_word"]
     assert words_by_line(result) == [(), ()]
+    assert words_by_line({"rec_polys": [], "text_word": [], "text_word_region": []}) == []
 
 
 def test_words_are_in_both_answers() -> None:

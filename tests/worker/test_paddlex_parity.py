@@ -99,7 +99,7 @@ VALID: dict[str, dict[str, object]] = {
     "no page is turned": quiet(PNG, fileType=1, useDocOrientationClassify=False),
     "no line is turned": quiet(PNG, fileType=1, useTextlineOrientation=False),
     "truth as text and numbers": quiet(
-        PNG, fileType="1", returnWordBox="true", useDocUnwarping="no", useTextlineOrientation=0
+        PNG, fileType=1, returnWordBox="true", useDocUnwarping="no", useTextlineOrientation=0
     ),
     "all off": quiet(
         PNG,

@@ -35,7 +35,8 @@ def words_by_line(result: Any) -> list[tuple[Word, ...]]:
     """The words of each line of a result of PaddleX's OCR pipeline, beside its `rec_texts`; none
     where `return_word_box` was not asked for."""
     polygons = result["rec_polys"]
-    if "text_word" not in result:
+    # Where nothing was found there are no angles either.
+    if "text_word" not in result or not len(polygons):
         return [()] * len(polygons)
     turned = _upside_down(result)
     return [
