@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,22 @@ import pytest
 from ocrpool_operator.api.spec import FrontSpec, PoolSpec
 from ocrpool_operator.kubernetes.cli import domain_in
 from ocrpool_operator.kubernetes.covers import covers
+from ocrpool_operator.kubernetes.front.config import end_seconds, front_config, haproxy_cfg
 from ocrpool_operator.kubernetes.front.objects import front_objects, memory_at_worst
 from ocrpool_operator.kubernetes.front.view import up_addresses
 from ocrpool_operator.kubernetes.objects import control_secret, worker_pod
 from ocrpool_operator.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
 from ocrpool_operator.planner.report import Round, status_of
 from ocrpool_operator.planner.revision import worker_settings
-from ocrpool_operator.planner.workers import Delete, Drain, Plan, Retire, may_evict, plan
+from ocrpool_operator.planner.workers import (
+    Delete,
+    Drain,
+    Plan,
+    Retire,
+    drain_limit,
+    may_evict,
+    plan,
+)
 from ocrpool_worker.settings import settings_from
 from tests.unit.pools import a_pod, a_pool, a_seen, a_state
 
@@ -170,6 +180,30 @@ def test_another_text_is_another_deployment() -> None:
     other = fronted().spec.model_copy(update={"admission": slower})
     assert annotations(fronted()) == annotations(fronted(3))
     assert annotations(fronted()) != annotations(replace(fronted(), spec=other))
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"), [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)]
+)
+def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], limit: int) -> None:
+    spec = fronted().spec
+    spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
+    assert end_seconds(spec) > limit
+    assert spec.front is not None
+    text = haproxy_cfg(front_config(spec, spec.front, "pages"))
+    assert f"hard-stop-after {limit + 10}s" in text
+    (told,) = re.findall(r"timeout server (\d+)s", text)
+    assert int(told) > limit
+    assert drain_limit(a_seen(replace(fronted(), spec=spec))) > limit
+
+
+def test_only_what_differs_from_the_default_is_told_to_workers() -> None:
+    """A worker that is older than the field would not start with it."""
+    spec = fronted().spec
+    assert "pageSeconds" not in worker_settings(spec)["admission"]
+    longer = spec.admission.model_copy(update={"page_seconds": 900.0})
+    told = worker_settings(spec.model_copy(update={"admission": longer}))
+    assert settings_from({"admission": told["admission"]}).admission.page_seconds == 900
 
 
 CSV = """# pxname,svname,status,addr,check_status
