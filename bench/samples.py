@@ -200,11 +200,11 @@ def _turned() -> Sample:
 
 
 def _label() -> Sample:
-    """A PNG with an alpha channel."""
+    """A PNG with an alpha channel in which nothing is transparent, as many programs write it."""
     page = Paper(700, 360, (255, 232, 120))
     page.column(60, 60, ["FRAGILE GLASS", "小心轻放", "Order GX-7719"], 50, 90)
     image = page.image.convert("RGBA")
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.putalpha(255)
     return Sample("alpha", png(image), tuple(page.lines))
 
 

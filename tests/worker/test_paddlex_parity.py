@@ -247,6 +247,23 @@ def test_difference_a_missing_file_type_is_found_out(both: Both) -> None:
         assert ours.json["result"]["dataInfo"]["type"] == kind
 
 
+def test_difference_transparent_ground_is_paper(both: Both) -> None:
+    """PaddleX takes the colour of what is transparent, here that of the ink."""
+    page = SAMPLES["card"]
+    ink = Image.open(io.BytesIO(page.data)).convert("L").point(lambda grey: 255 * (grey < 128))
+    picture = Image.new("RGBA", ink.size, (0, 0, 0, 0))
+    picture.putalpha(ink)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    answers = both.post(quiet(out.getvalue(), fileType=1))
+    assert [answer.status for answer in answers] == [200, 200]
+    theirs, ours = (
+        answer.json["result"]["ocrResults"][0]["prunedResult"]["rec_texts"] for answer in answers
+    )
+    assert theirs == []
+    assert set(ours) & set(page.lines)
+
+
 def test_difference_all_pages_are_read_not_only_ten(both: Both) -> None:
     theirs, ours = both.post(quiet(document_pdf(11), fileType=0))
     counts = [answer.json["result"]["dataInfo"]["numPages"] for answer in (theirs, ours)]
