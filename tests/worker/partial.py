@@ -20,14 +20,18 @@ class PartialEngine(PaddleOcrEngine):
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
         self._pipeline = self._ocr.paddlex_pipeline._pipeline
+        self._preprocessor = Preprocessor()
         self._pipeline.use_doc_preprocessor = True
-        self._pipeline.doc_preprocessor_pipeline = _preprocess
+        self._pipeline.doc_preprocessor_pipeline = self._preprocessor
         self._recogniser = self._pipeline.text_rec_model
 
     def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
-        height, width = page.pixels().shape[:2]
+        pixels = page.pixels()
+        height, width = pixels.shape[:2]
         dense = (width, height) == DENSE
         self._pipeline.text_rec_model = _read_nothing if dense else self._recogniser
+        first = int(pixels[0, 0, 0])
+        self._preprocessor.angle = 90 * first if first < 4 else 0
         return super().read(page, {"use_doc_orientation_classify": True, **params})
 
 
@@ -36,31 +40,28 @@ def _read_nothing(crops: list[Any], **options: Any) -> Iterator[dict[str, Any]]:
         yield {"rec_text": "x", "rec_score": 1.0, "vis_font": None}
 
 
-def _preprocess(
-    images: list[Any],
-    *,
-    use_doc_orientation_classify: bool | None,
-    use_doc_unwarping: bool | None,
-) -> Iterator[Any]:
-    from paddlex.inference.pipelines.components import rotate_image  # noqa: PLC0415
-    from paddlex.inference.pipelines.doc_preprocessor.result import (  # noqa: PLC0415
-        DocPreprocessorResult,
-    )
+class Preprocessor:
+    """What PaddleX does before it looks for text, with the classifier's answer given."""
 
-    for image in images:
-        angle = 0 if image[0, 0, 0] > 3 else int(image[0, 0, 0]) * 90
-        turned = rotate_image(image, angle)
-        yield DocPreprocessorResult(
-            {
-                "input_path": None,
-                "page_index": None,
-                "input_img": image,
-                "model_settings": {
-                    "use_doc_orientation_classify": True,
-                    "use_doc_unwarping": False,
-                },
-                "angle": angle,
-                "rot_img": turned,
-                "output_img": turned,
-            }
+    angle = 0
+
+    def __call__(self, images: list[Any], **switches: bool | None) -> Iterator[Any]:
+        from paddlex.inference.pipelines.components import rotate_image  # noqa: PLC0415
+        from paddlex.inference.pipelines.doc_preprocessor.result import (  # noqa: PLC0415
+            DocPreprocessorResult,
         )
+
+        settings = {"use_doc_orientation_classify": True, "use_doc_unwarping": False}
+        for image in images:
+            turned = rotate_image(image, self.angle)
+            yield DocPreprocessorResult(
+                {
+                    "input_path": None,
+                    "page_index": None,
+                    "input_img": image,
+                    "model_settings": settings,
+                    "angle": self.angle,
+                    "rot_img": turned,
+                    "output_img": turned,
+                }
+            )
