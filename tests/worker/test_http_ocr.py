@@ -169,9 +169,11 @@ def test_bytes_that_are_no_json_are_422(worker: Worker, body: bytes) -> None:
     [
         ("", "empty"),
         ("A", "not base64"),
-        ("QQ=", "not base64"),
+        ("QQ=", "none of PNG, JPEG, BMP, WebP, TIFF"),
         ("文字", "not base64"),
-        ("QUFB", "no PNG, JPEG, BMP, WebP, TIFF or PDF"),
+        ("data:image/png", "a data URL without a comma"),
+        ("page.png", "the name of a file"),
+        ("QUFB", "none of PNG, JPEG, BMP, WebP, TIFF"),
     ],
 )
 def test_a_file_that_is_none_is_422(worker: Worker, file: str, words: str) -> None:

@@ -144,6 +144,70 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_same_answer_in_every_encoding_of_json(both: Both, encoding: str) -> None:
+    body = json.dumps(quiet(PNG, fileType=1, logId="文字"), ensure_ascii=False).encode(encoding)
+    theirs, ours = (
+        call(port, "POST", "/ocr", body, {"Content-Type": "application/json"}, timeout=300)
+        for port in both
+    )
+    assert (theirs.status, ours.status) == (200, 200), (theirs, ours)
+    assert ours.json["result"] == same(theirs.json["result"])
+    assert ours.json["logId"] == theirs.json["logId"] == "文字"
+
+
+def picture_of(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def as_form(form: str, **save: object) -> bytes:
+    out = io.BytesIO()
+    picture_of(PNG).save(out, form, **save)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [as_form("JPEG2000"), as_form("JPEG2000", no_jp2=True), as_form("PPM")],
+    ids=["JP2", "JPEG 2000 codestream", "PPM"],
+)
+def test_the_same_answer_for_formats_that_opencv_knows(both: Both, data: bytes) -> None:
+    theirs, ours = both.post(quiet(data, fileType=1))
+    assert (theirs.status, ours.status) == (200, 200), (theirs, ours)
+    assert ours.json["result"] == same(theirs.json["result"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        as_form("GIF"),
+        as_form("AVIF"),
+        as_form("WEBP", save_all=True, append_images=[picture_of(PNG).rotate(180)]),
+    ],
+    ids=["GIF", "AVIF", "animated WebP"],
+)
+def test_difference_formats_that_opencv_does_not_know(both: Both, data: bytes) -> None:
+    theirs, ours = both.post(quiet(data, fileType=1))
+    assert (theirs.status, ours.status) == (422, 200), (theirs, ours)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "data:image/png;base64," + base64.b64encode(PNG).decode(),
+        base64.urlsafe_b64encode(PNG).decode(),
+        base64.b64encode(PNG + bytes(3 - len(PNG) % 3 + 1)).decode().rstrip("="),
+    ],
+    ids=["data URL", "URL-safe", "without padding"],
+)
+def test_difference_spellings_of_base64(both: Both, file: str) -> None:
+    theirs, ours = both.post({"file": file, "fileType": 1, "visualize": False})
+    assert (theirs.status, ours.status) == (422, 200), (theirs, ours)
+
+
 @pytest.mark.parametrize(
     "more", [{}, {"visualize": True}, {"visualize": None}, {"returnWordBox": True}]
 )
