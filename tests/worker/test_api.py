@@ -133,14 +133,22 @@ def test_every_kind_of_input(pool: InstancePool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
-    [((4, 4), "uint8"), ((4, 4, 4), "uint8"), ((4, 4, 3), "float32"), ((0, 4, 3), "uint8")],
+    [
+        ((4,), "uint8"),
+        ((4, 4, 5), "uint8"),
+        ((2, 4, 4, 3), "uint8"),
+        ((4, 4, 3), "complex64"),
+        ((4, 4, 3), "object"),
+        ((0, 4, 3), "uint8"),
+        ((0, 0), "float32"),
+    ],
 )
 def test_a_wrong_array_is_told_what_it_should_be(
     pool: InstancePool, shape: tuple[int, ...], dtype: str
 ) -> None:
     import numpy as np  # noqa: PLC0415
 
-    with pytest.raises(BadRequest, match="H×W×3 uint8"):
+    with pytest.raises(BadRequest, match="an array must be H×W .* H×W×4 .BGRA. of bool, integers"):
         pool.read(np.zeros(shape, dtype))
 
 

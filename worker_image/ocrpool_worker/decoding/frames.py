@@ -8,7 +8,7 @@ whose pixels are not all in the file as it is, or leave the frames out that have
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from ocrpool_worker.decoding import jpeg
@@ -101,9 +101,9 @@ def count_frames(data: Buffer) -> int:
     return len(find_pages(data))
 
 
-def tags_of(data: Buffer, at: int) -> dict[int, tuple[int, ...]]:
-    """The tags of whole numbers, of up to 16 values each, of a frame that `find_pages` gave; others
-    are left out. Raises NotAnImage."""
+def tags_of(data: Buffer, at: int, wanted: Set[int]) -> dict[int, tuple[int, ...]]:
+    """Those of the `wanted` tags that a frame of `find_pages` has, if they are of whole numbers and
+    have up to 16 values. Raises NotAnImage."""
     layout = _Layout(data)
     found: dict[int, tuple[int, ...]] = {}
     try:
@@ -112,7 +112,7 @@ def tags_of(data: Buffer, at: int) -> dict[int, tuple[int, ...]]:
         for tag, kind, values, value in layout.entry.iter_unpack(
             data[first : first + count * layout.entry.size]
         ):
-            if values <= MOST_VALUES:
+            if tag in wanted and values <= MOST_VALUES:
                 numbers = _numbers(data, (kind, values, value), layout, _Bounds())
                 found.setdefault(tag, tuple(numbers))
     except struct.error:

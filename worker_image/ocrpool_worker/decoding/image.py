@@ -24,6 +24,7 @@ from ocrpool_worker.decoding import (
     webp,
 )
 from ocrpool_worker.decoding.complete import check_complete, incomplete
+from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.raster import from_array
@@ -58,7 +59,8 @@ class EncodedImage:
     def pixels(self) -> Pixels:
         if self.decoded is None:
             check_complete(self._data)
-            pixels, count = self._decode()
+            with decoding("the image cannot be decoded"):
+                pixels, count = self._decode()
             check_pixels(pixels.shape[1], pixels.shape[0], self._max_pixels)
             self._check_ending(pixels)
             self.decoded = pixels

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
 _TILE_WIDTH, _EXTRA, _FORMAT = 322, 338, 339
+_WANTED = frozenset(
+    {
+        *(_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR),
+        *(_TILE_WIDTH, _EXTRA, _FORMAT, ORIENTATION),
+    }
+)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _UNSIGNED = 1
@@ -94,7 +100,7 @@ class _Kind:
 
     @classmethod
     def of(cls, data: Buffer, at: int) -> _Kind:
-        tags = tags_of(data, at)
+        tags = tags_of(data, at, _WANTED)
 
         def first(tag: int, otherwise: int) -> int:
             return next(iter(tags.get(tag, ())), otherwise)
