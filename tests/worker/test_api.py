@@ -148,7 +148,7 @@ def test_a_wrong_array_is_told_what_it_should_be(
 ) -> None:
     import numpy as np  # noqa: PLC0415
 
-    with pytest.raises(BadRequest, match="an array must be H×W .* H×W×4 .BGRA. of bool, integers"):
+    with pytest.raises(BadRequest, match=r"an array must be H×W .* H×W×4 .BGRA. of bool, integers"):
         pool.read(np.zeros(shape, dtype))
 
 

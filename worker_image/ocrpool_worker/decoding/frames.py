@@ -144,6 +144,8 @@ def check_first(data: Buffer) -> None:
 def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
     """Look at the frame at `at`; returns where the next one is, 0 for none."""
     number = len(bounds.seen) + 1
+    if at > len(data):
+        raise struct.error  # in a BigTIFF it may be more than an index can be
     (count,) = layout.count.unpack_from(data, at)
     first = at + layout.count.size
     end = first + count * layout.entry.size

@@ -70,6 +70,8 @@ def from_pillow(image: Any) -> Pixels:
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
+    if not image.width or not image.height:
+        raise BadRequest(f"the image is {image.width}×{image.height} pixels")
     _load(image)
     # Asked for after loading: a TIFF turns itself then, and forgets the tag.
     orientation = _orientation(image)
@@ -123,8 +125,6 @@ def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: i
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    if not samples.size:
-        raise BadRequest("the image has no pixels")
     pixels = _bytes(samples)
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = cv2.cvtColor(pixels.reshape(pixels.shape[:2]), cv2.COLOR_GRAY2BGR)
@@ -136,7 +136,9 @@ def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: i
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An array turned from EXIF's `orientation` to 1; any number outside of 2 to 8 is 1. What comes
     back may be a view of what went in."""
-    if orientation in (5, 6, 7, 8):
+    if not 2 <= orientation <= 8:
+        return pixels
+    if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     across = -1 if orientation in (2, 3, 6, 7) else 1
     down = -1 if orientation in (3, 4, 7, 8) else 1

@@ -1,0 +1,173 @@
+"""What a normal page is made of, where the matrix of pictures does not show it."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from ocrpool_worker.decoding import complete, frames, raster
+from ocrpool_worker.decoding.exif import orientation_of
+from ocrpool_worker.decoding.pages import EncodedImage, open_document
+from ocrpool_worker.decoding.raster import from_array, from_pillow
+from ocrpool_worker.errors import BadRequest, NotAnImage, TooLarge
+from tests.worker import bombs, pictures, tiffs
+from tests.worker.tiffs import Frame, tiff
+
+GREY = pictures.GREY
+
+
+def test_a_page_is_not_copied() -> None:
+    page = pictures.WORD_PAGE.copy()
+    assert from_array(page) is page
+
+
+def test_pictures_are_decoded_once_and_as_paddlex_does_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decode, flags = cv2.imdecode, []
+
+    def counted(data: object, flag: int) -> object:
+        flags.append(flag)
+        return decode(data, flag)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(cv2, "imdecode", counted)
+    for form in ("JPEG", "PNG", "BMP", "WEBP", "TIFF"):
+        data = pictures.file(pictures.COLOUR, form)
+        found = EncodedImage(memoryview(data), 10**6).pixels()
+        assert flags == [cv2.IMREAD_COLOR], form
+        flags.clear()
+        assert (found == decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)).all()
+
+
+def ink(draw: str, colour: int, size: int = 30) -> Image.Image:
+    image = Image.new("RGBA", (240, 90), (0, 0, 0, 0))
+    drawn = ImageDraw.Draw(image)
+    if draw:
+        drawn.text((10, 45), draw, font=pictures.font(size), fill=(colour,) * 3 + (255,))
+    return image
+
+
+def corner(image: Image.Image) -> int:
+    """The ground that it was laid on."""
+    return int(from_pillow(image)[-1, -1, 0])
+
+
+@pytest.mark.parametrize(("colour", "ground"), [(0, 255), (90, 255), (170, 0), (255, 0)])
+def test_ink_is_laid_on_the_ground_that_it_stands_out_from(colour: int, ground: int) -> None:
+    assert corner(ink("ink", colour)) == ground
+
+
+def test_faint_ink_counts_as_its_own_colour() -> None:
+    faint = ink("ink", 255)
+    alpha = faint.getchannel("A").point(lambda value: value // 4)
+    faint.putalpha(alpha)
+    assert corner(faint) == 0
+
+
+def test_a_light_box_with_its_own_ground_does_not_hide_dark_ink_beside_it() -> None:
+    image = ink("dark ink beside it", 0, 26)
+    ImageDraw.Draw(image).rectangle((10, 5, 230, 40), fill=(255, 255, 255, 255))
+    assert corner(image) == 255
+
+
+def test_colours_under_nothing_do_not_count() -> None:
+    """Programs leave any colour where nothing is seen."""
+    image = ink("ink", 0)
+    bare = np.asarray(image).copy()
+    bare[bare[:, :, 3] == 0, :3] = 255
+    assert corner(Image.fromarray(bare)) == 255
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0, 0),
+        (7, 7),
+        (np.nan, np.nan),
+        (np.inf, np.inf),
+        (-np.inf, -np.inf),
+        (-3, -3),
+        (1e308, -1e308),
+    ],
+)
+def test_a_picture_without_a_range_is_a_page_too(low: float, high: float) -> None:
+    samples = np.full((20, 20), low)
+    samples[10:] = high
+    page = from_array(samples)
+    assert (page.shape, page.dtype) == ((20, 20, 3), np.uint8)
+
+
+def test_an_empty_pillow_image_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        from_pillow(Image.new("RGB", (0, 0)))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_an_orientation_is_found(order: str, prefix: bytes) -> None:
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    entries = struct.pack(order + "HHII", 271, 2, 1, 0)
+    entries += struct.pack(order + "HHIHH", 274, 3, 1, 8, 0)
+    data = start + struct.pack(order + "IH", 8, 2) + entries
+    assert orientation_of(prefix + data) == 8
+    for cut in range(len(data)):
+        assert orientation_of(prefix + data[:cut]) in (1, 8)
+    for wrong in (0, 9, 65535):
+        odd = data[:-4] + struct.pack(order + "HH", wrong, 0)
+        assert orientation_of(odd) == 1
+
+
+def test_a_bigtiff_is_looked_through_whatever_it_claims() -> None:
+    data = bytearray(tiff(Frame(GREY), big=True))
+    struct.pack_into("<Q", data, 8, 2**64 - 1)
+    with pytest.raises(NotAnImage):
+        complete.check_complete(bytes(data))
+    with pytest.raises(NotAnImage):
+        frames.find_pages(bytes(data))
+
+
+def test_a_page_that_is_too_large_is_refused_before_it_is_decoded() -> None:
+    large = Frame(GREY)
+    data = tiff(Frame(GREY[:8, :8]), large)
+    document = open_document("tiff", data, 10_000)
+    with pytest.raises(TooLarge, match="page 2 is 232×72"):
+        document.size(1)
+    with pytest.raises(TooLarge, match="page 2 is 232×72"):
+        document.render(1)
+    only = tiff(Frame(GREY[:8, :8], tags={tiffs.SUBFILE: [1]}), large)
+    with pytest.raises(TooLarge):
+        EncodedImage(memoryview(only), 10_000).pixels()
+
+
+def test_a_turned_page_has_the_size_that_it_comes_out_with() -> None:
+    turned = Frame(np.ascontiguousarray(GREY.T), tags={tiffs.ORIENTATION: [6]})
+    document = open_document("tiff", tiff(Frame(GREY), turned), 10**6)
+    assert document.size(0) == document.size(1) == (pictures.WIDTH, pictures.HEIGHT)
+
+
+def test_where_all_frames_are_copies_in_small_they_are_pages() -> None:
+    small = Frame(GREY[::4, ::4], tags={tiffs.SUBFILE: [1]})
+    assert frames.count_frames(tiff(small, small)) == 2
+    mask = Frame(GREY, tags={tiffs.SUBFILE: [4]})
+    assert frames.count_frames(tiff(mask)) == 1
+    tags = bombs.size_tags(10, 10)
+    assert frames.count_frames(bombs.tiff_of(bombs.tiff_frame(8, tags, 0))) == 1
+
+
+def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:
+    data = tiff(Frame(np.ascontiguousarray(GREY.T), tags={tiffs.ORIENTATION: [6]}))
+    path = f"{tmp_path}/turned.tiff"
+    with open(path, "wb") as out:
+        out.write(data)
+    with Image.open(path) as image:
+        assert from_pillow(image).shape[:2] == GREY.shape
+        assert image.filename == path
+    held = Image.open(io.BytesIO(pictures.file(GREY, "PNG", exif=pictures.exif(3))))
+    first, second = from_pillow(held), from_pillow(held)
+    assert (first == second).all()
+    assert held.getexif()[raster.ORIENTATION] == 3
