@@ -170,6 +170,20 @@ GREY = b"/ColorSpace/DeviceGray/BitsPerComponent 8"
 BILEVEL = b"/ColorSpace/DeviceGray/BitsPerComponent 1"
 
 
+def lzw(data: bytes) -> bytes:
+    """Compressed by the letter, without any gain: each code stands for one byte."""
+    codes = []
+    for at in range(0, len(data), 250):
+        codes += [256, *data[at : at + 250]]  # before codes need a tenth bit
+    bits = "".join(f"{code:09b}" for code in [*codes, 257])
+    return int(bits + "0" * (-len(bits) % 8), 2).to_bytes((len(bits) + 7) // 8, "big")
+
+
+def run_lengths(data: bytes) -> bytes:
+    pieces = (data[at : at + 128] for at in range(0, len(data), 128))
+    return b"".join(bytes([len(piece) - 1]) + piece for piece in pieces) + b"\x80"
+
+
 def pdf_images() -> dict[str, tuple[bytes, bytes]]:
     """Whole images as PDFs have them: (data, entries of the dictionary)."""
     fax = encoded("TIFF", "1", compression="group4")
@@ -197,5 +211,12 @@ def pdf_images() -> dict[str, tuple[bytes, bytes]]:
             b"/Filter/FlateDecode" + BILEVEL,
         ),
         "uncompressed": (rgb, RGB),
+        "LZW": (lzw(rgb), b"/Filter/LZWDecode" + RGB),
+        "grey LZW": (lzw(grey), b"/Filter/LZWDecode" + GREY),
+        "run lengths": (run_lengths(rgb), b"/Filter/RunLengthDecode" + RGB),
+        "Flate in ASCII": (
+            zlib.compress(rgb).hex().encode() + b">",
+            b"/Filter[/ASCIIHexDecode/FlateDecode]" + RGB,
+        ),
         "fax": (strip, fax_entries + BILEVEL),
     }

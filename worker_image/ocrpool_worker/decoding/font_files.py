@@ -79,7 +79,8 @@ def covered(face: FontFace, codes: Codes) -> Bools:
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
     left = MOST_ENTRIES
     for folder in folders:
-        for parent, below, names in os.walk(folder.expanduser()):
+        # Of a user without a home the ~ stays, and there is no such folder.
+        for parent, below, names in os.walk(os.path.expanduser(folder)):
             below.sort()
             left -= len(names)
             if left < 0:

@@ -1,7 +1,7 @@
 """Pictures in a PDF that are not there to their end: PDFium draws what it has, and says nothing.
 
 A page with such a picture is read, and told of in its warnings. Each kind of compression is held
-against its own end; what has none (LZW) is taken as it is. The work has bounds: a page that names
+against its own end, or against the size of its pixels. The work has bounds: a page that names
 more or larger pictures than they allow is looked at so far and no further.
 """
 
@@ -26,6 +26,8 @@ MOST_IMAGES, MOST_WARNINGS = 500, 8
 INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
 
 _PIECE = 256 * 1024
+_RUNS = ("RunLengthDecode", "RL")
+_EXPANDED = ("FlateDecode", "Fl", "LZWDecode", "LZW", *_RUNS)
 # Samples of a pixel, by PDFium's numbers of colour spaces; of others it is not known.
 _GRAY, _RGB, _CMYK, _CAL_GRAY, _CAL_RGB = 1, 2, 3, 4, 5
 _SAMPLES = {_GRAY: 1, _RGB: 3, _CMYK: 4, _CAL_GRAY: 1, _CAL_RGB: 3}
@@ -123,12 +125,18 @@ class _Picture:
         if kind in ("CCITTFaxDecode", "CCF"):
             whole = ccitt_ends(self._coded(), self._drawn)
             return ("" if whole else "its fax data breaks off"), 0
-        if edges == []:
+        # Of run lengths that break off PDFium draws nothing: what is seen there is the page.
+        if edges == [] and kind not in _RUNS:
             return "", 0
         if self._filters in (["FlateDecode"], ["Fl"]):
             return self._flate(most)
         if not self._filters:
             return self._short_of(self.size), 0
+        if kind in _EXPANDED:
+            # They have no end of their own, or one that PDFium does not tell of. It has expanded
+            # them before, to draw them.
+            size = int(self._pdfium.FPDFImageObj_GetImageDataDecoded(self._image, None, 0))
+            return self._short_of(size), size
         return "", 0
 
     def _jpeg(self, edges: list[Pixels], most: int) -> tuple[str, int]:
@@ -158,6 +166,8 @@ class _Picture:
         metadata = self._pdfium.FPDF_IMAGEOBJ_METADATA()
         if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
             return ""
+        if not metadata.bits_per_pixel:
+            return "its pixels cannot be decoded, and it is not drawn"
         width, height = metadata.width, metadata.height
         samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
         one_bit = metadata.bits_per_pixel == 1
