@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrpool_worker.engine.base import Line, Reading, Word
+from ocrpool_worker.engine.paddle import reading_of
 from ocrpool_worker.engine.words import Span, whole_words, words_by_line, words_of
 from ocrpool_worker.instance import answers
+from tests.unit.test_paddle_result import Result
 
 LEVEL = [(100, 50), (300, 50), (300, 90), (100, 90)]
 
@@ -116,6 +118,22 @@ def test_each_line_has_its_own_words_and_turns() -> None:
     del result["text_word"]
     assert words_by_line(result) == [(), ()]
     assert words_by_line({"rec_polys": [], "text_word": [], "text_word_region": []}) == []
+
+
+def test_the_words_of_a_page_that_was_turned_are_where_it_was_sent() -> None:
+    """Turned counter-clockwise by a quarter: what is right of something was below it."""
+    result = Result([("ab cd", 0.9, 100, 50, 200, 40)], size=(1000, 800), angle=90)
+    spans = pieces_of("ab cd", [2, 3])
+    result |= {
+        "text_word": [["ab", " ", "cd"]],
+        "text_word_region": [boxes_of(spans, (100, 200), 0)],
+        "textline_orientation_angles": [-1],
+    }
+    (line,) = reading_of(result).lines
+    first, last = line.words
+    assert first.polygon[0] == line.polygon[0] == (750.0, 100.0)
+    assert first.polygon[1] == (750.0, 180.0)
+    assert last.polygon[2] == line.polygon[2] == (710.0, 300.0)
 
 
 def test_words_are_in_both_answers() -> None:
