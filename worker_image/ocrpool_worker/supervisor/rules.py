@@ -128,16 +128,16 @@ def should_recycle(
 
 
 def too_slow(*, page_seconds: float, limit: float, megapixels: float) -> str | None:
-    """Why pages of the largest admitted size will not be answered, or None. `page_seconds`: what
-    one took at the warm-up, `limit` and `megapixels`: the settings."""
+    """Why pages of the largest admitted size will not be answered, or None. `page_seconds`: how
+    long one went without progress at the warm-up, `limit` and `megapixels`: the settings."""
     if page_seconds <= limit:
         return None
     return (
-        f"a page of the largest admitted size took {page_seconds:.3g} s at the warm-up, and "
-        f"admission.timeoutSeconds is {limit:g}: a client's page of that size gets 504 and costs "
-        f"its instance. Raise admission.timeoutSeconds, lower admission.maxMegapixels (now "
-        f"{megapixels:g}), or give an instance more threads (fewer instances, "
-        "engine.options.cpu_threads)"
+        f"a page of the largest admitted size did not come on for {page_seconds:.3g} s at the "
+        f"warm-up, and admission.timeoutSeconds is {limit:g}: a client's page of that size gets "
+        f"504 and costs its instance. Raise admission.timeoutSeconds, lower "
+        f"admission.maxMegapixels (now {megapixels:g}), or give an instance more threads "
+        "(fewer instances, engine.options.cpu_threads)"
     )
 
 
