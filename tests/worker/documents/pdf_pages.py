@@ -197,7 +197,7 @@ KINDS = (
         dynamic_form,
         ("Licence 4417",),
         "not read",
-        "PDFium draws the page that asks to wait; print the form to a PDF",
+        "the page only asks to wait, and the warning `XfaForm` says so",
     ),
     Kind(
         "letters that are bitmaps (Type 3 font of LaTeX)",

@@ -213,7 +213,7 @@ KINDS = (
         behind_a_password,
         TICKET,
         "refused",
-        "password",
+        "needs a password to be read",
     ),
     Kind("empty page", "firecrawl/pdf-inspector#319", f"{_BY_HAND}, no contents", blank, ()),
     Kind(
