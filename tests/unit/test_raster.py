@@ -57,7 +57,9 @@ def corner(image: Image.Image) -> int:
     return int(from_pillow(image)[-1, -1, 0])
 
 
-@pytest.mark.parametrize(("colour", "ground"), [(0, 255), (90, 255), (170, 0), (255, 0)])
+@pytest.mark.parametrize(
+    ("colour", "ground"), [(0, 255), (90, 255), (150, 255), (190, 0), (255, 0)]
+)
 def test_ink_is_laid_on_the_ground_that_it_stands_out_from(colour: int, ground: int) -> None:
     assert corner(ink("ink", colour)) == ground
 
@@ -73,6 +75,15 @@ def test_a_light_box_with_its_own_ground_does_not_hide_dark_ink_beside_it() -> N
     image = ink("dark ink beside it", 0, 26)
     ImageDraw.Draw(image).rectangle((10, 5, 230, 40), fill=(255, 255, 255, 255))
     assert corner(image) == 255
+
+
+@pytest.mark.parametrize(("paper", "colour"), [(230, 20), (20, 230)])
+def test_a_page_that_fades_out_keeps_its_contrast(paper: int, colour: int) -> None:
+    image = Image.new("L", (240, 90), paper)
+    ImageDraw.Draw(image).text((10, 45), "ink", font=pictures.font(30), fill=colour)
+    image = image.convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    assert from_pillow(image)[0, 0, 0] > 250
 
 
 def test_colours_under_nothing_do_not_count() -> None:

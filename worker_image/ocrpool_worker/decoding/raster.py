@@ -40,8 +40,8 @@ _SCANNER_BITS = 12
 _MOST_BITS = 64
 _DARK = 16
 _OVERSHOOT = 0.1
-# A pixel of less alpha counts as ground; ink is looked at so many pixels around it.
-_CLEAR, _EDGE = 128, 2
+# Neighbours that differ by fewer levels are of one ground, such as one that fades.
+_EDGE = 16
 _SHAPES = (
     "H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA) of bool, integers or "
     "floats"
@@ -203,24 +203,32 @@ def _on_paper(pixels: Pixels, alpha: NDArray[np.uint8]) -> Pixels:
     """A BGR picture laid on white, or on black where its ink is light."""
     import cv2  # noqa: PLC0415
 
-    light = _ink_is_light(pixels, alpha)
-    ink = pixels if light else cv2.bitwise_not(pixels)
-    page: Pixels = cv2.multiply(ink, cv2.merge([alpha] * 3), scale=1 / 255)
-    return page if light else cv2.bitwise_not(page, page)
+    black = _stands_out_on_black(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), alpha)
+    return _laid_on(black, pixels, cv2.merge([alpha] * 3))
 
 
-def _ink_is_light(pixels: Pixels, alpha: NDArray[np.uint8]) -> bool:
-    """Whether what touches the transparent ground is closer to white than to black, weighed by its
-    alpha. Further inside there may be a picture or a box that has a ground of its own."""
+def _laid_on(black: bool, pixels: NDArray[Any], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2  # noqa: PLC0415
+
+    ink = pixels if black else cv2.bitwise_not(pixels)
+    page: NDArray[np.uint8] = cv2.multiply(ink, alpha, scale=1 / 255)
+    return page if black else cv2.bitwise_not(page)
+
+
+def _stands_out_on_black(grey: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
+    """Whether more is lost on white than on black: of what differs from its surroundings on one
+    ground, that which differs less than half as much on the other. What has a ground of its own
+    (a box, a photo, a page that fades out) stands out on both, and does not count."""
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    around = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
-    near = cv2.dilate((alpha < _CLEAR).astype(np.uint8), around)
-    weight = alpha * near
-    if not weight.any():
-        weight = alpha
-    total = int(weight.sum(dtype=np.uint64))
-    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-    light = int((grey.astype(np.uint16) * weight).sum(dtype=np.uint64))
-    return 2 * light > 255 * total
+    around = np.ones((3, 3), np.uint8)
+    on_white, on_black = (
+        cv2.morphologyEx(_laid_on(black, grey, alpha), cv2.MORPH_GRADIENT, around)
+        for black in (False, True)
+    )
+
+    def lost(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> int:
+        return int(there[(there >= _EDGE) & (here < there // 2)].sum(dtype=np.uint64))
+
+    return lost(on_white, on_black) > lost(on_black, on_white)
