@@ -200,11 +200,13 @@ def test_what_is_no_copy_in_small_is_a_page(worker: Worker) -> None:
     ],
 )
 def test_samples_that_nobody_reads_are_named(worker: Worker, frame: Frame, words: str) -> None:
-    for data in (tiff(frame), tiff(Frame(GREY), frame)):
-        answer = worker.post(data)
-        assert (answer.status, answer.reason) == (422, "NotAnImage"), answer
-        assert words in answer.message
-        assert "save it with 8 bits a sample" in answer.message
+    alone = worker.post(tiff(frame))
+    assert (alone.status, alone.reason) == (422, "NotAnImage"), alone
+    read, unread = worker.post(tiff(Frame(GREY), frame)).json["pages"]
+    same(shown(read["lines"][0]["text"]), WORD_PAGE)
+    for message in (alone.message, unread["error"]["message"]):
+        assert words in message
+        assert "save it with 8 bits a sample" in message
 
 
 def whole_files() -> dict[str, bytes]:
