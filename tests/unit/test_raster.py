@@ -14,7 +14,9 @@ from ocrpool_worker.decoding import complete, frames, raster
 from ocrpool_worker.decoding.exif import orientation_of
 from ocrpool_worker.decoding.pages import EncodedImage, open_document
 from ocrpool_worker.decoding.raster import from_array, from_pillow
+from ocrpool_worker.decoding.tiff import decode as decode_tiff
 from ocrpool_worker.errors import BadRequest, NotAnImage, TooLarge
+from tests.standin import tiff_of
 from tests.worker import bombs, pictures, tiffs
 from tests.worker.tiffs import Frame, tiff
 
@@ -182,3 +184,20 @@ def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:
     first, second = from_pillow(held), from_pillow(held)
     assert (first == second).all()
     assert held.getexif()[raster.ORIENTATION] == 3
+
+
+@pytest.mark.parametrize("compression", [5, 32946, 34712, 12345])
+def test_a_tiff_whose_pixels_cannot_be_decoded_is_no_black_page(compression: int) -> None:
+    """OpenCV 4.10 gives black for what libtiff cannot decode."""
+    data = tiff_of([{"say": "plain pixels"}])
+    tag = struct.pack("<HHI", 259, 3, 1)
+    at = data.index(tag) + len(tag)
+    data = data[:at] + struct.pack("<H", compression) + data[at + 2 :]
+    with pytest.raises(NotAnImage, match=r"the TIFF is damaged.*(decoder error|no pixel)"):
+        decode_tiff(data, 1_000_000)
+
+
+def test_a_black_tiff_is_a_black_page() -> None:
+    out = io.BytesIO()
+    Image.new("L", (60, 40)).save(out, "TIFF", compression="tiff_lzw")
+    assert not decode_tiff(out.getvalue(), 1_000_000).any()

@@ -35,6 +35,14 @@ def pdf_with_a_huge_page() -> bytes:
     return b"/MediaBox [0 0 ".join(pieces)
 
 
+def undecodable_tiff() -> bytes:
+    """The second of three frames says that its pixels are compressed, and they are not."""
+    data = tiff_of(ORDERS)
+    compression = struct.pack("<HHI", 259, 3, 1)
+    at = data.index(compression, data.index(compression) + 1) + len(compression)
+    return data[:at] + b"\x05\x00" + data[at + 2 :]
+
+
 def damaged_tiff() -> bytes:
     """The second of three frames says that it is 0 pixels wide."""
     data = tiff_of(ORDERS)
@@ -46,6 +54,7 @@ def damaged_tiff() -> bytes:
 DAMAGED = {
     "a PDF": (damaged_pdf(2), "NotAnImage", "page 2 of the PDF cannot be read"),
     "a PDF with a huge page": (pdf_with_a_huge_page(), "TooLarge", "page 2 is 10000×10000"),
+    "a TIFF of damaged pixels": (undecodable_tiff(), "NotAnImage", "TIFF is damaged"),
     "a TIFF": (damaged_tiff(), "NotAnImage", "page 2 of the TIFF has no pixels"),
 }
 EACH = pytest.mark.parametrize(

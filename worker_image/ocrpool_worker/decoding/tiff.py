@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
@@ -25,6 +25,8 @@ from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ocrpool_worker.engine.base import Pixels
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
@@ -171,11 +173,12 @@ def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
         decoders = [_by_pillow]
     else:
         decoders = [_by_pillow, _by_opencv]
+    text = ""
     for decoder in decoders:
         try:
             return decoder(data, kind, max_pixels)
         except (NotAnImage, OSError, ValueError, SyntaxError, struct.error) as error:
-            text = " ".join(str(error).split())
+            text = text or " ".join(str(error).split())
     raise NotAnImage(
         f"the TIFF is damaged, or of a kind that is not read ({kind}): {text}; save it with 8 bits "
         "a sample",
@@ -186,17 +189,41 @@ def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
 def _by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
     import cv2  # noqa: PLC0415
 
-    return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
+    return from_array(_samples(data, cv2.IMREAD_COLOR, max_pixels))
 
 
 def _raw_by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
     import cv2  # noqa: PLC0415
 
-    samples = imdecode(data, cv2.IMREAD_UNCHANGED, max_pixels)
+    samples = _samples(data, cv2.IMREAD_UNCHANGED, max_pixels)
     if samples.ndim == 3 and not kind.transparent:
         samples = samples[:, :, :3]
     page = from_array(samples)
     return cv2.bitwise_not(page) if kind.photometric == _WHITE_IS_ZERO else page
+
+
+def _samples(data: Buffer, flags: int, max_pixels: int) -> NDArray[Any]:
+    samples = imdecode(data, flags, max_pixels)
+    # Strips that libtiff cannot decode are left black by OpenCV 4.10, without an error.
+    if not samples.reshape(samples.shape[0], -1).max(axis=1).all():
+        _check_strips(data, samples)
+    return samples
+
+
+def _check_strips(data: Buffer, samples: NDArray[Any]) -> None:
+    """Raises OSError or NotAnImage where a strip or tile cannot be decoded."""
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+    except UnidentifiedImageError:
+        # Of a kind that only OpenCV reads, or nobody: an unknown compression.
+        if samples.any():
+            return
+        raise NotAnImage("no pixel can be decoded") from None
+    with clean_memory():
+        image.load()
 
 
 def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
