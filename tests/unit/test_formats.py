@@ -154,6 +154,18 @@ def test_numbers_that_are_missing_are_told(kind: str, text: str) -> None:
         read(f"{kind} 9 3{largest}\n{text}".encode())
 
 
+@pytest.mark.parametrize(
+    "data", [b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(99), b"Pf\n9 9\n1\n" + bytes(999)]
+)
+def test_opencv_gets_no_format_that_is_not_its_own(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It crashes on damaged JPEG 2000 files."""
+    monkeypatch.delattr(cv2, "imdecode")
+    with pytest.raises(NotAnImage, match="damaged, or of no known format"):
+        read(data)
+
+
 ANIMATIONS: dict[str, Encode] = {
     "GIF": pillow("GIF"),
     "WebP": pillow("WEBP", lossless=True),

@@ -26,16 +26,13 @@ from ocrpool_worker.decoding import (
 from ocrpool_worker.decoding.complete import check_complete, incomplete
 from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
-from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.headers import Format, Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# By how files start. Of all others some are told by their header; the rest is OpenCV's alone.
+# By how files start; all others are plugins' (`plugins`).
 _DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
     png.START[:4]: png.decode,
     b"\xff\xd8": jpeg_file.decode,
@@ -73,18 +70,9 @@ class EncodedImage:
         for starts, decode in _DECODERS.items():
             if start.startswith(starts):
                 return decode(self._data, self._max_pixels), animation.count_frames(self._data)
-        if self._form() in plugins.FORMATS:
-            pixels, count = plugins.decode(self._data, self._max_pixels)
-            return pixels, max(count, animation.count_frames(self._data))
-        import cv2  # noqa: PLC0415
-
-        return from_array(imdecode(self._data, cv2.IMREAD_COLOR, self._max_pixels)), 1
-
-    def _form(self) -> Format | None:
-        try:
-            return read_header(self._data)[0]
-        except Unknown:
-            return None  # what is wrong is OpenCV's to say
+        # Never OpenCV for what is left: it also knows formats that it does not decode safely.
+        pixels, count = plugins.decode(self._data, self._max_pixels)
+        return pixels, max(count, animation.count_frames(self._data))
 
     def _check_ending(self, pixels: Pixels) -> None:
         if bytes(self._data[:2]) != b"\xff\xd8":

@@ -16,7 +16,8 @@ from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.raster import from_pillow
-from ocrpool_worker.headers import Format, read_header
+from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.headers import Format, Unknown, read_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
     """The page of a file of one of these formats, and how many pictures there are in it, of which
     this is the first or (HEIC) the primary one. Raises NotAnImage or TooLarge."""
-    form, width, height = read_header(data)
+    try:
+        form, width, height = read_header(data)
+        opened = _OPENERS[form]
+    except (Unknown, KeyError) as error:
+        raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
     check_pixels(width, height, max_pixels)
     if form == "JPEG 2000" and jp2.is_deep_colour(data):
         with clean_memory(), bounded_memory(width * height):
             return jp2.decode_deep_colour(bytes(data)), 1
-    opened = _OPENERS[form]
     with (
         decoding(f"the {form} cannot be decoded"),
         clean_memory(),
@@ -77,4 +81,3 @@ _OPENERS: dict[Format, Callable[[bytes, int], tuple[Any, int]]] = {
     "AVIF": _by_pillow("AVIF"),
     "HEIC": _by_libheif,
 }
-FORMATS = frozenset(_OPENERS)
