@@ -337,6 +337,9 @@ def tiff_frames() -> Iterator[tuple[Feature, str, str, Frame, Pixels]]:
         Frame(inks.astype(np.uint16) * 257, tiffs.CMYK),
         COLOUR_PAGE,
     )
+    for kind, name in ((1, "multiplied in"), (2, "alpha")):
+        spot = Frame(np.dstack([inks, COVER]), tiffs.CMYK, tags={tiffs.EXTRA_SAMPLES: [kind]})
+        yield "CMYK", CONVERTED, f"CMYK, {name}", spot, COLOUR_PAGE
     lab = cv2.cvtColor(COLOUR, cv2.COLOR_RGB2LAB).astype(np.int16)
     lab[:, :, 1:] -= 128
     yield "CMYK", CONVERTED, "Lab", Frame(lab.astype(np.uint8), tiffs.LAB), COLOUR_PAGE

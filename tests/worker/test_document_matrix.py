@@ -42,7 +42,8 @@ NOT_BY_PILLOW = re.compile(
     "TIFF, RGB, 16 bits, planes|BMP, 32 bits, as Pillow writes it|JPEG 2000, RGB, 16 bits"
 )
 NOT_BIG_ENDIAN = re.compile(
-    "transparency|a sample more|Lab|: [24] bits|32 bits$|CMYK, 16 bits|RGB, tiles of|alpha of"
+    "transparency|a sample more|Lab|: [24] bits|32 bits$|CMYK, (16|mult|alpha)"
+    "|RGB, tiles of|alpha of"
 )
 
 

@@ -227,9 +227,15 @@ def _check_strips(data: Buffer, samples: NDArray[Any]) -> None:
 
 
 def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image, TiffImagePlugin  # noqa: PLC0415
 
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    for order in (b"II", b"MM"):
+        for extra in (_MULTIPLIED_IN, _ALPHA):
+            # CMYK with alpha as Photoshop writes it: Pillow can unpack it, and does not list it.
+            # Alpha is passed over, for where there is no ink there is paper.
+            known = (order, _CMYK, (_UNSIGNED,), 1, (8,) * 5, (extra,))
+            TiffImagePlugin.OPEN_INFO.setdefault(known, ("CMYK", "CMYKX"))
     with clean_memory():
         image = Image.open(io.BytesIO(data), formats=["TIFF"])
         check_pixels(*image.size, max_pixels)
