@@ -33,6 +33,8 @@ def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[
         assert len(before & after) == 1
         counters = worker.counters()
         assert (counters["timeouts"], counters["failed"], counters["retried"]) == (1, 1, 0)
+        # The second that it cost is in the sum by which workers are added: it never falls.
+        assert counters["pageSeconds"] >= 1
 
 
 def test_a_request_that_expires_in_the_queue_is_504_and_costs_no_instance(tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ class Crew:
         if op == "done":
             member.answered += 1
             self._counters["pages"] += 1
-            self._counters["page_seconds"] += member.since - began
+        self._counters["page_seconds"] += member.since - began
         cap = self._settings.memory.per_instance
         member.recycle = member.recycle or rules.should_recycle(
             answered=member.answered,
@@ -380,6 +380,8 @@ class Crew:
         if not any(other.recycle for other in self.members.values()):
             self._surge = 0  # whom it was for has gone
         if work is not None:
+            # Else the seconds that it was seen at work for would be gone from the sum with it.
+            self._counters["page_seconds"] += self._clock() - member.since
             self._dispatcher.on_lost(member, work, death)
         elif death.cause == "memory" and member.state != "booting":
             self.out_of_memory(member)
