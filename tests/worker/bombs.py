@@ -136,6 +136,26 @@ def document_bombs() -> dict[str, bytes]:
     }
 
 
+def heic_of(width: int, height: int) -> bytes:
+    """The boxes of a HEIC of this size, with nothing in them."""
+
+    def box(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(data), kind) + data
+
+    size = box(b"ispe", struct.pack(">III", 0, width, height))
+    given = box(b"ipma", struct.pack(">IIHBB", 0, 1, 1, 1, 1))
+    inside = box(b"pitm", struct.pack(">IH", 0, 1)) + box(b"iprp", box(b"ipco", size) + given)
+    meta = box(b"meta", bytes(4) + inside)
+    return box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + meta + box(b"mdat", bytes(99))
+
+
+def jpeg_2000_of(width: int, height: int, components: int) -> bytes:
+    """The start of a codestream of this size, and its end."""
+    sides = struct.pack(">8I", width, height, 0, 0, width, height, 0, 0)
+    size = struct.pack(">HH", 38 + 3 * components, 0) + sides + struct.pack(">H", components)
+    return b"\xff\x4f\xff\x51" + size + b"\x07\x01\x01" * components + b"\xff\xd9"
+
+
 def image_bombs() -> dict[str, bytes]:
     """Images, by what is wrong with them. A page of 0.25 megapixels is admitted."""
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 400, 400, 1) + b"\x01\x11\x00"
@@ -169,6 +189,18 @@ def image_bombs() -> dict[str, bytes]:
         + b"\x63\x00\x00\x63\x00\x00"
         + bytes(40),
         "gif": b"GIF89a\xff\xff\xff\xff\x00\x00\x00" + bytes(99),
+        "gif of a frame of 65,535 × 65,535": b"GIF89a\x09\x00\x09\x00\x00\x00\x00,"
+        + struct.pack("<4H", 0, 0, 65_535, 65_535)
+        + b"\x00\x08\x01\x00\x00;",
+        "gif of a million blocks": b"GIF89a\x09\x00\x09\x00\x00\x00\x00!\xfe" + b"\x01a" * 500_000,
+        "heic of 60,000 × 60,000": heic_of(60_000, 60_000),
+        "heic of no pixels": heic_of(400, 400),
+        "heic of 200,000 boxes": heic_of(400, 400)[:24] + b"\x00\x00\x00\x08free" * 200_000,
+        "jpeg 2000 of 2^31 × 2^31": jpeg_2000_of(2**31, 2**31, 3),
+        "jpeg 2000 of 16,384 components": jpeg_2000_of(9, 9, 16_384),
+        "jpeg 2000 of no pixels": jpeg_2000_of(400, 400, 3),
+        "ppm of 10^9 × 10^9": b"P6 999999999 999999999 255\n" + bytes(99),
+        "ppm of a long number": b"P3 400 400 255\n" + b"9" * 900_000,
         "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='1e9' height='1e9'/>",
         "svg that grows": b"<!DOCTYPE s [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><svg>&b;</svg>",
         "exr": b"\x76\x2f\x31\x01" + bytes(200),
