@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from ocrpool_worker import AsyncInstancePool, InstancePool
 from ocrpool_worker.api import Page
@@ -193,3 +194,85 @@ def test_a_picture_over_the_limit_is_refused_before_it_is_decoded(pool: Instance
     (error,) = pool.map([picture], return_errors=True)
     assert isinstance(error, RequestError)
     assert error.reason == "TooLarge"
+
+
+def frames(count: int) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(order_png(say=f"frame {n}", sleep=0.05))) for n in range(count)]
+
+
+def one_array(count: int) -> Iterator[Any]:
+    """A program that fills one array anew for each page."""
+    pages = [np.asarray(frame.convert("RGB")) for frame in frames(count)]
+    buffer = np.empty_like(max(pages, key=np.size))
+    for page in pages:
+        buffer = buffer if buffer.shape == page.shape else np.empty_like(page)
+        buffer[:] = page
+        yield buffer
+
+
+def one_bytearray(count: int) -> Iterator[Any]:
+    buffer = bytearray()
+    for n in range(count):
+        buffer[:] = order_png(say=f"frame {n}", sleep=0.05)
+        yield buffer
+
+
+def one_image(count: int) -> Iterator[Any]:
+    out = io.BytesIO()
+    first, *others = (frame.convert("RGB") for frame in frames(count))
+    first.save(out, "TIFF", save_all=True, append_images=others)
+    yield from ImageSequence.Iterator(Image.open(out))
+
+
+def closed_behind(count: int) -> Iterator[Any]:
+    for frame in frames(count):
+        with frame:
+            yield frame
+
+
+USED_AGAIN = pytest.mark.parametrize(
+    "draw", [one_array, one_bytearray, one_image, closed_behind], ids=lambda draw: draw.__name__
+)
+
+
+@USED_AGAIN
+def test_an_input_is_read_as_it_was_when_it_was_drawn(pool: InstancePool, draw: Any) -> None:
+    assert [said(page) for page in pool.map(draw(5))] == [f"frame {n}" for n in range(5)]
+
+
+@USED_AGAIN
+def test_so_is_it_in_an_asyncio_program(draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    async def read() -> list[str]:
+        async with AsyncInstancePool(engine=ENGINE, settings=SETTINGS) as pool:
+            return [said(page) async for page in pool.map(draw(5))]
+
+    assert asyncio.run(read()) == [f"frame {n}" for n in range(5)]
+
+
+def test_a_submitted_array_may_be_filled_anew(pool: InstancePool) -> None:
+    drawing = one_array(4)
+    futures = [pool.submit(next(drawing)) for _ in range(4)]
+    assert [said(future.result()[0]) for future in futures] == [f"frame {n}" for n in range(4)]
+
+
+class Lookalike:
+    shape = (3, 4)
+
+
+class Tensor:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(Image.open(io.BytesIO(order_png(say="tensor"))).convert("RGB"))
+
+
+def test_what_is_no_array_and_what_becomes_one(pool: InstancePool) -> None:
+    found = list(pool.map([Lookalike(), np.float64(3), Tensor()], return_errors=True))
+    assert [type(each) for each in found[:2]] == [BadRequest, BadRequest], found
+    assert said(found[2]) == "tensor"
+
+
+@pytest.mark.parametrize("one", ["scan.png", b"bytes", Path("scan.png")])
+def test_one_input_is_no_batch(pool: InstancePool, one: Any) -> None:
+    with pytest.raises(TypeError, match="use read"):
+        list(pool.map(one))

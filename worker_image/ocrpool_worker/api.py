@@ -27,21 +27,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from ocrpool_wire import State
-from ocrpool_worker.admission import admit, check_scaling, check_size
+from ocrpool_worker.admission import admit, check_scaling
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.engine.base import Line, PageWarning, Word
 from ocrpool_worker.errors import RequestError
-from ocrpool_worker.inputs import drawn, file_bytes
+from ocrpool_worker.inputs import file_bytes, page_of, several, taken
 from ocrpool_worker.ipc.mailbox import Buffer
-from ocrpool_worker.settings import AdmissionSettings, WorkerSettings, settings_from
+from ocrpool_worker.settings import WorkerSettings, settings_from
 from ocrpool_worker.supervisor.pool import Pool
 from ocrpool_worker.supervisor.work import Order, PageAnswer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image as PillowImage
-
-    from ocrpool_worker.engine.base import Pixels
 
     Input = str | os.PathLike[str] | Buffer | BinaryIO | NDArray[Any] | PillowImage
 
@@ -151,16 +149,31 @@ class AsyncInstancePool:
         An input that fails raises its RequestError in its place, or, with `return_errors`, is
         given as that error and the rest goes on: a path that is not there (UnreadableInput) as well
         as a file that is no image, or an object that is none of the kinds above. So does one page
-        of a document: with `return_errors` it is a page with `error`. A file object is read as it
-        is drawn. What `images` itself raises is raised, after the pages before it.
+        of a document: with `return_errors` it is a page with `error`. Each input is taken as it is
+        when it is drawn: a file object may be closed, and an array filled anew, before the next.
+        What `images` itself raises is raised, after the pages before it.
         """
         running: deque[asyncio.Task[list[Page | RequestError]]] = deque()
+        limits = self._settings.admission
+
+        async def read(image: Input, source: int, now: asyncio.Event) -> list[Page | RequestError]:
+            try:
+                image = await asyncio.to_thread(taken, image, limits)
+            finally:
+                now.set()
+            return await self._found(image, params, source)
+
+        begun = asyncio.Event()
 
         def begin(image: Input, source: int) -> asyncio.Task[list[Page | RequestError]]:
-            return asyncio.ensure_future(self._found(image, params, source))
+            begun.clear()
+            return asyncio.ensure_future(read(image, source, begun))
 
         try:
             for found in _in_order(images, begin, running, self._window):
+                if found is None:
+                    await begun.wait()
+                    continue
                 for page in await found:
                     yield page if return_errors else _sound(page)
         finally:
@@ -231,9 +244,10 @@ class InstancePool:
     def submit(
         self, image: Input, *, return_errors: bool = False, **params: Any
     ) -> concurrent.futures.Future[list[Page]]:
-        """Start to read one input; the future gives its pages, or raises its RequestError. See
-        AsyncInstancePool.read."""
-        return self._begin(self._pool.read(image, return_errors=return_errors, **params))
+        """Start to read one input as it is now; the future gives its pages, or raises its
+        RequestError. See AsyncInstancePool.read."""
+        now = taken(image, self._pool._settings.admission)
+        return self._begin(self._pool.read(now, return_errors=return_errors, **params))
 
     def read(self, image: Input, *, return_errors: bool = False, **params: Any) -> list[Page]:
         """All pages of one image or document. Raises a RequestError. See AsyncInstancePool.read."""
@@ -244,14 +258,18 @@ class InstancePool:
     ) -> Iterator[Page | RequestError]:
         """See AsyncInstancePool.map. `images` is drawn from in the caller's thread."""
         running: deque[concurrent.futures.Future[list[Page | RequestError]]] = deque()
+        limits = self._pool._settings.admission
 
         def begin(
             image: Input, source: int
         ) -> concurrent.futures.Future[list[Page | RequestError]]:
-            return self._begin(self._pool._found(image, params, source))
+            now = taken(image, limits)
+            return self._begin(self._pool._found(now, params, source))
 
         try:
             for found in _in_order(images, begin, running, self._pool._window):
+                if found is None:
+                    continue
                 for page in found.result():
                     yield page if return_errors else _sound(page)
         finally:
@@ -297,11 +315,12 @@ class InstancePool:
 
 def _in_order(
     images: Iterable[Input], begin: Callable[[Input, int], _T], running: deque[_T], window: int
-) -> Iterator[_T]:
+) -> Iterator[_T | None]:
     """What `begin` made of each input, in order; up to `window` of them are begun ahead, and those
-    that nobody has asked for yet are in `running`. What `images` raises comes after the inputs that
-    it gave before."""
-    drawing = iter(images)
+    that nobody has asked for yet are in `running`. None comes after each that was begun: the next
+    is not drawn before it was taken. What `images` raises comes after the inputs that it gave
+    before."""
+    drawing = several(images)
     failed: Exception | None = None
     for source in itertools.count():
         try:
@@ -311,7 +330,8 @@ def _in_order(
         except Exception as error:
             failed = error
             break
-        running.append(begin(drawn(image), source))
+        running.append(begin(image, source))
+        yield None
         if len(running) == window:
             yield running.popleft()
     while running:
@@ -331,29 +351,11 @@ def _order(
         order = Order(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
         check_scaling(order.width, order.height, params, limits)
         return data, order
-    pixels = _page_of(image, limits)
+    pixels = page_of(image, limits)
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
     check_scaling(width, height, params, limits)
     order = Order("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
     return pixels.data.cast("B"), order
-
-
-def _page_of(image: Any, limits: AdmissionSettings) -> Pixels:
-    """The page of an array or a Pillow image, made by the code that makes them of files. Raises a
-    RequestError."""
-    import numpy as np  # noqa: PLC0415
-
-    from ocrpool_worker.decoding.document import decoding  # noqa: PLC0415
-    from ocrpool_worker.decoding.raster import from_array, from_pillow  # noqa: PLC0415
-
-    if isinstance(image, np.ndarray):
-        if image.ndim >= 2:
-            check_size(int(image.shape[1]), int(image.shape[0]), limits)
-        return from_array(image)
-    # Before it is loaded: an image that was only opened has no pixels yet.
-    check_size(image.width, image.height, limits)
-    with decoding("the Pillow image cannot be read"):
-        return from_pillow(image)
 
 
 def _sound(found: Page | RequestError) -> Page:

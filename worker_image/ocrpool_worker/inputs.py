@@ -1,4 +1,4 @@
-"""The bytes of a file, whichever way a program hands it over to the Python API.
+"""The bytes of a file, or the pixels of a page, as a program hands them over to the Python API.
 
 Whatever is wrong with one input is that input's error (a RequestError), so that a batch goes on.
 """
@@ -7,30 +7,49 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ocrpool_worker.admission import check_size
 from ocrpool_worker.errors import BadRequest, RequestError, UnreadableInput
 from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.settings import AdmissionSettings
+
+if TYPE_CHECKING:
+    from ocrpool_worker.engine.base import Pixels
 
 _TAKEN = "an image is a path, bytes, a binary file object, a NumPy array or a Pillow image"
 
 
-def drawn(image: Any) -> Any:
-    """`image`, a file object already read: whoever gives one may close it before its turn comes.
-    What is wrong with it is returned, not raised."""
-    if not _is_stream(image):
-        return image
+def several(images: Iterable[Any]) -> Iterator[Any]:
+    """Raises TypeError for what is one input, though it can be iterated over."""
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike):
+        raise TypeError(f"map takes several inputs, this is one ({_name(images)}): use read")
+    return iter(images)
+
+
+def taken(image: Any, limits: AdmissionSettings) -> Any:
+    """`image` as it is now: a program may close a file object, go on to the next frame of a Pillow
+    image or fill its array anew before its turn comes. What is wrong with it is returned, not
+    raised."""
     try:
-        return _read(image)
+        if isinstance(image, bytearray | memoryview):
+            return bytes(image)
+        data = _read(image) if _is_stream(image) else None
+        if data is not None:
+            return bytes(data)
+        if isinstance(image, str | bytes | os.PathLike):
+            return image
+        return page_of(image, limits, own=True)
     except RequestError as error:
         return error
 
 
 def file_bytes(image: Any) -> Buffer | None:
-    """The bytes of a path, a buffer or a file object (from its position on); None for an array or
-    another object that holds pixels. Raises UnreadableInput, BadRequest, or what `drawn` found."""
+    """The bytes of a path, a buffer or a file object (from its position on); None for all else.
+    Raises UnreadableInput, BadRequest, or what `taken` found."""
     if isinstance(image, RequestError):
         raise image
     if isinstance(image, str | os.PathLike):
@@ -41,9 +60,32 @@ def file_bytes(image: Any) -> Buffer | None:
         return image.cast("B") if image.c_contiguous else image.tobytes()
     if _is_stream(image):
         return _read(image)
-    if not hasattr(image, "shape") and not hasattr(image, "convert"):
-        raise BadRequest(f"{_TAKEN}; this is {_name(image)}")
     return None
+
+
+def page_of(image: Any, limits: AdmissionSettings, *, own: bool = False) -> Pixels:
+    """The page of an array or a Pillow image, made by the code that makes them of files. `own`: in
+    memory that is nobody else's. Raises a RequestError."""
+    import numpy as np  # noqa: PLC0415
+
+    from ocrpool_worker.decoding.document import decoding  # noqa: PLC0415
+    from ocrpool_worker.decoding.raster import from_array, from_pillow  # noqa: PLC0415
+
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is not None and isinstance(image, pillow.Image):
+        # Before it is loaded: an image that was only opened has no pixels yet.
+        check_size(image.width, image.height, limits)
+        with decoding("the Pillow image cannot be read"):
+            return from_pillow(image)
+    if not isinstance(image, np.ndarray):
+        if not hasattr(image, "__array__"):
+            raise BadRequest(f"{_TAKEN}; this is {_name(image)}")
+        with _reading(f"the object {_name(image)}"):
+            image = np.asarray(image)
+    if image.ndim >= 2:
+        check_size(int(image.shape[1]), int(image.shape[0]), limits)
+    page = from_array(image)
+    return page.copy() if own and np.may_share_memory(page, image) else page
 
 
 @contextmanager
