@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Speed is no property: a machine that does other things must not fail a test. (Hypothesis has a
+# profile of its own for CI, which says the same.)
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if os.environ.get("CI") != "true":
+    settings.load_profile("busy")
 
 pytest_plugins = ["devcluster.testing.plugin"]
 MODELS_VARIABLE = "OCRPOOL_TEST_MODELS"
