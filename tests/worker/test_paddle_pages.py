@@ -13,6 +13,7 @@ from PIL import Image
 from bench.paper import Paper, font, png, tilt
 from ocrpool_worker import InstancePool
 from ocrpool_worker.api import Page
+from ocrpool_worker.engine.regions import RegionLimit
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Worker
 from tests.worker.partial import DENSE
@@ -170,6 +171,32 @@ def test_a_page_of_more_regions_than_may_be_read_says_so(pool: InstancePool) -> 
     (warning,) = page.warnings
     assert warning.reason == "RegionsLimited"
     assert "the page has 1209 pieces of text and 1150 were read" in warning.message
+
+
+@pytest.mark.parametrize("box_type", ["quad", "poly"])
+def test_the_detector_says_at_each_contour_that_it_comes_on(box_type: str) -> None:
+    """Noise has 100,000 of them on a page of 16 megapixels, and takes PaddleX 10 seconds."""
+    from paddlex.inference.models.text_detection.processors import DBPostProcess  # noqa: PLC0415
+
+    cell = np.zeros((16, 16), np.float32)
+    cell[:6, :8] = 0.9
+    noise = np.tile(cell, (12, 12))
+    detector = DBPostProcess(thresh=0.3, box_thresh=0.6, box_type=box_type)
+    calls, patience = 0, 10_000
+
+    def progress() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > patience:
+            raise TimeoutError("nobody waits any more")
+
+    limit = RegionLimit(detector, 50, progress)
+    (boxes,), _ = limit([noise[None, None]], [(*noise.shape, 1.0, 1.0)])
+    assert (len(boxes), limit.left_out) == (50, 144 - 50)
+    assert calls > 144
+    patience = calls + 100
+    with pytest.raises(TimeoutError):  # in the middle of the next one
+        limit([noise[None, None]], [(*noise.shape, 1.0, 1.0)])
 
 
 def test_a_turned_page_has_its_polygons_in_the_picture_that_was_sent(pool: InstancePool) -> None:

@@ -1,7 +1,7 @@
 """Says that a page comes on, after each batch of lines that PaddleOCR recognises.
 
-Recognition is what a page with much text takes long for, whatever its size; it is the one part that
-PaddleX does in pieces.
+Recognition is what a page with much text takes long for, whatever its size. (Of the other parts
+only the detector's boxes are made piece by piece: see `regions`.)
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ def report_batches(pipeline: Any, progress: Callable[[], None]) -> None:
         predictor = getattr(pipeline, name, None)
         if predictor is not None:
             # `BasePredictor.apply` calls it once a batch.
-            predictor.process = _reporting(predictor.process, progress)
+            predictor.process = reporting(predictor.process, progress)
 
 
-def _reporting(process: Callable[..., Any], progress: Callable[[], None]) -> Callable[..., Any]:
+def reporting(process: Callable[..., Any], progress: Callable[[], None]) -> Callable[..., Any]:
+    """`process`, and `progress` called after each call of it."""
+
     def process_and_report(*args: Any, **kwargs: Any) -> Any:
         done = process(*args, **kwargs)
         progress()

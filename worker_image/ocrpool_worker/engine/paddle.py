@@ -67,7 +67,7 @@ class PaddleOcrEngine:
             ) from None
         pipeline = self._ocr.paddlex_pipeline._pipeline
         self._max_regions = context.max_regions
-        self._regions = limit_regions(pipeline, context.max_regions)
+        self._regions = limit_regions(pipeline, context.max_regions, context.progress)
         self._orientation = watch_orientation(pipeline)
         report_batches(pipeline, context.progress)
 
