@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from ocrpool_operator.api.spec import EngineSpec, PoolSpec
 from ocrpool_operator.planner.revision import revision_of, worker_settings
+from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import settings_from
 
 
@@ -12,6 +16,15 @@ def test_a_limit_of_regions_reaches_the_worker() -> None:
     told = worker_settings(spec)["engine"]
     assert settings_from({"engine": told}).engine.max_regions == 200
     assert revision_of(spec) != revision_of(PoolSpec())
+
+
+def test_more_regions_than_a_page_has_time_for_cannot_be_asked_for() -> None:
+    assert EngineSpec(max_regions=20_000).max_regions == 20_000
+    assert settings_from({"engine": {"maxRegions": 20_000}}).engine.max_regions == 20_000
+    with pytest.raises(ValidationError, match="20000"):
+        EngineSpec(max_regions=20_001)
+    with pytest.raises(SettingsError, match="20000"):
+        settings_from({"engine": {"maxRegions": 20_001}})
 
 
 def test_a_worker_that_is_older_than_the_field_is_not_told_its_default() -> None:

@@ -57,7 +57,7 @@ class EngineSettings(_Settings):
     max_regions: int = Field(
         default=5000,
         ge=1,
-        le=100_000,
+        le=20_000,
         description="most pieces of text that are read on one page, those highest on it; a page "
         "with more says so (`RegionsLimited`)",
     )

@@ -163,7 +163,7 @@ class EngineSpec(ApiModel):
     max_regions: int = Field(
         default=5000,
         ge=1,
-        le=100_000,
+        le=20_000,
         description="Most pieces of text that are read on one page, those highest on it.",
     )
 
