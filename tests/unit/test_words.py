@@ -78,6 +78,8 @@ def test_a_line_that_was_turned_by_180_degrees_begins_at_its_other_end() -> None
     assert (first.text, last.text) == ("ab", "cde")
     assert [x for x, _ in first.polygon] == pytest.approx([220, 280, 280, 220])
     assert [x for x, _ in last.polygon] == pytest.approx([100, 190, 190, 100])
+    # Their corners are those of the box, as the line's are.
+    assert first.polygon[0] == pytest.approx((220, 50))
 
 
 def test_the_words_of_a_vertical_line_are_below_each_other() -> None:

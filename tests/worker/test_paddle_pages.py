@@ -108,6 +108,9 @@ def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> 
     # Turned clockwise, each line is turned upright by PaddleX, and the columns are in order.
     clockwise = v1(paddle_worker, sheet().image.transpose(Image.Transpose.ROTATE_270))
     assert (texts(clockwise), reasons(clockwise)) == (TEXTS, [])
+    for line in clockwise["lines"]:  # as it is drawn, not as it is read
+        across, down = zip(*line["polygon"], strict=True)
+        assert line["polygon"][0] == pytest.approx([min(across), min(down)], abs=3)
     blank = v1(paddle_worker, Paper(520, 240).image)
     assert blank["lines"] == []
     assert "warnings" not in blank

@@ -54,7 +54,8 @@ class EngineContext:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a line, in the order of its text. `polygon` as that of a line."""
+    """One word of a line, in the order of its text. `polygon` as that of a line, of which it is a
+    part: where the line's text begins at another corner, that of its words does."""
 
     text: str
     polygon: tuple[tuple[float, float], ...]
@@ -62,9 +63,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text. `polygon` is in pixels of the page, clockwise from the top left of the text
-    as it is read: of a page that stands on its head, that corner is at the bottom right. `words`
-    are there where `return_word_box` was asked for."""
+    """One line of text. `polygon` is in pixels of the page, and its corners go clockwise from the
+    top left of the page as it was turned to be read (`Reading.angle`): of one that stands on its
+    head, that corner is at the bottom right. What a single line was turned by beyond that (one that
+    runs down the page, one on its head) does not move it: of those, the text begins elsewhere.
+    `words` are there where `return_word_box` was asked for."""
 
     text: str
     score: float
