@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrpool_worker.engine import order
 from ocrpool_worker.engine.base import Line
 from ocrpool_worker.engine.order import reading_order
 
@@ -121,6 +122,47 @@ def test_larger_letters_within_a_line_stay_in_it() -> None:
     assert read(page) == ["from", "9,99", "a piece", "tm", "today", "next"]
 
 
+FORMULA = [
+    line("where E=mc", 50, 100, 200, 30),
+    line("2", 252, 92, 10, 14),
+    line("and H", 290, 100, 80, 30),
+    line("2", 371, 123, 10, 15),
+    line("O is", 383, 100, 60, 30),
+    line("water", 480, 100, 100, 30),
+    line("see note", 50, 145, 150, 30),
+    line("12)", 203, 136, 24, 16),
+    line("below", 270, 145, 100, 30),
+    line("x", 50, 190, 20, 30),
+    line("n+1", 72, 182, 34, 15),
+    line("i", 72, 213, 8, 15),
+    line("end", 50, 240, 100, 30),
+]
+
+
+@pytest.mark.parametrize("factor", [0.5, 1, 4])
+@pytest.mark.parametrize("degrees", [0, 2, -2])
+def test_a_superscript_or_subscript_follows_what_it_stands_at(
+    factor: float, degrees: float
+) -> None:
+    page = turned(scaled(FORMULA, factor, whole=False), degrees)
+    assert read(page) == [one.text for one in FORMULA]
+
+
+def test_a_superscript_that_comes_first_is_one_too() -> None:
+    note = [line("1", 50, 96, 8, 14), line("The first note", 60, 104, 300, 30)]
+    assert read([line("text", 50, 60, 400, 30), *note]) == ["text", "1", "The first note"]
+
+
+def test_small_print_beside_the_next_line_is_no_script() -> None:
+    """Beyond its own height from the headline's side, or under it."""
+    page = [
+        line("HEAD", 50, 100, 200, 40),
+        line("far", 290, 134, 100, 24),
+        line("near", 50, 134, 100, 24),
+    ]
+    assert read(page) == ["HEAD", "near", "far"]
+
+
 def test_lines_go_through_behind_a_stamp() -> None:
     page = [*receipt(6), line("PAID", 400, 60, 200, 130)]
     texts = read(page)
@@ -180,3 +222,35 @@ def test_a_page_of_10_000_lines_takes_no_time_to_speak_of() -> None:
     began = time.process_time()
     assert read(page) == [f"{row} {column}" for row in range(1000) for column in range(10)]
     assert time.process_time() - began < 20
+
+
+def test_boxes_that_all_stand_beside_each_other_are_held_against_each_other_just_so_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(order, "_MOST_LOOKS", 20_000, raising=False)
+    compared = 0
+    on_one_line = order._on_one_line
+
+    def counting(*boxes: order._Box) -> bool:
+        nonlocal compared
+        compared += 1
+        return on_one_line(*boxes)
+
+    monkeypatch.setattr(order, "_on_one_line", counting)
+    rng = random.Random(1)
+    page = [
+        line(f"{n}", *(rng.random() * most for most in (4000, 4000, 400, 4000)))
+        for n in range(2000)
+    ]
+    texts = read(page)
+    assert sorted(texts) == sorted(one.text for one in page)
+    # Each look is two comparisons at most, and each box costs a few more.
+    assert compared < 2 * 20_000 + 10 * len(page)
+    assert read(page, seed=2) == texts
+
+
+def test_what_is_left_when_that_often_is_over_is_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "_MOST_LOOKS", -1, raising=False)
+    monkeypatch.setattr(order, "_row", None)  # not asked any more
+    assert read(turned(receipt(), 2)) == read(receipt())
+    assert read(receipt())[:3] == ["article 0", "price 0", "article 1"]

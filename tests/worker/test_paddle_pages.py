@@ -110,7 +110,7 @@ def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> 
     assert (texts(clockwise), reasons(clockwise)) == (TEXTS, [])
     for line in clockwise["lines"]:  # as it is drawn, not as it is read
         across, down = zip(*line["polygon"], strict=True)
-        assert line["polygon"][0] == pytest.approx([min(across), min(down)], abs=3)
+        assert line["polygon"][0] == pytest.approx([min(across), min(down)], abs=12)
     blank = v1(paddle_worker, Paper(520, 240).image)
     assert blank["lines"] == []
     assert "warnings" not in blank
