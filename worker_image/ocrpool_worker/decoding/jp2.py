@@ -60,15 +60,15 @@ def _said(parts: int, data: Buffer) -> str:
 
 
 def is_deep_colour(data: Buffer) -> bool:
-    """Whether it has colours of more than 8 bits, of which Pillow 13 makes black where they are
-    white (it rounds up, and 256 is 0 in a byte). Raises Unknown."""
+    """Whether it has several components of more than 8 bits, of which Pillow 13 makes black where
+    they are white (it rounds up, and 256 is 0 in a byte). Raises Unknown."""
     bits = depths(data)
-    return len(bits) >= 3 and max(bits) > 8
+    return len(bits) != 1 and max(bits) > 8
 
 
 def decode_deep_colour(data: bytes) -> Pixels:
     """The page of such a file, as PDFium draws it on a page of a PDF. Raises NotAnImage."""
-    if len(depths(data)) > 3:
+    if len(depths(data)) != 3:
         raise NotAnImage(
             "a JPEG 2000 of more than 8 bits a colour and with transparency (or in CMYK) is not "
             "read; convert it to PNG, or to 8 bits",
@@ -79,7 +79,15 @@ def decode_deep_colour(data: bytes) -> Pixels:
     width, height = size(data)
     with decoding("the JPEG 2000 cannot be decoded"):
         document = pypdfium2.PdfDocument(_pdf_of(data, width, height))
-        return from_array(document[0].render(scale=1).to_numpy())
+        # PDFium draws nothing where it cannot decode a picture, and says nothing.
+        pixels = document[0].render(scale=1, fill_color=(0, 0, 0, 0)).to_numpy()
+        if pixels.shape != (height, width, 4) or (pixels[:, :, 3] != 255).any():
+            raise NotAnImage(
+                "the JPEG 2000 is damaged: its pixels cannot be decoded; save it again from where "
+                "it came from",
+                field="file",
+            )
+        return from_array(pixels)
 
 
 def _pdf_of(data: bytes, width: int, height: int) -> bytes:

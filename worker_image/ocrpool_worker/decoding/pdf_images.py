@@ -33,6 +33,7 @@ _GRAY, _RGB, _CMYK, _CAL_GRAY, _CAL_RGB = 1, 2, 3, 4, 5
 _SAMPLES = {_GRAY: 1, _RGB: 3, _CMYK: 4, _CAL_GRAY: 1, _CAL_RGB: 3}
 # Rows may carry a predictor's byte, and streams a line end.
 _SLACK = 16
+_NOT_DRAWN = "its pixels cannot be decoded, and it is not drawn"
 
 
 def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
@@ -119,7 +120,7 @@ class _Picture:
         if kind in ("DCTDecode", "DCT"):
             return self._jpeg(edges or [], most)
         if kind == "JPXDecode":
-            return ("" if jpx_ends(self._coded()) else "its JPEG 2000 has no end"), 0
+            return self._jpx(edges, most)
         if kind == "JBIG2Decode":
             return ("" if jbig2_ends(self._coded()) else "its JBIG2 breaks off"), 0
         if kind in ("CCITTFaxDecode", "CCF"):
@@ -154,6 +155,18 @@ class _Picture:
             return f"its pixels end after {rows} of {found.height} rows", size
         return "", size
 
+    def _jpx(self, edges: list[Pixels] | None, most: int) -> tuple[str, int]:
+        if not jpx_ends(self._coded()):
+            return "its JPEG 2000 has no end", 0
+        # One that cannot be decoded is not drawn: there is what is behind it, mostly paper.
+        drawn = edges is not None and (len(edges) < 4 or any((e != edges[0]).any() for e in edges))
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
+        size = 3 * width.value * height.value
+        if drawn or size > most:
+            return "", 0
+        return ("" if self._drawn() is not None else _NOT_DRAWN), size
+
     def _flate(self, most: int) -> tuple[str, int]:
         size, ended = expanded(self._raw(), most)
         if size >= most:
@@ -167,7 +180,7 @@ class _Picture:
         if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
             return ""
         if not metadata.bits_per_pixel:
-            return "its pixels cannot be decoded, and it is not drawn"
+            return _NOT_DRAWN
         width, height = metadata.width, metadata.height
         samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
         one_bit = metadata.bits_per_pixel == 1
