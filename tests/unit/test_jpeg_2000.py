@@ -44,7 +44,7 @@ def read(data: bytes) -> np.ndarray:
 def test_one_that_cannot_be_decoded_is_no_white_page(samples: np.ndarray) -> None:
     whole = codestream(samples)
     assert read(whole).min() < 64
-    with pytest.raises(NotAnImage, match="the JPEG 2000 (cannot be decoded|is damaged)"):
+    with pytest.raises(NotAnImage, match=r"the JPEG 2000 (cannot be decoded|is damaged)"):
         read(halved(whole))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
-from ocrpool_worker.decoding import complete, frames, raster
-from ocrpool_worker.decoding.exif import orientation_of
+from ocrpool_worker.decoding import complete, frames
+from ocrpool_worker.decoding.exif import ORIENTATION, orientation_of
 from ocrpool_worker.decoding.pages import EncodedImage, open_document
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.decoding.tiff import decode as decode_tiff
@@ -183,7 +186,7 @@ def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:
     held = Image.open(io.BytesIO(pictures.file(GREY, "PNG", exif=pictures.exif(3))))
     first, second = from_pillow(held), from_pillow(held)
     assert (first == second).all()
-    assert held.getexif()[raster.ORIENTATION] == 3
+    assert held.getexif()[ORIENTATION] == 3
 
 
 @pytest.mark.parametrize("compression", [5, 32946, 34712, 12345])
@@ -201,3 +204,41 @@ def test_a_black_tiff_is_a_black_page() -> None:
     out = io.BytesIO()
     Image.new("L", (60, 40)).save(out, "TIFF", compression="tiff_lzw")
     assert not decode_tiff(out.getvalue(), 1_000_000).any()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("turned", [False, True], ids=["XMP alone", "with EXIF"])
+def test_the_orientation_in_xmp_data_counts_nowhere(form: str, mode: str, turned: bool) -> None:
+    """Pillow takes it, where EXIF data has none, and OpenCV does not."""
+    if (form, mode) == ("JPEG", "RGBA"):
+        mode = "L"
+    save: dict[str, Any] = {"exif": pictures.exif(6)} if turned else {}
+    xmp = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    if form == "PNG":
+        save["pnginfo"] = PngInfo()
+        save["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    elif form == "TIFF":
+        save["tiffinfo"] = {700: xmp.encode()} | ({ORIENTATION: 6} if turned else {})
+        save.pop("exif", None)
+    else:
+        save["xmp"] = xmp.encode()
+    data = pictures.file(Image.new(mode, (60, 30), "white"), form, **save)
+    size = (60, 30, 3) if turned else (30, 60, 3)
+    with Image.open(io.BytesIO(data)) as image:
+        assert from_pillow(image).shape == from_pillow(image).shape == size
+        assert xmp in str(image.info.get("xmp", image.info.get("XML:com.adobe.xmp")))
+    assert EncodedImage(memoryview(data), 10**6).pixels().shape == size
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
+def test_scaling_takes_little_more_than_the_page(kind: type) -> None:
+    """Arrays come as large as the limit of pixels lets them."""
+    samples = np.full((1500, 2000, 3), 3000, kind)
+    tracemalloc.start()
+    try:
+        page = from_array(samples)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < page.nbytes * 2

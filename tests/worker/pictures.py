@@ -83,6 +83,8 @@ def grey_alpha(ink: int) -> NDArray[np.uint8]:
     return np.dstack([np.full_like(GREY, ink), COVER]).astype(np.uint8)
 
 
+FAINT = rgba(0, COVER // 12)  # ink that is hardly there
+FAINT_PAGE = bgr(255 - COVER // 12)
 DARK, LIGHT, CLEAR = rgba(0), rgba(255), rgba(0, np.zeros_like(COVER))
 # How a picture is stored whose EXIF data says that it must be turned so.
 STORED = {
@@ -182,6 +184,8 @@ def pngs() -> Iterator[Case]:
     yield png("depth", SCALED, "16 bits", file(deep * 257, "PNG"), WORD_PAGE)
     yield png("depth", SCALED, "12 of 16 bits", file(deep * 16 + (deep >> 4), "PNG"), WORD_PAGE)
     yield png("depth", SCALED, "8 of 16 bits", file(deep, "PNG"), WORD_PAGE)
+    faint = cv2.imencode(".png", FAINT.astype(np.uint16) * 257)[1].tobytes()
+    yield png("transparency", PAPER, "RGBA, 16 bits, faint", faint, FAINT_PAGE)
     colour = cv2.imencode(".png", COLOUR_PAGE.astype(np.uint16) * 257)[1].tobytes()
     yield png("depth", SCALED, "RGB, 16 bits", colour, COLOUR_PAGE)
     yield png("palette", READ, "palette", file(drawn().convert("P"), "PNG"), WORD_PAGE)
@@ -294,8 +298,12 @@ def tiff_frames() -> Iterator[tuple[Feature, str, str, Frame, Pixels]]:
             frames["palette"] = ramp
         for what, frame in frames.items():
             yield "transparency", PAPER, f"{what}, {name}", frame, WORD_PAGE
-    light = Frame(LIGHT, tiffs.RGB, tags={tiffs.EXTRA_SAMPLES: [2]})
-    yield "transparency", PAPER, "light ink", light, LIGHT_PAGE
+    for name, samples, page in (
+        ("light ink", LIGHT, LIGHT_PAGE),
+        ("faint, 16 bits", FAINT.astype(np.uint16) * 257, FAINT_PAGE),
+    ):
+        alone = Frame(samples, tiffs.RGB, tags={tiffs.EXTRA_SAMPLES: [2]})
+        yield "transparency", PAPER, name, alone, page
     for name, samples in {
         "16 bits": sixteen,
         "12 of 16 bits": twelve,
@@ -458,9 +466,19 @@ def pillows() -> Iterator[Case]:
     yield pillow("transparency", PAPER, "RGBA, light ink", Image.fromarray(LIGHT), LIGHT_PAGE)
     tiny = raw_png(COVER, 3, 8, plte=bytes(768), trns=bytes(range(256)))
     yield pillow("transparency", PAPER, "P", Image.open(io.BytesIO(tiny)), WORD_PAGE)
+    quantized = dark.quantize(method=Image.Quantize.FASTOCTREE)
+    assert (quantized.palette.mode, quantized.info) == ("RGBA", {})
+    page = bgr(np.asarray(quantized.convert("LA"))[:, :, 1] ^ 255)
+    yield pillow("transparency", PAPER, "P whose palette is RGBA", quantized, page)
+    ink = Image.open(io.BytesIO(tiny)).convert("1")
+    assert isinstance(ink.info["transparency"], bytes)
+    black = np.zeros_like(WORD_PAGE)
+    yield pillow("transparency", PAPER, "1 with the key of a palette", ink, black)
     deep = GREY.astype(np.uint16)
     yield pillow("depth", SCALED, "I;16", Image.fromarray(deep * 257), WORD_PAGE)
     yield pillow("depth", SCALED, "I;16, 12 bits", Image.fromarray(deep * 16 + 15), WORD_PAGE)
+    swapped = Image.frombytes("I;16B", (WIDTH, HEIGHT), (deep * 257).astype(">u2").tobytes())
+    yield pillow("depth", SCALED, "I;16B", swapped, WORD_PAGE)
     yield pillow("depth", SCALED, "I", Image.fromarray(deep.astype(np.int32)), WORD_PAGE)
     floats = Image.fromarray((GREY / 255).astype(np.float32))
     yield pillow("depth", SCALED, "F, float", floats, WORD_PAGE)
@@ -491,13 +509,28 @@ def arrays() -> Iterator[Case]:
         ("H×W×4, nothing on it", CLEAR, BLANK_PAGE),
         ("H×W×2", grey_alpha(0), WORD_PAGE),
         ("H×W×4 of uint16", DARK.astype(np.uint16) * 257, WORD_PAGE),
+        ("H×W×4 of uint16, big-endian", DARK.astype(">u2") * np.uint16(257), WORD_PAGE),
+        ("H×W×4 of int16", DARK.astype(np.int16) * 128 + (DARK >> 1), WORD_PAGE),
+        ("H×W×4 of int32", DARK.astype(np.int32), WORD_PAGE),
+        ("H×W×4 of int32, 16 bits", DARK.astype(np.int32) * 257, WORD_PAGE),
+        ("H×W×4 of uint32", DARK.astype(np.uint32) * 0x1010101, WORD_PAGE),
+        ("H×W×4 of bool", np.dstack([BILEVEL * 0] * 3 + [1 - BILEVEL]).astype(bool), BILEVEL_PAGE),
         ("H×W×4 of float32", (DARK / 255).astype(np.float32), WORD_PAGE),
+        ("H×W×4 of float32 up to 255", DARK.astype(np.float32), WORD_PAGE),
+        ("H×W×4 of uint8, faint", FAINT, FAINT_PAGE),
+        ("H×W×4 of uint16, faint", FAINT.astype(np.uint16) * 257, FAINT_PAGE),
+        ("H×W×4 of int32, faint", FAINT.astype(np.int32), FAINT_PAGE),
+        ("H×W×4 of float32, faint", (FAINT / 255).astype(np.float32), FAINT_PAGE),
     ):
-        yield Case("NumPy array", "transparency", PAPER, name, array, page)
+        near = 1 if "int16" in name else 0
+        yield Case("NumPy array", "transparency", PAPER, name, array, page, near)
     overshoot = (GREY / 255 * 1.06 - 0.03).astype(np.float32)
     for name, array in {
         "uint16": sixteen,
         "uint16, 12 bits": sixteen >> 4,
+        "uint16, big-endian": sixteen.astype(">u2"),
+        "float32, big-endian": (GREY / 255).astype(">f4"),
+        "float64, masked": np.ma.masked_array(GREY / 255, GREY == 0),
         "int32": GREY.astype(np.int32),
         "int64": GREY.astype(np.int64),
         "uint64, all bits": GREY.astype(np.uint64) * np.uint64(0x0101010101010101),

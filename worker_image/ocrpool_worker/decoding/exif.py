@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from ocrpool_worker.decoding.raster import ORIENTATION
-
+# EXIF 2.3, tag 274: how the stored picture must be turned to be upright.
+ORIENTATION = 274
+_JPEG_START = b"Exif\0\0"
 _MOST_TAGS = 1000
 _SHORT, _LONG = 3, 4
 
@@ -13,7 +14,8 @@ _SHORT, _LONG = 3, 4
 def orientation_of(exif: bytes) -> int:
     """EXIF's orientation, 1 to 8; 1 where the data has none or is damaged. WebP and PNG hold it as
     a TIFF, some programs with JPEG's `Exif` in front."""
-    exif = exif.removeprefix(b"Exif\0\0")
+    while exif.startswith(_JPEG_START):
+        exif = exif[len(_JPEG_START) :]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 1

@@ -4,26 +4,16 @@ Every way in ends here: image files, frames of a TIFF, pages of a PDF, and the N
 Pillow images of the Python API (there in the caller's process). So one picture is one page,
 whichever way it comes.
 
-Samples that are no bytes are scaled so that white is white. What white is, is found out from the
-largest value, since neither arrays nor files say it:
-
-    bytes           255
-    16 bits         65535; but where no more than 12 bits are used, as scanners do: all those bits
-    whole numbers   255, or all of the bits that are used, where they are more
-    fractions       1 (a tenth over it is overshoot); where there are larger ones, as whole numbers
-    very dark       (but bytes) where the largest value is under a sixteenth of it, that is white
-    negative        the least value is black and the largest is white (fractions that are a tenth
-                    under 0 are overshoot)
-
-NaN is white, an infinity is the end of the range that it lies at. Transparent pictures are laid on
-white paper, and on black where the ink is light.
+Samples that are no bytes are scaled (`samples`). Transparent pictures are laid on white paper, and
+on black where the ink is light.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+from ocrpool_worker.decoding.exif import ORIENTATION, orientation_of
+from ocrpool_worker.decoding.samples import alpha_as_bytes, as_bytes, native
 from ocrpool_worker.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -32,16 +22,11 @@ if TYPE_CHECKING:
 
     from ocrpool_worker.engine.base import Pixels
 
-# EXIF 2.3, tag 274: how the stored picture must be turned to be upright.
-ORIENTATION = 274
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_FORMAT = 258, 262, 339
-# Scanners of up to so many bits a sample write them into 16 as they are.
-_SCANNER_BITS = 12
-_MOST_BITS = 64
-_DARK = 16
-_OVERSHOOT = 0.1
 # Neighbours that differ by fewer levels are of one ground, such as one that fades.
 _EDGE = 16
+# What else Pillow takes an orientation from.
+_XMP, _RAW_EXIF = ("XML:com.adobe.xmp", "xmp"), "Raw profile type exif"
 _SHAPES = (
     "H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA) of bool, integers or "
     "floats"
@@ -55,12 +40,16 @@ def from_array(samples: NDArray[Any], orientation: int = 1) -> Pixels:
 
     Raises BadRequest for any other shape or type.
     """
+    import numpy as np  # noqa: PLC0415
+
+    samples = np.asarray(samples)  # what a masked array holds
     channels = samples.shape[2] if samples.ndim == 3 else 1
     known = samples.ndim in (2, 3) and channels in (1, 2, 3, 4) and samples.dtype.kind in "buif"
     if not known or not samples.size:
         raise BadRequest(f"an array must be {_SHAPES}; this one is {samples.shape} {samples.dtype}")
+    samples = native(samples)
     if channels in (2, 4):
-        return _page(samples[:, :, :-1], _bytes(samples[:, :, -1]), orientation)
+        return _page(samples[:, :, :-1], alpha_as_bytes(samples[:, :, -1]), orientation)
     return _page(samples, None, orientation)
 
 
@@ -75,12 +64,16 @@ def from_pillow(image: Any) -> Pixels:
     _load(image)
     # Asked for after loading: a TIFF turns itself then, and forgets the tag.
     orientation = _orientation(image)
-    mode, clear = image.mode, image.info.get("transparency")
+    mode, clear = image.mode, image.has_transparency_data
+    if "transparency" in image.info and _key(image) is None:
+        image = image.copy()  # Pillow takes the key of a palette along where it is none
+        del image.info["transparency"]
+        clear = image.has_transparency_data
     if mode.startswith("I;16") or mode in ("I", "F"):
         return _deep(image, orientation)
     if mode in ("LA", "La"):
         samples = np.asarray(image if mode == "LA" else image.convert("LA"))
-    elif mode in ("RGBA", "RGBa", "PA") or clear is not None:
+    elif clear:
         samples = cv2.cvtColor(np.asarray(image.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
     elif mode in ("1", "L"):
         samples = np.asarray(image)
@@ -92,14 +85,28 @@ def from_pillow(image: Any) -> Pixels:
 def _load(image: Any) -> None:
     """Have an image's pixels read. One of an uncompressed TIFF that must be turned by 90° is read,
     and not mapped into memory: Pillow 13 maps it with its width and height exchanged."""
+    if image.format != "TIFF":
+        image.load()
+        return
     name = getattr(image, "filename", "")
-    if image.format == "TIFF" and name:
+    # A TIFF turns itself: as its tag says, and not as its XMP data does.
+    hidden = {key: image.info.pop(key) for key in _XMP if key in image.info}
+    if name:
         image.filename = ""
     try:
         image.load()
     finally:
+        image.info.update(hidden)
         if name:
             image.filename = name
+
+
+def _key(image: Any) -> Any:
+    """What is transparent, where it is of the kind that the mode has; else None."""
+    key, mode = image.info.get("transparency"), image.mode
+    kinds: dict[str, type | tuple[type, ...]] = {"P": (int, bytes), "RGB": tuple}
+    grey = mode in ("1", "L", "I", "F") or mode.startswith("I;16")
+    return key if isinstance(key, int if grey else kinds.get(mode, ())) else None
 
 
 def _deep(image: Any, orientation: int) -> Pixels:
@@ -107,7 +114,7 @@ def _deep(image: Any, orientation: int) -> Pixels:
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    samples = np.asarray(image)
+    samples = native(np.asarray(image))
     tags = getattr(image, "tag_v2", {})
     bits, sample_format = tags.get(_TIFF_BITS), tags.get(_TIFF_FORMAT, (1,))
     if image.mode == "I" and bits == (32,) and sample_format == (1,):
@@ -125,7 +132,7 @@ def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: i
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
-    pixels = _bytes(samples)
+    pixels = as_bytes(samples)
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = cv2.cvtColor(pixels.reshape(pixels.shape[:2]), cv2.COLOR_GRAY2BGR)
     if alpha is not None and int(alpha.min()) < 255:
@@ -146,57 +153,16 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _orientation(image: Any) -> int:
+    """EXIF's orientation of a loaded image. XMP data has one too, which OpenCV does not look at:
+    what it says counts nowhere."""
     try:
+        if image.format == "TIFF":
+            return 1
+        if any(key in image.info for key in (*_XMP, _RAW_EXIF)):
+            return orientation_of(image.info.get("exif", b""))
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # Pillow raises many things over damaged EXIF data
         return 1
-
-
-def _bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Samples scaled to bytes, as the module says."""
-    import numpy as np  # noqa: PLC0415
-
-    kind = samples.dtype.kind
-    if samples.dtype == np.uint8:
-        return samples
-    if kind == "b":
-        return samples.astype(np.uint8) * np.uint8(255)
-    finite = np.isfinite(samples) if kind == "f" else None
-    all_finite = finite is None or bool(finite.all())
-    known = samples if all_finite or finite is None else samples[finite]
-    if not known.size:
-        return np.full(samples.shape, 255, np.uint8)
-    low, high = known.min().item(), known.max().item()
-    white = _white(high, samples.dtype)
-    if low < (-_OVERSHOOT * white if kind == "f" else 0):
-        white = high  # and the least value is black
-    else:
-        low = 0
-    if samples.dtype == np.uint16 and white == 65535:
-        return (samples >> 8).astype(np.uint8)  # as libpng does it, and OpenCV by it
-    scaled: NDArray[Any] = samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = (scaled - low) * (255 / max(white - low, 1e-300))
-        if not all_finite:
-            scaled = np.nan_to_num(scaled, nan=255, posinf=255, neginf=0)
-        page: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-    return page
-
-
-def _white(high: float, kind: np.dtype[Any]) -> float:
-    """The value that is white among samples of type `kind` of which `high` is the largest."""
-    if high <= 0:
-        return 1
-    if kind.kind == "f" and high <= 1 + _OVERSHOOT:
-        white = 1
-    else:
-        bits = max(8, math.ceil(high).bit_length())
-        if bits > _MOST_BITS:
-            return high
-        if kind == "uint16" and bits > _SCANNER_BITS:
-            bits = 16
-        white = 2**bits - 1
-    return high if high * _DARK < white else white
 
 
 def _on_paper(pixels: Pixels, alpha: NDArray[np.uint8]) -> Pixels:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
+from ocrpool_worker.decoding.exif import ORIENTATION
 from ocrpool_worker.decoding.frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.raster import ORIENTATION, from_array, from_pillow
+from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.mailbox import Buffer
 
