@@ -83,8 +83,8 @@ def grey_alpha(ink: int) -> NDArray[np.uint8]:
     return np.dstack([np.full_like(GREY, ink), COVER]).astype(np.uint8)
 
 
-FAINT = rgba(0, COVER // 12)  # ink that is hardly there
-FAINT_PAGE = bgr(255 - COVER // 12)
+FAINT = rgba(0, COVER // 20)  # ink that is hardly there
+FAINT_PAGE = bgr(255 - COVER // 20)
 DARK, LIGHT, CLEAR = rgba(0), rgba(255), rgba(0, np.zeros_like(COVER))
 # How a picture is stored whose EXIF data says that it must be turned so.
 STORED = {
@@ -477,8 +477,9 @@ def pillows() -> Iterator[Case]:
     deep = GREY.astype(np.uint16)
     yield pillow("depth", SCALED, "I;16", Image.fromarray(deep * 257), WORD_PAGE)
     yield pillow("depth", SCALED, "I;16, 12 bits", Image.fromarray(deep * 16 + 15), WORD_PAGE)
-    swapped = Image.frombytes("I;16B", (WIDTH, HEIGHT), (deep * 257).astype(">u2").tobytes())
-    yield pillow("depth", SCALED, "I;16B", swapped, WORD_PAGE)
+    swapped = (deep * 257 >> 2).astype(">u2").tobytes()
+    dark_page = Image.frombytes("I;16B", (WIDTH, HEIGHT), swapped)
+    yield pillow("depth", SCALED, "I;16B, 14 bits", dark_page, bgr(GREY >> 2))
     yield pillow("depth", SCALED, "I", Image.fromarray(deep.astype(np.int32)), WORD_PAGE)
     floats = Image.fromarray((GREY / 255).astype(np.float32))
     yield pillow("depth", SCALED, "F, float", floats, WORD_PAGE)
@@ -528,7 +529,6 @@ def arrays() -> Iterator[Case]:
     for name, array in {
         "uint16": sixteen,
         "uint16, 12 bits": sixteen >> 4,
-        "uint16, big-endian": sixteen.astype(">u2"),
         "float32, big-endian": (GREY / 255).astype(">f4"),
         "float64, masked": np.ma.masked_array(GREY / 255, GREY == 0),
         "int32": GREY.astype(np.int32),
@@ -545,6 +545,10 @@ def arrays() -> Iterator[Case]:
     }.items():
         near = 3 if "overshoot" in name else 1
         yield Case("NumPy array", "depth", SCALED, name, array, WORD_PAGE, near)
+    for order in "<>":
+        fourteen = (sixteen >> 2).astype(order + "u2")
+        name = f"uint16, 14 bits, {order}"
+        yield Case("NumPy array", "depth", SCALED, name, fourteen, bgr(GREY >> 2), 1)
 
 
 CASES = tuple(cases())

@@ -135,9 +135,8 @@ class _Kind:
 
     @property
     def transparent(self) -> bool:
-        """Alpha, whether it says so or is only there (a fourth sample of RGB)."""
-        named = _MULTIPLIED_IN in self.extra or _ALPHA in self.extra
-        return named or (self.photometric == _RGB and self.samples == 4 and not self.extra)
+        """Alpha, which a file names: what else there may be beside the colours is none."""
+        return _MULTIPLIED_IN in self.extra or _ALPHA in self.extra
 
     @property
     def plain(self) -> bool:
