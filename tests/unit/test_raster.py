@@ -242,3 +242,53 @@ def test_scaling_takes_little_more_than_the_page(kind: type) -> None:
     finally:
         tracemalloc.stop()
     assert most < page.nbytes * 2
+
+
+def test_a_tile_that_is_far_larger_than_the_picture_is_refused() -> None:
+    """Decoders make room for a whole one."""
+    for side in (16, 64, 1024):
+        frame = Frame(GREY, tile=side)
+        assert (decode_tiff(tiff(frame), 10**6) == pictures.WORD_PAGE).all()
+    for across, down in ((16384, 16384), (65520, 1024), (16, 2**31)):
+        data = tiff(Frame(GREY, tile=64))
+        for tag, side in ((322, across), (323, down)):
+            at = data.index(struct.pack("<HHIH", tag, 3, 1, 64))
+            data = data[:at] + struct.pack("<HHII", tag, 4, 1, side) + data[at + 12 :]
+        with pytest.raises(NotAnImage, match=f"232×72 pixels and has tiles of {across}×{down}"):
+            decode_tiff(data, 10**6)
+        with pytest.raises(NotAnImage, match=r"page 1 .* up to 4096×4096"):
+            open_document("tiff", data, 10**6).render(0)
+
+
+@pytest.mark.parametrize("rows", [1, 71, 72, 100, 65535])
+def test_a_strip_ends_with_the_picture(rows: int) -> None:
+    data = tiff(Frame(GREY, tags={278: [rows]}))
+    if rows < 72:
+        data = pictures.file(GREY, "TIFF", compression="tiff_lzw", tiffinfo={278: rows})
+    assert (decode_tiff(data, 10**6) == pictures.WORD_PAGE).all()
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("rows", [300, 20], ids=["one strip", "strips"])
+def test_a_strip_of_a_tiff_that_breaks_off_is_found(orientation: int, rows: int) -> None:
+    """What libtiff cannot decode is black: from there to the end of the strip."""
+    noise = np.random.default_rng(0).integers(100, 255, (300, 200)).astype(np.uint8)
+    tags = {ORIENTATION: orientation}
+    data = bytearray(
+        pictures.file(noise, "TIFF", compression="tiff_lzw", strip_size=rows * 200, tiffinfo=tags)
+    )
+    decode_tiff(bytes(data), 10**6)
+    found = Image.open(io.BytesIO(data)).tag_v2
+    strip = len(found[273]) // 2
+    middle = found[273][strip] + found[279][strip] // 2
+    data[middle : middle + 40] = b"\xff" * 40
+    with pytest.raises(NotAnImage, match="the TIFF is damaged"):
+        decode_tiff(bytes(data), 10**6)
+
+
+def test_a_black_edge_does_not_have_a_tiff_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = np.full((300, 200), 255, np.uint8)
+    page[:12] = page[:, :3] = page[:, -3:] = 0
+    data = pictures.file(page, "TIFF", compression="tiff_lzw", strip_size=20 * 200)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded again"))
+    assert (decode_tiff(data, 10**6) == pictures.bgr(page)).all()

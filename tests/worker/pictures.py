@@ -278,13 +278,13 @@ def tiff_frames() -> Iterator[tuple[Feature, str, str, Frame, Pixels]]:
     yield "plain", READ, "colour", colour, COLOUR_PAGE
     yield "plain", READ, "planes", Frame(COLOUR, tiffs.RGB, planar=True), COLOUR_PAGE
     yield "plain", READ, "tiles", Frame(COLOUR, tiffs.RGB, tile=64), COLOUR_PAGE
-    yield (
-        "plain",
-        READ,
-        "a sample more",
-        Frame(np.dstack([COLOUR, COVER]), tiffs.RGB, tags={tiffs.EXTRA_SAMPLES: [0]}),
-        COLOUR_PAGE,
-    )
+    for name, samples, tags in (
+        ("a sample more", np.dstack([COLOUR, COVER]), {tiffs.EXTRA_SAMPLES: [0]}),
+        ("a sample more, without a name", with_alpha(0), {}),
+        ("one more in RGB, tiles of orientation 3", with_alpha(0)[::-1, ::-1], {274: [3]}),
+    ):
+        tile = 64 if "tiles" in name else 0
+        yield "plain", READ, name, Frame(samples, tiffs.RGB, tile=tile, tags=tags), COLOUR_PAGE
     for kind, name in ((1, "multiplied in"), (2, "alpha")):
         tags = {tiffs.EXTRA_SAMPLES: [kind]}
         frames = {

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from ocrpool_worker.engine.base import Pixels
 
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_FORMAT = 258, 262, 339
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_EXTRA, _TIFF_FORMAT = 258, 262, 338, 339
+_TIFF_ALPHA = {1, 2}
 # Neighbours that differ by fewer levels are of one ground, such as one that fades.
 _EDGE = 16
 # What else Pillow takes an orientation from.
@@ -64,11 +65,13 @@ def from_pillow(image: Any) -> Pixels:
     _load(image)
     # Asked for after loading: a TIFF turns itself then, and forgets the tag.
     orientation = _orientation(image)
-    mode, clear = image.mode, image.has_transparency_data
     if "transparency" in image.info and _key(image) is None:
         image = image.copy()  # Pillow takes the key of a palette along where it is none
         del image.info["transparency"]
-        clear = image.has_transparency_data
+    mode, clear = image.mode, image.has_transparency_data
+    if image.format == "TIFF" and mode == "RGBA":
+        # Pillow takes any fourth sample for alpha, and not only one that the file calls so.
+        clear = not _TIFF_ALPHA.isdisjoint(image.tag_v2.get(_TIFF_EXTRA, ()))
     if mode.startswith("I;16") or mode in ("I", "F"):
         return _deep(image, orientation)
     if mode in ("LA", "La"):

@@ -21,7 +21,7 @@ from ocrpool_worker.decoding.exif import ORIENTATION
 from ocrpool_worker.decoding.frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.raster import from_array, from_pillow
+from ocrpool_worker.decoding.raster import from_array, from_pillow, upright
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.mailbox import Buffer
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
-_TILE_WIDTH, _EXTRA, _FORMAT = 322, 338, 339
+_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT = 278, 322, 323, 338, 339
 _WANTED = frozenset(
     {
         *(_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR),
-        *(_TILE_WIDTH, _EXTRA, _FORMAT, ORIENTATION),
+        *(_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, ORIENTATION),
     }
 )
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
@@ -43,6 +43,10 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4
 _UNSIGNED = 1
 # ExtraSamples: what a sample beyond the colours is.
 _UNKNOWN, _MULTIPLIED_IN, _ALPHA = 0, 1, 2
+
+# Decoders make room for a whole tile. Programs write tiles of up to so many pixels, however small
+# the picture is, or one of the picture's size.
+_MOST_OF_A_TILE = 4096 * 4096
 
 
 def open_tiff(data: bytes, max_pixels: int) -> Document:
@@ -99,6 +103,7 @@ class _Kind:
     format: int
     planar: bool
     tiled: bool
+    piece: tuple[int, int]  # (width, height) of a tile, or of a strip
     orientation: int
 
     @classmethod
@@ -108,16 +113,21 @@ class _Kind:
         def first(tag: int, otherwise: int) -> int:
             return next(iter(tags.get(tag, ())), otherwise)
 
+        width, height = first(_WIDTH, 0), first(_HEIGHT, 0)
+        tiled = _TILE_WIDTH in tags
+        # Strips end with the picture, whatever they say.
+        strip = (width, min(first(_ROWS, height), height))
         return cls(
-            first(_WIDTH, 0),
-            first(_HEIGHT, 0),
+            width,
+            height,
             max(tags.get(_BITS, ()), default=1),
             first(_PHOTOMETRIC, _WHITE_IS_ZERO),
             first(_SAMPLES, 1),
             tags.get(_EXTRA, ()),
             first(_FORMAT, _UNSIGNED),
             first(_PLANAR, 1) == 2,
-            _TILE_WIDTH in tags,
+            tiled,
+            (first(_TILE_WIDTH, 0), first(_TILE_HEIGHT, 0)) if tiled else strip,
             first(ORIENTATION, 1),
         )
 
@@ -125,6 +135,13 @@ class _Kind:
         """(width, height) of the upright page. Raises NotAnImage."""
         if not self.width or not self.height:
             raise NotAnImage(f"{name} has no pixels, or its size is no number", field="file")
+        across, down = self.piece
+        if across * down > self.width * self.height + _MOST_OF_A_TILE:
+            raise NotAnImage(
+                f"{name} is {self.width}×{self.height} pixels and has tiles of {across}×{down}; "
+                "save it with tiles of up to 4096×4096, or without",
+                field="file",
+            )
         turned = 5 <= self.orientation <= 8
         return (self.height, self.width) if turned else (self.width, self.height)
 
@@ -189,28 +206,43 @@ def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
 def _by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
     import cv2  # noqa: PLC0415
 
-    return from_array(_samples(data, cv2.IMREAD_COLOR, max_pixels))
+    return from_array(_samples(data, kind, cv2.IMREAD_COLOR, max_pixels))
 
 
 def _raw_by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
     import cv2  # noqa: PLC0415
 
-    samples = _samples(data, cv2.IMREAD_UNCHANGED, max_pixels)
+    samples = _samples(data, kind, cv2.IMREAD_UNCHANGED, max_pixels)
     if samples.ndim == 3 and not kind.transparent:
         samples = samples[:, :, :3]
     page = from_array(samples)
     return cv2.bitwise_not(page) if kind.photometric == _WHITE_IS_ZERO else page
 
 
-def _samples(data: Buffer, flags: int, max_pixels: int) -> NDArray[Any]:
+def _samples(data: Buffer, kind: _Kind, flags: int, max_pixels: int) -> NDArray[Any]:
     samples = imdecode(data, flags, max_pixels)
-    # Strips that libtiff cannot decode are left black by OpenCV 4.10, without an error.
-    if not samples.reshape(samples.shape[0], -1).max(axis=1).all():
-        _check_strips(data, samples)
+    # What libtiff cannot decode is left black by OpenCV 4.10, without an error.
+    if _is_any_left_black(samples, kind):
+        _check_strips(data, samples, max_pixels)
     return samples
 
 
-def _check_strips(data: Buffer, samples: NDArray[Any]) -> None:
+def _is_any_left_black(samples: NDArray[Any], kind: _Kind) -> bool:
+    """Whether the last row of any strip or tile is: one whose decoding fails is black from there
+    on."""
+    import numpy as np  # noqa: PLC0415
+
+    stored = upright(samples, {6: 8, 8: 6}.get(kind.orientation, kind.orientation))
+    height, width = stored.shape[:2]
+    across, down = (max(1, side) for side in kind.piece)
+    last = stored[[*range(down - 1, height - 1, down), height - 1]]
+    drawn = last.reshape(len(last), width, -1) != 0
+    if not kind.planar:
+        drawn = drawn.any(axis=2)
+    return not np.logical_or.reduceat(drawn, range(0, width, across), axis=1).all()
+
+
+def _check_strips(data: Buffer, samples: NDArray[Any], max_pixels: int) -> None:
     """Raises OSError or NotAnImage where a strip or tile cannot be decoded."""
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
 
@@ -222,6 +254,7 @@ def _check_strips(data: Buffer, samples: NDArray[Any]) -> None:
         if samples.any():
             return
         raise NotAnImage("no pixel can be decoded") from None
+    check_pixels(*image.size, max_pixels)
     with clean_memory():
         image.load()
 
