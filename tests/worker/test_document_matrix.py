@@ -263,7 +263,8 @@ def test_paddleocr_reads_the_word(paddle_worker: Worker) -> None:
 
 @pytest.mark.timeout(300)
 def test_paddleocr_reads_the_word_in_each_frame(paddle_worker: Worker) -> None:
-    frames = [Frame(GREY), Frame((GREY / 255).astype(np.float32)), Frame(pictures.DARK, tiffs.RGB)]
+    dark = Frame(pictures.DARK, tiffs.RGB, tags={tiffs.EXTRA_SAMPLES: [2]})
+    frames = [Frame(GREY), Frame((GREY / 255).astype(np.float32)), dark]
     answer = paddle_worker.post(tiff(*frames), timeout=120)
     texts = [[line["text"] for line in page["lines"]] for page in answer.json["pages"]]
     assert texts == [[WORD]] * 3
