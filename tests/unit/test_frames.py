@@ -42,6 +42,12 @@ def test_any_cut_of_the_stream_gives_the_same_frames(
     assert found == [Frame(head, payload) for head, payload in frames]
 
 
+def test_half_a_character_in_a_message_is_a_question_mark() -> None:
+    head = {"message": "no file \ud83d here: 文", "status": 422, "field": None}
+    (frame,) = FrameReader().feed(encode(head, b"pages"))
+    assert frame == Frame(head | {"message": "no file ? here: 文"}, b"pages")
+
+
 @given(st.binary(max_size=200))
 def test_rubbish_is_called_broken_and_nothing_else(rubbish: bytes) -> None:
     try:

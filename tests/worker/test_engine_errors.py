@@ -109,8 +109,11 @@ def test_an_engine_error_on_two_tries_is_422_and_costs_no_instance(tmp_path: Pat
         answer = worker.read(say="odd", **{"raise": "ValueError:(InvalidArgument) Cannot parse"})
         assert (answer.status, answer.reason) == (422, "EngineFailure"), answer
         assert "(InvalidArgument) Cannot parse" in answer.message
+        # Half a character cannot be sent.
+        half = worker.read(say="half", **{"raise": "ValueError:(InvalidArgument) \ud83d"})
+        assert (half.status, half.reason) == (422, "EngineFailure"), half
         same_pids(worker, before)
-        assert worker.counters()["retried"] == 1
+        assert worker.counters()["retried"] == 2
 
 
 def test_an_engine_error_once_is_200(tmp_path: Path) -> None:

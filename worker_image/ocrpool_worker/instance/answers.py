@@ -94,4 +94,6 @@ def _jpeg(pixels: Pixels) -> str:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Halves of characters (lone surrogates), as a file's own names may hold, have no bytes.
+    return text.encode(errors="replace")

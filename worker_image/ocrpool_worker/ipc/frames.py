@@ -8,6 +8,7 @@ never blocks.
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -45,8 +46,12 @@ class Frame:
 
 
 def encode(head: Mapping[str, Any], payload: bytes = b"") -> bytes:
-    """The bytes of one frame."""
-    text = msgspec.json.encode(head)
+    """The bytes of one frame. Halves of characters (lone surrogates) become question marks."""
+    try:
+        text = msgspec.json.encode(head)
+    except UnicodeEncodeError:
+        # An error's message may repeat halves of characters, which have no bytes.
+        text = json.dumps(head, ensure_ascii=False).encode(errors="replace")
     return b"".join((_PREFIX.pack(len(text), len(payload)), text, payload))
 
 
