@@ -44,9 +44,10 @@ def stamp(text: bytes, font: Sequence[bytes] = ()) -> bytes:
     return hello(stream(b"BT /F 20 Tf 2 5 Td %s Tj ET" % text, form), *font, page=annotation)
 
 
-def field(value: bytes) -> bytes:
+def field(value: bytes, *, flags: int = 0) -> bytes:
     """With a form field that is filled in, and has no picture of itself."""
     widget = b"<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V%s/Rect[50 60 150 90]/F 4" % value
+    widget += b"/Ff %d" % flags
     return hello(
         widget + b"/DA(/F 12 Tf 0 g)>>",
         page=b"/Annots[6 0 R]",

@@ -68,10 +68,12 @@ def asian_pdf(
     return text_pdf(fonts, hexadecimal(data), before=before)
 
 
-def numbered_pdf(text: str, *, named: bool) -> bytes:
-    """Letters by their numbers in a font (`Identity-H`); `named`: with a table of what they are."""
+def numbered_pdf(text: str, *, named: bool, more: int = 0, before: bytes = b"") -> bytes:
+    """Letters by their numbers in a font (`Identity-H`); `named`: with a table of what they are.
+    `more`: letters behind them that are not in the table."""
     numbers = {character: 0x100 + at for at, character in enumerate(dict.fromkeys(text))}
-    pairs = b"".join(b"<%04x><%04x>\n" % (number, ord(each)) for each, number in numbers.items())
+    units = {each: each.encode("utf-16-be", "surrogatepass").hex().encode() for each in numbers}
+    pairs = b"".join(b"<%04x><%s>\n" % (number, units[each]) for each, number in numbers.items())
     table = b"/CIDInit/ProcSet findresource begin 12 dict begin begincmap /CMapName/X def "
     table += b"/CMapType 2 def 1 begincodespacerange <0000><ffff> endcodespacerange "
     table += b"%d beginbfchar\n%sendbfchar endcmap end end" % (len(numbers), pairs)
@@ -84,7 +86,8 @@ def numbered_pdf(text: str, *, named: bool) -> bytes:
         b"<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>" % name,
         b"<</Length %d>>stream\n%s\nendstream" % (len(table), table),
     ]
-    return text_pdf(fonts, hexadecimal(b"".join(struct.pack(">H", numbers[c]) for c in text)))
+    codes = [*(numbers[each] for each in text), *range(0x41, 0x41 + more)]
+    return text_pdf(fonts, hexadecimal(struct.pack(f">{len(codes)}H", *codes)), before=before)
 
 
 def _descriptor(name: bytes, flags: int, more: bytes = b"") -> bytes:
@@ -94,7 +97,7 @@ def _descriptor(name: bytes, flags: int, more: bytes = b"") -> bytes:
     )
 
 
-def embedded_pdf(codes: bytes, font: bytes) -> bytes:
+def embedded_pdf(codes: bytes, font: bytes, *, before: bytes = b"") -> bytes:
     """A page in a TrueType font that is in the file."""
     head = b"<</Type/Font/Subtype/TrueType/BaseFont/Own/FirstChar 0/LastChar 255/Widths[%s]"
     return text_pdf(
@@ -104,6 +107,7 @@ def embedded_pdf(codes: bytes, font: bytes) -> bytes:
             b"<</Length %d/Length1 %d>>stream\n%s\nendstream" % (len(font), len(font), font),
         ],
         hexadecimal(codes),
+        before=before,
     )
 
 

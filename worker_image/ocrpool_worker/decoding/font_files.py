@@ -1,16 +1,18 @@
 """Font files of this machine, and which characters each has glyphs for.
 
 Read are the tables of OpenType that say it (`cmap` formats 4 and 12, `OS/2`), straight from the
-file: a hundred fonts take a tenth of a second, once in the life of an instance.
+file: a hundred fonts take a tenth of a second, once in the life of an instance. A file that cannot
+be read as a font is logged and passed over: what is wrong with it is no matter of a request.
 """
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     Codes = NDArray[np.int64]
     Bools = NDArray[np.bool_]
+
+_log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 # Where Linux has fonts, as fontconfig's defaults say; the package's own font comes last.
@@ -41,46 +45,67 @@ _REGULAR, _NORMAL_WIDTH, _ITALIC = (350, 450), 5, 1
 
 @dataclass(frozen=True)
 class FontFace:
-    """The first face of a font file. `start`: where it begins in a collection, 0 elsewhere."""
+    """The first face of a font file. `start`: where it begins in a collection, 0 elsewhere.
+    `data`: the whole file, as the machine keeps it, also after it was removed."""
 
     path: Path
     start: int
-
-    def data(self) -> bytes:
-        """The whole file. Raises OSError."""
-        return self.path.read_bytes()
+    data: mmap.mmap = field(repr=False, compare=False)
 
 
 def font_faces(folders: Iterable[Path] = FOLDERS) -> Iterator[FontFace]:
     """The upright faces of regular weight that have outlines, in the order of the folders and
-    their paths. Files that cannot be read as fonts are passed over."""
+    their paths. Files that cannot be read as fonts are passed over. Each face has its file open."""
     for path in islice(_files(folders), MOST_FILES):
         try:
-            with _Tables.open(path) as tables:
-                if tables.is_regular():
-                    yield FontFace(path, tables.start)
-        except (OSError, ValueError, struct.error):
+            face = opened_face(path)
+            regular = _Tables(face.data).is_regular()
+        except Exception as error:  # a damaged file makes many kinds of them
+            passed_over(path, error)
             continue
+        if regular:
+            yield face
+
+
+def opened_face(path: Path) -> FontFace:
+    """Raises OSError, ValueError, or struct.error."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+            raise ValueError("it is too large")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return FontFace(path, _Tables(data).start, data)
+
+
+def passed_over(path: Path, error: Exception) -> None:
+    """Say that a font file is not used."""
+    what = f"{type(error).__name__}: {error}"
+    _log.warning("a font file cannot be used", extra={"font": printable(path), "error": what})
+
+
+def printable(path: Path) -> str:
+    """A path for a log: its name may be no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def covered(face: FontFace, codes: Codes) -> Bools:
-    """Which of these characters the face has glyphs for. Raises OSError for a file that cannot be
-    read any more."""
+    """Which of these characters the face has glyphs for. Of a damaged file it raises anything."""
     import numpy as np  # noqa: PLC0415
 
     found = np.zeros(len(codes), np.bool_)
-    with _Tables.open(face.path) as tables:
-        for form, at in tables.character_maps():
-            read = _format_12 if form == 12 else _format_4
-            found |= read(tables.data, at, codes)
+    tables = _Tables(face.data)
+    for form, at in tables.character_maps():
+        read = _format_12 if form == 12 else _format_4
+        found |= read(tables.data, at, codes)
     return found
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
     left = MOST_ENTRIES
     for folder in folders:
-        # Of a user without a home the ~ stays, and there is no such folder.
-        for parent, below, names in os.walk(os.path.expanduser(folder)):
+        expanded = os.path.expanduser(folder)
+        if expanded.startswith("~"):
+            continue  # a user without a home
+        for parent, below, names in os.walk(expanded):
             below.sort()
             left -= len(names)
             if left < 0:
@@ -91,7 +116,7 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 class _Tables:
-    """The tables of a font file's first face. Use it with `with`."""
+    """The tables of a font file's first face."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
@@ -103,24 +128,6 @@ class _Tables:
             struct.unpack_from(">4sIII", data, self.start + 12 + 16 * n) for n in range(count)
         )
         self._at = {name: at for name, _, at, _ in entries}
-
-    @classmethod
-    def open(cls, path: Path) -> _Tables:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > LARGEST_FILE:
-                raise ValueError("it is too large")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        try:
-            return cls(data)
-        except BaseException:
-            data.close()
-            raise
-
-    def __enter__(self) -> _Tables:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.data.close()
 
     def is_regular(self) -> bool:
         """Neither bold, light, narrow nor italic, and its glyphs are outlines."""

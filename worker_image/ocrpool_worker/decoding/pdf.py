@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from ocrpool_worker.decoding.raster import from_array
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
+
+_log = logging.getLogger(__name__)
 
 
 def open_pdf(data: bytes, max_pixels: int) -> Document:
@@ -46,19 +49,27 @@ class _Pdf(Document):
         with opened_page(self._pdf, index) as page:
             over, lost = undrawn_annotations(self._pdf, page, lambda: self._flat_page(index))
             lacks = undrawn(page) | over
-            choice = pdf_fonts.chosen() if lacks else None
+            other = self._with_other_fonts(index, lacks, lost) if lacks else None
+            return other or self._drawn(self._pdf, page, index, lacks | lost)
+
+    def _with_other_fonts(self, index: int, lacks: Undrawn, lost: Undrawn) -> Rendered | None:
+        """None where this machine's fonts do not help, and the page looks as it would anywhere."""
+        try:
+            choice = pdf_fonts.chosen()
             if choice is None:
-                return self._drawn(self._pdf, page, index, lacks | lost)
+                return None
+            left = Undrawn(frozenset(choice.lacks(set(lacks.characters))), bounds=lacks.bounds)
             with pdf_fonts.substituting(choice):
                 if self._substituted is None:
                     self._substituted = opened(self._data)
-                with opened_page(self._substituted, index) as other:
-                    left = undrawn(other)
-                    left |= Undrawn(frozenset(choice.lacks(set(lacks.characters))))
-                    # Where the other fonts do not help, the page looks as it would anywhere.
+                with opened_page(self._substituted, index) as page:
+                    left |= undrawn(page)
                     if left.amount < lacks.amount or left.unnamed:
-                        return self._drawn(self._substituted, other, index, left | lost)
-            return self._drawn(self._pdf, page, index, lacks | lost)
+                        return self._drawn(self._substituted, page, index, left | lost)
+        except Exception:
+            # The machine's fonts are no matter of the request: the page is drawn without them.
+            _log.exception("a page of a PDF could not be drawn with this machine's fonts")
+        return None
 
     @contextmanager
     def _flat_page(self, index: int) -> Iterator[Any]:

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from ocrpool_worker.decoding.pdf_glyphs import UNDRAWN, Borrowed, Undrawn, undrawn
-from ocrpool_worker.decoding.pdf_objects import annotation_objects
+from ocrpool_worker.decoding.pdf_objects import MOST_DRAWN, annotation_objects
 
-# Annotations of a page that are looked at, and characters of each that says what stands in it.
-MOST_ANNOTATIONS, MOST_CHARACTERS = 1000, 10_000
+# Annotations of a page that are looked at, and characters of those that say what stands in them:
+# PDFium gives the text of one as a whole or not at all.
+MOST_ANNOTATIONS, MOST_CHARACTERS = 1000, 2_000_000
 
 # What PDFium's own fonts have: Windows' letters of Western Europe, and three more.
 _OWN = frozenset(bytes(range(256)).decode("cp1252", "ignore") + "Łłı")
@@ -34,31 +35,34 @@ def undrawn_annotations(
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     borrowed = Borrowed()
-    lacking: set[str] = set()
-    lost: set[str] = set()
+    said = _Said()
+    bounds: set[str] = set()
     others = False
+    if pdfium.FPDFPage_GetAnnotCount(page.raw) > MOST_ANNOTATIONS:
+        bounds.add(f"{MOST_ANNOTATIONS} annotations")
     for annotation in _annotations(page):
         # Without objects PDFium draws it by itself, in its own fonts.
         drawn = pdfium.FPDFAnnot_GetObjectCount(annotation) > 0
-        texts = list(annotation_objects(annotation, pdfium.FPDF_PAGEOBJ_TEXT))
-        if drawn and not any(borrowed(item) for item, _ in texts):
+        texts = [item for item, _ in annotation_objects(annotation, pdfium.FPDF_PAGEOBJ_TEXT)]
+        if drawn and not any(borrowed(item) for item in texts):
+            if None in texts:
+                bounds.add(f"{MOST_DRAWN} pieces of text of an annotation")
             continue
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
         if kind == pdfium.FPDF_ANNOT_WIDGET:
-            if pdf.formenv:
+            if pdf.formenv and not _is_password(pdf.formenv.raw, annotation):
                 form = pdf.formenv.raw
-                value = partial(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation)
-                lacking |= _lacking(value)
+                said.lacking(partial(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation))
         elif kind == pdfium.FPDF_ANNOT_FREETEXT:
             contents = partial(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-            (lacking if drawn else lost).update(_lacking(contents))
+            said.lacking(contents, lost=not drawn)
         else:
             others = others or bool(texts)
-    found = Undrawn(frozenset(lacking))
+    found = Undrawn(frozenset(said.characters))
     if others:
         with flat() as copy:
             found |= undrawn(copy)
-    return found, Undrawn(frozenset(lost))
+    return found, Undrawn(frozenset(said.lost), bounds=frozenset(bounds | said.bounds))
 
 
 def flatten(page: Any) -> bool:
@@ -92,12 +96,33 @@ def _opened(page: Any, index: int) -> Iterator[Any]:
             pdfium.FPDFPage_CloseAnnot(annotation)
 
 
-def _lacking(get: Callable[..., int]) -> set[str]:
-    """The characters of a text that PDFium's own fonts lack."""
-    size = min(get(None, 0), 2 * MOST_CHARACTERS)
-    # A whole number of characters, or PDFium writes nothing.
-    buffer = (ctypes.c_ushort * (size // 2 + 1))()
-    if get(buffer, ctypes.sizeof(buffer)) > ctypes.sizeof(buffer):
-        return set()
-    text = bytes(buffer).decode("utf-16-le", "ignore")
-    return {each for each in text if each not in _OWN and unicodedata.category(each) not in UNDRAWN}
+def _is_password(form: Any, annotation: Any) -> bool:
+    """Whether a form field shows something else than its value, which no warning may tell."""
+    import pypdfium2.raw as pdfium  # noqa: PLC0415
+
+    flags = pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation)
+    return bool(flags & pdfium.FPDF_FORMFLAG_TEXT_PASSWORD)
+
+
+class _Said:
+    """The characters of texts that PDFium's own fonts lack; `lost`: those of texts that it draws in
+    no other ones."""
+
+    def __init__(self) -> None:
+        self.characters: set[str] = set()
+        self.lost: set[str] = set()
+        self.bounds: set[str] = set()
+        self._left = MOST_CHARACTERS
+
+    def lacking(self, get: Callable[..., int], *, lost: bool = False) -> None:
+        """Add those of the text that `get` puts into a buffer."""
+        size = get(None, 0)
+        self._left -= size // 2
+        if self._left < 0:
+            self.bounds.add(f"{MOST_CHARACTERS} characters of annotations")
+            return
+        buffer = (ctypes.c_ushort * (size // 2 + 1))()
+        get(buffer, ctypes.sizeof(buffer))
+        text = set(bytes(buffer).decode("utf-16-le", "ignore")) - _OWN
+        found = self.lost if lost else self.characters
+        found |= {each for each in text if unicodedata.category(each) not in UNDRAWN}

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.decoding.font_files import FontFace, covered, font_faces
+from ocrpool_worker.decoding.font_files import (
+    FontFace,
+    covered,
+    font_faces,
+    opened_face,
+    passed_over,
+    printable,
+)
 
 if TYPE_CHECKING:
     from ocrpool_worker.decoding.font_files import Codes
@@ -55,33 +63,57 @@ class Choice:
 @cache
 def chosen() -> Choice | None:
     """The faces of this machine that cover most, looked for once; None where it has none."""
-    faces = list(font_faces())
     # Those encodings have Greek and Cyrillic letters, too, which say nothing here.
     east = {charset: _repertoire(name, since=0x2E80) for charset, name in _EAST_ASIAN.items()}
     letters = _repertoire(*_LETTERS)
     scores = []
-    for face in faces:
+    for face in font_faces():
         try:
-            shares = {
-                charset: float(covered(face, codes).mean()) for charset, codes in east.items()
-            }
-            scores.append((face, float(covered(face, letters).mean()), shares))
-        except (OSError, ValueError, IndexError):
+            share = float(covered(face, letters).mean())
+            shares = {charset: float(covered(face, each).mean()) for charset, each in east.items()}
+        except Exception as error:  # a damaged file makes many kinds of them
+            passed_over(face.path, error)
             continue
-    if not scores:
-        return None
+        # Without the open file: there may be more of them than a process may have open.
+        scores.append(_Score(face.path, share, shares))
     # One with all letters and the most of East Asia: it is also asked for what another one lacks.
-    other = max(scores, key=lambda one: (round(one[1], 1), sum(one[2].values())))[0]
+    other = _best(scores, lambda one: (round(one.letters, 1), sum(one.shares.values())))
+    if other is None:
+        return None
     by_charset = {}
     for charset in east:
-        face, _, shares = max(scores, key=lambda one: one[2][charset])
-        if shares[charset]:
-            by_charset[charset] = face
-    names = {"other": str(other.path)} | {
-        _EAST_ASIAN[charset]: str(face.path) for charset, face in by_charset.items()
+        able = [one for one in scores if one.shares[charset]]
+        found = _best(able, partial(_share, charset))
+        if found is not None:
+            by_charset[charset] = found
+    names = {"other": printable(other.path)} | {
+        _EAST_ASIAN[charset]: printable(face.path) for charset, face in by_charset.items()
     }
     _log.info("fonts for text of PDFs that have none", extra={"fonts": names})
     return Choice(by_charset, other)
+
+
+@dataclass(frozen=True)
+class _Score:
+    """The shares of the letters, and of each character set of East Asia, that a font file has."""
+
+    path: Path
+    letters: float
+    shares: Mapping[int, float]
+
+
+def _share(charset: int, score: _Score) -> float:
+    return score.shares[charset]
+
+
+def _best(scores: list[_Score], key: Callable[[_Score], Any]) -> FontFace | None:
+    """The best face whose file can (still) be opened."""
+    for score in sorted(scores, key=key, reverse=True):
+        try:
+            return opened_face(score.path)
+        except Exception as error:  # as above
+            passed_over(score.path, error)
+    return None
 
 
 @contextmanager
@@ -129,7 +161,6 @@ def _handler() -> Any:
             self.choice: Choice | None = None
             # Handles are places in this list, from 1 on; PDFium's own are addresses.
             self._faces: list[FontFace] = []
-            self._data: dict[int, bytes] = {}
 
         def MapFont(self, _: Any, *wanted: Any) -> Any:  # noqa: N802
             if self.choice is None:
@@ -137,40 +168,39 @@ def _handler() -> Any:
             _weight, _italic, charset, _pitch, _name, _exact = wanted
             found = self.choice.face(charset)
             if found not in self._faces:
-                try:
-                    self._data[len(self._faces) + 1] = found.data()
-                except OSError:
-                    return None
                 self._faces.append(found)
             return self._faces.index(found) + 1
 
         def GetFontData(  # noqa: N802
             self, _: Any, font: Any, table: int, buffer: Any, size: int
         ) -> int:
-            data = self._data.get(font)
-            if data is None:
+            if not self._own(font):
                 return int(self.default.GetFontData(self.default, font, table, buffer, size))
-            start = self._faces[font - 1].start
+            face = self._faces[font - 1]
+            data = memoryview(face.data)
             if table == _COLLECTION:
-                wanted = data if start else b""
+                wanted = data if face.start else data[:0]
             else:
                 # Of a collection only the length is asked for, to find the face in it.
-                wanted = b"" if table else data[start:]
+                wanted = data[:0] if table else data[face.start :]
             return _put(wanted, buffer, size)
 
+        def _own(self, font: Any) -> bool:
+            return bool(font) and 0 < font <= len(self._faces)
+
         def GetFaceName(self, _: Any, font: Any, buffer: Any, size: int) -> int:  # noqa: N802
-            if font not in self._data:
+            if not self._own(font):
                 return int(self.default.GetFaceName(self.default, font, buffer, size))
             # PDFium keeps faces by their names.
             return _put(b"ocrpool-%d\0" % font, buffer, size)
 
         def GetFontCharset(self, _: Any, font: Any) -> int:  # noqa: N802
-            if font in self._data:
+            if self._own(font):
                 return 0
             return int(self.default.GetFontCharset(self.default, font))
 
         def DeleteFont(self, _: Any, font: Any) -> None:  # noqa: N802
-            if font not in self._data:
+            if not self._own(font):
                 self.default.DeleteFont(self.default, font)
 
     handler = Handler()
@@ -178,8 +208,15 @@ def _handler() -> Any:
     return handler
 
 
-def _put(data: bytes, buffer: Any, size: int) -> int:
+def _put(data: bytes | memoryview, buffer: Any, size: int) -> int:
     """Into PDFium's buffer, where it is large enough; the length in any case."""
-    if buffer and size >= len(data):
-        ctypes.memmove(buffer, data, len(data))
+    if buffer and 0 < len(data) <= size:
+        place = (ctypes.c_ubyte * len(data)).from_address(_address(buffer))
+        memoryview(place).cast("B")[:] = data
     return len(data)
+
+
+def _address(buffer: Any) -> int:
+    address = ctypes.cast(buffer, ctypes.c_void_p).value
+    assert address is not None
+    return address

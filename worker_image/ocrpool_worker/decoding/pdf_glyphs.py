@@ -14,35 +14,47 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ocrpool_worker.decoding.pdf_objects import font_of, page_objects
+from ocrpool_worker.decoding.pdf_objects import (
+    MOST_OBJECTS,
+    font_of,
+    object_of,
+    page_objects,
+    plain,
+)
 from ocrpool_worker.engine.base import PageWarning
 
-# Characters of a page that are looked at: 0.3 seconds where none of them is of ASCII.
-MOST_CHARACTERS = 50_000
+# Characters of a page that are looked at: 0.3 seconds, a few times that where none is of ASCII.
+MOST_CHARACTERS = 200_000
 # Characters that a warning names.
 MOST_NAMED = 40
 MISSING = "MissingGlyphs"
 
-_SAMPLE = 500
 _INVISIBLE = (3, 7)  # text rendering modes: nothing, and as a clip only
-# Controls and formats (soft hyphens, joiners), marks that are drawn with their letter, spaces, and
-# private characters, which stand for bullets and the like.
-UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Me", "Mn", "Zl", "Zp", "Zs"))
+# Controls and formats (soft hyphens, joiners), halves of characters without the other one, marks
+# that are drawn with their letter, spaces, and private characters, which stand for bullets and the
+# like.
+UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs"))
 
 
 @dataclass(frozen=True)
 class Undrawn:
     """`characters` that have no glyph, and how many of them are `unnamed`: the PDF only gives
-    numbers of glyphs in a font that is not there."""
+    numbers of glyphs in a font that is not there. `bounds`: how much of the page was looked at,
+    where that was not all of it."""
 
     characters: frozenset[str] = frozenset()
     unnamed: int = 0
+    bounds: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.characters or self.unnamed)
 
     def __or__(self, other: Undrawn) -> Undrawn:
-        return Undrawn(self.characters | other.characters, self.unnamed + other.unnamed)
+        return Undrawn(
+            self.characters | other.characters,
+            self.unnamed + other.unnamed,
+            self.bounds | other.bounds,
+        )
 
     @property
     def amount(self) -> int:
@@ -65,6 +77,11 @@ class Undrawn:
                 "not in the PDF; they are drawn as a common font numbers them, and may be others: "
                 "embed the fonts in the PDF"
             )
+        if self.bounds:
+            found.append(
+                f"only the first {' and '.join(sorted(self.bounds))} of the page were looked at "
+                "for characters that cannot be drawn: embed the fonts in the PDF"
+            )
         return tuple(PageWarning(MISSING, message) for message in found)
 
 
@@ -74,8 +91,12 @@ def undrawn(page: Any) -> Undrawn:
 
     borrowed = Borrowed()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
-    texts = page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT)
-    if not any(borrowed(item) for item, _ in texts):
+    for item, _ in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
+        if item is None:
+            return Undrawn(bounds=frozenset((f"{MOST_OBJECTS} pieces of text",)))
+        if borrowed(item):
+            break
+    else:
         return Undrawn()
     try:
         text = page.get_textpage()
@@ -90,48 +111,54 @@ def undrawn(page: Any) -> Undrawn:
 def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
+    handle = ctypes.cast(text, ctypes.c_void_p).value
+    text_of = plain("FPDFText_GetTextObject", ctypes.c_void_p, ctypes.c_int)
+    generated = plain("FPDFText_IsGenerated", ctypes.c_int, ctypes.c_int)
     box = page.get_bbox()
     drawn: set[tuple[int, str]] = set()
     lacking: set[str] = set()
     unnamed = 0
-    for index, character in _to_look_at(text):
-        item = pdfium.FPDFText_GetTextObject(text, index)
-        font = borrowed(item and ctypes.cast(item, ctypes.c_void_p).value)
-        if font is None or pdfium.FPDFText_IsGenerated(text, index) == 1:
+    count = pdfium.FPDFText_CountChars(text)
+    for index, character in _to_look_at(handle, min(count, MOST_CHARACTERS)):
+        if character in lacking or (character and unicodedata.category(character) in UNDRAWN):
             continue
-        if pdfium.FPDFText_HasUnicodeMapError(text, index) == 1:
-            unnamed += _shows(text, index, item, box)
+        item = text_of(handle, index)
+        font = borrowed(item)
+        if font is None or generated(handle, index) == 1:
             continue
         key = (font, character)
-        if character in lacking or key in drawn or unicodedata.category(character) in UNDRAWN:
+        if key in drawn:
             continue
-        if pdfium.FPDFFont_GetGlyphPath(pdfium.FPDFTextObj_GetFont(item), ord(character), 12.0):
+        shown = object_of(item)
+        if not character:
+            unnamed += _shows(text, index, shown, box)
+        elif pdfium.FPDFFont_GetGlyphPath(pdfium.FPDFTextObj_GetFont(shown), ord(character), 12.0):
             drawn.add(key)
-        elif _shows(text, index, item, box):
+        elif _shows(text, index, shown, box):
             lacking.add(character)
-    return Undrawn(frozenset(lacking), unnamed)
+    bounds = (f"{MOST_CHARACTERS} characters",) if count > MOST_CHARACTERS else ()
+    return Undrawn(frozenset(lacking), unnamed, frozenset(bounds))
 
 
-def _to_look_at(text: Any) -> Iterator[tuple[int, str]]:
-    """(index, character) of a text page, up to MOST_CHARACTERS, but for those of ASCII, which all
-    of PDFium's fonts have: they come only where the page has letters without a name, which seem to
-    be any. Those stand in runs, so that a sample tells."""
-    import pypdfium2.raw as pdfium  # noqa: PLC0415
-
-    count = min(pdfium.FPDFText_CountChars(text), MOST_CHARACTERS)
-    sample = range(0, count, max(1, count // _SAMPLE))
-    if any(pdfium.FPDFText_HasUnicodeMapError(text, index) == 1 for index in sample):
-        yield from ((index, chr(pdfium.FPDFText_GetUnicode(text, index))) for index in range(count))
-        return
-    buffer = (ctypes.c_ushort * (count + 1))()
-    written = pdfium.FPDFText_GetText(text, 0, count, buffer)
-    units = bytes(buffer)[: 2 * max(0, written - 1)]
-    at = 0
-    # What cannot be decoded is half of a character: it is passed over, as one unit.
-    for character in units.decode("utf-16-le", "replace"):
-        if character > "~":
-            yield pdfium.FPDFText_GetCharIndexFromTextIndex(text, at), character
-        at += 1 if character <= "\uffff" else 2
+def _to_look_at(text: int | None, count: int) -> Iterator[tuple[int, str]]:
+    """(index, character) of a text page, "" for a letter without a name. Those of ASCII are passed
+    over: all of PDFium's fonts have them."""
+    unit_of = plain("FPDFText_GetUnicode", ctypes.c_uint, ctypes.c_int)
+    unknown = plain("FPDFText_HasUnicodeMapError", ctypes.c_int, ctypes.c_int)
+    high = 0
+    for index in range(count):
+        if unknown(text, index) == 1:
+            # It seems to be any character.
+            yield index, ""
+            high = 0
+            continue
+        unit = unit_of(text, index)
+        # Characters beyond the first 65,536 come as two halves.
+        if high and 0xDC00 <= unit < 0xE000:
+            yield index - 1, chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
+        elif unit > 0x7E:
+            yield index, chr(unit)
+        high = unit if 0xD800 <= unit < 0xDC00 else 0
 
 
 class Borrowed:

@@ -70,7 +70,8 @@ def _images(page: Any) -> Iterator[tuple[Any, bool]]:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     for item, nested in page_objects(page, pdfium.FPDF_PAGEOBJ_IMAGE):
-        yield object_of(item), nested
+        if item is not None:
+            yield object_of(item), nested
 
 
 def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:

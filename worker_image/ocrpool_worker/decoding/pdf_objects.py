@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-# Objects of a page that are looked at, in all of its forms, and how deep forms may nest.
-MOST_OBJECTS, MOST_DEPTH = 20_000, 8
+# Objects of the kind that is looked for, and forms, that are looked at of a page: a tenth of a
+# second. Others, such as the lines of a map, do not count: PDFium has read them all before, which
+# took longer than passing over them. And how deep forms may nest.
+MOST_OBJECTS, MOST_DEPTH = 200_000, 8
 # Those of one annotation.
 MOST_DRAWN = 1000
 
 
 def page_objects(page: Any, kind: int) -> Iterator[tuple[Any, bool]]:
     """The objects of a page that are of a kind (`FPDF_PAGEOBJ_…`), as handles, and whether each is
-    inside of a form."""
+    inside of a form. At the bound the last of them is None: there are more."""
     return _objects("FPDFPage_CountObjects", "FPDFPage_GetObject", page.raw, kind, MOST_OBJECTS)
 
 
@@ -38,31 +40,36 @@ def object_of(handle: int) -> Any:
 
 def font_of(handle: int) -> int | None:
     """The handle of a text object's font."""
-    font: int | None = _plain("FPDFTextObj_GetFont", ctypes.c_void_p)(handle)
+    font: int | None = plain("FPDFTextObj_GetFont", ctypes.c_void_p)(handle)
     return font
 
 
 def _objects(count: str, get: str, parent: Any, kind: int, most: int) -> Iterator[tuple[Any, bool]]:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    kind_of = _plain("FPDFPageObj_GetType", ctypes.c_int)
+    kind_of = plain("FPDFPageObj_GetType", ctypes.c_int)
     left = most
     stack = [(count, get, ctypes.cast(parent, ctypes.c_void_p).value, 0)]
     while stack:
         count, get, within, depth = stack.pop()
-        item_of = _plain(get, ctypes.c_void_p, ctypes.c_int)
-        for index in range(min(_plain(count, ctypes.c_int)(within), left)):
-            left -= 1
+        item_of = plain(get, ctypes.c_void_p, ctypes.c_int)
+        for index in range(plain(count, ctypes.c_int)(within)):
             item = item_of(within, index)
             found = kind_of(item) if item else 0
+            if found not in (kind, pdfium.FPDF_PAGEOBJ_FORM):
+                continue
+            left -= 1
+            if left < 0:
+                yield None, depth > 0
+                return
             if found == kind:
                 yield item, depth > 0
-            elif found == pdfium.FPDF_PAGEOBJ_FORM and depth < MOST_DEPTH:
+            elif depth < MOST_DEPTH:
                 stack.append(("FPDFFormObj_CountObjects", "FPDFFormObj_GetObject", item, depth + 1))
 
 
 @cache
-def _plain(name: str, result: Any, *more: Any) -> Any:
+def plain(name: str, result: Any, *more: Any) -> Any:
     """A function of PDFium whose first argument is a handle."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
