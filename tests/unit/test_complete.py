@@ -108,9 +108,18 @@ def frames_that_share_their_strips() -> bytes:
     return bombs.tiff_of(*frames) + bytes(2_000_000)
 
 
+def many_boxes_in_many() -> bytes:
+    def box(kind: bytes, data: bytes = b"") -> bytes:
+        return struct.pack(">I4s", 8 + len(data), kind) + data
+
+    meta = box(b"meta", bytes(4) + box(b"free") * 4096)
+    return bombs.heic_of(9, 9) + meta * 2000
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        many_boxes_in_many,
         many_segments,
         many_markers,
         fill_bytes,

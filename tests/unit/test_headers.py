@@ -238,6 +238,25 @@ def _many_properties() -> bytes:
     return heif_of(box(b"free") * 1_000_000, struct.pack(">I", 2**32 - 1) + b"\0\1\xff" * 9_000_000)
 
 
+def _many_lists() -> bytes:
+    """Each says that it goes on to the end of the file, and beyond the next ones."""
+    lists = box(b"ipma", struct.pack(">II", 0, 0x01000000)) * 4096
+    meta = box(b"pitm", b"\xff\xfe", full=True) + box(b"iprp", box(b"ipco"), lists)
+    return box(b"ftyp", b"heic", bytes(8)) + box(b"meta", meta, full=True) + bytes(60_000)
+
+
+def _many_entries() -> bytes:
+    lists = box(b"ipma", bytes(4), b"\xff" * 4, bytes(49_200)) * 100
+    meta = box(b"pitm", b"\xff\xfe", full=True) + box(b"iprp", box(b"ipco"), lists)
+    return box(b"ftyp", b"heic", bytes(8)) + box(b"meta", meta, full=True)
+
+
+def _many_containers() -> bytes:
+    known = box(b"ipco", box(b"free") * 4096) * 400
+    meta = box(b"pitm", bytes(2), full=True) + box(b"iprp", known)
+    return box(b"ftyp", b"heic", bytes(8)) + box(b"meta", meta, full=True)
+
+
 def _far_size() -> bytes:
     return b"\xff\xd8" + (b"\xff\xe1\xff\xff" + bytes(65_533)) * 700 + FRAME
 
@@ -247,6 +266,7 @@ def _far_size() -> bytes:
     [
         *(_many_png_chunks, _inflating_profiles, _many_tags, _many_segments, _fill_bytes),
         *(_far_size, _many_blocks, _long_comment, _many_boxes, _many_properties),
+        *(_many_lists, _many_entries, _many_containers),
     ],
 )
 def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
@@ -259,6 +279,16 @@ def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
             read_header(data)
         took.append(time.thread_time() - began)
     assert min(took) < 0.05, f"{make.__name__}: {min(took):.3f} s of CPU"
+
+
+def test_what_is_given_ends_with_its_box() -> None:
+    """The next box is no list of properties, whatever this one says."""
+    known = box(b"ipco", ispe(340, 120), ispe(9, 9))
+    given = struct.pack(">IHBBHBBH", 9, 2, 1, 1, 1, 1, 1, 1)
+    lists = box(b"ipma", given, full=True) + b"\x01\x02"
+    meta = box(b"pitm", struct.pack(">H", 1), full=True) + box(b"iprp", known, lists)
+    data = box(b"ftyp", b"heic", bytes(8)) + box(b"meta", meta, full=True) + bytes(99)
+    assert read_header(data) == ("HEIC", 340, 120)
 
 
 def test_as_many_segments_as_fit_are_walked() -> None:

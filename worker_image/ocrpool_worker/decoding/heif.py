@@ -9,10 +9,13 @@ from ocrpool_worker.ipc.mailbox import Buffer
 def missing(data: Buffer) -> str | None:
     """How much arrived of one that is not complete, None where it is."""
     end, pixels = 0, False
+    meta = None
     for box in boxes(data, 0, len(data)):
         end = box.end
-        inside = box.kind == b"meta" and first(data, b"idat", box.start + 4, box.end)
-        pixels = pixels or box.kind == b"mdat" or bool(inside)
+        if box.kind == b"meta" and meta is None:  # the one that decoders go by
+            meta = box
+            pixels = pixels or first(data, b"idat", box.start + 4, box.end) is not None
+        pixels = pixels or box.kind == b"mdat"
     if end > len(data):
         return f"{len(data)} of {end} bytes or more arrived"
     if not pixels:

@@ -18,7 +18,7 @@ from ocrpool_worker.ipc.mailbox import Buffer
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 _MOST_BRANDS = 64
-# Properties that items are given, in all. A picture of 48 tiles has 150.
+# Items and the properties of the primary one, in all. A picture of 48 tiles has 50 and 4.
 _MOST_GIVEN = 16_384
 
 
@@ -68,30 +68,37 @@ def read(data: Buffer) -> Heif:
 
 
 def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
-    """The properties of one item."""
-    known: list[Box] = []
+    """The properties of one item. Raises Unknown where more are given than any file has."""
+    # Of these there is one. There may be several lists of what is given, and one bound for all.
+    ipco = first(data, b"ipco", iprp.start, iprp.end)
+    known = [] if ipco is None else list(boxes(data, ipco.start, ipco.end))
+    left = _MOST_GIVEN
     for box in boxes(data, iprp.start, iprp.end):
-        if box.kind == b"ipco":
-            known = list(boxes(data, box.start, box.end))
-        elif box.kind == b"ipma":
-            for number in _given(data, box, item):
-                if 0 < number <= len(known):
-                    yield known[number - 1]
+        if box.kind != b"ipma":
+            continue
+        for found, number in _given(data, box, item):
+            left -= 1
+            if left < 0:
+                raise Unknown(f"a file with more than {_MOST_GIVEN} properties of its pictures")
+            if found and 0 < number <= len(known):
+                yield known[number - 1]
 
 
-def _given(data: Buffer, ipma: Box, item: int) -> Iterator[int]:
-    """The numbers of the properties that an item is given."""
+def _given(data: Buffer, ipma: Box, item: int) -> Iterator[tuple[bool, int]]:
+    """(whether the item is given it, its number) for each property; (False, 0) for each item."""
     version, flags, entries = struct.unpack_from(">BxxBI", data, ipma.start)
     head = struct.Struct(">IB" if version else ">HB")
-    wide = flags & 1
-    at, left = ipma.start + 8, _MOST_GIVEN
-    for _ in range(min(entries, _MOST_GIVEN)):
+    letter, width = ("H", 2) if flags & 1 else ("B", 1)
+    at = ipma.start + 8
+    for _ in range(entries):
+        if at + head.size > ipma.end:
+            return
         found, count = head.unpack_from(data, at)
         at += head.size
-        if found == item:
-            for number in struct.unpack_from(f">{count}{'H' if wide else 'B'}", data, at):
-                yield number & (0x7FFF if wide else 0x7F)
-        at += count * (2 if wide else 1)
-        left -= count
-        if left < 0:
+        yield False, 0
+        if at + count * width > ipma.end:
             return
+        if found == item:
+            for number in struct.unpack_from(f">{count}{letter}", data, at):
+                yield True, number & (0x7FFF if width == 2 else 0x7F)
+        at += count * width
