@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
+import time
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import pybase64
 import pytest
@@ -119,3 +121,35 @@ def test_what_is_wrong_is_said(text: str, why: str) -> None:
     said = decoded(json.dumps(text)[1:-1].encode())
     assert isinstance(said, str)
     assert why in said
+
+
+ALL_ESCAPED = {
+    "numbers": b"%41" * 400_000,
+    "signs alone": b"%" * 1_200_000,
+    "signs in JSON": b"\\u0025" * 200_000,
+    "bytes": b"%Fx" * 400_000,
+}
+
+
+@pytest.mark.parametrize("data", ALL_ESCAPED.values(), ids=ALL_ESCAPED.keys())
+@pytest.mark.parametrize("head", [b"data:,", b"data:;base64,"])
+def test_no_step_takes_long(head: bytes, data: bytes) -> None:
+    """The event loop does nothing else meanwhile."""
+
+    def longest() -> float:
+        steps = decoding(memoryview(head + data), len)
+        took, began = [0.0], time.thread_time()
+        with contextlib.suppress(NotAnImage):
+            for _ in steps:
+                took.append(time.thread_time() - began)
+                began = time.thread_time()
+        return max(*took, time.thread_time() - began)
+
+    assert min(longest() for _ in range(2)) < 0.1
+
+
+@given(st.text(alphabet="%%%4aFx1é", max_size=40), st.integers(8, 16))
+def test_percent_signs_are_read_as_in_urls(text: str, step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filetext, "PERCENT_STEP", step)
+        assert decoded(b"data:," + text.encode()) == unquote_to_bytes(text)

@@ -83,6 +83,9 @@ FILES: dict[str, Callable[[], bytes]] = {
         base64.b64encode(large_png()).replace(b"/", b"\\/").replace(b"+", b"\\u002B")
     ),
     "of medium size, in lines": lambda: lines_of(order_png(say="read") + os.urandom(8 * MIB)),
+    "of medium size, all of it escaped": lambda: (
+        b"data:,%" + (order_png(say="read") + os.urandom(2 * MIB)).hex("%").encode()
+    ),
 }
 
 

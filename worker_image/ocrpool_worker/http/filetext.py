@@ -11,7 +11,6 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import unquote_to_bytes
 
 import pybase64
 
@@ -20,12 +19,16 @@ from ocrpool_worker.http.outline import LONGEST_VALUE
 
 # Base64 is decoded in steps of so many characters, a millisecond or two each.
 STEP = 1 << 20
+# Data URLs in smaller ones: where all of it is escaped, Python handles every character (10 ms).
+PERCENT_STEP = 64 << 10
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET + b"=-_"))
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 # The longest head of a data URL: a type and its parameters.
 _LONGEST_HEAD = 1024
+_BYTES = [bytes([value]) for value in range(256)]
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PATH = re.compile(r"[^,;\n]+\.[A-Za-z0-9]{2,5}")
 _LONGEST_PATH = 400
 
@@ -60,7 +63,7 @@ def data_url(text: memoryview) -> tuple[int, bool] | None:
         raise NotAnImage(
             "file is a data URL without a comma; it should be data:TYPE;base64,DATA", field="file"
         )
-    parameters = unquote_to_bytes(_unescaped(head)).lower().split(b";")
+    parameters = _unquoted(_unescaped(head)).lower().split(b";")
     return len(head) + 1, b"base64" in [one.strip() for one in parameters[1:]]
 
 
@@ -127,20 +130,25 @@ def _pieces(text: memoryview, *, percent: bool) -> Iterator[tuple[bytes, bool]]:
     is the last."""
     at, rest = 0, b""
     while at < len(text):
-        end = _end_of_step(text, at)
+        end = _end_of_step(text, at, min(STEP, PERCENT_STEP) if percent else STEP)
         piece = rest + _unescaped(bytes(text[at:end]))
         at, rest = end, b""
         if percent:
             sign = piece.rfind(b"%", max(0, len(piece) - 2)) if at < len(text) else -1
             if sign >= 0:  # three characters such as `%2B`, of which the last are still to come
                 piece, rest = piece[:sign], piece[sign:]
-            piece = unquote_to_bytes(piece)
+            piece = _unquoted(piece)
         yield piece, at == len(text)
 
 
-def _end_of_step(text: memoryview, at: int) -> int:
+def _unquoted(piece: bytes) -> bytes:
+    """As `unquote_to_bytes` does it, which takes ten times as long for signs without a number."""
+    return _PERCENT.sub(lambda found: _BYTES[int(found[1], 16)], piece)
+
+
+def _end_of_step(text: memoryview, at: int, step: int) -> int:
     """Where the next step ends: not within an escape (`\\n`, `\\u002b`)."""
-    end = at + STEP
+    end = at + step
     if end >= len(text):
         return len(text)
     piece = bytes(text[at:end])
