@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
 import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from ocrpool_worker.decoding import netpbm
 from ocrpool_worker.decoding.bounded import bounded_memory
 from ocrpool_worker.decoding.image import EncodedImage
 from ocrpool_worker.errors import NotAnImage
@@ -152,6 +156,45 @@ def test_numbers_that_are_missing_are_told(kind: str, text: str) -> None:
     largest = "" if kind == "P1" else " 9"
     with pytest.raises(NotAnImage, match=f"the {kind} image is not complete: [0-2] of its 3 rows"):
         read(f"{kind} 9 3{largest}\n{text}".encode())
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 4096])
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_text_is_read_in_pieces_of_any_size(
+    kind: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(netpbm, "_PIECE", piece)
+    count = 9 * 6 * (3 if kind == 3 else 1)
+    samples = [
+        number * (1 if kind == 1 else 37) % (2 if kind == 1 else 256) for number in range(count)
+    ]
+    text = "".join(
+        f"{value}#1 2 # 3{end}" if number % 5 == 0 else f"{value}{end}"
+        for number, (value, end) in enumerate(zip(samples, "\n\r" * count, strict=False))
+    )
+    largest = "" if kind == 1 else "255\n"
+    pixels = read(f"P{kind}\n9 6\n{largest}{text}".encode())
+    shown = np.array(samples).reshape(6, 9, -1)
+    expected = 255 - 255 * shown if kind == 1 else shown
+    assert (pixels == expected[:, :, ::-1]).all()
+
+
+@pytest.mark.parametrize("text", [b"1 ", b" ", b"#\n", b"1", b"# "])
+@pytest.mark.parametrize("head", [b"P1 10 10\n", b"P2 10 10 255\n", b"P3 10 10 255\n"])
+def test_text_beyond_the_picture_costs_nothing(head: bytes, text: bytes) -> None:
+    data = memoryview(head + text * (20_000_000 // len(text)))
+    took = []
+    for traced in (False, False, True):
+        if traced:
+            tracemalloc.start()
+        began = time.thread_time()
+        with contextlib.suppress(NotAnImage):
+            EncodedImage(data, 10**6).pixels()
+        took.append(time.thread_time() - began)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert min(took) < 0.5
+    assert most < 16 * 2**20
 
 
 @pytest.mark.parametrize(

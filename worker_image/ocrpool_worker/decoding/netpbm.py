@@ -6,6 +6,7 @@ Pillow takes minutes for the numbers of a page, and OpenCV does not scale by the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding.limits import check_pixels
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 
     from ocrpool_worker.engine.base import Pixels
 
-_OF_NUMBERS = b"0123456789 \t\n\v\f\r"
 STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _COMMENT = re.compile(rb"#[^\n\r]*")
+_LINE_END = re.compile(rb"[\n\r]")
+_NO_NUMBER = re.compile(rb"[^0-9\s]")
+# Samples that are written out are read in pieces of so many bytes: their text is several times as
+# large as the page, and may be any amount of something else.
+_PIECE = 64 << 10
+# Of text that belongs to a page. Five digits and a blank are usual.
+_MOST_FOR_A_SAMPLE = 64
+_MOST_BESIDES = 1 << 20
 
 
 def missing(data: Buffer) -> str | None:
@@ -54,7 +62,7 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
         kind = np.dtype(">u2" if found.largest > 255 else "u1")
         samples = np.frombuffer(data, kind, count, found.pixels_at)
     else:
-        samples = _numbers(bytes(data[found.pixels_at :]), found, count)
+        samples = _written(data, found, count)
     return from_array(_scaled(samples, found.largest).reshape(shape)[:, :, ::-1])
 
 
@@ -66,32 +74,74 @@ def _row(found: Head) -> int:
     return samples * (2 if found.largest > 255 else 1)
 
 
-def _numbers(text: bytes, found: Head, count: int) -> NDArray[Any]:
+def _written(data: Buffer, found: Head, count: int) -> NDArray[Any]:
     """Samples that are written out. Raises NotAnImage where there are fewer."""
     import numpy as np  # noqa: PLC0415
 
-    if b"#" in text:
-        text = _COMMENT.sub(b"", text)
-    if found.kind == 1:  # digits, with or without blanks between them
-        digits = np.frombuffer(text, np.uint8)
-        samples = 1 - (digits[(digits == ord("0")) | (digits == ord("1"))][:count] - ord("0"))
-    else:
-        # What is no number ends them; that there are too few is told below.
-        numbers = np.isin(np.frombuffer(text, np.uint8), np.frombuffer(_OF_NUMBERS, np.uint8))
-        if not numbers.all():
-            text = text[: int(numbers.argmin())]
-        # Not with `count`: numpy 2.3 leaves what it does not find as it was in memory. And of
-        # blanks alone it makes a number.
-        samples = np.fromstring(text if text.strip() else b"", np.uint32, sep=" ")[:count]
-    if len(samples) < count:
-        rows = len(samples) * found.height // count
-        raise NotAnImage(
-            f"the P{found.kind} image is not complete: {rows} of its {found.height} rows arrived; "
-            "send the whole file (was the upload interrupted?)",
-            field="file",
-        )
-    page: NDArray[Any] = samples
-    return page
+    samples = np.empty(count, np.uint8 if found.largest < 256 else np.uint16)
+    filled = 0
+    most = found.pixels_at + _MOST_FOR_A_SAMPLE * count + _MOST_BESIDES
+    pieces = _without_comments(data, found.pixels_at, min(len(data), most))
+    for some in _bits(pieces) if found.kind == 1 else _numbers(pieces):
+        fit = some[: count - filled]
+        samples[filled : filled + len(fit)] = np.minimum(fit, found.largest)
+        filled += len(fit)
+        if filled == count:
+            return samples
+    raise NotAnImage(
+        f"the P{found.kind} image is not complete: {filled * found.height // count} of its "
+        f"{found.height} rows arrived; send the whole file (was the upload interrupted?)",
+        field="file",
+    )
+
+
+def _without_comments(data: Buffer, at: int, end: int) -> Iterator[bytes]:
+    inside = False
+    for start in range(at, end, _PIECE):
+        piece = bytes(data[start : min(end, start + _PIECE)])
+        if inside:  # of a comment, which ends with its line
+            line_end = _LINE_END.search(piece)
+            if line_end is None:
+                continue
+            piece = piece[line_end.start() :]
+        sign = piece.rfind(b"#")
+        inside = sign >= 0 and _LINE_END.search(piece, sign) is None
+        yield piece if sign < 0 else _COMMENT.sub(b"", piece)
+
+
+def _bits(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
+    """The digits of a bitmap, with or without blanks between them. 1 is black."""
+    import numpy as np  # noqa: PLC0415
+
+    for piece in pieces:
+        digits = np.frombuffer(piece, np.uint8)
+        yield ord("1") - digits[(digits == ord("0")) | (digits == ord("1"))]
+
+
+def _numbers(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
+    """Up to what is no number."""
+    rest = b""
+    for piece in pieces:
+        text = rest + piece
+        strange = _NO_NUMBER.search(text)
+        if strange is not None:
+            rest = text[: strange.start()]
+            break
+        whole = text.rstrip(b"0123456789")  # the last number may go on
+        yield _numbers_in(whole)
+        rest = text[len(whole) :]
+        if len(rest) > _MOST_FOR_A_SAMPLE:
+            return
+    yield _numbers_in(rest)
+
+
+def _numbers_in(text: bytes) -> NDArray[Any]:
+    import numpy as np  # noqa: PLC0415
+
+    # Not with `count`: numpy 2.3 leaves what it does not find as it was in memory. And of blanks
+    # alone it makes a number.
+    numbers: NDArray[Any] = np.fromstring(text if text.strip() else b"", np.uint32, sep=" ")
+    return numbers
 
 
 def _scaled(samples: NDArray[Any], largest: int) -> NDArray[np.uint8]:
