@@ -273,7 +273,7 @@ LIES: dict[str, Callable[[], bytes]] = {
 
 
 # In a process of its own: this one has memory left over, which is no growth.
-READ_A_LIE = """
+READ = """
 import sys, cv2, numpy, pi_heif, pypdfium2
 from PIL import AvifImagePlugin, GifImagePlugin, Jpeg2KImagePlugin
 from ocrpool_worker.decoding import bounded
@@ -287,10 +287,15 @@ def most():
 
 bounded._BESIDES = 16 * 2**20
 data, before = sys.stdin.buffer.read(), most()
+"""
+READ_A_LIE = f"""{READ}
 try:
     EncodedImage(memoryview(data), 10**6).pixels()
 except (NotAnImage, TooLarge):
     print(most() - before)
+"""
+READ_A_LARGE_FILE = f"""{READ}
+print(EncodedImage(memoryview(data), 10**6).pixels().shape)
 """
 
 
@@ -301,6 +306,25 @@ def test_a_size_that_lies_costs_no_memory(name: str) -> None:
     ended = subprocess.run(command, input=LIES[name](), capture_output=True, check=True)
     assert ended.stdout, "it was read"
     assert int(ended.stdout) < 40 * 1024
+
+
+def padded(name: str) -> bytes:
+    """The same in a file of 40 MB: of so many frames, or with a box that means nothing."""
+    data, size = FORMATS[name][0](drawn("P" if name == "GIF" else "RGB")), 40_000_000
+    if name == "GIF":
+        start = data.index(b"\x2c\0\0\0\0")
+        frame = data[start:-1]
+        return data[:start] + frame * (size // len(frame)) + data[-1:]
+    if name == "JP2":
+        return data + bytes(size)
+    return data + struct.pack(">I4s", 8 + size, b"free") + bytes(size)
+
+
+@pytest.mark.parametrize("name", ["GIF", "JP2", "AVIF", "HEIC"])
+def test_a_large_file_of_a_small_picture_is_read(name: str) -> None:
+    command = [sys.executable, "-c", READ_A_LARGE_FILE]
+    ended = subprocess.run(command, input=padded(name), capture_output=True, check=False)
+    assert ended.stdout.strip() == b"(64, 96, 3)", ended.stderr
 
 
 def test_memory_beyond_the_bound_is_the_files_fault_and_no_other() -> None:

@@ -17,18 +17,22 @@ from ocrpool_worker.errors import NotAnImage
 _STATM = Path("/proc/self/statm")
 # Measured, bytes a pixel: JPEG 2000 40 (colour in 16 bits, one tile), AVIF and HEIC 25.
 _PER_PIXEL = 96
+# Of a file, or of the part of it that is compressed pixels, that libraries make for themselves.
+_COPIES = 2
 # For what does not grow with the picture: tables, threads' stacks.
 _BESIDES = 64 * 2**20
 
 
 @contextmanager
-def bounded_memory(pixels: int) -> Iterator[None]:
-    """What is decoded meanwhile gets as much memory as a picture of so many pixels may need.
+def bounded_memory(pixels: int, size: int = 0) -> Iterator[None]:
+    """What is decoded meanwhile gets as much memory as a picture of so many pixels may need, in a
+    file of `size` bytes, which are there already.
     MemoryError that comes of this bound is raised as NotAnImage. Nothing happens where the kernel
     does not tell how much there is already."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _held() + _BESIDES + _PER_PIXEL * pixels
-    if limit <= _BESIDES + _PER_PIXEL * pixels or 0 <= soft <= limit or 0 <= hard <= limit:
+    held, needed = _held(), _BESIDES + _PER_PIXEL * pixels + _COPIES * size
+    limit = held + needed
+    if not held or 0 <= soft <= limit or 0 <= hard <= limit:
         yield
         return
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -33,15 +33,16 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
     except (Unknown, KeyError) as error:
         raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
     check_pixels(width, height, max_pixels)
+    whole = bytes(data)  # a copy that is no part of the bound below
     if form == "JPEG 2000" and jp2.is_deep_colour(data):
-        with clean_memory(), bounded_memory(width * height):
-            return jp2.decode_deep_colour(bytes(data)), 1
+        with clean_memory(), bounded_memory(width * height, len(whole)):
+            return jp2.decode_deep_colour(whole), 1
     with (
         decoding(f"the {form} cannot be decoded"),
         clean_memory(),
-        bounded_memory(width * height),
+        bounded_memory(width * height, len(whole)),
     ):
-        image, count = opened(bytes(data), max_pixels)
+        image, count = opened(whole, max_pixels)
         return from_pillow(image), count
 
 
