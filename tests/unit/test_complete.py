@@ -14,16 +14,19 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ocrpool_worker.decoding import clean, jpeg
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.complete import check_complete
 from ocrpool_worker.decoding.frames import count_frames
+from ocrpool_worker.decoding.image import EncodedImage
 from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
 from ocrpool_worker.decoding.pdf_images import MOST_BYTES, MOST_WARNINGS, expanded
 from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.headers import gif as header
 from tests.worker import bombs, cut_files
 
 JPEG = cut_files.encoded("JPEG")
@@ -55,6 +58,23 @@ def test_an_end_marker_in_a_thumbnail_is_not_the_end() -> None:
 def test_a_whole_file_is_whole_whatever_is_around_it(data: bytes) -> None:
     check_complete(data)
     check_complete(memoryview(data))
+
+
+def test_a_gif_may_end_after_a_frame() -> None:
+    """As browsers have it: programs leave out its last byte."""
+    one = cut_files.encoded("GIF", "P")
+    assert (decoded(one[:-1]) == decoded(one)).all()
+    three = cut_files.encoded("GIF", "P", **cut_files.frames())
+    check_complete(three[:-1])
+    first, second, third = header.frames(three, 10**6)
+    check_complete(three[:third])
+    for end, whole in [(len(three) - 2, 2), (third - 1, 1), (second + 20, 1), (first + 500, 0)]:
+        with pytest.raises(NotAnImage, match=f": {whole} frames arrived whole"):
+            check_complete(three[:end])
+
+
+def decoded(data: bytes) -> NDArray[np.uint8]:
+    return EncodedImage(memoryview(data), 10**6).pixels()
 
 
 def test_a_grey_picture_is_not_taken_for_one_that_ends_early() -> None:

@@ -14,15 +14,19 @@ _MOST_BLOCKS = 500_000
 
 
 def missing(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is."""
-    whole = -1  # a frame is whole when the next thing begins
+    """How much arrived of one that is not complete, None where it is. The end itself may be missing
+    after a frame, as browsers have it: some programs do not write it."""
+    whole, before = 0, header.NOTHING
     try:
         for kind, _ in header.walk(data, _MOST_BLOCKS):
-            if kind == header.END:
+            whole += before == header.FRAME
+            if kind == header.END or (kind == header.NOTHING and before == header.FRAME):
                 return None
-            whole += kind == header.FRAME
+            if kind == header.NOTHING:
+                raise struct.error
+            before = kind
     except struct.error:
-        return f"{max(0, whole)} frames arrived whole, and after {len(data)} bytes there is no end"
+        return f"{whole} frames arrived whole, and after {len(data)} bytes there is no end"
     except Unknown:
         pass
     return None

@@ -10,6 +10,8 @@ from ocrpool_worker.ipc.mailbox import Buffer
 
 STARTS = (b"GIF87a", b"GIF89a")
 EXTENSION, FRAME, END = 0x21, 0x2C, 0x3B
+# No block of a file: the data ends where one should follow.
+NOTHING = -1
 # Blocks of comments and the like before the first frame: a megabyte of them.
 MOST_BLOCKS = 4096
 
@@ -30,12 +32,16 @@ def frames(data: Buffer, most: int) -> Iterator[int]:
 
 
 def walk(data: Buffer, most: int) -> Iterator[tuple[int, int]]:
-    """(kind, offset) of each extension and frame, and of the end (0x3B, the offset after it) if it
-    is there. Raises struct.error where the data ends within one."""
+    """(kind, offset) of each extension and frame, and of the end: 0x3B with the offset after it, or
+    NOTHING where the data ends after a whole block. Raises struct.error where it ends within one.
+    """
     (flags,) = struct.unpack_from("<B", data, 10)
     at = 13 + _colours(flags)
     while most > 0:
-        if at >= len(data):
+        if at == len(data):
+            yield NOTHING, at
+            return
+        if at > len(data):
             raise struct.error
         kind = data[at]
         if kind == END:
