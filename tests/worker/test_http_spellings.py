@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrpool_worker.errors import RequestError
 from ocrpool_worker.http import requests
 from ocrpool_worker.http.requests import OcrRequests, WrongRequest
 from tests.standin import order_png, pdf_of
@@ -129,3 +130,24 @@ def test_an_encoding_that_breaks_off_is_told() -> None:
 
     with pytest.raises(WrongRequest, match="the body is not utf-16: truncated data"):
         asyncio.run(read())
+
+
+@pytest.mark.parametrize(("size", "left"), [(4 * MIB, 4 * MIB), (9 * MIB, 0)])
+def test_memory_of_a_file_is_counted_once(size: int, left: int) -> None:
+    """Also where base64 turns out not to be plain when a part of it is decoded. A large body is
+    decoded in its own memory."""
+    data = os.urandom(size)
+    text = base64.b64encode(data)
+    text = text[: 2 * MIB] + b"\\n" + text[2 * MIB :]
+    held, most = 0, 0
+
+    def hold(more: int) -> None:
+        nonlocal held, most
+        held += more
+        most = max(most, held)
+
+    asked = asyncio.run(OcrRequests(60).read(bytearray(b'{"file":"%s"}' % text), hold))
+    assert not isinstance(asked.file, str | RequestError)
+    assert bytes(asked.file) == data
+    assert left <= held <= left + 9
+    assert most <= size + 9

@@ -41,7 +41,10 @@ class _Held:
         self.size = 0
 
     def grow(self, more: int) -> None:
-        """Raises QueueFull."""
+        """By less than nothing: it gives back. Raises QueueFull."""
+        if more < 0:
+            self.shrink(self.size + more)
+            return
         self._bodies.hold(more)
         self.size += more
 

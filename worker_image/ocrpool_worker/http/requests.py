@@ -49,8 +49,9 @@ class OcrRequests:
         self._large = LargeBodies(_NAMES, seconds)
 
     async def read(self, body: bytearray, hold: Callable[[int], None]) -> Asked:
-        """`hold` is told of memory that is taken on top of the body's, and may raise. The body may
-        be empty afterwards. Raises WrongRequest, Unavailable."""
+        """`hold` is told of memory that is taken on top of the body's, and may raise; less than
+        nothing is given back. The body may be empty afterwards. Raises WrongRequest,
+        Unavailable."""
         await _to_utf8(body, hold)
         asked = await self._usual(body, hold)
         if asked is not None:
@@ -98,14 +99,16 @@ class OcrRequests:
             if len(text) <= STEP:
                 small = plain_base64(text)
                 return None if small is None else Asked(request, small)
-            file = bytearray()
+            file, size = bytearray(), len(text) * 3 // 4
             for at in range(0, len(text), STEP):
                 piece = plain_base64(text[at : at + STEP])
                 # Padding has nothing after it.
                 if piece is None or (len(piece) % 3 and at + STEP < len(text)):
+                    if at:
+                        hold(-size)
                     return None
                 if not at:
-                    hold(len(text) * 3 // 4)
+                    hold(size)
                 file += piece
                 await asyncio.sleep(0)
         return Asked(request, file)
