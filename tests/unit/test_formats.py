@@ -327,6 +327,18 @@ def test_a_large_file_of_a_small_picture_is_read(name: str) -> None:
     assert ended.stdout.strip() == b"(64, 96, 3)", ended.stderr
 
 
+def test_a_deep_jpeg_2000_beyond_the_bound_ends_no_process() -> None:
+    """PDFium, which decodes it, does so where it gets no memory."""
+    noise = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3), np.uint16)
+    data = cv2.imencode(".jp2", noise)[1].tobytes()
+    bound = "bounded._PER_PIXEL, bounded._BESIDES = 16, 2**20"
+    command = [sys.executable, "-c", f"{READ}{bound}{READ_A_LIE.removeprefix(READ)}"]
+    ended = subprocess.run(command, input=data, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout, "it was read"
+    assert read(data).shape == (1000, 1000, 3)
+
+
 def test_memory_beyond_the_bound_is_the_files_fault_and_no_other() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with pytest.raises(NotAnImage, match=r"than one of 0\.0 megapixels"), bounded_memory(9):

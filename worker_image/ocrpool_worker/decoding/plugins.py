@@ -34,16 +34,19 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
         raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
     check_pixels(width, height, max_pixels)
     whole = bytes(data)  # a copy that is no part of the bound below
-    if form == "JPEG 2000" and jp2.is_deep_colour(data):
-        with clean_memory(), bounded_memory(width * height, len(whole)):
-            return jp2.decode_deep_colour(whole), 1
     with (
         decoding(f"the {form} cannot be decoded"),
         clean_memory(),
         bounded_memory(width * height, len(whole)),
     ):
         image, count = opened(whole, max_pixels)
-        return from_pillow(image), count
+        pixels = from_pillow(image)
+    if form == "JPEG 2000" and jp2.is_deep_colour(whole):
+        # Again, without the bound: PDFium ends the process where it gets no memory, and what its
+        # decoder needs is known now, as it is the same as Pillow's.
+        with clean_memory():
+            return jp2.decode_deep_colour(whole), 1
+    return pixels, count
 
 
 def _by_pillow(name: str) -> Callable[[bytes, int], tuple[Any, int]]:
