@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jpeg
-from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
+from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends, runs_end
 from ocrpool_worker.decoding.pdf_objects import object_of, page_objects
 from ocrpool_worker.engine.base import PageWarning
 
@@ -176,12 +176,14 @@ class _Picture:
 
     def _short_of(self, size: int) -> str:
         """What pixels of `size` bytes lack. PDFium does not tell how many bits a sample has, so
-        that fewer than eight are held against what is drawn."""
+        that a length that fits fewer than eight is held against what is drawn."""
         metadata = self._pdfium.FPDF_IMAGEOBJ_METADATA()
         if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
             return ""
         if not metadata.bits_per_pixel:
-            return _NOT_DRAWN
+            # Run lengths break off, or its colours cannot be made out.
+            short = self._filters[-1:] and self._filters[-1] in _RUNS and self._runs_short(size)
+            return _NOT_DRAWN if short else ""
         width, height = metadata.width, metadata.height
         samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
         one_bit = metadata.bits_per_pixel == 1
@@ -191,12 +193,40 @@ class _Picture:
             return ""
         fewer = () if one_bit else (rows[1], rows[2], rows[4])
         lengths = [(row + predictor) * height for row in fewer for predictor in (0, 1)]
-        if any(abs(size - length) <= _SLACK for length in lengths):
-            # As long as one of fewer bits. Where pixels are missing, zeros are drawn: black.
-            drawn = self._drawn() if metadata.colorspace in _SAMPLES else None
-            if drawn is None or drawn[size * height // needed + 1 :].any():
-                return ""
+        fits = any(abs(size - length) <= _SLACK for length in lengths)
+        # As long as one of fewer bits: that it is, unless it is drawn as bytes, and then black.
+        plain = metadata.colorspace in (_GRAY, _RGB)
+        if fits and not (plain and self._drawn_as_bytes(width, samples)):
+            return ""
         return f"{size} of {needed} bytes of its pixels are there"
+
+    def _runs_short(self, size: int) -> bool:
+        """Whether run lengths that are not drawn have no end, or give no picture of up to eight
+        samples a pixel: of such a one the colours cannot be made out."""
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
+        whole = (
+            width.value * height.value * samples * wide
+            for wide in (1, 2)
+            for samples in range(1, 9)
+        )
+        fits = any(abs(size - length) <= _SLACK for length in whole)
+        return not fits or not runs_end(self._coded())
+
+    def _drawn_as_bytes(self, width: int, samples: int) -> bool:
+        """Whether what is drawn are the bytes of the data, of which not all are zero, and zeros
+        behind them, as where pixels of eight bits a sample are missing."""
+        import numpy as np  # noqa: PLC0415
+
+        drawn = self._drawn()
+        get = self._pdfium.FPDFImageObj_GetImageDataDecoded
+        data = _bytes(lambda *to: get(self._image, *to), get(self._image, None, 0))
+        rows = len(data) // (width * samples)
+        if drawn is None or not 0 < rows < len(drawn) or drawn[rows + 1 :].any():
+            return False
+        given = np.frombuffer(data, np.uint8, rows * width * samples).reshape(rows, width, samples)
+        shown = drawn[:rows].reshape(rows, width, -1)[:, :, :samples]
+        return bool(given.any() and (shown == given[:, :, ::-1]).all())
 
     def _raw(self) -> bytes:
         return _bytes(
