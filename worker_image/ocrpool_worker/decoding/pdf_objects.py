@@ -14,8 +14,8 @@ from typing import Any
 
 # Objects of the kind that is looked for, and forms, that are looked at of a page: a tenth of a
 # second. Others, such as the lines of a map, do not count: PDFium has read them all before, which
-# took longer than passing over them. And how deep forms may nest.
-MOST_OBJECTS, MOST_DEPTH = 200_000, 8
+# took longer than passing over them. And how deep forms may nest, which PDFium bounds by itself.
+MOST_OBJECTS, MOST_DEPTH = 200_000, 50
 # Those of one annotation.
 MOST_DRAWN = 1000
 
