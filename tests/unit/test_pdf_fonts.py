@@ -10,13 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrpool_worker.decoding import (
-    font_files,
-    pdf_annotations,
-    pdf_fonts,
-    pdf_glyphs,
-    pdf_objects,
-)
+from ocrpool_worker.decoding import font_files, pdf_fonts
 from ocrpool_worker.decoding.font_files import ASSETS, covered, font_faces
 from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_glyphs import MISSING, MOST_NAMED
@@ -154,82 +148,6 @@ def test_letters_known_by_number_only_are_told_of(fonts: Fonts) -> None:
     assert "5 letters of the page are given by their numbers" in warning.message
 
 
-def test_characters_of_two_halves_are_named_as_one_and_lone_halves_are_not(fonts: Fonts) -> None:
-    fonts()
-    text = "\U0001f600\U00020001\ude00A\ud83d"
-    for more in (0, 9):
-        page = texts.numbered_pdf(text, named=True, more=more, before=b"0.5 0 0 0.5 0 0 cm")
-        _, (warning, *unnamed) = drawn(page)
-        assert "of this machine: \U0001f600\U00020001;" in warning.message
-        assert len(unnamed) == bool(more)
-        assert all("9 letters of the page" in each.message for each in unnamed)
-
-
-LONG = b"".join(b"1 0 0 1 20 %d Tm (%s) Tj " % (5 + at, b"abcdefg" * 100) for at in range(90))
-BEHIND_MUCH = {
-    "lines": texts.letters_pdf(texts.POLISH, before=b"10 10 m 20 20 l S " * 21_000),
-    "letters": texts.letters_pdf(texts.POLISH, before=b"BT /F 0.5 Tf %s ET" % LONG),
-}
-
-
-@pytest.mark.parametrize("data", BEHIND_MUCH.values(), ids=list(BEHIND_MUCH.keys()))
-def test_letters_behind_much_else_are_looked_at(data: bytes, fonts: Fonts) -> None:
-    fonts()
-    _, (warning,) = drawn(data)
-    assert "of this machine: ąćęśźŻ;" in warning.message
-
-
-@pytest.mark.parametrize(
-    ("bound", "said"),
-    [
-        ("pdf_glyphs.MOST_CHARACTERS", "only the first 9 characters of the page"),
-        ("pdf_objects.MOST_OBJECTS", "only the first 9 pieces of text of the page"),
-    ],
-)
-def test_a_bound_that_is_met_is_told_of(
-    bound: str, said: str, fonts: Fonts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fonts()
-    name = bound.partition(".")[2]
-    own = texts.box_font("Ab")
-    for module in (pdf_glyphs, pdf_objects):
-        monkeypatch.setattr(module, name, 9, raising=False)
-    if name == "MOST_OBJECTS":
-        # Where a page borrows no font at all there is nothing to say, unless it goes on.
-        several = texts.embedded_pdf(b"Ab", own, before=b"BT /F 4 Tf %s ET" % (b"(A) Tj " * 8))
-        assert not drawn(several)[1]
-        data = texts.embedded_pdf(b"Ab", own, before=b"BT /F 4 Tf %s ET" % (b"(A) Tj " * 9))
-    else:
-        assert not drawn(texts.letters_pdf("A B C D E F G"))[1]
-        data = texts.letters_pdf("A B C D E F G H")
-    _, (warning,) = drawn(data)
-    assert warning.reason == MISSING
-    assert said in warning.message
-
-
-def test_more_annotations_than_are_looked_at_are_told_of(
-    fonts: Fonts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fonts()
-    monkeypatch.setattr(pdf_annotations, "MOST_ANNOTATIONS", 0)
-    _, (warning,) = drawn(kinds.stamp(b"(Stamp)"))
-    assert "only the first 0 annotations of the page" in warning.message
-    monkeypatch.undo()
-    fonts()
-    monkeypatch.setattr(pdf_annotations, "MOST_CHARACTERS", 3)
-    _, (warning,) = drawn(kinds.comment(b"(Note)"))
-    assert "only the first 3 characters of annotations of the page" in warning.message
-
-
-def test_a_short_word_without_names_is_told_of_wherever_it_stands(fonts: Fonts) -> None:
-    fonts()
-    for lines in (0, 30, 35, 40):
-        rows = (b"1 0 0 1 5 %d Tm <%s> Tj " % (5 + at, b"0100" * 400) for at in range(lines))
-        before = b"BT /F 0.5 Tf %s ET" % b"".join(rows)
-        _, found = drawn(texts.numbered_pdf("Total", named=True, more=2, before=before))
-        assert any("2 letters of the page" in each.message for each in found), lines
-
-
 @pytest.mark.parametrize(
     "sample",
     {
@@ -352,20 +270,6 @@ def test_letters_of_a_comment_without_a_picture_are_named(fonts: Fonts) -> None:
     fonts(everything=texts.box_font(ALL))
     _, (warning,) = drawn(kinds.comment(b"<FEFF00410105017B015B>"))
     assert "of this machine: ąśŻ;" in warning.message
-
-
-def test_letters_of_long_texts_over_the_page_are_looked_at(fonts: Fonts) -> None:
-    fonts()
-    long = b"<FEFF%s0105>" % (b"0041" * 30_000)
-    for data in (kinds.comment(long), kinds.field(long)):
-        _, (warning,) = drawn(data)
-        assert "of this machine: ą;" in warning.message
-
-
-def test_what_a_password_field_holds_is_not_named(fonts: Fonts) -> None:
-    fonts()
-    data = kinds.field(b"<FEFF00410105017B015B>", flags=1 << 13)
-    assert not drawn(data)[1]
 
 
 def test_annotations_that_lack_nothing_are_not_told_of(fonts: Fonts) -> None:
