@@ -98,6 +98,23 @@ def test_letters_that_pdfium_lacks_are_drawn_with_a_font_of_the_machine(
     assert after >= before + 12 * (len(text) - 2)
 
 
+def test_letters_that_stand_alone_are_drawn_as_well(fonts: Fonts) -> None:
+    each = b" Tj 30 0 Td ".join((b"<41>", b"<80>", b"<20>", b"<81>"))
+    data = texts.text_pdf(texts.simple_font("aogonek Zdotaccent"), each)
+    fonts()
+    before, _ = drawn(data)
+    fonts(everything=texts.box_font(ALL))
+    after, warnings = drawn(data)
+    assert not warnings
+    assert after >= before + 12
+    # A space that stands alone is no such letter.
+    spaces = texts.text_pdf(texts.simple_font("space"), each.replace(b"81", b"20"))
+    fonts()
+    plain = open_document("pdf", spaces, 1_000_000).render(0)
+    fonts(everything=texts.box_font(ALL))
+    assert np.array_equal(open_document("pdf", spaces, 1_000_000).render(0)[0], plain[0])
+
+
 def test_a_collection_and_a_map_of_all_of_unicode_are_fonts_as_well(fonts: Fonts) -> None:
     fonts(everything=texts.box_font(ALL, long=True, collection=True))
     ink, warnings = drawn(SAMPLES["Cyrillic"][0])

@@ -10,6 +10,7 @@ import ctypes
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -61,7 +62,8 @@ def undrawn_annotations(
     found = Undrawn(frozenset(said.characters))
     if others:
         with flat() as copy:
-            found |= undrawn(copy)
+            # The page's own pieces of text are in the copy as well.
+            found |= replace(undrawn(copy), empty=0)
     return found, Undrawn(frozenset(said.lost), bounds=frozenset(bounds | said.bounds))
 
 

@@ -40,25 +40,28 @@ UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs")
 class Undrawn:
     """`characters` that have no glyph, and how many of them are `unnamed`: the PDF only gives
     numbers of glyphs in a font that is not there. `bounds`: how much of the page was looked at,
-    where that was not all of it."""
+    where that was not all of it. `empty`: pieces of text of which nothing is drawn. They are
+    spaces, or letters that stand alone and have no glyph; PDFium does not tell which."""
 
     characters: frozenset[str] = frozenset()
     unnamed: int = 0
     bounds: frozenset[str] = frozenset()
+    empty: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.characters or self.unnamed)
+        return self.amount > 0
 
     def __or__(self, other: Undrawn) -> Undrawn:
         return Undrawn(
             self.characters | other.characters,
             self.unnamed + other.unnamed,
             self.bounds | other.bounds,
+            self.empty + other.empty,
         )
 
     @property
     def amount(self) -> int:
-        return len(self.characters) + self.unnamed
+        return len(self.characters) + self.unnamed + self.empty
 
     def warnings(self) -> tuple[PageWarning, ...]:
         found = []
@@ -91,19 +94,23 @@ def undrawn(page: Any) -> Undrawn:
 
     borrowed = Borrowed()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
+    some, empty, bounds = False, 0, []
+    box = page.get_bbox()
     for item, _ in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
         if item is None:
-            return Undrawn(bounds=frozenset((f"{MOST_OBJECTS} pieces of text",)))
-        if borrowed(item):
-            break
-    else:
-        return Undrawn()
+            bounds.append(f"{MOST_OBJECTS} pieces of text")
+        elif borrowed(item):
+            some = True
+            empty += _is_empty(item, box)
+    found = Undrawn(bounds=frozenset(bounds), empty=empty)
+    if not some:
+        return found
     try:
         text = page.get_textpage()
     except RuntimeError:
-        return Undrawn()  # PDFium draws the page all the same
+        return found  # PDFium draws the page all the same
     try:
-        return _undrawn(page, text.raw, borrowed)
+        return found | _undrawn(page, text.raw, borrowed)
     finally:
         text.close()
 
@@ -180,6 +187,18 @@ class Borrowed:
             handle = ctypes.cast(font, self._pdfium.FPDF_FONT)
             self._known[font] = known = self._pdfium.FPDFFont_GetIsEmbedded(handle) == 0
         return font if known else None
+
+
+def _is_empty(item: int, box: tuple[float, float, float, float]) -> bool:
+    """Whether nothing is drawn of a visible text object on the page."""
+    bounds = plain("FPDFPageObj_GetBounds", ctypes.c_int, *[ctypes.c_void_p] * 4)
+    corners = [ctypes.c_float() for _ in range(4)]
+    if not bounds(item, *map(ctypes.byref, corners)):
+        return False
+    x0, y0, x1, y1 = (corner.value for corner in corners)
+    if x0 != x1 or y0 != y1 or not (box[0] <= x0 <= box[2] and box[1] <= y0 <= box[3]):
+        return False
+    return plain("FPDFTextObj_GetTextRenderMode", ctypes.c_int)(item) not in _INVISIBLE
 
 
 def _shows(text: Any, index: int, item: Any, box: tuple[float, float, float, float]) -> bool:
