@@ -130,7 +130,7 @@ def test_a_signed_url_is_asked_for_to_the_letter(worker: Worker, files: str) -> 
         ("/silent", 422, "cannot be fetched"),
         ("/hangs-up", 422, "cannot be fetched"),
         ("/loop", 422, "cannot be fetched"),
-        ("/text", 422, "no PNG"),
+        ("/text", 422, "none of PNG, JPEG"),
         ("/empty", 422, "empty"),
         ("/a b", 422, "no blanks"),
         ("/x\r\nHost: elsewhere", 422, "no blanks"),
