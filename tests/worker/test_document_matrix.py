@@ -3,7 +3,7 @@
 Every case of `newer_pictures.CASES` goes every way that there is for it: `/v1/ocr`, `/ocr`, and the
 Python API with bytes, a path, what Pillow opens, or the array or image itself. An engine that
 answers what it was given shows that it is the page that was drawn, and for a case of each kind
-PaddleOCR reads the word. The table in `docs/http.md` says what the cases say.
+PaddleOCR reads the word. The table in `docs/pages.md` says what the cases say.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def test_paddleocr_reads_the_word_in_each_frame(paddle_worker: Worker) -> None:
 
 def table() -> dict[str, dict[str, str]]:
     """The table in the documentation: feature → format → what is done; empty where it says –."""
-    text = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
     (found,) = re.findall(r"<!-- what each format does -->\n((?:\|.*\n)+)", text)
     rows = [
         [cell.strip().strip("`") for cell in line.strip("|").split("|")]

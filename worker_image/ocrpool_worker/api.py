@@ -7,7 +7,7 @@
 An image is a path, the bytes of a file, a binary file object (read from its position on), a NumPy
 array as OpenCV reads it, or a Pillow image of any mode. An array is H×W or H×W×1 (grey), H×W×2
 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA), of uint8, of other integers, of floats or of bool;
-`docs/http.md` says how it is made a page, the same as a file of that picture. Documents (PDF, TIFF
+`docs/pages.md` says how it is made a page, the same as a file of that picture. Documents (PDF, TIFF
 of several frames) have several pages: `read` gives them all.
 """
 

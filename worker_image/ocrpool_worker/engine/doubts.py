@@ -1,6 +1,6 @@
 """Why what was read on a page may not be what is on it, as far as the reading itself shows it.
 
-The figures are measured with PP-OCRv5 mobile; docs/http.md has them.
+The figures are measured with PP-OCRv5 mobile; docs/pages.md has them.
 """
 
 from __future__ import annotations
