@@ -46,10 +46,13 @@ sys.meta_path.insert(0, Finder())
 
 @pytest.fixture(autouse=True)
 def _signals_of_a_terminal() -> Iterator[None]:
-    """Also where these tests run as a script's background job, whose children ignore SIGINT."""
+    """Also where these tests run as a script's background job, whose children ignore SIGINT, or
+    under nohup, whose children ignore SIGHUP."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, hangup)
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrpool_worker.decoding import pdf_annotations, pdf_fonts, pdf_glyphs, pdf_objects
+from ocrpool_worker.decoding.font_files import ASSETS, font_faces
 from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_glyphs import MISSING
 from ocrpool_worker.engine.base import PageWarning
@@ -123,3 +124,22 @@ def test_letters_in_forms_within_forms_are_looked_at() -> None:
         )
     )
     assert "of this machine: ą;" in warning.message
+
+
+def test_letters_of_a_stamp_that_have_only_numbers_are_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = b"/BaseFont/Calibri"
+    fonts = (
+        b"<</Type/Font/Subtype/Type0%s/Encoding/Identity-H/DescendantFonts[8 0 R]>>" % name,
+        b"<</Type/Font/Subtype/CIDFontType2%s/FontDescriptor 9 0 R/DW 1000/CIDSystemInfo"
+        b"<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>" % name,
+        b"<</Type/FontDescriptor/FontName/Calibri/Flags 4/Ascent 800/Descent -200"
+        b"/FontBBox[0 -200 1000 800]/ItalicAngle 0/CapHeight 700/StemV 80>>",
+    )
+    data = kinds.stamp(b"<004100420043>", fonts)
+    (warning,) = warnings_of(data)
+    assert warning.message.startswith("3 letters of the page are given by their numbers")
+    choice = pdf_fonts.Choice({}, next(font_faces([ASSETS])))
+    monkeypatch.setattr(pdf_fonts, "chosen", lambda: choice)
+    assert warnings_of(data) == (warning,)

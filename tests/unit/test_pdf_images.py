@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ocrpool_worker.decoding import pdf_images
 from ocrpool_worker.decoding.pages import open_document
 from tests.worker import cut_files
 from tests.worker.cut_files import GREY, HEIGHT, WIDTH
@@ -27,10 +28,13 @@ WHOLE = {
         b"/ColorSpace/DeviceGray/BitsPerComponent 4",
     ),
     "black, RGB of 4 bits": (bytes(3 * PIXELS // 2), b"/ColorSpace/DeviceRGB/BitsPerComponent 4"),
-    "of colours that cannot be made out": (
-        b"\x80\x10" * PIXELS,
-        b"/ColorSpace[/DeviceN[/A/B]/DeviceCMYK%s]/BitsPerComponent 8" % _BROKEN,
-    ),
+}
+# Colours that cannot be made out: PDFium draws nothing.
+UNKNOWN = {
+    "DeviceN with a broken function": b"/ColorSpace[/DeviceN[/A/B]/DeviceCMYK%s]" % _BROKEN,
+    "no such space": b"/ColorSpace/Foo",
+    "a profile that is not there": b"/ColorSpace[/ICCBased 99 0 R]",
+    "a palette that is not there": b"/ColorSpace[/Indexed/DeviceRGB 255 99 0 R]",
 }
 
 
@@ -48,9 +52,31 @@ def test_a_whole_picture_is_not_incomplete(picture: str, packing: str) -> None:
 
 
 @pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("colours", UNKNOWN)
+def test_a_picture_that_is_not_drawn_is_told_of(colours: str, packing: str) -> None:
+    filtered, pack = PACKED[packing]
+    entries = filtered + UNKNOWN[colours] + b"/BitsPerComponent 8"
+    page = cut_files.pdf_with(pack(b"\x10\x80" * PIXELS), entries)
+    (warning,) = open_document("pdf", page, 1_000_000).render(0)[1]
+    assert warning.reason == "IncompleteImage"
+    assert warning.message == "image 1 of the page: it cannot be decoded, and is not drawn"
+
+
+@pytest.mark.parametrize("packing", PACKED)
 @pytest.mark.parametrize("part", [0.4, 0.5])
 def test_half_of_a_picture_that_is_packed_as_a_whole_is(packing: str, part: float) -> None:
     grey = cut_files.picture().convert("L").tobytes()
     filtered, pack = PACKED[packing]
     found = reasons(pack(grey[: int(part * PIXELS)]), filtered + GREY)
     assert found == ["IncompleteImage"]
+
+
+def test_a_large_picture_of_few_bytes_costs_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find out whether it is whole it would be decoded once more, beside its page."""
+    monkeypatch.setattr(pdf_images, "MOST_BYTES", 3 * PIXELS - 1)
+    asked: list[object] = []
+    monkeypatch.setattr(pdf_images._Picture, "_drawn", asked.append)
+    fax = b"/Filter/CCITTFaxDecode/DecodeParms<</K -1/Columns %d/Rows %d>>" % (WIDTH, HEIGHT)
+    assert not reasons(b"\xff" * 40, fax + b"/ColorSpace/DeviceGray/BitsPerComponent 1")
+    assert not reasons(zlib.compress(bytes(PIXELS // 8)), b"/Filter/FlateDecode" + GREY)
+    assert not asked

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import tracemalloc
+import zlib
 from typing import Any
 
 import cv2
@@ -24,6 +26,13 @@ from tests.worker import bombs, pictures, tiffs
 from tests.worker.tiffs import Frame, tiff
 
 GREY = pictures.GREY
+
+
+def exif(orientation: int) -> bytes:
+    """As a TIFF of nothing else."""
+    found = Image.Exif()
+    found[ORIENTATION] = orientation
+    return found.tobytes().removeprefix(b"Exif\0\0")
 
 
 def test_a_page_is_not_copied() -> None:
@@ -292,3 +301,21 @@ def test_a_black_edge_does_not_have_a_tiff_decoded_twice(monkeypatch: pytest.Mon
     data = pictures.file(page, "TIFF", compression="tiff_lzw", strip_size=20 * 200)
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded again"))
     assert (decode_tiff(data, 10**6) == pictures.bgr(page)).all()
+
+
+@pytest.mark.parametrize("times", [1, 2, 300_000])
+def test_what_stands_before_exif_data_costs_no_time(times: int) -> None:
+    data = b"Exif\0\0" * times + exif(6)
+    began = time.thread_time()
+    assert orientation_of(data) == (6 if times <= 2 else 1)
+    assert time.thread_time() - began < 1
+
+
+def test_one_orientation_of_a_png_counts() -> None:
+    chunk = bombs.png_chunk(b"eXIf", exif(6))
+    other = bombs.png_chunk(b"eXIf", exif(3))
+    rows = zlib.compress((b"\0" + b"\xff\x80" * 3) * 2)
+    head = bombs.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 8, 4, 0, 0, 0))
+    end = bombs.png_chunk(b"IDAT", rows) + bombs.png_chunk(b"IEND")
+    data = b"".join((b"\x89PNG\r\n\x1a\n", head, chunk, other, end))
+    assert EncodedImage(memoryview(data), 1000).pixels().shape == (3, 2, 3)

@@ -17,16 +17,27 @@ HUNGARIAN = "Ohungarumlaut ohungarumlaut Uhungarumlaut uhungarumlaut"
 CZECH = "Rcaron rcaron uring ecaron ncaron dcaron"
 
 
-def text_pdf(fonts: Sequence[bytes], shown: bytes, *, before: bytes = b"") -> bytes:
-    """A PDF of one page that shows a string; `fonts` are objects from number 5 on."""
+def text_pdf(
+    fonts: Sequence[bytes], shown: bytes, *, before: bytes = b"", form: bytes = b""
+) -> bytes:
+    """A PDF of one page that shows a string; `fonts` are objects from number 5 on. `form`: the
+    matrix of a form that shows it."""
     contents = b"%s BT /F 24 Tf 20 40 Td %s Tj ET" % (before, shown)
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 4 0 R"
+    resources = b"/Resources<</Font<</F 5 0 R>>"
+    forms = []
+    if form:
+        head = b"<</Type/XObject/Subtype/Form/BBox[-9999 -9999 9999 9999]%s>>" % resources
+        forms.append(b"%s/Length %d>>stream\n%s\nendstream" % (head, len(contents), contents))
+        contents = b"%s cm /X Do" % form
+        resources += b"/XObject<</X %d 0 R>>" % (5 + len(fonts))
     return pdf_of(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        page + b"/Resources<</Font<</F 5 0 R>>>>>>",
+        page + resources + b">>>>",
         b"<</Length %d>>stream\n%s\nendstream" % (len(contents), contents),
         *fonts,
+        *forms,
     )
 
 

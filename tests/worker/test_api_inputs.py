@@ -272,7 +272,36 @@ def test_what_is_no_array_and_what_becomes_one(pool: InstancePool) -> None:
     assert said(found[2]) == "tensor"
 
 
-@pytest.mark.parametrize("one", ["scan.png", b"bytes", Path("scan.png")])
+def released() -> memoryview:
+    view = memoryview(bytearray(order_png(say="never")))
+    view.release()
+    return view
+
+
+def test_a_buffer_that_is_gone_is_its_own_error(pool: InstancePool) -> None:
+    good = order_png(say="good")
+    found = list(pool.map([released(), good], return_errors=True))
+    assert isinstance(found[0], UnreadableInput), found
+    assert said(found[1]) == "good"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        "scan.png",
+        b"bytes",
+        Path("scan.png"),
+        io.BytesIO(b"a\nb\nc"),
+        np.zeros((9, 9), np.uint8),
+        np.zeros((9, 9, 3), np.uint8),
+    ],
+    ids=["text", "bytes", "path", "file object", "grey page", "page"],
+)
 def test_one_input_is_no_batch(pool: InstancePool, one: Any) -> None:
     with pytest.raises(TypeError, match="use read"):
         list(pool.map(one))
+
+
+def test_a_stack_of_pages_is_one(pool: InstancePool) -> None:
+    page = np.asarray(Image.open(io.BytesIO(order_png(say="page"))).convert("RGB"))
+    assert [said(each) for each in pool.map(np.stack([page, page]))] == ["page", "page"]

@@ -25,7 +25,10 @@ _TAKEN = "an image is a path, bytes, a binary file object, a NumPy array or a Pi
 
 def several(images: Iterable[Any]) -> Iterator[Any]:
     """Raises TypeError for what is one input, though it can be iterated over."""
-    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike):
+    one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
+    shape: Any = getattr(images, "shape", ())
+    page = len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)  # and not a stack of them
+    if one or page or _is_stream(images):
         raise TypeError(f"map takes several inputs, this is one ({_name(images)}): use read")
     return iter(images)
 
@@ -35,11 +38,12 @@ def taken(image: Any, limits: AdmissionSettings) -> Any:
     image or fill its array anew before its turn comes. What is wrong with it is returned, not
     raised."""
     try:
-        if isinstance(image, bytearray | memoryview):
-            return bytes(image)
-        data = _read(image) if _is_stream(image) else None
-        if data is not None:
-            return bytes(data)
+        data = _read(image) if _is_stream(image) else image
+        if isinstance(data, bytearray | memoryview):
+            with _reading(f"the {_name(data)}"):
+                return bytes(data)
+        if data is not image:
+            return data
         if isinstance(image, str | bytes | os.PathLike):
             return image
         return page_of(image, limits, own=True)

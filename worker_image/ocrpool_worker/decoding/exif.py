@@ -14,8 +14,8 @@ _SHORT, _LONG = 3, 4
 def orientation_of(exif: bytes) -> int:
     """EXIF's orientation, 1 to 8; 1 where the data has none or is damaged. WebP and PNG hold it as
     a TIFF, some programs with JPEG's `Exif` in front."""
-    while exif.startswith(_JPEG_START):
-        exif = exif[len(_JPEG_START) :]
+    # Some write it twice. No further: each copies the rest.
+    exif = exif.removeprefix(_JPEG_START).removeprefix(_JPEG_START)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 1

@@ -79,7 +79,8 @@ def opened_face(path: Path) -> FontFace:
 def passed_over(path: Path, error: Exception) -> None:
     """Say that a font file is not used."""
     what = f"{type(error).__name__}: {error}"
-    _log.warning("a font file cannot be used", extra={"font": printable(path), "error": what})
+    # In the message: an instance writes what it has to say as plain lines.
+    _log.warning("the font file %s cannot be used: %s", printable(path), what)
 
 
 def printable(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import pdf_fonts
@@ -48,17 +49,24 @@ class _Pdf(Document):
     def render(self, index: int) -> Rendered:
         with opened_page(self._pdf, index) as page:
             over, lost = undrawn_annotations(self._pdf, page, lambda: self._flat_page(index))
-            lacks = undrawn(page) | over
-            other = self._with_other_fonts(index, lacks, lost) if lacks else None
+            own = undrawn(page)
+            # The page's own letters without a name are in the copy with its stamps as well.
+            unnamed = max(0, over.unnamed - own.unnamed)
+            lacks = own | replace(over, unnamed=unnamed)
+            other = self._with_other_fonts(index, lacks, lost, unnamed) if lacks else None
             return other or self._drawn(self._pdf, page, index, lacks | lost)
 
-    def _with_other_fonts(self, index: int, lacks: Undrawn, lost: Undrawn) -> Rendered | None:
-        """None where this machine's fonts do not help, and the page looks as it would anywhere."""
+    def _with_other_fonts(
+        self, index: int, lacks: Undrawn, lost: Undrawn, unnamed: int
+    ) -> Rendered | None:
+        """None where this machine's fonts do not help, and the page looks as it would anywhere.
+        `unnamed`: letters of annotations that have no name, in any font."""
         try:
             choice = pdf_fonts.chosen()
             if choice is None:
                 return None
-            left = Undrawn(frozenset(choice.lacks(set(lacks.characters))), bounds=lacks.bounds)
+            characters = frozenset(choice.lacks(set(lacks.characters)))
+            left = Undrawn(characters, unnamed, lacks.bounds)
             with pdf_fonts.substituting(choice):
                 if self._substituted is None:
                     self._substituted = opened(self._data)

@@ -63,7 +63,7 @@ def undrawn_annotations(
     if others:
         with flat() as copy:
             # The page's own pieces of text are in the copy as well.
-            found |= replace(undrawn(copy), empty=0)
+            found |= replace(undrawn(copy), empty=0, pieces=0)
     return found, Undrawn(frozenset(said.lost), bounds=frozenset(bounds | said.bounds))
 
 

@@ -23,11 +23,6 @@ def jpx_ends(data: bytes) -> bool:
     return b"\xff\xd9" in data[-_TAIL:]
 
 
-def runs_end(data: bytes) -> bool:
-    """Whether run lengths end with their end of data (ISO 32000-1, 7.4.5)."""
-    return data.rstrip(b"\r\n").endswith(b"\x80")
-
-
 def ccitt_ends(data: bytes, drawn: Callable[[], Pixels | None]) -> bool:
     """Whether fax data has its end, or else whether it has what its last rows need: where they are
     empty, each has a bit of its own (T.6: V0). `drawn` gives the picture."""

@@ -25,6 +25,9 @@ from ocrpool_worker.engine.base import PageWarning
 
 # Characters of a page that are looked at: 0.2 seconds, one where none of them has a name.
 MOST_CHARACTERS = 200_000
+# One letter in five or six is a space; where more of the pieces of a page are empty, not all of
+# them are spaces.
+MOST_SPACES = 1 / 3
 # Characters that a warning names.
 MOST_NAMED = 40
 MISSING = "MissingGlyphs"
@@ -40,13 +43,15 @@ UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs")
 class Undrawn:
     """`characters` that have no glyph, and how many of them are `unnamed`: the PDF only gives
     numbers of glyphs in a font that is not there. `bounds`: how much of the page was looked at,
-    where that was not all of it. `empty`: pieces of text of which nothing is drawn. They are
-    spaces, or letters that stand alone and have no glyph; PDFium does not tell which."""
+    where that was not all of it. `empty`: of so many `pieces` of text, those of which nothing is
+    drawn. They are spaces, or letters that stand alone and have no glyph; PDFium does not tell
+    which."""
 
     characters: frozenset[str] = frozenset()
     unnamed: int = 0
     bounds: frozenset[str] = frozenset()
     empty: int = 0
+    pieces: int = 0
 
     def __bool__(self) -> bool:
         return self.amount > 0
@@ -57,6 +62,7 @@ class Undrawn:
             self.unnamed + other.unnamed,
             self.bounds | other.bounds,
             self.empty + other.empty,
+            self.pieces + other.pieces,
         )
 
     @property
@@ -80,6 +86,12 @@ class Undrawn:
                 "not in the PDF; they are drawn as a common font numbers them, and may be others: "
                 "embed the fonts in the PDF"
             )
+        if self.empty > MOST_SPACES * self.pieces:
+            found.append(
+                f"of {self.empty} of {self.pieces} pieces of text in fonts that are not in the PDF "
+                "nothing is drawn: they are spaces, or letters that stand alone and that no font "
+                "of this machine has; embed the fonts in the PDF"
+            )
         if self.bounds:
             found.append(
                 f"only the first {' and '.join(sorted(self.bounds))} of the page were looked at "
@@ -94,16 +106,17 @@ def undrawn(page: Any) -> Undrawn:
 
     borrowed = Borrowed()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
-    some, empty, bounds = False, 0, []
+    pieces, empty, bounds = 0, 0, []
     box = page.get_bbox()
-    for item, _ in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
+    for item, nested in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
         if item is None:
             bounds.append(f"{MOST_OBJECTS} pieces of text")
         elif borrowed(item):
-            some = True
-            empty += _is_empty(item, box)
-    found = Undrawn(bounds=frozenset(bounds), empty=empty)
-    if not some:
+            pieces += 1
+            # What is inside of a form has the form's coordinates.
+            empty += _is_empty(item, None if nested else box)
+    found = Undrawn(bounds=frozenset(bounds), empty=empty, pieces=pieces)
+    if not pieces:
         return found
     try:
         text = page.get_textpage()
@@ -189,14 +202,16 @@ class Borrowed:
         return font if known else None
 
 
-def _is_empty(item: int, box: tuple[float, float, float, float]) -> bool:
-    """Whether nothing is drawn of a visible text object on the page."""
+def _is_empty(item: int, box: tuple[float, float, float, float] | None) -> bool:
+    """Whether nothing is drawn of a visible text object that is within `box`."""
     bounds = plain("FPDFPageObj_GetBounds", ctypes.c_int, *[ctypes.c_void_p] * 4)
     corners = [ctypes.c_float() for _ in range(4)]
     if not bounds(item, *map(ctypes.byref, corners)):
         return False
     x0, y0, x1, y1 = (corner.value for corner in corners)
-    if x0 != x1 or y0 != y1 or not (box[0] <= x0 <= box[2] and box[1] <= y0 <= box[3]):
+    if x0 != x1 or y0 != y1:
+        return False
+    if box is not None and not (box[0] <= x0 <= box[2] and box[1] <= y0 <= box[3]):
         return False
     return plain("FPDFTextObj_GetTextRenderMode", ctypes.c_int)(item) not in _INVISIBLE
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jpeg
-from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends, runs_end
+from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
 from ocrpool_worker.decoding.pdf_objects import object_of, page_objects
 from ocrpool_worker.engine.base import PageWarning
 
@@ -33,7 +33,7 @@ _GRAY, _RGB, _CMYK, _CAL_GRAY, _CAL_RGB = 1, 2, 3, 4, 5
 _SAMPLES = {_GRAY: 1, _RGB: 3, _CMYK: 4, _CAL_GRAY: 1, _CAL_RGB: 3}
 # Rows may carry a predictor's byte, and streams a line end.
 _SLACK = 16
-_NOT_DRAWN = "its pixels cannot be decoded, and it is not drawn"
+_NOT_DRAWN = "it cannot be decoded, and is not drawn"
 
 
 def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
@@ -60,7 +60,8 @@ def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
         missing, looked_at = picture.missing(edges, left)
         left -= looked_at
         if missing:
-            message = f"image {number} of the page is not complete: {missing}"
+            what = "" if missing == _NOT_DRAWN else " is not complete"
+            message = f"image {number} of the page{what}: {missing}"
             found.append(PageWarning(INCOMPLETE, message))
     return tuple(found)
 
@@ -125,30 +126,35 @@ class _Picture:
         if kind == "JBIG2Decode":
             return ("" if jbig2_ends(self._coded()) else "its JBIG2 breaks off"), 0
         if kind in ("CCITTFaxDecode", "CCF"):
-            whole = ccitt_ends(self._coded(), self._drawn)
-            return ("" if whole else "its fax data breaks off"), 0
+            size = self._pixel_bytes()
+            whole = ccitt_ends(self._coded(), lambda: self._drawn() if size <= most else None)
+            return ("" if whole else "its fax data breaks off"), min(size, most)
         # Of run lengths that break off PDFium draws nothing: what is seen there is the page.
         if edges == [] and kind not in _RUNS:
             return "", 0
         if self._filters in (["FlateDecode"], ["Fl"]):
             return self._flate(most)
         if not self._filters:
-            return self._short_of(self.size), 0
+            return self._short_of(self.size, most), 0
         if kind in _EXPANDED:
             # They have no end of their own, or one that PDFium does not tell of. It has expanded
             # them before, to draw them.
             size = int(self._pdfium.FPDFImageObj_GetImageDataDecoded(self._image, None, 0))
-            return self._short_of(size), size
+            return self._short_of(size, most), size
         return "", 0
+
+    def _pixel_bytes(self) -> int:
+        """What its pixels take where PDFium decodes it."""
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
+        return 3 * width.value * height.value
 
     def _jpeg(self, edges: list[Pixels], most: int) -> tuple[str, int]:
         data = self._coded()
         found = jpeg.examine(data)
         if not found.complete:
             return "its JPEG has no end", 0
-        width, height = ctypes.c_uint(), ctypes.c_uint()
-        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
-        size = 2 * 3 * width.value * height.value  # it is decoded twice
+        size = 2 * self._pixel_bytes()  # it is decoded twice
         if size > most or not any(jpeg.is_missing(edge) for edge in edges):
             return "", 0
         rows = jpeg.rows_arrived(data, found)
@@ -161,9 +167,7 @@ class _Picture:
             return "its JPEG 2000 has no end", 0
         # One that cannot be decoded is not drawn: there is what is behind it, mostly paper.
         drawn = edges is not None and (len(edges) < 4 or any((e != edges[0]).any() for e in edges))
-        width, height = ctypes.c_uint(), ctypes.c_uint()
-        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
-        size = 3 * width.value * height.value
+        size = self._pixel_bytes()
         if drawn or size > most:
             return "", 0
         return ("" if self._drawn() is not None else _NOT_DRAWN), size
@@ -172,18 +176,17 @@ class _Picture:
         size, ended = expanded(self._raw(), most)
         if size >= most:
             return "", size
-        return (self._short_of(size) if ended else "its compressed data breaks off"), size
+        return (self._short_of(size, most) if ended else "its compressed data breaks off"), size
 
-    def _short_of(self, size: int) -> str:
-        """What pixels of `size` bytes lack. PDFium does not tell how many bits a sample has, so
-        that a length that fits fewer than eight is held against what is drawn."""
+    def _short_of(self, size: int, most: int) -> str:
+        """What pixels of `size` bytes lack; "" where that is not known. PDFium does not tell how
+        many bits a sample has, so that a length that fits fewer than eight is held against what is
+        drawn, where that takes no more than `most` bytes."""
         metadata = self._pdfium.FPDF_IMAGEOBJ_METADATA()
         if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
             return ""
         if not metadata.bits_per_pixel:
-            # Run lengths break off, or its colours cannot be made out.
-            short = self._filters[-1:] and self._filters[-1] in _RUNS and self._runs_short(size)
-            return _NOT_DRAWN if short else ""
+            return _NOT_DRAWN  # run lengths break off, or its colours cannot be made out
         width, height = metadata.width, metadata.height
         samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
         one_bit = metadata.bits_per_pixel == 1
@@ -196,22 +199,11 @@ class _Picture:
         fits = any(abs(size - length) <= _SLACK for length in lengths)
         # As long as one of fewer bits: that it is, unless it is drawn as bytes, and then black.
         plain = metadata.colorspace in (_GRAY, _RGB)
+        if self._pixel_bytes() > most:
+            return ""
         if fits and not (plain and self._drawn_as_bytes(width, samples)):
             return ""
         return f"{size} of {needed} bytes of its pixels are there"
-
-    def _runs_short(self, size: int) -> bool:
-        """Whether run lengths that are not drawn have no end, or give no picture of up to eight
-        samples a pixel: of such a one the colours cannot be made out."""
-        width, height = ctypes.c_uint(), ctypes.c_uint()
-        self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
-        whole = (
-            width.value * height.value * samples * wide
-            for wide in (1, 2)
-            for samples in range(1, 9)
-        )
-        fits = any(abs(size - length) <= _SLACK for length in whole)
-        return not fits or not runs_end(self._coded())
 
     def _drawn_as_bytes(self, width: int, samples: int) -> bool:
         """Whether what is drawn are the bytes of the data, of which not all are zero, and zeros
@@ -248,6 +240,7 @@ class _Picture:
         if not raw:
             return None
         bitmap = pypdfium2.PdfBitmap.from_raw(raw)
+        bitmap.warn_on_close = False  # it is ours, and its pixels are copied before
         try:
             pixels: Pixels = bitmap.to_numpy().copy()
         finally:

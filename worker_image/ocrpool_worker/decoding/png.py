@@ -31,12 +31,12 @@ _MOST_EXIF = 1024 * 1024
 
 @dataclass(slots=True)
 class _Chunks:
-    """What the chunks tell. `key`: data of tRNS."""
+    """What the chunks tell. `key`: data of tRNS. `orientation`: EXIF's, 0 where there is none."""
 
     bits: int
     colour: int
     key: bytes = b""
-    orientation: int = 1
+    orientation: int = 0
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
@@ -72,7 +72,7 @@ def _look(data: Buffer) -> _Chunks:
             found.bits, found.colour = data[at + 8], data[at + 9]
         elif kind == b"tRNS":
             found.key = bytes(data[at : at + min(length, 256)])
-        elif kind == b"eXIf":
+        elif kind == b"eXIf" and not found.orientation:  # there may be one
             found.orientation = orientation_of(bytes(data[at : at + min(length, _MOST_EXIF)]))
     return found
 

@@ -158,7 +158,7 @@ def _from_the_top(box: _Box) -> tuple[float, ...]:
 
 
 def _from_the_left(box: _Box) -> tuple[float, ...]:
-    return (box.left, box.top, box.index)
+    return (box.left, *_from_the_top(box))
 
 
 def _without(part: list[_Box], taken: Sequence[_Box]) -> list[_Box]:
@@ -203,7 +203,7 @@ def _row(boxes: list[_Box]) -> tuple[list[_Box], int]:
             # A superscript is above its line, which is where that goes on.
             if line is first and _is_script(first, box):
                 line = box
-    by_right = sorted(near, key=lambda box: (-box.right, box.top, box.index))
+    by_right = sorted(near, key=lambda box: (-box.right, *_from_the_top(box)))
     by_left = sorted(near, key=_from_the_left)
     before = _chain(first, line, by_right, lambda box, last: box.middle < last.middle)
     after = _chain(first, line, by_left, lambda box, last: box.middle > last.middle)
