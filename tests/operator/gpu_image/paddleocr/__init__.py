@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import paddle
 
 
@@ -18,6 +20,13 @@ class _Result(dict[str, Any]):
     img: dict[str, Any] = {}  # noqa: RUF012
 
 
+class _Model:
+    """A detector or recogniser of the pipeline, as far as it is set up."""
+
+    def process(self, *_: Any) -> None:
+        raise NotImplementedError
+
+
 class PaddleOCR:
     def __init__(self, *, device: str, **arguments: Any) -> None:
         if device != "gpu:0":
@@ -26,10 +35,19 @@ class PaddleOCR:
             if name.endswith("_model_dir") and not (Path(value) / "inference.yml").is_file():
                 raise ValueError(f"{name}: no model in {value}")
         paddle.take(0)
+        pipeline = SimpleNamespace(text_det_model=_Model(), text_rec_model=_Model())
+        self.paddlex_pipeline = SimpleNamespace(_pipeline=pipeline)
 
     def predict(self, pixels: Any, **_: Any) -> Iterator[_Result]:
         height, width = pixels.shape[:2]
         paddle.take(width * height / 1e6)
-        box = [[0, 0], [width, 0], [width, height], [0, height]]
-        text = f"{width}x{height}"
-        yield _Result(rec_polys=[box], rec_texts=[text], rec_scores=[1.0])
+        box = np.array([[0, 0], [width, 0], [width, height], [0, height]])
+        yield _Result(
+            doc_preprocessor_res={"output_img": pixels},
+            dt_polys=[box],
+            text_det_params={"limit_side_len": 64, "limit_type": "min", "max_side_limit": 4000},
+            text_rec_score_thresh=0.0,
+            rec_polys=[box],
+            rec_texts=[f"{width}x{height}"],
+            rec_scores=[1.0],
+        )
