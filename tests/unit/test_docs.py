@@ -42,3 +42,11 @@ def test_every_capability_names_a_test_that_exists() -> None:
         for test in named:
             if test.startswith("tests/"):
                 assert (ROOT / test).is_file(), row
+
+
+def test_the_test_of_each_promise_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[a-z]+/)+[a-z0-9_]+\.py)`", text.partition("## What is promised")[2])
+    assert len(named) > 20
+    paths = [ROOT / "tests" / name.removeprefix("tests/") for name in named]
+    assert not [path for path in paths if not path.is_file()]
