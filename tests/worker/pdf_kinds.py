@@ -12,7 +12,7 @@ HELLO = b"BT /F 24 Tf 20 40 Td (Hello) Tj ET"
 FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
 _PAGES = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
 # The padding of passwords, and other steps of encryption: ISO 32000-1, 7.6.3.
-_PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 _IDENT = b"0123456789abcdef"
 
 
@@ -80,19 +80,20 @@ def with_files(*names: bytes) -> bytes:
 
 def encrypted(password: bytes, *, handler: bytes = b"Standard") -> bytes:
     """With RC4 of 40 bits, as old programs do it."""
-    padded = (password + _PADDING)[:32]
-    owner = _rc4(hashlib.md5((b"owner" + _PADDING)[:32]).digest()[:5], padded)
+    padded = (password + PADDING)[:32]
+    owner = rc4(hashlib.md5((b"owner" + PADDING)[:32]).digest()[:5], padded)
     key = hashlib.md5(padded + owner + struct.pack("<i", -4) + _IDENT).digest()[:5]
     of_contents = hashlib.md5(key + b"\x04\0\0\0\0").digest()[:10]
     return hello(
         b"<</Filter/%s/V 1/R 2/O<%s>/U<%s>/P -4>>"
-        % (handler, owner.hex().encode(), _rc4(key, _PADDING).hex().encode()),
-        contents=_rc4(of_contents, HELLO),
+        % (handler, owner.hex().encode(), rc4(key, PADDING).hex().encode()),
+        contents=rc4(of_contents, HELLO),
         extra=b"/Encrypt 6 0 R/ID[<%s><%s>]" % (_IDENT.hex().encode(), _IDENT.hex().encode()),
     )
 
 
-def _rc4(key: bytes, data: bytes) -> bytes:
+def rc4(key: bytes, data: bytes) -> bytes:
+    """The cipher of PDFs of before 2006 (ISO 32000-1, 7.6.2)."""
     state = list(range(256))
     j = 0
     for i in range(256):

@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import Line, Page, Reading
+from ocrpool_worker.engine.noop import NoopEngine
 from ocrpool_worker.instance.warmup import WarmUpPage
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 
-class ShownEngine:
-    needs_models = False
-
-    def __init__(self, context: EngineContext) -> None:
-        pass
-
-    @staticmethod
-    def environment(context: EngineContext) -> Mapping[str, str]:
-        return {}
-
+class ShownEngine(NoopEngine):
     def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
         if isinstance(page, WarmUpPage):
             return Reading(lines=())
@@ -35,12 +27,6 @@ class ShownEngine:
         assert pixels.flags.writeable
         text = base64.b64encode(cv2.imencode(".png", pixels)[1].tobytes()).decode()
         return Reading(lines=(Line(text, 1.0, ((0.0, 0.0),) * 4),))
-
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
-        return None
-
-    def device_memory(self) -> int | None:
-        return None
 
 
 def shown(text: str) -> Pixels:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.worker.bombs import pdf_of
 from tests.worker.documents.drawing import ticket
+from tests.worker.pdf_kinds import PADDING, rc4
 
 # The ticket at 200 dpi, in points.
 WIDTH, HEIGHT = (side * 72 / 200 for side in ticket().size)
@@ -68,25 +69,6 @@ def ink() -> np.ndarray:
     return np.asarray(ticket()) < 128
 
 
-_PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
-
-
-def _rc4(key: bytes, data: bytes) -> bytes:
-    state = list(range(256))
-    j = 0
-    for i in range(256):
-        j = (j + state[i] + key[i % len(key)]) % 256
-        state[i], state[j] = state[j], state[i]
-    out = bytearray()
-    i = j = 0
-    for byte in data:
-        i = (i + 1) % 256
-        j = (j + state[i]) % 256
-        state[i], state[j] = state[j], state[i]
-        out.append(byte ^ state[(state[i] + state[j]) % 256])
-    return bytes(out)
-
-
 def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
@@ -94,12 +76,12 @@ def _md5(data: bytes) -> bytes:
 def protected(user: bytes = b"") -> bytes:
     """Encrypted with 40 bits (ISO 32000-1, 7.6.3): an owner's password, and this one to open it."""
     known, permissions = b"0123456789abcdef", (2**32 - 44).to_bytes(4, "little")
-    owner = _rc4(_md5((b"landlord" + _PADDING)[:32])[:5], (user + _PADDING)[:32])
-    key = _md5((user + _PADDING)[:32] + owner + permissions + known)[:5]
-    check = _rc4(key, _PADDING)
+    owner = rc4(_md5((b"landlord" + PADDING)[:32])[:5], (user + PADDING)[:32])
+    key = _md5((user + PADDING)[:32] + owner + permissions + known)[:5]
+    check = rc4(key, PADDING)
 
     def of_object(number: int, data: bytes) -> bytes:
-        return _rc4(_md5(key + number.to_bytes(3, "little") + b"\0\0")[:10], data)
+        return rc4(_md5(key + number.to_bytes(3, "little") + b"\0\0")[:10], data)
 
     page = (
         b"<</Type/Page/Parent 2 0 R/MediaBox %s/Contents 4 0 R/Resources<</XObject<</I 5 0 R>>>>>>"

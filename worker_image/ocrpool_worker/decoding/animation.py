@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import struct
 
-from ocrpool_worker.decoding import gif
+from ocrpool_worker.decoding import gif, png
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.headers import gif as gif_header
 from ocrpool_worker.ipc.mailbox import Buffer
 
 FIRST_FRAME_ONLY = "FirstFrameOnly"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _ANIMATED = 0x02
 # Looked at to find the frames; a file of more has at least as many as were found.
 _MOST_CHUNKS = 100_000
@@ -34,7 +33,7 @@ def count_frames(data: Buffer) -> int:
     try:
         if start.startswith(gif_header.STARTS):
             return gif.count_frames(data)
-        if start.startswith(_PNG_START):
+        if start.startswith(png.START):
             return _png(data)
         if start.startswith(b"RIFF") and start[12:16] == b"VP8X" and start[20] & _ANIMATED:
             return _webp(data)
@@ -45,14 +44,11 @@ def count_frames(data: Buffer) -> int:
 
 def _png(data: Buffer) -> int:
     """What acTL says, which stands before the pixels."""
-    at = len(_PNG_START)
-    for _ in range(_MOST_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, at)
+    for kind, at, _ in png.chunks(data):
         if kind == b"acTL":
-            return int(struct.unpack_from(">I", data, at + 8)[0])
-        if kind in (b"IDAT", b"IEND"):
+            return int(struct.unpack_from(">I", data, at)[0])
+        if kind == b"IDAT":
             return 1
-        at += 12 + length
     return 1
 
 

@@ -8,13 +8,12 @@ broken upload.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.jpeg import LOSSLESS, Jpeg, examine
-from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.mailbox import Buffer
@@ -58,14 +57,9 @@ def decode_otherwise(data: Buffer, max_pixels: int) -> Pixels | None:
 
 
 def _by_pillow(data: Buffer, max_pixels: int) -> Pixels | None:
-    from PIL import Image  # noqa: PLC0415
-
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
     try:
         with clean_memory():
-            image = Image.open(io.BytesIO(data), formats=["JPEG"])
-            check_pixels(*image.size, max_pixels)
-            return from_pillow(image)
+            return from_pillow(opened(data, "JPEG", max_pixels))
     except (OSError, ValueError, SyntaxError):
         return None
 

@@ -6,7 +6,6 @@ OpenCV reads JPEG 2000 too, but its wheels carry an OpenJPEG (2.5.0) whose fault
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ocrpool_worker.decoding.bounded import bounded_memory
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_pillow
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers import Format, Unknown, read_header
@@ -29,7 +29,7 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
     this is the first or (HEIC) the primary one. Raises NotAnImage or TooLarge."""
     try:
         form, width, height = read_header(data)
-        opened = _OPENERS[form]
+        open_by = _OPENERS[form]
     except (Unknown, KeyError) as error:
         raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
     check_pixels(width, height, max_pixels)
@@ -39,7 +39,7 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
         clean_memory(),
         bounded_memory(width * height, len(whole)),
     ):
-        image, count = opened(whole, max_pixels)
+        image, count = open_by(whole, max_pixels)
         pixels = from_pillow(image)
     if form == "JPEG 2000" and jp2.is_deep_colour(whole):
         # Again, without the bound: PDFium ends the process where it gets no memory, and what its
@@ -50,17 +50,15 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
 
 
 def _by_pillow(name: str) -> Callable[[bytes, int], tuple[Any, int]]:
-    def opened(data: bytes, max_pixels: int) -> tuple[Any, int]:
-        from PIL import AvifImagePlugin, Image  # noqa: PLC0415
+    def by_name(data: bytes, max_pixels: int) -> tuple[Any, int]:
+        from PIL import AvifImagePlugin  # noqa: PLC0415
 
-        Image.MAX_IMAGE_PIXELS = None  # the limit is ours
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an instance has its share of the cores
-        image = Image.open(io.BytesIO(data), formats=[name])
-        check_pixels(*image.size, max_pixels)
+        image = opened(data, name, max_pixels)
         # GIF would walk all frames to count them.
         return image, getattr(image, "n_frames", 1) if name == "AVIF" else 1
 
-    return opened
+    return by_name
 
 
 def _by_libheif(data: bytes, max_pixels: int) -> tuple[Any, int]:

@@ -67,7 +67,7 @@ def _with_alpha(samples: NDArray[Any], found: _Chunks) -> NDArray[Any]:
 
 def _look(data: Buffer) -> _Chunks:
     found = _Chunks(0, 0)
-    for kind, at, length in _chunks(data):
+    for kind, at, length in chunks(data):
         if kind == b"IHDR" and length >= 10:
             found.bits, found.colour = data[at + 8], data[at + 9]
         elif kind == b"tRNS":
@@ -77,7 +77,7 @@ def _look(data: Buffer) -> _Chunks:
     return found
 
 
-def _chunks(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
     """(kind, where its data begins, its length) of each chunk."""
     at = len(START)
     for _ in range(_MOST_CHUNKS):

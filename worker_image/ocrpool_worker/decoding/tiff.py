@@ -10,7 +10,6 @@ alone, whichever decoder does it:
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from ocrpool_worker.decoding.exif import ORIENTATION
 from ocrpool_worker.decoding.frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_array, from_pillow, upright
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.mailbox import Buffer
@@ -244,25 +244,22 @@ def _is_any_left_black(samples: NDArray[Any], kind: _Kind) -> bool:
 
 def _check_strips(data: Buffer, samples: NDArray[Any], max_pixels: int) -> None:
     """Raises OSError or NotAnImage where a strip or tile cannot be decoded."""
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+    from PIL import UnidentifiedImageError  # noqa: PLC0415
 
-    Image.MAX_IMAGE_PIXELS = None
     try:
-        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+        image = opened(data, "TIFF", max_pixels)
     except UnidentifiedImageError:
         # Of a kind that only OpenCV reads, or nobody: an unknown compression.
         if samples.any():
             return
         raise NotAnImage("no pixel can be decoded") from None
-    check_pixels(*image.size, max_pixels)
     with clean_memory():
         image.load()
 
 
 def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
-    from PIL import Image, TiffImagePlugin  # noqa: PLC0415
+    from PIL import TiffImagePlugin  # noqa: PLC0415
 
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
     for order in (b"II", b"MM"):
         for extra in (_MULTIPLIED_IN, _ALPHA):
             # CMYK with alpha as Photoshop writes it: Pillow can unpack it, and does not list it.
@@ -270,6 +267,4 @@ def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
             known = (order, _CMYK, (_UNSIGNED,), 1, (8,) * 5, (extra,))
             TiffImagePlugin.OPEN_INFO.setdefault(known, ("CMYK", "CMYKX"))
     with clean_memory():
-        image = Image.open(io.BytesIO(data), formats=["TIFF"])
-        check_pixels(*image.size, max_pixels)
-        return from_pillow(image)
+        return from_pillow(opened(data, "TIFF", max_pixels))

@@ -7,13 +7,12 @@ it; both are libwebp.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import decoding
-from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.opencv import imdecode
+from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.ipc.mailbox import Buffer
 
@@ -32,13 +31,8 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
 
     if not _is_extended(bytes(data[:32])):
         return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
-    from PIL import Image  # noqa: PLC0415
-
-    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
     with decoding("the WebP cannot be decoded"), clean_memory():
-        image = Image.open(io.BytesIO(data), formats=["WEBP"])
-        check_pixels(*image.size, max_pixels)
-        return from_pillow(image)
+        return from_pillow(opened(data, "WEBP", max_pixels))
 
 
 def _is_extended(start: bytes) -> bool:
