@@ -13,7 +13,7 @@ help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(MODELS) ## `ocrpool up`: OCR processes grow in number, a page is read, one is killed under load
-	$(BIN)/python -m bench.demo --models $(MODELS)
+	$(BIN)/python -m tools.bench.demo --models $(MODELS)
 
 test: $(READY) $(MODELS) ## all tests, with real processes and real PaddleOCR
 	OCRPOOL_TEST_MODELS=$(abspath $(MODELS)) $(BIN)/python -m pytest $(ARGS)
@@ -23,39 +23,39 @@ check: $(READY) ## formatter, linter, strict types, import boundaries
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/settings_doc.py --check
-	$(BIN)/python scripts/api_doc.py --check
-	$(BIN)/python scripts/chart_doc.py --check
-	$(BIN)/python scripts/dashboard.py --check
-	$(BIN)/python -m scripts.manifests --check
-	$(BIN)/python -m scripts.documents_doc --check
+	$(BIN)/python -m tools.generate.settings --check
+	$(BIN)/python -m tools.generate.crd --check
+	$(BIN)/python -m tools.generate.chart --check
+	$(BIN)/python -m tools.generate.dashboard --check
+	$(BIN)/python -m tools.generate.manifests --check
+	$(BIN)/python -m tools.generate.documents --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
 docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schema, manifests
-	$(BIN)/python scripts/settings_doc.py
-	$(BIN)/python scripts/api_doc.py
-	$(BIN)/python scripts/chart_doc.py
-	$(BIN)/python scripts/dashboard.py
-	$(BIN)/python -m scripts.manifests
-	$(BIN)/python -m scripts.documents_doc
+	$(BIN)/python -m tools.generate.settings
+	$(BIN)/python -m tools.generate.crd
+	$(BIN)/python -m tools.generate.chart
+	$(BIN)/python -m tools.generate.dashboard
+	$(BIN)/python -m tools.generate.manifests
+	$(BIN)/python -m tools.generate.documents
 
-bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes bench/results/
-	$(BIN)/python -m bench --models $(MODELS) $(ARGS)
+bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes tools/bench/results/
+	$(BIN)/python -m tools.bench --models $(MODELS) $(ARGS)
 
 bench-documents: $(READY) $(MODELS) ## kinds of documents from the trackers of OCR projects, each read once, against docs/documents.md
-	$(BIN)/python -m bench.documents --models $(MODELS) $(ARGS)
+	$(BIN)/python -m tools.bench.labs.documents --models $(MODELS) $(ARGS)
 
 bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated nodes: seconds a round, memory, writes
-	$(BIN)/python -m bench.operator_scale $(ARGS)
+	$(BIN)/python -m tools.bench.labs.operator_scale $(ARGS)
 
 bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, ocrpool up beside one instance too many
-	$(BIN)/python -m bench.ram_limit --models $(MODELS) $(ARGS)
+	$(BIN)/python -m tools.bench.labs.ram_limit --models $(MODELS) $(ARGS)
 
 bench-hostile: $(READY) $(MODELS) ## attacks on a running worker, and faults under load; ARGS=--quick is the short form
-	$(BIN)/python -m bench.hostile --models $(MODELS) $(ARGS)
+	$(BIN)/python -m tools.bench.labs.hostile --models $(MODELS) $(ARGS)
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2
@@ -64,10 +64,10 @@ clean: ## remove all that the other targets made
 	rm -rf $(VENV) .models demo-output build *.egg-info .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis
 
-include devcluster/devcluster.mk
+include tools/devcluster/devcluster.mk
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) scripts/make_venv.py $(VENV)
+	$(PYTHON) tools/make_venv.py $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -14,7 +14,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 if os.environ.get("CI") != "true":
     settings.load_profile("busy")
 
-pytest_plugins = ["devcluster.testing.plugin"]
+pytest_plugins = ["tools.devcluster.testing.plugin"]
 MODELS_VARIABLE = "OCRPOOL_TEST_MODELS"
 
 

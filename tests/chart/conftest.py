@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from devcluster.build import parts
-from devcluster.errors import DevClusterError
-from devcluster.testing import Cluster
-from devcluster.testing.plugin import LEFT_OUT
-from devcluster.testing.runs import temporary
 from tests.chart.helm import Helm
+from tools.devcluster.build import parts
+from tools.devcluster.errors import DevClusterError
+from tools.devcluster.testing import Cluster
+from tools.devcluster.testing.plugin import LEFT_OUT
+from tools.devcluster.testing.runs import temporary
 
 
 @pytest.fixture(scope="session")

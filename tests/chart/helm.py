@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from devcluster.build import parts
 from tests.operator.kubelet import ROOT
+from tools.devcluster.build import parts
 
 Object = dict[str, Any]
 CHART = ROOT / "charts" / "ocrpool"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from devcluster.testing import Cluster
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, Helm, Object, Outcome, named
 from tests.operator.kubelet import ROOT
+from tools.devcluster.testing import Cluster
 
 pytestmark = pytest.mark.timeout(300)
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:ocrpool-operator"

@@ -13,10 +13,10 @@ import promql_parser as promql
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ocrpool_operator.api.names import GROUP, PLURAL, VERSION
-from ocrpool_operator.api.status import PoolStatus
-from ocrpool_operator.kubernetes.client import Call, Resource
-from ocrpool_operator.kubernetes.metrics import Metrics
+from ocrpool.resource.names import GROUP, PLURAL, VERSION
+from ocrpool.resource.status import PoolStatus
+from ocrpool_operator.cluster.client import Call, Resource
+from ocrpool_operator.metrics import Metrics
 from tests.chart.helm import CHART, Helm, named
 from tests.operator.kubelet import ROOT
 from tests.worker.calls import call

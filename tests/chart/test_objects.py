@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster.testing import Cluster
-from ocrpool_operator.api.names import CONTROL_PORT, DATA_PORT, FRONT_PORT, lease_name
-from ocrpool_operator.api.spec import PoolSpec
-from ocrpool_operator.kubernetes.objects import clients_service, companions, worker_pod
-from ocrpool_operator.planner.observed import Pool
+from ocrpool.planner.observed import Pool
+from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, FRONT_PORT, lease_name
+from ocrpool.resource.spec import PoolSpec
+from ocrpool_operator.manifests.objects import clients_service, companions, worker_pod
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
-from tests.operator import rights, test_trial
+from tests.operator import rights, test_smoke_test
 from tests.operator.kubelet import ROOT
 from tests.operator.lab import CRD
+from tools.devcluster.testing import Cluster
 
 HERE, THERE = "chart-here", "chart-there"
 # Stand-ins for the Prometheus operator's kinds: that they exist, and not what they look like.
@@ -231,15 +231,15 @@ def test_what_follows_from_the_operators_name(helm: Helm) -> None:
 
 
 def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:
-    """tests/operator/test_trial.py runs what its pod runs."""
+    """tests/operator/test_smoke_test.py runs what its pod runs."""
     objects = helm.template({}).objects
-    assert named(objects, "Role", "ocrpool-test")["rules"] == test_trial.RULES
+    assert named(objects, "Role", "ocrpool-test")["rules"] == test_smoke_test.RULES
     (container,) = named(objects, "Pod")["spec"]["containers"]
     assert container["command"] == ["ocrpool-operator", "try"]
     words = [word for word in container["args"] if not word.startswith("--spec=")]
     assert words == [
         f"--namespace={NAMESPACE}",
-        f"--name={test_trial.NAME}",
+        f"--name={test_smoke_test.NAME}",
         "--expect=OCR",
         "--seconds=300",
     ]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scripts.chart_doc import Value, leaves, read
 from tests.chart.helm import CHART, Helm, values_text
+from tools.generate.chart import Value, leaves, read
 
 VALUES = read(values_text())
 LEAVES = tuple(leaves(VALUES))

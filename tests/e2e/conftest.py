@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.testing import Cluster, Namespace
 from tests.e2e import installs
 from tests.e2e.installs import Installed
+from tools.devcluster.testing import Cluster, Namespace
 
 # These bring and remove the installation themselves: before all others, and after them.
 Told = Callable[[str], None]

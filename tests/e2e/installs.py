@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from devcluster.images import tag_of
-from devcluster.layout import REPOSITORY
-from devcluster.testing import Cluster, Namespace
+from tools.devcluster.images import tag_of
+from tools.devcluster.layout import REPOSITORY
+from tools.devcluster.testing import Cluster, Namespace
 
 SYSTEM = "ocrpool-system"
 OPERATOR = "ocrpool-operator"

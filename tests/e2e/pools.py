@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from bench.samples import Sample
-from devcluster.images import tag_of
-from devcluster.testing import Namespace
 from tests.e2e.load import SteadyLoad
-from tests.standin import png
+from tests.fake_engine import png
+from tools.bench.lib.samples import Sample
+from tools.devcluster.images import tag_of
+from tools.devcluster.testing import Namespace
 
 Object = dict[str, Any]
 GIB = 1 << 30

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from devcluster.testing import Namespace
 from tests.e2e import pools
 from tests.e2e.installs import OPERATOR, Installed
+from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.samples import sample_page
-from devcluster.testing import Namespace
 from tests.e2e import pools
 from tests.e2e.pools import GIB, Object
+from tools.bench.lib.samples import sample_page
+from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 LIMIT = 3 * GIB

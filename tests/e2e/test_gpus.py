@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from devcluster.testing import Namespace, handle
 from tests.e2e import pools
 from tests.e2e.pools import GIB, Live
+from tools.devcluster.testing import Namespace, handle
 
 pytestmark = [
     pytest.mark.timeout(300, func_only=True),

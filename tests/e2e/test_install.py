@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.samples import sample_page
-from devcluster.testing import Cluster, Namespace
 from tests.e2e import installs, pools
 from tests.e2e.conftest import Told
 from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
+from tools.bench.lib.samples import sample_page
+from tools.devcluster.testing import Cluster, Namespace
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 

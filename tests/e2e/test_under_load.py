@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from devcluster.testing import handle
 from tests.e2e import pools
 from tests.e2e.conftest import Quarters
 from tests.e2e.installs import Installed
 from tests.e2e.nodes import kill_processes_of
 from tests.e2e.pools import Live
+from tools.devcluster.testing import handle
 
 pytestmark = [
     pytest.mark.timeout(300, func_only=True),

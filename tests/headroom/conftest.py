@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.fakegpu import device
-from devcluster.fakegpu.device import FakeGpu
-from devcluster.fakegpu.library import environment
+from tools.devcluster.fakegpu import device
+from tools.devcluster.fakegpu.device import FakeGpu
+from tools.devcluster.fakegpu.library import environment
 
 
 @pytest.fixture

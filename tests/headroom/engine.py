@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocrpool_worker.engine.base import EngineContext
-from tests.standin import StandInEngine
+from tests.fake_engine import StandInEngine
 
 CONTEXT = 512 << 20
 _OUT_OF_MEMORY = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.headroom.engine import CONTEXT
-from tests.local.shell import Up, up
+from tests.local.harness import Up, up
 from tests.worker.client import wait_for
 
 GIB = 1 << 30

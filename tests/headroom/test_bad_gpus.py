@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from devcluster.fakegpu.device import FakeGpu
 from tests.headroom.pools import FOOTPRINT, GIB, gpu_pool, has_no_room, running
-from tests.local.shell import Up, pool_file, run
+from tests.local.harness import Up, pool_file, run
 from tests.worker.client import Worker, wait_for
 from tests.worker.harness import start_worker
+from tools.devcluster.fakegpu.device import FakeGpu
 
 GPU_IS_LOST = 15
 UNKNOWN_ERROR = 999
@@ -198,7 +198,7 @@ def test_in_a_pod_a_boot_whose_reason_nobody_knows_is_the_devices_where_nvml_fai
     tmp_path: Path, pod: dict[str, Any], gpu: FakeGpu
 ) -> None:
     boot = {"raise": "RuntimeError:no idea", "once": str(tmp_path / "flag")}
-    engine = {"name": "tests.standin:StandInEngine", "options": {"boot": boot}}
+    engine = {"name": "tests.fake_engine:StandInEngine", "options": {"boot": boot}}
     (tmp_path / "flag").touch()
     waits = ("--on-failed-start", "wait")
     with start_worker(tmp_path, *waits, settings=pod | {"engine": engine}) as worker:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from devcluster.fakegpu.device import FakeGpu
 from ocrpool_worker.engine.base import EngineContext
-from ocrpool_worker.engine.paddle import PaddleOcrEngine
+from ocrpool_worker.engine.paddleocr_engine import PaddleOcrEngine
 from ocrpool_worker.settings import settings_from
 from ocrpool_worker.supervisor.launch import CONTEXT_BYTES, engine_limit
 from tests.headroom.engine import CONTEXT
 from tests.headroom.pools import GIB, gpu_pool, running, until_settled
-from tests.local.shell import MI
+from tests.local.harness import MI
 from tests.worker.harness import Worker, pids_of, start_worker
+from tools.devcluster.fakegpu.device import FakeGpu
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from devcluster.fakegpu.device import FakeGpu
+from tests.fake_engine import order_png
 from tests.headroom.engine import CONTEXT
 from tests.headroom.pools import FOOTPRINT, GIB, gpu_pool, has_no_room, running, until_settled
-from tests.local.shell import MI, Up
-from tests.standin import order_png
+from tests.local.harness import MI, Up
 from tests.worker.client import Worker, wait_for
+from tools.devcluster.fakegpu.device import FakeGpu
 
 
 @contextlib.contextmanager

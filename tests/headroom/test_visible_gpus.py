@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from devcluster.fakegpu import device
-from devcluster.fakegpu.device import FakeGpu
-from devcluster.fakegpu.library import environment
 from tests.headroom.pools import GIB, gpu_pool, running
-from tests.local.shell import pool_file, run
+from tests.local.harness import pool_file, run
 from tests.worker.harness import ROOT, start_worker
+from tools.devcluster.fakegpu import device
+from tools.devcluster.fakegpu.device import FakeGpu
+from tools.devcluster.fakegpu.library import environment
 
 # For every [device, environment]: the UUID that is found, or the sentence that says why none is.
 FIND = """

@@ -7,8 +7,8 @@ from typing import Any
 import pynvml
 import pytest
 
-from ocrpool_operator.local.devices import devices_for
-from ocrpool_operator.local.errors import LocalError
+from ocrpool.local.devices import devices_for
+from ocrpool.local.errors import LocalError
 
 # A handle is its own UUID; the second GPU is cut into slices, one place of which is empty.
 GPUS = ("GPU-aa11", "GPU-bb22")

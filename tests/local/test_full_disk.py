@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.shell import Up, command, environment, pool_file, up
-from tests.standin import order_png
+from tests.fake_engine import order_png
+from tests.local.harness import Up, command, environment, pool_file, up
 from tests.worker.client import exchange, wait_for
 
 

@@ -1,4 +1,5 @@
-"""`bench.gpu_headroom`: its rehearsal on a CPU runs, and without a GPU it says so in one line."""
+"""`tools.bench.labs.gpu.headroom`: its rehearsal on a CPU runs, and without a GPU it says so in
+one line."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tests.worker.harness import ROOT
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.gpu_headroom", *arguments],
+        [sys.executable, "-m", "tools.bench.labs.gpu.headroom", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.local.shell import command, environment, pool_file, up
+from tests.local.harness import command, environment, pool_file, up
 from tests.worker.client import wait_for
 from tests.worker.harness import ROOT, SETTINGS
 
@@ -115,7 +115,7 @@ def start(folder: Path, argv: list[str], **more: str) -> subprocess.Popen[bytes]
         (up_command, "rich.console"),
         (serve_command, "yaml"),
         (serve_command, "aiohttp.web"),
-        (serve_command, "tests.standin"),
+        (serve_command, "tests.fake_engine"),
     ],
 )
 def test_a_signal_while_modules_are_imported(

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ocrpool_operator.api.spec import PoolSpec
-from ocrpool_operator.local.devices import devices_for
-from ocrpool_operator.local.errors import LocalError
-from ocrpool_operator.local.spec import load_pool, worker_settings
-from ocrpool_operator.planner.types import Limits
-from tests.local.shell import pool_file, run
-from tests.unit.spec_cases import BROKEN
+from ocrpool.local.devices import devices_for
+from ocrpool.local.errors import LocalError
+from ocrpool.local.pool_file import load_pool, worker_settings
+from ocrpool.planner.instances.types import Limits
+from ocrpool.resource.spec import PoolSpec
+from tests.local.harness import pool_file, run
+from tests.unit.resource.spec_cases import BROKEN
 from tests.worker.harness import ROOT
 
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))

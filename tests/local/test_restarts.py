@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ocrpool_operator.local.worker import BACKOFF_MOST, WorkerProcess
+from ocrpool.local.worker_process import BACKOFF_MOST, WorkerProcess
 
 SETTINGS: dict[str, Any] = {"http": {"host": "127.0.0.1"}, "instances": {"min": 1}}
 

@@ -10,7 +10,7 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.local.shell import pool_file, run, up
+from tests.local.harness import pool_file, run, up
 from tests.worker.client import instances_of, wait_for
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrpool_operator.local import log as module
-from ocrpool_operator.local.log import WorkerLog
+from ocrpool.local import worker_log as module
+from ocrpool.local.worker_log import WorkerLog
 
 MOST = 10_000
 # Writes 2 MB of log lines, as a worker does, and ends in order.

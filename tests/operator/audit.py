@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devcluster.testing import Namespace
 from tests.operator.rights import ACCOUNT
+from tools.devcluster.testing import Namespace
 
 Event = dict[str, Any]
 # A pool is its user's; the operator writes its finalizer and its status. Leases are the operators'.

@@ -16,8 +16,8 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.fake_engine import order_png
 from tests.operator.lab import Lab
-from tests.standin import order_png
 
 
 def read_page(ip: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.testing import Cluster, Namespace
 from tests.operator.api import Api
 from tests.operator.kubelet import Kubelet
 from tests.operator.lab import CRD, Lab
+from tools.devcluster.testing import Cluster, Namespace
 
 
 @pytest.fixture(scope="session")

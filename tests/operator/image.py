@@ -3,7 +3,7 @@
 The image is this checkout, with the staged models where an image would carry them (`/models`).
 Where a pod has a GPU, the image is the GPU variant: its `paddle` and `paddleocr` are stand-ins
 (`gpu_image/`), since nothing can compute here; the worker's engine code runs on them unchanged.
-The GPU itself is a folder of figures under a stand-in driver (devcluster/fakegpu).
+The GPU itself is a folder of figures under a stand-in driver (tools/devcluster/fakegpu).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from devcluster.fakegpu import device
-from devcluster.fakegpu.device import FakeGpu
-from devcluster.fakegpu.library import environment
+from tools.devcluster.fakegpu import device
+from tools.devcluster.fakegpu.device import FakeGpu
+from tools.devcluster.fakegpu.library import environment
 
 GPU_IMAGE = Path(__file__).with_name("gpu_image")
 IN_IMAGE = "/models"

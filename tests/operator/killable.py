@@ -10,10 +10,10 @@ import asyncio
 import os
 from pathlib import Path
 
-from ocrpool_operator.kubernetes import logs
-from ocrpool_operator.kubernetes.cli import _parser, options_from
-from ocrpool_operator.kubernetes.client import Call
-from ocrpool_operator.kubernetes.run import run
+from ocrpool_operator import logs
+from ocrpool_operator.cli import _parser, options_from
+from ocrpool_operator.cluster.client import Call
+from ocrpool_operator.run import run
 
 KILLED = 9
 

@@ -25,10 +25,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from devcluster.fakegpu.device import FakeGpu
-from tests.operator import front_pod
+from tests.operator import proxy_pod
 from tests.operator.api import Api, Object, Refused
 from tests.operator.image import Devices, models_arguments
+from tools.devcluster.fakegpu.device import FakeGpu
 
 ROOT = Path(__file__).resolve().parents[2]
 _subnets = itertools.count()
@@ -72,7 +72,7 @@ class Kubelet:
         self._frozen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         self._addresses = itertools.count(1)
-        self.dns = front_pod.ClusterDns(api)
+        self.dns = proxy_pod.ClusterDns(api)
         self._net = f"127.{20 + os.getpid() % 200}.{next(_subnets) % 250}"
         self.pods: dict[str, Sandbox] = {}
         self.errors: list[str] = []
@@ -188,11 +188,11 @@ class Kubelet:
         base = f"/api/v1/namespaces/{meta['namespace']}"
         volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
         ip = f"{self._net}.{next(self._addresses)}"
-        if front_pod.is_front(pod):
+        if proxy_pod.is_front(pod):
             self.dns.watch(pod)
             config = self._api.get(f"{base}/configmaps/{volumes['config']['configMap']['name']}")
-            front_pod.write(config["data"], folder, ip, self.dns.port)
-            self.pods[meta["uid"]] = Sandbox(meta["uid"], ip, folder, probe=front_pod.PROBE)
+            proxy_pod.write(config["data"], folder, ip, self.dns.port)
+            self.pods[meta["uid"]] = Sandbox(meta["uid"], ip, folder, probe=proxy_pod.PROBE)
             return self.pods[meta["uid"]]
         settings = self._api.get(f"{base}/configmaps/{volumes['settings']['configMap']['name']}")
         token = self._api.get(f"{base}/secrets/{volumes['control']['secret']['secretName']}")
@@ -204,8 +204,8 @@ class Kubelet:
         return sandbox
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
-        if front_pod.is_front(pod):
-            sandbox.process = front_pod.launch(pod, sandbox.folder)
+        if proxy_pod.is_front(pod):
+            sandbox.process = proxy_pod.launch(pod, sandbox.folder)
             return
         arguments = pod["spec"]["containers"][0]["args"]
         assert arguments[:2] == ["serve", "--config"], arguments
@@ -265,7 +265,7 @@ class Kubelet:
             if sandbox.asked_to_end is None:
                 sandbox.asked_to_end = time.monotonic()
                 sandbox.process.send_signal(
-                    front_pod.STOP_SIGNAL if front_pod.is_front(pod) else signal.SIGTERM
+                    proxy_pod.STOP_SIGNAL if proxy_pod.is_front(pod) else signal.SIGTERM
                 )
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
             if time.monotonic() - sandbox.asked_to_end < grace:

@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from devcluster.testing import Namespace
 from tests.operator import audit, rights
 from tests.operator.api import Api, Object, Refused
 from tests.operator.kubelet import ROOT, Kubelet
+from tools.devcluster.testing import Namespace
 
 CRD = ROOT / "manifests" / "crd.yaml"
 POOL: Object = {
@@ -33,7 +33,7 @@ POOL: Object = {
         "scaleDownStabilizationSeconds": 1,
         "instances": {"min": 1, "max": 1},
         "memory": {"reserve": "0"},
-        "engine": {"name": "tests.standin:StandInEngine"},
+        "engine": {"name": "tests.fake_engine:StandInEngine"},
         "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
         "recycle": {"memoryGrowth": 0},
         "template": {"graceSeconds": 1},
@@ -76,7 +76,7 @@ class Operator:
         log: Path,
         *arguments: str,
         environment: Mapping[str, str] | None = None,
-        module: str = "ocrpool_operator.kubernetes.cli",
+        module: str = "ocrpool_operator.cli",
     ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

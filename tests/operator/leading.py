@@ -6,9 +6,9 @@ import asyncio
 import os
 from dataclasses import replace
 
-from ocrpool_operator.kubernetes import logs
-from ocrpool_operator.kubernetes.cli import _parser, options_from
-from ocrpool_operator.kubernetes.run import run
+from ocrpool_operator import logs
+from ocrpool_operator.cli import _parser, options_from
+from ocrpool_operator.run import run
 
 if __name__ == "__main__":
     logs.set_up("info")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from devcluster.testing import Namespace
 from tests.operator.api import Object
 from tests.operator.kubelet import ROOT
+from tools.devcluster.testing import Namespace
 
 BASE = ROOT / "manifests" / "base"
 ACCOUNT = "ocrpool-operator"

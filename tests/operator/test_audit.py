@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.testing import Namespace
 from tests.operator import audit, rights
 from tests.operator.api import Api
+from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from devcluster.kwok import TOLERATION, Kwok
-from devcluster.testing import Cluster, Namespace
 from tests.operator.api import Api
 from tests.operator.autoscaler import GPU, SAFE, Autoscaler
+from tools.devcluster.kwok import TOLERATION, Kwok
+from tools.devcluster.testing import Cluster, Namespace
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import kmock
 import pytest
 import yaml
 
-from ocrpool_operator.kubernetes import watch
-from ocrpool_operator.kubernetes.store import Store
+from ocrpool_operator.cluster import watch
+from ocrpool_operator.cluster.cache import Store
 
 KEY = ("default", "pages")
 RESOURCES = (

@@ -6,15 +6,16 @@ import time
 
 import pytest
 
-from ocrpool_operator.api.status import PoolStatus, WorkerReport
-from ocrpool_operator.kubernetes import statuses, watch
-from ocrpool_operator.kubernetes.client import POOLS, Client
-from ocrpool_operator.kubernetes.events import Events
-from ocrpool_operator.kubernetes.ownership import Ownership
-from ocrpool_operator.kubernetes.parse import pool_from
-from ocrpool_operator.kubernetes.sessions import api_session
-from ocrpool_operator.kubernetes.statuses import Statuses
-from ocrpool_operator.kubernetes.store import Store
+from ocrpool.resource.status import PoolStatus, WorkerReport
+from ocrpool_operator.cluster import watch
+from ocrpool_operator.cluster.cache import Store
+from ocrpool_operator.cluster.client import POOLS, Client
+from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.parse import pool_from
+from ocrpool_operator.cluster.sessions import api_session
+from ocrpool_operator.reconcile import status_writer
+from ocrpool_operator.reconcile.pool_object import Ownership
+from ocrpool_operator.reconcile.status_writer import Statuses
 from tests.operator.lab import Lab, pool
 
 
@@ -26,7 +27,7 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
 ) -> None:
     """1.5 MB are too much for etcd, 3.5 MB for the API server."""
     monkeypatch.setenv("KUBECONFIG", str(lab.kubeconfig))
-    monkeypatch.setattr(statuses, "STATUS_BYTES", 2**22)
+    monkeypatch.setattr(status_writer, "STATUS_BYTES", 2**22)
     lab.apply(pool(replicas=0))
     connection = watch.login(settings=watch.settings())
     assert connection is not None

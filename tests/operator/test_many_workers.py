@@ -1,7 +1,7 @@
 """A pool of many workers whose image is missing, on the real API server: the status tells it.
 
 A hundred by default; OCRPOOL_MANY_WORKERS=1000 takes minutes. What the status of 1,000 is:
-tests/unit/test_fit.py.
+tests/unit/planner/test_size_limit.py.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ocrpool_operator.api import names
+from ocrpool.resource import names
 from tests.operator.clients import read_page
-from tests.operator.front_pod import Endpoints
+from tests.operator.foreign_objects import ingress, move, uid_of
 from tests.operator.lab import Lab, Operator, pool
-from tests.operator.strangers import ingress, move, uid_of
+from tests.operator.proxy_pod import Endpoints
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -88,7 +88,7 @@ def test_rules_that_cannot_be_read(tmp_path: Path, text: str | None, words: str)
     file = tmp_path / "ingress.yaml"
     if text is not None:
         file.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "ocrpool_operator.kubernetes.cli", "run"]
+    command = [sys.executable, "-m", "ocrpool_operator.cli", "run"]
     done = subprocess.run(
         [*command, "--network-policy", str(file)],
         cwd=ROOT,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.testing import Namespace
 from tests.operator.api import Api, Object
 from tests.operator.autoscaler import GPU, SAFE, Autoscaler
 from tests.operator.clients import Clients
 from tests.operator.kubelet import Kubelet
 from tests.operator.lab import Lab, gpu_pool
+from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(600)
 MOST = 3
@@ -81,7 +81,7 @@ def _pool(**autoscaling: object) -> Object:
             **autoscaling,
         },
         instances={"min": 1, "max": 1},
-        engine={"name": "tests.standin:StandInEngine"},
+        engine={"name": "tests.fake_engine:StandInEngine"},
         memory={"reserve": "0"},
         disruption={"restSeconds": 2},
     )

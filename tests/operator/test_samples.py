@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.fake_engine import order_png
 from tests.operator.api import Api, Object
 from tests.operator.kubelet import ROOT, Kubelet
 from tests.operator.lab import Lab
-from tests.standin import order_png
 
 pytestmark = pytest.mark.timeout(900)
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from devcluster.fakegpu.device import FakeGpu
+from tests.fake_engine import order_png
 from tests.operator.api import Object
 from tests.operator.lab import Lab, gpu_pool, pool
-from tests.standin import order_png
+from tools.devcluster.fakegpu.device import FakeGpu
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("models")]
 MIB, GIB = 2**20, 2**30

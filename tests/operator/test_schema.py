@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from devcluster.testing import Namespace
-from ocrpool_operator.api.spec import PoolSpec
+from ocrpool.resource.spec import PoolSpec
 from tests.operator.api import Api
 from tests.operator.kubelet import ROOT
 from tests.operator.lab import pool
-from tests.unit.spec_cases import BROKEN
+from tests.unit.resource.spec_cases import BROKEN
+from tools.devcluster.testing import Namespace
 
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 

@@ -16,8 +16,8 @@ from itertools import chain
 
 import pytest
 
-from ocrpool_operator.api.names import OPERATOR, lease_name
-from ocrpool_operator.kubernetes.fence import ENDED_STATUS
+from ocrpool.resource.names import OPERATOR, lease_name
+from ocrpool_operator.cluster.fence import ENDED_STATUS
 from tests.operator.api import Api, Refused
 from tests.operator.faulty import FaultyWire, Passed
 from tests.operator.lab import Lab, Operator, pool

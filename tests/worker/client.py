@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 
 PATIENCE = 60.0  # seconds until a test stops waiting; a passing test never waits for so long
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.lib import direct
+from tools.bench.lib import direct
 
 Lines = list[list[Any]]
 

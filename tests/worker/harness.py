@@ -19,7 +19,7 @@ import yaml
 from tests.worker.client import Answer, Worker, instances_of, pids_of, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINE = "tests.standin:StandInEngine"
+ENGINE = "tests.fake_engine:StandInEngine"
 __all__ = ["Answer", "Worker", "instances_of", "launch", "pids_of", "start_worker", "wait_for"]
 
 SETTINGS: dict[str, Any] = {

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.lib import direct
-from ocrpool_worker.engine.paddle import FONT
+from ocrpool_worker.engine.paddleocr_engine import FONT
 from tests.worker.calls import call
 from tests.worker.client import wait_for
+from tools.bench.lib import direct
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def paddlex_server(models: Path, log: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "bench.peers.paddlex_serve"]
+    command = [sys.executable, "-m", "tools.bench.compare.peers.paddlex_serve"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--models", str(models), "--port", str(port)],

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ocrpool_worker.engine.base import EngineContext, Page, Reading
-from ocrpool_worker.engine.paddle import PaddleOcrEngine
+from ocrpool_worker.engine.paddleocr_engine import PaddleOcrEngine
 
 DENSE = (1240, 1000)  # width, height
 

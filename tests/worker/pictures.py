@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bench.paper import font
 from tests.worker import bombs, tiffs
 from tests.worker.tiffs import Frame, tiff
+from tools.bench.lib.page_image import font
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.client import Worker, wait_for
 from tests.worker.harness import start_worker
 from tests.worker.loop_probe import peak_growth

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page, Word
+from ocrpool import InstancePool
+from ocrpool.instance_pool import Page, Word
 from ocrpool_worker.errors import (
     BadRequest,
     BootError,
@@ -23,7 +23,7 @@ from ocrpool_worker.errors import (
     TooLarge,
     Unavailable,
 )
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.client import wait_for
 from tests.worker.harness import ENGINE, ROOT
 

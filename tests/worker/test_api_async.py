@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ocrpool_worker import AsyncInstancePool
-from ocrpool_worker.api import Page
+from ocrpool import AsyncInstancePool
+from ocrpool.instance_pool import Page
 from ocrpool_worker.errors import NotAnImage
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.client import instances_of, wait_for
 from tests.worker.harness import ENGINE, ROOT
 from tests.worker.test_api import SETTINGS, said
@@ -99,8 +99,8 @@ def test_outside_of_its_block() -> None:
 
 PROGRAM = """
 import sys
-from ocrpool_worker import InstancePool
-from tests.standin import order_png
+from ocrpool import InstancePool
+from tests.fake_engine import order_png
 
 with InstancePool(instances=2, engine=sys.argv[1], settings={"memory": {"reserve": 0}}) as pool:
     while pool.state().instances.ready < 2:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from ocrpool_worker import AsyncInstancePool, InstancePool
-from ocrpool_worker.api import Page
+from ocrpool import AsyncInstancePool, InstancePool
+from ocrpool.instance_pool import Page
 from ocrpool_worker.errors import BadRequest, NotAnImage, RequestError, UnreadableInput
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.harness import ENGINE, ROOT
 from tests.worker.test_api import SETTINGS, said
 

@@ -13,10 +13,10 @@ import pytest
 from ocrpool_worker.cli import EXIT_BOOT, EXIT_MODELS
 from ocrpool_worker.models.sources import FolderSource
 from ocrpool_worker.models.stage import stage
-from tests.unit.fake_models import DET, make_models
+from tests.unit.worker.fake_models import DET, make_models
 from tests.worker.harness import Worker, launch, start_worker
 
-NEEDS_MODELS = {"engine": {"name": "tests.standin:StandInEngineWithModels"}}
+NEEDS_MODELS = {"engine": {"name": "tests.fake_engine:StandInEngineWithModels"}}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.calls import call, raw_exchange, status_of
 from tests.worker.harness import Worker, launch, start_worker, until_listening
 

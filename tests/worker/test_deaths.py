@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.client import pids_of
 from tests.worker.harness import Worker, start_worker
 

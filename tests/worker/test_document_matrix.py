@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page
+from ocrpool import InstancePool
+from ocrpool.instance_pool import Page
 from ocrpool_worker.errors import NotAnImage
 from tests.worker import pictures, tiffs
 from tests.worker.calls import file_request, post_json
@@ -307,5 +307,5 @@ def test_the_documentation_says_what_the_cases_show() -> None:
     }
     assert DONE["frames"]["TIFF"] == DONE["frames"]["PDF"] == pictures.EACH
     first = {form for form, said in DONE["frames"].items() if said == "the first"}
-    # JPEG: what phones add (MPO). tests/unit/test_formats.py shows these.
+    # JPEG: what phones add (MPO). tests/unit/worker/test_formats.py shows these.
     assert first == {"JPEG", "PNG", "WebP", "GIF", "AVIF"}

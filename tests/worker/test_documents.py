@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin import order_png, pdf_of, tiff_of
+from tests.fake_engine import order_png, pdf_of, tiff_of
 from tests.worker.harness import start_worker
 
 Make = Callable[[Sequence[Mapping[str, Any]]], bytes]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page
+from ocrpool import InstancePool
+from ocrpool.instance_pool import Page
 from ocrpool_worker.errors import NotAnImage
 from tests.worker import cut_files
 from tests.worker.calls import file_request, post_json

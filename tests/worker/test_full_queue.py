@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 from pathlib import Path
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.harness import Answer, Worker, start_worker
 
 WAITING = 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.attack import Attack
 from tests.worker.harness import start_worker
 from tests.worker.malformed import MAX_BODY, requests

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.harness import Worker, pids_of, start_worker
 
 

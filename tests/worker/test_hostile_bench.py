@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.hostile.account import Account, Outcome
-from bench.hostile.engine import KINDS, text_of
-from bench.hostile.faults import OUTSIDE
-from bench.hostile.measure import judge
-from bench.hostile.pages import Innocent, innocents, pixels_of
-from bench.hostile.target import MIB
-from tests.standin import order_png
+from tests.fake_engine import order_png
+from tools.bench.labs.hostile.engine import KINDS, text_of
+from tools.bench.labs.hostile.faults import OUTSIDE
+from tools.bench.labs.hostile.measure import judge
+from tools.bench.labs.hostile.outcome import Account, Outcome
+from tools.bench.labs.hostile.pages import Innocent, innocents, pixels_of
+from tools.bench.labs.hostile.target import MIB
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = b'{"pages":[{"width":9,"height":9,"lines":[{"text":"%s","score":1.0,"polygon":[]}]}]}'
@@ -25,7 +25,7 @@ ANSWER = b'{"pages":[{"width":9,"height":9,"lines":[{"text":"%s","score":1.0,"po
 
 @pytest.mark.timeout(900)  # a minute, on however busy a machine
 def test_the_short_form_breaks_no_bound() -> None:
-    command = [sys.executable, "-m", "bench.hostile", "--quick"]
+    command = [sys.executable, "-m", "tools.bench.labs.hostile", "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stderr[-8000:]}\n{done.stdout[-4000:]}"

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.calls import post_json
 from tests.worker.client import Answer
 from tests.worker.harness import Worker, start_worker, wait_for

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin import order_png, pdf_of, png, tiff_of
+from tests.fake_engine import order_png, pdf_of, png, tiff_of
 from tests.worker.calls import call, file_request, post_json
 from tests.worker.client import Answer
 from tests.worker.harness import Worker, start_worker

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ocrpool_worker.errors import RequestError
 from ocrpool_worker.http import requests
 from ocrpool_worker.http.requests import OcrRequests, WrongRequest
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.calls import call
 from tests.worker.harness import Worker, start_worker
 from tests.worker.loop_probe import peak_growth, probing

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.calls import call
 from tests.worker.harness import Worker, start_worker
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin import order_png, pdf_of
+from tests.fake_engine import order_png, pdf_of
 from tests.worker.calls import call, post_json, raw_exchange, status_of
 from tests.worker.client import Answer
 from tests.worker.harness import Worker, start_worker

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.calls import call
 from tests.worker.client import Answer
 from tests.worker.harness import Worker, start_worker

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrpool_worker.engine.base import EngineContext
-from ocrpool_worker.engine.paddle import FONT, PaddleOcrEngine
-from tests.standin import pdf_of, tiff_of
+from ocrpool_worker.engine.paddleocr_engine import FONT, PaddleOcrEngine
+from tests.fake_engine import pdf_of, tiff_of
 from tests.worker.calls import file_request, post_json
 from tests.worker.harness import ROOT, start_worker
 
@@ -28,7 +28,7 @@ from pathlib import Path
 import cv2
 from ocrpool_worker.engine import paddle
 from ocrpool_worker.engine.base import EngineContext
-from ocrpool_worker.engine.paddle import PaddleOcrEngine
+from ocrpool_worker.engine.paddleocr_engine import PaddleOcrEngine
 from ocrpool_worker.models.manifest import verify
 
 paddle.limit_regions = lambda *_: None  # the detector says it as well

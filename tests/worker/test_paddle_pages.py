@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.paper import Paper, font, png, tilt
-from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page
+from ocrpool import InstancePool
+from ocrpool.instance_pool import Page
 from ocrpool_worker.engine.regions import RegionLimit
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Worker
 from tests.worker.partial import DENSE
+from tools.bench.lib.page_image import Paper, font, png, tilt
 
 pytestmark = pytest.mark.timeout(400)
 TEXTS = ["Northwind Tea Company", "Green tea twelve boxes", "Please pay by Thursday"]

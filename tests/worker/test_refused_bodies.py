@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png, pdf_of, png, tiff_of
+from tests.fake_engine import order_png, pdf_of, png, tiff_of
 from tests.worker.harness import Worker, start_worker
 
 MAX_PAGES = 3

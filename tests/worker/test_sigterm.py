@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.harness import Answer, Worker, launch, start_worker, wait_for
 
 GRACE = {"http": {"graceSeconds": 15}}

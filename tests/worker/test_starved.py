@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.lib.cgroup import MemoryCgroup, memory_cgroup
-from bench.lib.servers import StartError
-from devcluster.testing.plugin import LEFT_OUT
 from tests.worker.harness import start_worker
+from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
+from tools.bench.lib.servers import StartError
+from tools.devcluster.testing.plugin import LEFT_OUT
 
 # The worker and three instances of the stand-in take about half of it.
 LIMIT = 768 << 20

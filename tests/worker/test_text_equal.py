@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench.samples import document_pdf, mixed_set, sample_page
-from ocrpool_worker import InstancePool
-from ocrpool_worker.api import Page
+from ocrpool import InstancePool
+from ocrpool.instance_pool import Page
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Worker
 from tests.worker.direct_reader import Lines, direct_reader
+from tools.bench.lib.samples import document_pdf, mixed_set, sample_page
 
 CLIENTS = 16
 TIMES = 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.standin import pdf_of
+from tests.fake_engine import pdf_of
 from tests.worker.harness import start_worker
 
 

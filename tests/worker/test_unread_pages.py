@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ocrpool_worker import AsyncInstancePool, InstancePool, Page
+from ocrpool import AsyncInstancePool, InstancePool, Page
 from ocrpool_worker.errors import NotAnImage, RequestError, TooLarge
-from tests.standin import order_png, pdf_of, tiff_of
+from tests.fake_engine import order_png, pdf_of, tiff_of
 from tests.worker.client import Worker
 from tests.worker.harness import ENGINE, ROOT, SETTINGS, start_worker
 

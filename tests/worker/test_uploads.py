@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.standin import order_png
+from tests.fake_engine import order_png
 from tests.worker.calls import raw_exchange, status_of
 from tests.worker.client import Answer
 from tests.worker.harness import Worker, start_worker, wait_for

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ocrpool_worker.engine.paddle import FONT
-from tests.standin import order_png
+from ocrpool_worker.engine.paddleocr_engine import FONT
+from tests.fake_engine import order_png
 from tests.worker.client import Worker
 from tests.worker.harness import start_worker
 

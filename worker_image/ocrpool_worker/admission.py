@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from ocrpool_worker.headers import Unknown, read_header
 from ocrpool_worker.headers.names import described
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.sides import check_sides
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from ocrpool_worker import __version__, logs
+from ocrpool.version import VERSION
+from ocrpool_worker import logs
 from ocrpool_worker.errors import BootError, ModelError, OcrPoolError, SettingsError
 from ocrpool_worker.models.commands import add_commands
 from ocrpool_worker.settings import WorkerSettings, load_settings, settings_from
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ocrpool-worker", description="Several isolated OCR processes behind one HTTP server"
     )
-    parser.add_argument("--version", action="version", version=f"ocrpool {__version__}")
+    parser.add_argument("--version", action="version", version=f"ocrpool {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_serve(commands)
     add_commands(commands)

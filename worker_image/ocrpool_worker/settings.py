@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ocrpool_wire.quantity import parse_bytes
+from ocrpool.protocol.quantity import parse_bytes
 from ocrpool_worker.errors import SettingsError
 
 Network = IPv4Network | IPv6Network

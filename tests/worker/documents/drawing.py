@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bench.paper import font
+from tools.bench.lib.page_image import font
 
 # Two lines that the recogniser reads without doubt: these kinds are about files, not about letters.
 TICKET = ("Harbour Ferry 417", "Pier 7 Seat 41B")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from bench.paper import font
 from tests.worker.documents.drawing import encoded, png, sheet
 from tests.worker.documents.kind import drawn
+from tools.bench.lib.page_image import font
 
 
 def dark_mode() -> bytes:

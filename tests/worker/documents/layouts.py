@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from bench.paper import font
 from tests.worker.documents.drawing import png, sheet
 from tests.worker.documents.kind import drawn
+from tools.bench.lib.page_image import font
 
 
 def leaders() -> bytes:

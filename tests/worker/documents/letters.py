@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bench.paper import font
 from tests.worker.documents.drawing import png, sheet
 from tests.worker.documents.kind import drawn
+from tools.bench.lib.page_image import font
 
 
 def superscript() -> bytes:

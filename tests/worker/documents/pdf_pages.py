@@ -97,7 +97,7 @@ def dynamic_form() -> bytes:
 
 def drawn_letters() -> bytes:
     """A Type 3 font of bitmaps, as old LaTeX makes them: each letter is an image."""
-    from bench.paper import font as face  # noqa: PLC0415
+    from tools.bench.lib.page_image import font as face  # noqa: PLC0415
 
     text = "Lemma 12"
     letters = sorted(set(text) - {" "})

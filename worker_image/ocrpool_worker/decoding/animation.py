@@ -8,7 +8,7 @@ import struct
 from ocrpool_worker.decoding import gif, png
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.headers import gif as gif_header
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 FIRST_FRAME_ONLY = "FirstFrameOnly"
 _ANIMATED = 0x02

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ocrpool_worker.decoding import jpeg
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # Far beyond any limit of pages that a worker is given; where it is reached, it is the answer.
 MOST_FRAMES = 100_000

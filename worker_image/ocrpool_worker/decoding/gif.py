@@ -6,7 +6,7 @@ import struct
 
 from ocrpool_worker.headers import Unknown
 from ocrpool_worker.headers import gif as header
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # Of up to 255 bytes each. A file of more is none that a program wrote, and the decoder shall say
 # what it thinks of it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocrpool_worker.headers.boxes import boxes, first
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
 def missing(data: Buffer) -> str | None:

@@ -23,11 +23,11 @@ from ocrpool_worker.decoding import (
     tiff,
     webp,
 )
-from ocrpool_worker.decoding.complete import check_complete, incomplete
+from ocrpool_worker.decoding.completeness import check_complete, incomplete
 from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.base import PageWarning
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

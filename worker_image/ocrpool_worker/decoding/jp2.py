@@ -10,7 +10,7 @@ from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers.jpeg2000 import codestream, depths, size
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.jpeg import LOSSLESS, Jpeg, examine
+from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

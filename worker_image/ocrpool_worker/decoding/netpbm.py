@@ -13,7 +13,7 @@ from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers.netpbm import Head, head
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     import numpy as np

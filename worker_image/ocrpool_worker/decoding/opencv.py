@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.decoding.clean import clean_memory
+from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.errors import NotAnImage, TooLarge
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import Document
 from ocrpool_worker.decoding.image import EncodedImage, RawImage
+from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.pdf import open_pdf
 from ocrpool_worker.decoding.tiff import open_tiff
 from ocrpool_worker.engine.base import PageWarning

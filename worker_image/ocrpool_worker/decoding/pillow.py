@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from ocrpool_worker.decoding.limits import check_pixels
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
 def opened(data: Buffer, form: str, max_pixels: int) -> Any:

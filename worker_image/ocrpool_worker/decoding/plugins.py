@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jp2
-from ocrpool_worker.decoding.bounded import bounded_memory
-from ocrpool_worker.decoding.clean import clean_memory
 from ocrpool_worker.decoding.document import decoding
 from ocrpool_worker.decoding.limits import check_pixels
+from ocrpool_worker.decoding.memory_fill import clean_memory
+from ocrpool_worker.decoding.memory_limit import bounded_memory
 from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_pillow
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers import Format, Unknown, read_header
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

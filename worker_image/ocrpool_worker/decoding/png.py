@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ocrpool_worker.decoding.exif import orientation_of
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.raster import from_array
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

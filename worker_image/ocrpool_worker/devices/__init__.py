@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
 from ocrpool_worker.devices.nvml import NvmlProbe
 from ocrpool_worker.devices.ram import RamProbe
+from ocrpool_worker.devices.snapshot import DeviceProbe, Identity, Look
 
 __all__ = ["DeviceProbe", "Identity", "Look", "NvmlProbe", "RamProbe", "probe_for"]
 

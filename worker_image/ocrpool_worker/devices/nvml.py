@@ -11,9 +11,9 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ocrpool_wire import Problem
-from ocrpool_worker.devices.look import Identity, Look, sensible
-from ocrpool_worker.devices.visible import find, uuid_of
+from ocrpool.protocol import Problem
+from ocrpool_worker.devices.gpu_selection import find, uuid_of
+from ocrpool_worker.devices.snapshot import Identity, Look, sensible
 from ocrpool_worker.errors import SettingsError
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrpool_wire import Problem
+from ocrpool.protocol import Problem
 from ocrpool_worker.devices.cgroups import groups_of
-from ocrpool_worker.devices.look import Identity, Look, sensible
+from ocrpool_worker.devices.snapshot import Identity, Look, sensible
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

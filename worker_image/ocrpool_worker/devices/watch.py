@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ocrpool_wire import Problem
-from ocrpool_worker.devices.look import DeviceProbe, Identity, Look
+from ocrpool.protocol import Problem
+from ocrpool_worker.devices.snapshot import DeviceProbe, Identity, Look
 
 STALE_SECONDS = 10.0
 # A driver that has answered with errors for so long will not do otherwise by itself.

@@ -6,7 +6,7 @@ import re
 import struct
 
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # More segments than a JPEG of the largest body can have where each is full, and more tags than
 # any known TIFF has.

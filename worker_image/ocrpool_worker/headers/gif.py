@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 STARTS = (b"GIF87a", b"GIF89a")
 EXTENSION, FRAME, END = 0x21, 0x2C, 0x3B

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ocrpool_worker.headers.boxes import Box, boxes, first
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")

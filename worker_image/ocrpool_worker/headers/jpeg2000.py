@@ -6,7 +6,7 @@ import struct
 
 from ocrpool_worker.headers.boxes import first
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 # The start of a codestream, and the marker of its size that must follow.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _HEAD, _TAIL = 4096, 64 * 1024
 _CONVERT = "convert it to PNG, JPEG or PDF"

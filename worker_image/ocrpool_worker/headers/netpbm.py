@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # Comments may stand between the numbers.
 _LONGEST_HEAD = 4096

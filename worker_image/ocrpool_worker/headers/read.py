@@ -7,7 +7,7 @@ from typing import Literal
 
 from ocrpool_worker.headers import basic, gif, heif, jpeg2000, netpbm
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 Format = Literal[
     "PNG",

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import StreamReader, web
 
-from ocrpool_wire.quantity import format_bytes
+from ocrpool.protocol.quantity import format_bytes
 from ocrpool_worker.errors import QueueFull, RequestError, TooLarge
 from ocrpool_worker.http import clients
 from ocrpool_worker.settings import AdmissionSettings

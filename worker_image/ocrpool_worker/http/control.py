@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import ValidationError
 
-from ocrpool_wire import InstancesTarget
+from ocrpool.protocol import InstancesTarget
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import replies
 from ocrpool_worker.http.bodies import SlowBody
@@ -18,7 +18,7 @@ from ocrpool_worker.http.browsers import sent_by_a_foreign_page
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import errors_in_words
 from ocrpool_worker.settings import HttpSettings
-from ocrpool_worker.supervisor.pool import Pool
+from ocrpool_worker.supervisor.supervisor import Pool
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from ocrpool_worker.admission import Kind, admit, check_scaling
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import replies
+from ocrpool_worker.http.base64_text import decoded
 from ocrpool_worker.http.bodies import Bodies, UnsupportedEncoding
 from ocrpool_worker.http.fetch import Fetcher, is_url
-from ocrpool_worker.http.filetext import decoded
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import (
     OcrRequest,
@@ -25,10 +25,10 @@ from ocrpool_worker.http.params import (
 )
 from ocrpool_worker.http.requests import OcrRequests, WrongRequest
 from ocrpool_worker.http.sending import Answer, Outgoing
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings
-from ocrpool_worker.supervisor.pool import Pool
-from ocrpool_worker.supervisor.work import Form, Order, PageAnswer
+from ocrpool_worker.supervisor.fair_queue import Form, Order, PageAnswer
+from ocrpool_worker.supervisor.supervisor import Pool
 
 _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from ocrpool_wire.quantity import format_bytes
+from ocrpool.protocol.quantity import format_bytes
 from ocrpool_worker.errors import BadRequest, TooLarge, Unavailable
 from ocrpool_worker.http.bodies import Bodies
 from ocrpool_worker.http.networks import may_reach

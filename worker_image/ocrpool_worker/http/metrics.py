@@ -16,8 +16,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from ocrpool_wire import State
-from ocrpool_worker.supervisor.pool import Pool
+from ocrpool.protocol import State
+from ocrpool_worker.supervisor.supervisor import Pool
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 

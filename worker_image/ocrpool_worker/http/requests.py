@@ -11,11 +11,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from ocrpool_worker.errors import NotAnImage, RequestError
-from ocrpool_worker.http.filetext import STEP, data_url, decoding, most_bytes, plain_base64, url_in
-from ocrpool_worker.http.outline import MARK, SMALL, NotJson, Skimmer, cut
+from ocrpool_worker.http.base64_text import (
+    STEP,
+    data_url,
+    decoding,
+    most_bytes,
+    plain_base64,
+    url_in,
+)
+from ocrpool_worker.http.json_outline import MARK, SMALL, NotJson, Skimmer, cut
+from ocrpool_worker.http.json_skim import LargeBodies
 from ocrpool_worker.http.params import OcrRequest, errors_as_paddlex, log_id_in, not_json
-from ocrpool_worker.http.skim import LargeBodies
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # A body up to here is skimmed in the event loop: 8 MB take up to 40 ms there.
 AT_ONCE = 8 << 20

@@ -13,7 +13,7 @@ from typing import cast
 
 from aiohttp import web
 
-from ocrpool_worker.ipc.mailbox import Buffer
+from ocrpool_worker.ipc.shared_buffer import Buffer
 
 PIECE = 64 * 1024
 _LOOK_SECONDS = 1.0

@@ -22,7 +22,7 @@ from ocrpool_worker.http.descriptors import share_descriptors
 from ocrpool_worker.http.listen import Listener, bind
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.settings import WorkerSettings
-from ocrpool_worker.supervisor.pool import Pool
+from ocrpool_worker.supervisor.supervisor import Pool
 
 _log = logging.getLogger(__name__)
 # A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.

@@ -37,12 +37,12 @@ from ocrpool_worker.errors import (
     Unavailable,
 )
 from ocrpool_worker.instance import answers
-from ocrpool_worker.instance.lifeline import die_with
 from ocrpool_worker.instance.memory import Resident, first_to_go, limit_data
+from ocrpool_worker.instance.parent_watch import die_with
 from ocrpool_worker.instance.progress import Progress
 from ocrpool_worker.instance.warmup import warm_up_pages
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
-from ocrpool_worker.ipc.mailbox import MailboxReader
+from ocrpool_worker.ipc.shared_buffer import MailboxReader
 
 EXIT_BOOT_FAILED = 3
 

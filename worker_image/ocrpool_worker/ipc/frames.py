@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ocrpool_worker.ipc.room import AnswerRoom
+from ocrpool_worker.ipc.answer_budget import AnswerRoom
 
 _PREFIX = struct.Struct("<IQ")
 _HEAD = msgspec.json.Decoder(dict[str, Any])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ocrpool_worker.supervisor.boots import Clock
+from ocrpool_worker.supervisor.startup_backoff import Clock
 
 
 class Deadline:

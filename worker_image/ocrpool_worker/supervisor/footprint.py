@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ocrpool_wire import Footprint
+from ocrpool.protocol import Footprint
 
 
 @dataclass(frozen=True, slots=True)

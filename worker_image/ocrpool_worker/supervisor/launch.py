@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrpool_worker.devices.cores import usable_cores
-from ocrpool_worker.devices.visible import environment_for
+from ocrpool_worker.devices.gpu_selection import environment_for
 from ocrpool_worker.engine.base import EngineContext, load_engine
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.models.manifest import OPTIONAL_ROLES, verify

@@ -1,0 +1,61 @@
+"""`ocrpool plan`: what the planner would do on this machine, step by step, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ocrpool.planner.instances.plan import IN_A_ROW, plan
+from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
+
+
+def next_decision(limits: Limits, state: State) -> Decision:
+    """What would be decided for a worker if its state stayed as it is."""
+    history = History()
+    for look in range(IN_A_ROW):
+        decision = plan(limits, history, state, float(look))
+        history = decision.history
+    return decision
+
+
+def steps(limits: Limits, device: Device, footprint: int) -> Iterator[Decision]:
+    """Every decision from one instance on, if each takes `footprint` bytes and nothing else on the
+    device changes. Ends with the decision that holds."""
+    count = min(1, limits.maximum)
+    while True:
+        decision = next_decision(limits, _imagined(limits, device, footprint, count))
+        yield decision
+        if decision.target <= count:
+            return
+        count = decision.target
+
+
+def _imagined(limits: Limits, device: Device, footprint: int, count: int) -> State:
+    memory = device.memory
+    if memory is not None:
+        free = max(0, memory.free - count * footprint)
+        memory = Memory(total=memory.total, used=memory.total - free, free=free)
+    each = tuple(
+        Instance(
+            id=f"i{number}",
+            pid=0,
+            state="idle",
+            age_seconds=0,
+            busy_seconds=0,
+            requests=0,
+            memory=footprint,
+            peak=footprint,
+        )
+        for number in range(count)
+    )
+    return State(
+        device=device.model_copy(update={"memory": memory}),
+        instances=Instances(
+            target=count, ready=count, booting=0, ceiling=limits.maximum, each=each
+        ),
+        footprint=Footprint(bytes=footprint, source="given"),
+        queue=Queue(depth=0, capacity=0, oldest_seconds=0),
+        counters=Counters(boots=count),
+        ready=True,
+        draining=False,
+    )

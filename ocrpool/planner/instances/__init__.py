@@ -1,0 +1,1 @@
+"""How many instances one worker runs."""

@@ -1,0 +1,96 @@
+"""What there is to plan with: one observation turned into the figures that the rule compares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ocrpool.planner.instances.types import History, Limits, Reason
+from ocrpool.protocol import State
+
+# Differences of less than so much of the reserve say nothing of strangers.
+NOISE = 1 / 8
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Bytes. `promised` is what the instances may still take up to their footprint, `returning`
+    what instances that are on their way out still hold."""
+
+    total: int
+    free: int
+    footprint: int
+    promised: int
+    returning: int
+    reserve: int
+    # One boots of which the worker cannot tell what it holds, and more has gone since than it may
+    # take: what goes now is a stranger's.
+    boot_sated: bool = False
+
+    @property
+    def room(self) -> int:
+        """What may be planned for: DESIGN's room, free − reserve − Σ max(0, footprint − held)."""
+        return self.free - self.reserve - self.promised
+
+    @property
+    def left(self) -> int:
+        """What will be free once every promise is kept and every leaver has left."""
+        return self.free - self.promised + self.returning
+
+
+def account(limits: Limits, history: History, state: State) -> Account:
+    """The figures of one observation whose memory is known and plausible.
+
+    A worker may not know what an instance holds before it is warm. Until then, what has gone from
+    `free` since the last observation without a boot is taken to be the booting instance's, up to
+    one footprint; otherwise its memory would count twice, once as gone and once as promised.
+    """
+    memory = state.device.memory
+    assert memory is not None
+    footprint = max(state.footprint.bytes, limits.per_instance or 0)
+    promised = returning = 0
+    sated = False
+    booting_holds = 0
+    if history.settled_free is not None:
+        booting_holds = max(0, history.settled_free - memory.free)
+    for instance in state.instances.each:
+        if instance.state == "retiring":
+            returning += instance.memory
+            continue
+        held = instance.memory
+        if instance.state == "booting" and held == 0:
+            held = min(booting_holds, footprint)
+            sated = booting_holds > footprint + limits.reserve * NOISE
+        promised += max(0, footprint - held)
+    if state.footprint.bytes == 0:
+        promised = 0  # not measured: nothing can be promised yet
+    return Account(memory.total, memory.free, footprint, promised, returning, limits.reserve, sated)
+
+
+def unusable(state: State) -> tuple[Reason, str] | None:
+    """Why nothing can be planned with this observation, or None.
+
+    Says `DeviceLost` or `DeviceUnreadable` where the worker has no figures of the device,
+    `ImplausibleFigures` where what it tells cannot be true: neither grows nor shrinks anything.
+    """
+    memory = state.device.memory
+    if memory is None:
+        told = state.problem
+        lost = told is not None and told.reason == "DeviceLost"
+        why = f": {told.message}" if told is not None and told.reason.startswith("Device") else ""
+        reason: Reason = "DeviceLost" if lost else "DeviceUnreadable"
+        return reason, f"the {state.device.kind}'s memory cannot be read{why}"
+    if memory.total <= 0:
+        return "ImplausibleFigures", f"the device claims {memory.total} bytes of memory"
+    if not 0 <= memory.free <= memory.total:
+        return "ImplausibleFigures", (
+            f"the device claims {memory.free} bytes free of {memory.total}"
+        )
+    if state.footprint.bytes < 0 or any(one.memory < 0 for one in state.instances.each):
+        return "ImplausibleFigures", "an instance claims to hold less than nothing"
+    instances = state.instances
+    if min(instances.target, instances.ready, instances.booting, instances.ceiling) < 0:
+        return "ImplausibleFigures", "the worker claims fewer than no instances"
+    if not math.isfinite(state.counters.page_seconds):
+        return "ImplausibleFigures", f"the worker claims {state.counters.page_seconds} pageSeconds"
+    return None

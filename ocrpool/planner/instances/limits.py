@@ -1,0 +1,20 @@
+"""What a pool's spec allows one worker, in the planner's own terms."""
+
+from __future__ import annotations
+
+from ocrpool.planner.instances.types import Limits
+from ocrpool.protocol.quantity import parse_bytes
+from ocrpool.resource.spec import PoolSpec
+
+
+def limits_of(spec: PoolSpec, name: str = "") -> Limits:
+    """`name`: the worker's own; with one, its cool-downs differ from those of its neighbours."""
+    memory = spec.memory
+    per_instance = None if memory.per_instance == "auto" else parse_bytes(memory.per_instance)
+    return Limits(
+        minimum=spec.instances.min,
+        maximum=spec.instances.max,
+        reserve=parse_bytes(memory.reserve),
+        per_instance=per_instance,
+        name=name,
+    )

@@ -1,0 +1,177 @@
+"""What was seen of a pool: the facts that plans and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ocrpool.protocol import State
+from ocrpool.resource.names import OPERATOR, index_of
+from ocrpool.resource.spec import PoolSpec
+from ocrpool.resource.status import PoolStatus
+
+# Times are seconds since the epoch throughout; the caller brings `now`.
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something is not as it should be: one word for machines, one sentence for people."""
+
+    reason: str
+    message: str
+    # While it is so, the pool cannot do its work, however many workers are ready.
+    blocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A worker's pod, as far as anybody here cares.
+
+    `ending` is the moment at which its grace period is over, once it was deleted.
+    """
+
+    name: str
+    uid: str
+    revision: str = ""
+    node: str = ""
+    ip: str = ""
+    created: float = 0.0
+    ready: bool = False
+    # When `ready` last changed.
+    turned: float = 0.0
+    over: bool = False
+    ending: float | None = None
+    draining: float | None = None
+    # What it tells a cluster autoscaler: may its node go? None: nothing.
+    evictable: bool | None = None
+    trouble: Trouble | None = None
+    # The uid of its controller, and the kind and name of it.
+    owner: str = ""
+    made_by: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a worker said, or why nothing was learnt from it, for the how-manieth time in a row."""
+
+    state: State | None = None
+    error: str = ""
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A pod and what it says of itself."""
+
+    pod: Pod
+    look: Look = Look()
+
+    @property
+    def state(self) -> State | None:
+        return self.look.state
+
+    @property
+    def leaving(self) -> bool:
+        """It drains or ends, by our doing or anybody's."""
+        return self.pod.draining is not None or self.pod.ending is not None
+
+    @property
+    def serving(self) -> bool:
+        """Kubernetes sends it requests, and it says itself that it takes them."""
+        said = self.state is not None and self.state.ready
+        return self.pod.ready and said and not self.leaving
+
+    @property
+    def idle(self) -> bool:
+        """It holds no request."""
+        state = self.state
+        if state is None:
+            return False
+        return state.queue.depth == 0 and all(each.state != "busy" for each in state.instances.each)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front's pods, and by the uid of each that answered: the addresses that it sends to."""
+
+    pods: tuple[Pod, ...] = ()
+    sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> tuple[Pod, ...]:
+        """Those that take requests."""
+        return tuple(pod for pod in self.pods if pod.ready and pod.ending is None)
+
+    def blind_for(self, worker: Pod) -> tuple[Pod, ...]:
+        """Those that take requests and do not know that this worker does, too."""
+        return tuple(
+            pod for pod in self.ready if worker.ip not in self.sees.get(pod.uid, frozenset())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One OcrPool as it was read."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: PoolSpec
+    status: PoolStatus = field(default_factory=PoolStatus)
+    deleting: bool = False
+    has_finalizer: bool = False
+    version: int = 0
+    # Workers there shall be, where that was decided in this round; else the last word holds.
+    asked: int | None = None
+    # Why its spec cannot be followed; empty where it can.
+    invalid: str = ""
+    # The name of the operator that it belongs to.
+    operator: str = OPERATOR
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def wanted(self) -> int:
+        """Workers there shall be."""
+        if self.deleting:
+            return 0
+        if self.asked is not None:
+            return self.asked
+        scaling = self.spec.autoscaling
+        if scaling is not None:
+            # After a restart of the operator: what it last said, and nothing is given up.
+            last = self.status.desired_replicas
+            return min(max(last, scaling.min_replicas), scaling.max_replicas)
+        return 1 if self.spec.replicas is None else self.spec.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How often in a row a place had to get a new pod, and when it last did."""
+
+    times: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is known of a pool at one moment."""
+
+    pool: Pool
+    revision: str
+    workers: tuple[Worker, ...]
+    now: float
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    # None where spec.front asks for none.
+    front: Front | None = None
+    # Uids of workers that have been idle for long enough for their node to go.
+    resting: frozenset[str] = frozenset()
+
+    def in_place(self) -> dict[int, Worker]:
+        """The workers by their place; strangers are left out."""
+        placed = ((index_of(self.pool.name, each.pod.name), each) for each in self.workers)
+        return {index: each for index, each in placed if index is not None}

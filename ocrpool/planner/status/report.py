@@ -1,0 +1,293 @@
+"""The status of a pool: from what was seen, planned and refused to what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocrpool.planner.instances.types import Decision
+from ocrpool.planner.observed import Failure, Seen, Trouble, Worker
+from ocrpool.planner.size_limit import cut, spelled_out, told_once
+from ocrpool.planner.status.conditions import Finding, conditions
+from ocrpool.planner.status.debounce import TROUBLES, shape
+from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.workers.placement import places_of
+from ocrpool.planner.workers.plan import FRONT_SECONDS, Plan
+from ocrpool.protocol import Memory
+from ocrpool.resource.names import selector_of
+from ocrpool.resource.status import (
+    AutoscalingReport,
+    DeviceReport,
+    FrontReport,
+    InstanceCount,
+    MemoryReport,
+    Phase,
+    PoolStatus,
+    WorkerReport,
+)
+
+# A figure is written anew when it moved by this share of the whole: a sixteenth.
+STEADY_SHARE = 16
+MEMORY_STEP = 64 * 2**20
+FOOTPRINT_STEP = 2**20
+# A worker that is not ready may be silent for this long: its server is starting.
+SILENT_SECONDS = 120.0
+# One look that failed may be a hiccup of the network, or ours.
+MISSES_IN_A_ROW = 2
+# What a worker says while all is as it should be.
+_IN_ORDER = {"Starting", "Restarting", "Draining"}
+_LAST_TIME = "; the last time: "
+# Said while more work comes in than the most workers carry.
+AT_MAX = Trouble(
+    "AtMaxReplicas",
+    "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
+    "target, then requests are refused (429); raise maxReplicas, or send less",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of reconciling knows at its end."""
+
+    seen: Seen
+    plan: Plan
+    # By pod name: what its instances' number follows from.
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    # By pod name: places that got a new pod because the old one failed.
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    # What the API server refused, or what is wrong with the pool as a whole.
+    troubles: Sequence[Trouble] = ()
+    autoscaling: AutoscalingReport | None = None
+
+
+def status_of(this: Round) -> PoolStatus:
+    """What is to be written; equal to what is there where nothing worth a word has changed."""
+    seen, before = this.seen, this.seen.pool.status
+    problems = spelled_out(before.workers)
+    old = {
+        each.name: each.model_copy(update={"problem": problems[each.name]})
+        for each in before.workers
+    }
+    names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
+    names.update({worker.pod.name: worker for worker in seen.workers})
+    reports = tuple(
+        _worker(this, name, worker, old.get(name))
+        for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
+    )
+    ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
+    front = seen.front
+    finding = Finding(
+        wanted=seen.pool.wanted,
+        deleting=seen.pool.deleting,
+        ready=ready,
+        pods=len(seen.workers),
+        outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
+        phases=tuple(report.phase for report in reports),
+        front_wanted=seen.pool.spec.front.replicas if seen.pool.spec.front else 0,
+        front_ready=len(front.ready) if front else 0,
+        growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
+        problems=tuple(_problems(this, reports)),
+    )
+    return PoolStatus(
+        observed_generation=seen.pool.generation,
+        replicas=len(seen.workers),
+        ready_replicas=ready,
+        desired_replicas=seen.pool.wanted,
+        autoscaling=this.autoscaling,
+        selector=selector_of(seen.pool.name),
+        instances=InstanceCount(
+            target=sum(report.instances.target for report in reports),
+            ready=sum(report.instances.ready for report in reports),
+        ),
+        front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
+        if front is not None
+        else None,
+        workers=told_once(reports),
+        conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
+    )
+
+
+def _grows(report: WorkerReport, minimum: int) -> bool:
+    return report.phase == "Ready" and not report.problem and report.instances.target < minimum
+
+
+def _natural(name: str) -> tuple[str, int]:
+    head, _, tail = name.rpartition("-")
+    return (head, int(tail)) if tail.isdecimal() else (name, -1)
+
+
+def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, Trouble]]:
+    """Everything that is wrong, with whom it is about, empty for the pool; what workers share is
+    one thing."""
+    found = [("", trouble) for trouble in dict.fromkeys(this.troubles)]
+    having: dict[str, list[str]] = {}
+    for report in reports:
+        if report.problem:
+            having.setdefault(report.problem, []).append(report.name)
+    for problem, names in having.items():
+        reason, _, message = problem.partition(": ")
+        who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        found.append((who, Trouble(reason, message)))
+    found += [("front", trouble) for trouble in _front_troubles(this.seen)]
+    if this.autoscaling is not None and this.autoscaling.at_max:
+        found.append(("", AT_MAX))
+    return found
+
+
+def _front_troubles(seen: Seen) -> list[Trouble]:
+    """What keeps the front from its work, each thing once."""
+    if seen.front is None:
+        return []
+    found = {pod.trouble for pod in seen.front.pods if pod.trouble is not None}
+    troubles = sorted(found, key=lambda trouble: trouble.message)
+    overdue = [
+        worker.pod
+        for worker in seen.workers
+        if worker.serving and seen.now - worker.pod.turned > FRONT_SECONDS
+    ]
+    for pod in seen.front.ready:
+        if pod.uid not in seen.front.sees:
+            continue  # one look that failed, or a NetworkPolicy: it may serve all the same
+        unseen = [worker.name for worker in overdue if worker.ip not in seen.front.sees[pod.uid]]
+        if unseen:
+            text = (
+                f"sends nothing to {', '.join(unseen[:3])}, ready for over {FRONT_SECONDS:g} s; "
+                "look at the cluster's DNS and at NetworkPolicies"
+            )
+            troubles.append(Trouble("FrontBlind", text))
+            break
+    return troubles
+
+
+def _worker(
+    this: Round, name: str, worker: Worker | None, old: WorkerReport | None
+) -> WorkerReport:
+    failure = this.failures.get(name)
+    shared: dict[str, Any] = {
+        "name": name,
+        "failures": failure.times if failure else 0,
+        "failed_at": stamp_of(failure.at) if failure and failure.times else None,
+    }
+    if worker is None:
+        waits = dict(this.plan.waiting).get(name)
+        problem = f"BackOff: {waits}{_last_time(old)}" if waits else ""
+        return WorkerReport(**shared, phase="Waiting", problem=problem)
+    pod, state = worker.pod, worker.state
+    problem = _problem(worker, this.seen.now)
+    if not problem and failure and pod.ending is not None:
+        problem = _own_words(worker) or (old.problem if old is not None else "")  # why it goes
+    report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
+    if state is None:
+        # The last word of a worker that is silent for a moment is kept, not wiped.
+        if old is None or worker.leaving:
+            return report
+        kept = {"device": old.device, "memory": old.memory, "footprint": old.footprint}
+        return report.model_copy(
+            update={**kept, "decision": old.decision, "instances": old.instances}
+        )
+    found = report.model_copy(
+        update={
+            "device": DeviceReport(name=state.device.name, uuid=state.device.uuid),
+            "memory": _steady(state.device.memory, old.memory if old else None),
+            "footprint": _steady_footprint(state.footprint.bytes, old.footprint if old else 0),
+            "instances": InstanceCount(target=state.instances.target, ready=state.instances.ready),
+        }
+    )
+    decision = this.decisions.get(name)
+    if decision is None:
+        return found
+    sentence = _steady_sentence(decision.sentence, found, old)
+    problem = found.problem or _shortage(decision, sentence, this.seen.pool.spec.instances.min)
+    return found.model_copy(update={"decision": sentence, "problem": problem})
+
+
+def _last_time(old: WorkerReport | None) -> str:
+    """For a place that waits for its next pod: what was wrong with the last one."""
+    if old is None or not old.problem:
+        return ""
+    if old.phase == "Waiting":
+        _, sign, why = old.problem.rpartition(_LAST_TIME)
+        return f"{sign}{why}"
+    return f"{_LAST_TIME}{old.problem}"
+
+
+def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
+    """The old one where only its figures are others, and those that are told beside it are not."""
+    if old is None or shape(old.decision) != shape(sentence):
+        return sentence
+    same = (new.memory, new.footprint, new.instances) == (old.memory, old.footprint, old.instances)
+    return old.decision if same else sentence
+
+
+def _shortage(decision: Decision, sentence: str, minimum: int) -> str:
+    """What the planner found wrong that the worker itself does not say, or nothing."""
+    reason = decision.reason
+    if reason == "AtCeiling" and decision.target < minimum:
+        reason = "InsufficientMemory"
+    if reason not in TROUBLES:
+        return ""
+    _, _, why = sentence.partition(": hold, ")
+    return f"{reason}: {why or sentence}; {TROUBLES[reason]}"
+
+
+def _phase(worker: Worker) -> Phase:
+    pod = worker.pod
+    if pod.ending is not None:
+        return "Ending"
+    if pod.draining is not None:
+        return "Draining"
+    if pod.ready:
+        return "Ready"
+    if not pod.ip:
+        return "Pending"
+    problem = worker.state.problem if worker.state else None
+    if problem is not None and problem.reason not in _IN_ORDER:
+        return "NotReady"
+    return "Booting"
+
+
+def _problem(worker: Worker, now: float) -> str:
+    pod = worker.pod
+    if worker.leaving:
+        return f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble else ""
+    if pod.trouble is not None:
+        return f"{pod.trouble.reason}: {pod.trouble.message}"
+    if worker.state is not None:
+        return _own_words(worker)
+    late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
+    if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
+        return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
+    return ""
+
+
+def _own_words(worker: Worker) -> str:
+    said = worker.state.problem if worker.state is not None else None
+    if said is None or said.reason in _IN_ORDER:
+        return ""
+    return f"{said.reason}: {cut(said.message, 400)}"
+
+
+def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:
+    """Figures of a device in steps, and the old ones while they are near enough."""
+    if memory is None:
+        return old
+    new = MemoryReport(
+        total=memory.total,
+        used=_step(memory.used, MEMORY_STEP),
+        free=_step(memory.free, MEMORY_STEP),
+    )
+    if old is None or old.total != new.total:
+        return new
+    near = abs(old.free - memory.free) < max(memory.total // STEADY_SHARE, MEMORY_STEP)
+    return old if near else new
+
+
+def _steady_footprint(count: int, old: int) -> int:
+    if old and abs(count - old) * STEADY_SHARE < old:
+        return old
+    return _step(count, FOOTPRINT_STEP)
+
+
+def _step(count: int, step: int) -> int:
+    return round(count / step) * step

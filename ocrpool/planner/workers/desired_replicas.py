@@ -1,0 +1,193 @@
+"""How many workers a pool wants, from all that the operator remembers of it between two rounds.
+
+With `spec.autoscaling` that is planner/demand.py's word; with `spec.replicas` it is the user's,
+held for a moment on the way down: an HPA that changes its mind every few seconds costs no worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ocrpool.planner.instances.headroom import account, unusable
+from ocrpool.planner.instances.limits import limits_of
+from ocrpool.planner.instances.types import History as InstanceHistory
+from ocrpool.planner.instances.types import Reason
+from ocrpool.planner.observed import Pool, Worker
+from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.workers.autoscaling import Decision, History, Policy, Seen, decide
+from ocrpool.planner.workers.load import Figures
+from ocrpool.protocol import State
+from ocrpool.resource.spec import PoolSpec
+from ocrpool.resource.status import AutoscalingReport
+
+# Decisions about a worker's instances after which more of them are still to be expected.
+_FILLING: frozenset[Reason] = frozenset({"Grow", "Hold", "Limits", "Booting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Requests that a worker had accepted when it was last looked at, and since when it has not
+    had another and held none."""
+
+    requests: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one pool. A default one is right after a restart."""
+
+    demand: History = field(default_factory=History)
+    # (moment, spec.replicas) of the looks within the window.
+    asked: tuple[tuple[float, int], ...] = ()
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Workers there shall be, what is said of it, and who rests (uids)."""
+
+    workers: int
+    memory: Memory
+    decision: Decision | None = None
+    resting: frozenset[str] = frozenset()
+
+
+def wanted_of(
+    pool: Pool,
+    workers: tuple[Worker, ...],
+    told: Mapping[str, Reason],
+    memory: Memory,
+    now: float,
+    *,
+    wall: float | None = None,
+) -> Wanted:
+    """Decide for one pool. `told`: the last reason of each worker's instances, by uid. `now` is on
+    any clock that never jumps; `wall` is the same moment since the epoch, where that is another."""
+    rests = _rests(memory.rests, workers, pool.spec.disruption.rest_seconds, now)
+    resting = frozenset(
+        uid for uid, each in rests.items() if now - each.since >= pool.spec.disruption.rest_seconds
+    )
+    memory = replace(memory, rests=rests)
+    if pool.deleting:
+        return Wanted(0, memory, resting=resting)
+    policy = policy_of(pool.spec)
+    if policy is None:
+        count, asked = _steady(pool, memory.asked, now)
+        memory = replace(memory, asked=asked, demand=History())
+        return Wanted(count, memory, resting=resting)
+    figures = (
+        figures_of(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
+        for each in workers
+    )
+    silent = sum(
+        1 for each in workers if each.pod.ready and not each.leaving and each.state is None
+    )
+    seen = Seen(
+        tuple(each for each in figures if each is not None), pool.status.desired_replicas, silent
+    )
+    decision = decide(policy, memory.demand, seen, now)
+    memory = replace(memory, demand=decision.history, asked=())
+    return Wanted(decision.desired, memory, decision, resting)
+
+
+def policy_of(spec: PoolSpec) -> Policy | None:
+    """What `spec.autoscaling` allows; None where the number is the user's."""
+    scaling = spec.autoscaling
+    if scaling is None:
+        return None
+    return Policy(
+        minimum=scaling.min_replicas,
+        maximum=scaling.max_replicas,
+        target=scaling.target_queue_seconds,
+        up=scaling.scale_up_stabilization_seconds,
+        down=scaling.scale_down_stabilization_seconds,
+        # The front sends each request to whoever has the fewest: nearly one queue for all.
+        shared=spec.front is not None,
+    )
+
+
+def report_of(pool: Pool, decision: Decision | None, now: float) -> AutoscalingReport | None:
+    """What the status says: the sentence of the last change, since the figures of every look are
+    others."""
+    if pool.spec.autoscaling is None or decision is None:
+        return None
+    before = pool.status.autoscaling or AutoscalingReport()
+    if before.desired != decision.desired:
+        return AutoscalingReport(
+            desired=decision.desired,
+            decision=decision.sentence,
+            at_max=decision.history.at_max,
+            last_scale_time=stamp_of(now),
+        )
+    return before.model_copy(update={"at_max": decision.history.at_max})
+
+
+def figures_of(spec: PoolSpec, worker: Worker, told: Reason | None, now: float) -> Figures | None:
+    """One worker as it counts; None where it says nothing. `now`: since the epoch."""
+    state = worker.state
+    if state is None:
+        return None
+    counters = state.counters
+    on_pages = sum(each.busy_seconds for each in state.instances.each if each.state == "busy")
+    return Figures(
+        name=worker.pod.uid,
+        serving=worker.serving,
+        instances=state.instances.ready + state.instances.booting,
+        room=room_of(spec, state, told),
+        work=counters.page_seconds + on_pages,
+        pages=counters.pages,
+        answered=counters.answered,
+        refused=counters.rejected,
+        waiting=max(state.queue.pages, state.queue.depth),
+        age=max(0.0, now - worker.pod.created),
+    )
+
+
+def room_of(spec: PoolSpec, state: State, told: Reason | None) -> int:
+    """Further instances that the worker is likely to get: as many as memory, `instances.max` and
+    its own ceiling leave, and none where its last decision says that it does not grow."""
+    if (told is not None and told not in _FILLING) or unusable(state) is not None:
+        return 0
+    limits = limits_of(spec)
+    figures = account(limits, InstanceHistory(), state)
+    if not figures.footprint or state.footprint.bytes == 0:
+        return 0
+    here = state.instances.ready + state.instances.booting
+    most = min(limits.maximum, state.instances.ceiling)
+    return max(0, min(most - here, figures.room // figures.footprint))
+
+
+def _steady(
+    pool: Pool, before: tuple[tuple[float, int], ...], now: float
+) -> tuple[int, tuple[tuple[float, int], ...]]:
+    """The most replicas that were asked for within the window."""
+    asked = 1 if pool.spec.replicas is None else pool.spec.replicas
+    window = pool.spec.scale_down_stabilization_seconds
+    if not before:
+        before = ((now, pool.status.desired_replicas),)
+    kept = [each for each in before if each[0] > now - window and each[1] > asked]
+    return max([asked, *(count for _, count in kept)]), (*kept, (now, asked))
+
+
+def _rests(
+    before: Mapping[str, Rest], workers: tuple[Worker, ...], seconds: float, now: float
+) -> dict[str, Rest]:
+    found: dict[str, Rest] = {}
+    for worker in workers:
+        uid, state = worker.pod.uid, worker.state
+        known = before.get(uid)
+        if state is None:
+            if known is not None:
+                found[uid] = known
+            continue
+        requests = state.counters.requests
+        if known is None and worker.pod.evictable and worker.idle:
+            # Its annotation is what an operator before this one remembered.
+            known = Rest(requests, now - seconds)
+        restful = worker.serving and worker.idle
+        if known is None or not restful or known.requests != requests:
+            known = Rest(requests, now)
+        found[uid] = known
+    return found

@@ -1,0 +1,88 @@
+"""Which places a pool keeps: which pods are one too many, and under which names there are too few.
+
+A pool keeps any set of places of the size that is wanted. New pods fill the lowest free ones; the
+least useful pods go. It follows from what is there alone, so whoever plans after a restart chooses
+the same: a pod that drains already is the first to go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import count, islice
+
+from ocrpool.planner.observed import Seen, Worker
+from ocrpool.resource.names import index_of, worker_name
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`kept`: names of the places that the pool has, pods or not; `empty`: those of them without
+    a pod; `surplus`: uids of pods that shall go."""
+
+    kept: tuple[str, ...]
+    empty: tuple[str, ...]
+    surplus: frozenset[str]
+
+
+def places_of(seen: Seen) -> Places:
+    """Decide from what is there. Pods that leave hold their place until they are gone."""
+    there, wanted = seen.in_place(), seen.pool.wanted
+    strangers = {
+        each.pod.uid for each in seen.workers if index_of(seen.pool.name, each.pod.name) is None
+    }
+    chosen = _least_useful(seen, list(there.values()), max(0, len(there) - wanted))
+    surplus = frozenset(strangers | {each.pod.uid for each in chosen})
+    free = islice((index for index in count() if index not in there), max(0, wanted - len(there)))
+    empty = [worker_name(seen.pool.name, index) for index in free]
+    kept = [each.pod.name for each in there.values() if each.pod.uid not in surplus]
+    return Places(tuple(kept + empty), tuple(empty), surplus)
+
+
+def _least_useful(seen: Seen, workers: list[Worker], number: int) -> list[Worker]:
+    """So many of them: first what leaves or is over, then what waits for a node, then what boots or
+    is broken, then what an edit of the spec will replace, then what serves, so that whole nodes
+    become empty."""
+    if number <= 0:
+        return []
+    others = [one for one in workers if not _serves(seen, one)]
+    chosen = sorted(others, key=lambda one: _uselessness(seen, one))[:number]
+    left = [one for one in workers if _serves(seen, one)]
+    while len(chosen) < number:
+        on_node = Counter(one.pod.node for one in left)
+        worst = min(
+            left,
+            key=lambda one: (
+                on_node[one.pod.node],
+                one.pod.node,
+                not one.idle,
+                -_index(seen, one),
+            ),
+        )
+        left.remove(worst)
+        chosen.append(worst)
+    return chosen
+
+
+def _serves(seen: Seen, worker: Worker) -> bool:
+    pod = worker.pod
+    gone = worker.leaving or pod.over
+    return pod.ready and not gone and pod.revision == seen.revision
+
+
+def _uselessness(seen: Seen, worker: Worker) -> tuple[int, float, int]:
+    """The least first."""
+    pod, last = worker.pod, -_index(seen, worker)
+    if pod.ending is not None:
+        return 0, pod.ending, last
+    if pod.draining is not None:
+        return 1, pod.draining, last
+    if pod.over:
+        return 2, 0.0, last
+    if not pod.node:
+        return 3, 0.0, last
+    return (5 if pod.ready else 4), 0.0, last
+
+
+def _index(seen: Seen, worker: Worker) -> int:
+    return index_of(seen.pool.name, worker.pod.name) or 0

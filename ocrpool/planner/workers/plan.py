@@ -1,0 +1,274 @@
+"""Which worker pods there should be: from what was seen to what is to be done, and why.
+
+Every pool has as many places as are wanted, and a place's pod has one name. So a pod can never be
+there twice, whatever this was told: the API server refuses the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ocrpool.planner.observed import Failure, Pod, Seen, Worker
+from ocrpool.planner.size_limit import cut
+from ocrpool.planner.workers.placement import Places, places_of
+from ocrpool.protocol import backoff_seconds
+from ocrpool.resource.names import index_of
+
+# After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
+# The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
+SETTLE_SECONDS = 2.0
+# A front learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
+# What it has not heard by then is another trouble, and no reason to wait.
+FRONT_SECONDS = 60.0
+# A pod that should be gone for this long sits on a node that does not answer.
+LOST_SECONDS = 60.0
+# After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
+BACKOFF_SECONDS = 10.0
+BACKOFF_MOST = 600.0
+# A device that cannot be seen may come back for so long before its pod is replaced.
+DEVICE_SECONDS = 120.0
+# A pod that served for this long has shown that the place is sound.
+SOUND_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the pod of a place."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take a pod out of the Service and note since when; nothing new reaches it."""
+
+    pod: Pod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Take a draining pod back into service: it is wanted again, and was not told to refuse."""
+
+    pod: Pod
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tell cluster autoscalers whether its node may go."""
+
+    pod: Pod
+    evictable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Tell its worker to refuse what still comes."""
+
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a pod. `failed`: it counts against its place. `force`: nobody will confirm it."""
+
+    pod: Pod
+    why: str
+    failed: bool = False
+    force: bool = False
+
+
+Action = Create | Retire | Restore | Mark | Drain | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done now, and when to look again if nothing happens before."""
+
+    actions: tuple[Action, ...] = ()
+    wake: float | None = None
+    # Places that wait for their back-off: name → sentence.
+    waiting: tuple[tuple[str, str], ...] = ()
+
+
+def plan(seen: Seen) -> Plan:
+    """Decide for every place of the pool. Pure; the same facts give the same plan."""
+    places = places_of(seen)
+    actions: list[Action] = []
+    wakes: list[float] = []
+    waiting: list[tuple[str, str]] = []
+    for worker in seen.workers:
+        why = _why_not_wanted(seen, worker, places)
+        for step in _for_one(seen, worker, why):
+            if isinstance(step, float):
+                wakes.append(step)
+            else:
+                actions.append(step)
+    for name in places.empty:
+        until = backoff_until(seen.failures.get(name))
+        if until > seen.now:
+            wakes.append(until)
+            times = seen.failures[name].times
+            waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
+        else:
+            actions.append(Create(name, "the place is empty"))
+    actions += _roll(seen, places, actions)
+    actions += _mark(seen, actions)
+    return Plan(tuple(actions), min(wakes, default=None), tuple(waiting))
+
+
+def backoff_until(failure: Failure | None) -> float:
+    """The moment from which a place may get its next pod; 0 where it never failed."""
+    if failure is None or failure.times == 0:
+        return 0.0
+    return failure.at + backoff_seconds(failure.times, first=BACKOFF_SECONDS, most=BACKOFF_MOST)
+
+
+def drain_limit(seen: Seen) -> float:
+    """Seconds after which a draining worker is ended whatever it holds."""
+    spec = seen.pool.spec
+    away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
+    return away + spec.admission.page_limit + 5
+
+
+def _why_not_wanted(seen: Seen, worker: Worker, places: Places) -> str | None:
+    """Why a pod shall go altogether, or None."""
+    if seen.pool.deleting:
+        return "the pool is being deleted"
+    if worker.pod.uid in places.surplus:
+        return f"{seen.pool.wanted} workers are wanted"
+    return None
+
+
+def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | float]:
+    """Steps of one pod, and moments at which to look again."""
+    pod = worker.pod
+    if pod.ending is not None:
+        if seen.now < pod.ending + LOST_SECONDS:
+            yield pod.ending + LOST_SECONDS
+        else:
+            yield Delete(pod, f"node {pod.node or '(none)'} does not confirm its end", force=True)
+        return
+    if pod.over:
+        yield Delete(pod, "it has ended", failed=why is None)
+        return
+    if why is None and _may_return(seen, worker):
+        yield Restore(pod, f"{seen.pool.wanted} workers are wanted again")
+        return
+    if why is not None or pod.draining is not None:
+        yield from _leave(seen, worker, why or "it was being drained")
+        return
+    since = _device_fails_from(worker)
+    if since is not None:
+        until = max(since, backoff_until(seen.failures.get(pod.name)))
+        if seen.now >= until:
+            yield Delete(pod, f"its device keeps failing: {_said(worker)}", failed=True)
+        else:
+            yield until
+        return
+    if pod.revision != seen.revision and not pod.ready:
+        yield Delete(pod, "the spec changed, and it serves nothing")
+
+
+def _device_fails_from(worker: Worker) -> float | None:
+    """From when on a pod may be replaced because its device fails and it serves nothing: inside a
+    container that the driver has turned its back on, waiting does not help."""
+    problem = worker.state.problem if worker.state is not None else None
+    if problem is None or worker.pod.ready:
+        return None
+    if problem.reason == "DeviceError":
+        return 0.0
+    if problem.reason in ("DeviceLost", "DeviceUnreadable"):
+        # A reset may bring it back, and then its instances come faster than another pod.
+        return max(worker.pod.created, worker.pod.turned) + DEVICE_SECONDS
+    return None
+
+
+def _said(worker: Worker) -> str:
+    problem = worker.state.problem if worker.state is not None else None
+    return f"{problem.reason}: {cut(problem.message, 200)}" if problem is not None else ""
+
+
+def _may_return(seen: Seen, worker: Worker) -> bool:
+    """It drains, as it is it would be made again, and its worker still takes requests."""
+    pod, state = worker.pod, worker.state
+    return (
+        pod.draining is not None
+        and pod.revision == seen.revision
+        and state is not None
+        and not state.draining
+    )
+
+
+def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
+    pod, state = worker.pod, worker.state
+    if pod.draining is None:
+        # What is not ready holds nothing that its own end would not finish.
+        yield Retire(pod, why) if pod.ready else Delete(pod, why)
+        return
+    lame_duck = seen.pool.spec.template.lame_duck_seconds
+    told = pod.draining + max(0.0, SETTLE_SECONDS - lame_duck)
+    settled, limit = told + lame_duck, pod.draining + drain_limit(seen)
+    if seen.now < told:
+        yield told
+    elif seen.now >= limit:
+        yield Delete(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
+    elif state is not None and not state.draining:
+        yield Drain(pod)
+    elif seen.now < settled:
+        yield settled
+    elif worker.idle:
+        yield Delete(pod, "drained")
+    else:
+        yield min(limit, seen.now + 1.0)
+
+
+def known_to_front(seen: Seen, pod: Pod) -> bool:
+    """Whether the front sends requests to a worker that is ready, or should long have done so."""
+    if seen.front is None or seen.now - pod.turned > FRONT_SECONDS:
+        return True
+    return not seen.front.blind_for(pod)
+
+
+def may_evict(seen: Seen) -> bool:
+    """Whether an eviction may take one more worker: all that are wanted are ready, and with a front
+    each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
+    which is before the front has heard of it: the last of the old ones would go too early."""
+    if seen.front is None:
+        return True
+    surplus = places_of(seen).surplus
+    kept = [each for each in seen.in_place().values() if each.pod.uid not in surplus]
+    return len(kept) >= seen.pool.wanted and all(
+        each.pod.ready and not each.leaving and known_to_front(seen, each.pod) for each in kept
+    )
+
+
+def _roll(seen: Seen, places: Places, before: list[Action]) -> Iterator[Action]:
+    """One pod of an old revision, if every other place serves."""
+    busy = any(isinstance(action, Create | Retire | Delete) for action in before)
+    kept = [each for each in seen.in_place().values() if each.pod.uid not in places.surplus]
+    if busy or len(kept) < seen.pool.wanted or not all(each.serving for each in kept):
+        return
+    if any(not known_to_front(seen, each.pod) for each in kept):
+        return
+    for worker in sorted(kept, key=lambda each: index_of(seen.pool.name, each.pod.name) or 0):
+        if worker.pod.revision != seen.revision:
+            yield Retire(worker.pod, "the spec changed")
+            return
+
+
+def _mark(seen: Seen, before: list[Action]) -> Iterator[Action]:
+    """Annotations of pods that stay; those that leave get theirs with their first step."""
+    if not seen.pool.spec.tells_autoscalers:
+        return
+    acted = {action.pod.uid for action in before if not isinstance(action, Create)}
+    for worker in seen.workers:
+        pod = worker.pod
+        if worker.leaving or pod.over or pod.uid in acted:
+            continue
+        rests = pod.uid in seen.resting
+        if pod.evictable != rests:
+            yield Mark(pod, rests)

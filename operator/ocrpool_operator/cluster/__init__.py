@@ -1,0 +1,1 @@
+"""The API server and the workers' control ports: client, watches, cache, Lease, Events."""

@@ -1,0 +1,100 @@
+"""What the watches brought, by pool: a cache that is looked at, and never acted on alone.
+
+A watch may be late, and a broken one may have missed a deletion. So whoever is about to create or
+delete pods lists them first (`replace_pods`), and a late event never undoes what a list said.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ocrpool.planner.observed import Pod, Pool
+from ocrpool.resource.names import LABEL_POOL
+
+Key = tuple[str, str]
+# Of a companion object, what is compared with what is wanted.
+_KEPT = ("spec", "data", "metadata")
+_KEPT_META = ("name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences")
+
+
+class Store:
+    """Pools, their pods, and their companions. Keys are (namespace, pool)."""
+
+    def __init__(self) -> None:
+        self.pools: dict[Key, Pool] = {}
+        self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._fronts: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+
+    def put_pool(self, pool: Pool) -> bool:
+        """Keep what was read, unless it is older than what is held. Answers whether somebody
+        changed more than the status, which is our own word."""
+        held = self.pools.get(pool.key)
+        if held is not None and held.uid == pool.uid and held.version > pool.version:
+            return False
+        self.pools[pool.key] = pool
+        return held is None or replace(held, status=pool.status, version=pool.version) != pool
+
+    def pods(self, key: Key) -> tuple[Pod, ...]:
+        """All that bear the labels of a pool's workers, whosever they are."""
+        return tuple(self._pods.get(key, {}).values())
+
+    def put_pod(self, key: Key, pod: Pod) -> None:
+        held = self._pods[key].get(pod.name)
+        if held is None or held.version <= pod.version:
+            self._pods[key][pod.name] = pod
+
+    def drop_pod(self, key: Key, name: str, uid: str) -> None:
+        held = self._pods[key].get(name)
+        if held is not None and held.uid == uid:
+            del self._pods[key][name]
+
+    def replace_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+        """What a list said: all of it, and nothing else."""
+        self._pods[key] = {pod.name: pod for pod in pods}
+
+    def front_pods(self, key: Key) -> tuple[Pod, ...]:
+        """All that bear the label of a pool's front; the Deployment's controller makes them."""
+        return tuple(self._fronts.get(key, {}).values())
+
+    def put_front_pod(self, key: Key, pod: Pod) -> None:
+        self._fronts[key][pod.uid] = pod
+
+    def replace_front_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+        self._fronts[key] = {pod.uid: pod for pod in pods}
+
+    def drop_front_pod(self, key: Key, uid: str) -> None:
+        self._fronts[key].pop(uid, None)
+        if not self._fronts[key]:
+            del self._fronts[key]
+
+    def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
+        """All of one kind that bear the pool's label."""
+        namespace, pool = key
+        return tuple(
+            body
+            for (its, where, _), body in self._companions.items()
+            if (its, where) == (kind, namespace)
+            and body["metadata"].get("labels", {}).get(LABEL_POOL) == pool
+        )
+
+    def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return self._companions.get((kind, namespace, name))
+
+    def put_companion(self, kind: str, body: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
+        kept = {key: body[key] for key in _KEPT if key in body}
+        kept["metadata"] = {key: meta[key] for key in _KEPT_META if key in meta}
+        self._companions[kind, meta["namespace"], meta["name"]] = kept
+
+    def drop_companion(self, kind: str, namespace: str, name: str) -> None:
+        self._companions.pop((kind, namespace, name), None)
+
+    def forget(self, key: Key) -> None:
+        """The pool is gone. Its pods stay until they are gone, too."""
+        self.pools.pop(key, None)
+        if not self._pods.get(key):
+            self._pods.pop(key, None)

@@ -1,0 +1,166 @@
+"""From what the API server sends to what the planner knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ocrpool.planner.observed import Pod, Pool, Trouble
+from ocrpool.planner.size_limit import cut
+from ocrpool.planner.timestamps import seconds_of
+from ocrpool.resource import names
+from ocrpool.resource.spec import PoolSpec
+from ocrpool.resource.status import PoolStatus
+from ocrpool_operator.cluster.owners import controller_of
+
+Body = Mapping[str, Any]
+_EVICTABLE = {"true": True, "false": False}
+# Kubelet's times are whole seconds, and what it saw first may be written last; nothing of ours is
+# ready so soon after its start.
+_SWIFT_SECONDS = 2.0
+_BACKING_OFF = re.compile(r'^Back-off pulling image ".*?": ErrImagePull: ', re.DOTALL)
+
+
+def pool_from(body: Body) -> Pool:
+    """A pool as it was read. Where the types refuse its spec, `invalid` says why and the spec is
+    the default one, which only its deletion may be guided by.
+
+    The schema refuses such a spec before; this is for objects that are older than the schema.
+    """
+    meta = body["metadata"]
+    invalid = ""
+    try:
+        spec = PoolSpec.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in ("spec", *first["loc"]))
+        spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
+    # Also of a spec that cannot be read: it is its own operator that says so.
+    operator = (body.get("spec") or {}).get("operatorName", names.OPERATOR)
+    try:
+        status = PoolStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        # Written by another version: what it said is lost, what is there will be seen again.
+        status = PoolStatus()
+    return Pool(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta.get("generation", 0),
+        spec=spec,
+        invalid=invalid,
+        status=status,
+        deleting="deletionTimestamp" in meta,
+        has_finalizer=names.FINALIZER in meta.get("finalizers", ()),
+        version=int(meta.get("resourceVersion") or 0),
+        operator=str(operator),
+    )
+
+
+def pod_from(body: Body, *, template: str = "template") -> Pod:
+    """A worker's pod, or one of the front. `template`: the field of the spec that it is made
+    from, for sentences about it."""
+    meta, status = body["metadata"], body.get("status") or {}
+    notes = meta.get("annotations") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    phase = status.get("phase", "")
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    turned = seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
+    controller = controller_of(body)
+    return Pod(
+        name=meta["name"],
+        uid=meta["uid"],
+        revision=notes.get(names.REVISION, ""),
+        node=(body.get("spec") or {}).get("nodeName", ""),
+        ip=status.get("podIP", ""),
+        created=seconds_of(meta.get("creationTimestamp")) or 0.0,
+        ready=ready,
+        turned=turned,
+        over=phase in ("Failed", "Succeeded"),
+        ending=seconds_of(meta.get("deletionTimestamp")),
+        draining=seconds_of(notes.get(names.DRAINING_SINCE)),
+        evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
+        trouble=None if ready else _trouble(phase, status, conditions, template, turned),
+        owner=controller.get("uid", ""),
+        made_by=f"{controller.get('kind', '')} {controller.get('name', '')}".strip(),
+        version=int(meta.get("resourceVersion") or 0),
+    )
+
+
+def _trouble(
+    phase: str, status: Body, conditions: Mapping[str, Body], template: str, turned: float
+) -> Trouble | None:
+    """Why Kubernetes cannot run a pod, with what to do about it."""
+    if phase == "Failed":
+        text = cut(status.get("message") or status.get("reason") or "its container ended")
+        return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
+    for container in status.get("containerStatuses") or ():
+        found = _container_trouble(container, template, turned)
+        if found is not None:
+            return found
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        said = cut(scheduled.get("message") or scheduled.get("reason", ""))
+        return Trouble(
+            "WaitingForCapacity",
+            f"no node takes it: {said}; add a node, or look at resourceName, nodeSelector and "
+            "tolerations",
+        )
+    if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
+        return Trouble(
+            "NodeLost",
+            "its node does not answer; look at the node. It is replaced once Kubernetes evicts it, "
+            "after the pod's tolerationSeconds (5 minutes)",
+        )
+    return None
+
+
+def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
+    """A pod that is not ready though its containers were when kubelet spoke last: where a node is
+    silent, Kubernetes marks its pods, and only with this one condition."""
+    found = [conditions.get(name, {}).get("status") for name in ("Ready", "ContainersReady")]
+    return found == ["False", "True"]
+
+
+def _recovered(container: Body, turned: float) -> bool:
+    """Whether the pod's readiness has `turned` since its container was started again: kubelet keeps
+    the last end of a container for as long as the pod lives."""
+    running = (container.get("state") or {}).get("running") or {}
+    started = seconds_of(running.get("startedAt"))
+    return started is not None and turned > started + _SWIFT_SECONDS
+
+
+def _container_trouble(container: Body, template: str, turned: float) -> Trouble | None:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    # Kubelet takes turns between an error and the same with how it waits before its next try.
+    message = cut(_BACKING_OFF.sub("", waiting.get("message", "")))
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        return Trouble(
+            "ImageNotAvailable",
+            f"image {container.get('image', '')!r}: {message or reason}; look at {template}.image, "
+            "imagePullPolicy and imagePullSecrets",
+        )
+    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        return Trouble("ContainerRefused", f"{message or reason}; look at {template}")
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if last.get("reason") == "OOMKilled" and not _recovered(container, turned):
+        what = container.get("name", "container")
+        return Trouble(
+            "InsufficientMemory",
+            f"the {what} used more memory than its container may, was ended with all its "
+            f"instances, and starts again; raise {template}.resources.limits.memory, or lower "
+            "instances.max or admission.maxMegapixels",
+        )
+    if reason == "CrashLoopBackOff":
+        said = " ".join(str(last.get("message", "")).split())[-300:]
+        ended = f"exit code {last.get('exitCode', '?')}"
+        what = container.get("name", "container")
+        return Trouble(
+            f"{what.capitalize()}Crashes",
+            f"the {what} ends at once ({ended}): {said or 'it says nothing'}; look at its log",
+        )
+    return None

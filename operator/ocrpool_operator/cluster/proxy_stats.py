@@ -1,0 +1,47 @@
+"""What a pod of a front says that it sends requests to."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Iterable
+
+import aiohttp
+
+from ocrpool.planner.observed import Pod
+from ocrpool.resource.names import FRONT_PORT
+
+TIMEOUT_SECONDS = 3.0
+
+
+async def views_of(
+    session: aiohttp.ClientSession, pods: Iterable[Pod]
+) -> dict[str, frozenset[str]]:
+    """By the uid of every pod that answered: the addresses that it sends to. Never raises."""
+    asked = [pod for pod in pods if pod.ip]
+    views = await asyncio.gather(*(_view_of(session, pod.ip) for pod in asked))
+    return {pod.uid: view for pod, view in zip(asked, views, strict=True) if view is not None}
+
+
+async def _view_of(session: aiohttp.ClientSession, ip: str) -> frozenset[str] | None:
+    host = f"[{ip}]" if ":" in ip else ip
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with session.get(
+            f"http://{host}:{FRONT_PORT}/stats;csv", timeout=timeout, allow_redirects=False
+        ) as response:
+            return up_addresses(await response.text()) if response.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError, csv.Error):
+        return None
+
+
+def up_addresses(text: str) -> frozenset[str]:
+    """The addresses, without ports, of the servers that are up in HAProxy's statistics (CSV)."""
+    rows = csv.DictReader(text.removeprefix("# ").splitlines())
+    return frozenset(
+        str(row.get("addr") or "").rpartition(":")[0].strip("[]")
+        for row in rows
+        if row.get("pxname") == "workers"
+        and row.get("svname") not in ("FRONTEND", "BACKEND")
+        and str(row.get("status")).startswith("UP")
+    )

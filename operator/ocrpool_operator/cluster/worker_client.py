@@ -1,0 +1,113 @@
+"""Talks to the workers' control ports: what they are, what they shall be, when to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import aiohttp
+from pydantic import ValidationError
+
+from ocrpool.planner.observed import Look, Pod
+from ocrpool.protocol import State
+from ocrpool.resource.names import CONTROL_PORT
+from ocrpool_operator.cluster.fence import Fence, Fenced, never_fenced
+
+# A worker whose loop turns answers in milliseconds; one that does not is as good as silent.
+TIMEOUT_SECONDS = 3.0
+MOST_AT_ONCE = 64
+MOST_REMEMBERED = 10_000
+MOST_BYTES = 4 * 2**20
+
+
+class Workers:
+    """The control ports of all workers. Sessions are closed by whoever made them.
+
+    What asks a worker to change something passes `fence`, and `writes`, a session whose sockets are
+    the fence's own."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        fence: Fence | None = None,
+        writes: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self._session = session
+        self._seconds = timeout
+        self._fence = fence or never_fenced()
+        self._writes = writes or session
+        self._misses: dict[str, int] = {}
+        self._gate = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def look_at(self, pods: Iterable[Pod], token: str) -> dict[str, Look]:
+        """The state of every pod that has an address, by the pod's uid. Never raises."""
+        asked = [pod for pod in pods if pod.ip and not pod.over]
+        looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
+        return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
+
+    def _counted(self, pod: Pod, look: Look) -> Look:
+        """With the number of failed looks in a row."""
+        if look.state is not None:
+            self._misses.pop(pod.uid, None)
+            return look
+        if len(self._misses) >= MOST_REMEMBERED:
+            # Pods that are gone are never heard of again.
+            self._misses.clear()
+        self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
+        return replace(look, misses=self._misses[pod.uid])
+
+    async def set_target(self, pod: Pod, token: str, target: int) -> Look:
+        """Ask a worker for so many instances."""
+        return await self._call("PUT", pod, "instances", token, body={"target": target})
+
+    async def drain(self, pod: Pod, token: str) -> Look:
+        """Tell a worker to take nothing new."""
+        return await self._call("POST", pod, "drain", token)
+
+    @contextlib.contextmanager
+    def _way_of(self, method: str) -> Iterator[tuple[aiohttp.ClientSession, float]]:
+        """The session for a call and the seconds that it may take. Raises Fenced."""
+        if method == "GET":
+            yield self._session, self._seconds
+            return
+        with self._fence.write() as left:
+            yield self._writes, min(self._seconds, left)
+
+    async def _call(
+        self, method: str, pod: Pod, path: str, token: str, body: dict[str, int] | None = None
+    ) -> Look:
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        url = f"http://{host}:{CONTROL_PORT}/v1/{path}"
+        try:
+            async with self._gate:
+                with self._way_of(method) as (session, seconds):
+                    async with session.request(
+                        method,
+                        url,
+                        json=body,
+                        headers={"Authorization": f"Bearer {token}"},
+                        timeout=aiohttp.ClientTimeout(total=seconds),
+                        allow_redirects=False,
+                    ) as response:
+                        text = await response.content.read(MOST_BYTES)
+                        while not response.content.at_eof() and len(text) < MOST_BYTES:
+                            text += await response.content.read(MOST_BYTES)
+                        status = response.status
+        except Fenced as error:
+            return Look(error=str(error))
+        except TimeoutError:
+            return Look(error=f"its control port does not answer within {self._seconds:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return Look(error=f"its control port cannot be reached ({type(error).__name__})")
+        if status == 401:
+            return Look(error="it refuses our token (401); the Secret and the pod disagree")
+        if status != 200:
+            return Look(error=f"its control port answers {status} to {method} /v1/{path}")
+        try:
+            return Look(state=State.model_validate_json(text))
+        except ValidationError:
+            return Look(error="its control port answers something that is not a worker's state")

@@ -1,0 +1,33 @@
+"""The operator's own port: `/healthz`, which fails when reconciling has stopped, and `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ocrpool_operator.metrics import Metrics
+
+# A pool that should have been looked at this long ago: the loop hangs, or every round does.
+LATE_SECONDS = 90.0
+
+
+def application(metrics: Metrics, late: Callable[[], float]) -> web.Application:
+    """`late` says by how many seconds reconciling is behind its time."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        seconds = late()
+        if seconds > LATE_SECONDS:
+            text = f"reconciling is {seconds:.0f} s behind (limit {LATE_SECONDS:g} s)\n"
+            return web.Response(status=503, text=text)
+        return web.Response(text="ok\n")
+
+    async def show(request: web.Request) -> web.Response:
+        return web.Response(
+            body=metrics.text(late()), headers={"Content-Type": "text/plain; version=0.0.4"}
+        )
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", show)
+    return app

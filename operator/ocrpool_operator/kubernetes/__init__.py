@@ -1,1 +1,0 @@
-"""The shell around the planner in a cluster: kopf handlers, pods, status."""

@@ -1,0 +1,220 @@
+"""The objects of one pool, as they are sent to the API server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from ocrpool.planner.observed import Pod, Pool
+from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.workers.revision import (
+    CONFIG_FILE,
+    PROXY_KEY,
+    TOKEN_FILE,
+    TOKEN_KEY,
+    worker_settings,
+)
+from ocrpool.resource import names
+from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
+from ocrpool_operator.manifests.pod_defaults import (
+    container_defaults,
+    http_port,
+    pod_defaults,
+    probes,
+    told,
+)
+from ocrpool_operator.manifests.proxy.objects import front_objects
+
+# The ingress rules of every pool's NetworkPolicy; None: pools have none.
+Ingress = Sequence[Object] | None
+
+
+def companions(
+    pool: Pool, ingress: Ingress = None, *, evict: bool, domain: str
+) -> tuple[Object, ...]:
+    """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
+    `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
+    cluster's."""
+    policies = () if ingress is None else _network_policies(pool, ingress)
+    return (*_always(pool, evict=evict), *front_objects(pool, domain), *policies)
+
+
+def clients_service(pool: Pool, *, fronted: bool) -> Object:
+    """The Service that clients talk to. `fronted`: it goes to the front; else to the workers."""
+    workers = {**_workers(pool), names.LABEL_SERVING: "true"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": meta_of(pool, pool.name),
+        "spec": {
+            "selector": names.front_labels(pool.name) if fronted else workers,
+            "ports": [http_port()],
+        },
+    }
+
+
+def _workers(pool: Pool) -> dict[str, str]:
+    return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}
+
+
+def _always(pool: Pool, *, evict: bool) -> tuple[Object, ...]:
+    settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": meta_of(pool, names.settings_name(pool.name)),
+            "data": {"settings.yaml": settings},
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": meta_of(pool, pool.name),
+            "spec": {
+                "maxUnavailable": 1 if evict else 0,
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                "selector": {"matchLabels": _workers(pool)},
+            },
+        },
+    )
+
+
+def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ...]:
+    """Who may reach the workers, and their front. Kubelet's probes come from the node and always
+    may. The same rules for both: neither listens where the other does, but for the data port."""
+    selected = {pool.name: names.labels_of(pool.name)}
+    if pool.spec.front is not None:
+        selected[names.front_guard_name(pool.name)] = names.front_labels(pool.name)
+    return tuple(_network_policy(pool, *each, ingress) for each in selected.items())
+
+
+def _network_policy(
+    pool: Pool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
+) -> Object:
+    spec = {
+        "podSelector": {"matchLabels": labels},
+        "policyTypes": ["Ingress"],
+        "ingress": list(ingress),
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": with_revision(meta_of(pool, name), spec),
+        "spec": spec,
+    }
+
+
+def control_secret(pool: Pool, token: str, proxy: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
+    what lets its front, and nobody else, tell them who a client is."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": meta_of(pool, names.token_name(pool.name)),
+        "type": "Opaque",
+        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
+    }
+
+
+def worker_pod(pool: Pool, name: str, revision: str) -> Object:
+    """The pod of one place."""
+    template = pool.spec.template
+    meta = meta_of(pool, name)
+    meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
+    # It boots: its node is needed. What it says later is `pod_notes`.
+    notes = names.disruption_notes(False) if pool.spec.tells_autoscalers else {}
+    meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
+    spec: Object = {
+        "containers": [_container(pool)],
+        "volumes": _volumes(pool),
+        # The worker's own times, and a little for its processes to be gone.
+        "terminationGracePeriodSeconds": math.ceil(
+            template.lame_duck_seconds + template.grace_seconds
+        )
+        + 5,
+        **pod_defaults(writes=True),
+        "nodeSelector": template.node_selector,
+        "tolerations": list(template.tolerations),
+        "affinity": template.affinity,
+        "imagePullSecrets": list(template.image_pull_secrets),
+        "priorityClassName": template.priority_class_name,
+        "runtimeClassName": template.runtime_class_name,
+        "serviceAccountName": template.service_account_name,
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told(spec)}
+
+
+def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool = False) -> Object:
+    """What changes in a pod during its life, whole: server-side apply takes away what is left
+    out."""
+    notes = names.disruption_notes(evictable) if pool.spec.tells_autoscalers else {}
+    if draining is not None:
+        notes[names.DRAINING_SINCE] = stamp_of(draining)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod.name,
+            "namespace": pool.namespace,
+            "uid": pod.uid,
+            "labels": {names.LABEL_SERVING: "true" if draining is None else "false"},
+            "annotations": notes,
+        },
+    }
+
+
+def _container(pool: Pool) -> Object:
+    spec = pool.spec
+    resources = {key: dict(value) for key, value in spec.template.resources.items()}
+    if spec.device == "gpu":
+        # An extended resource has to be asked for in both, and whole.
+        for part in ("requests", "limits"):
+            resources.setdefault(part, {})[spec.resource_name] = "1"
+    mounts = [
+        {"name": "settings", "mountPath": CONFIG_FILE.rpartition("/")[0], "readOnly": True},
+        {"name": "control", "mountPath": TOKEN_FILE.rpartition("/")[0], "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if spec.models.claim is not None or spec.models.host_path is not None:
+        mount: Object = {"name": "models", "mountPath": spec.models_dir, "readOnly": True}
+        if spec.models.claim is not None and spec.models.claim.sub_path:
+            mount["subPath"] = spec.models.claim.sub_path
+        mounts.append(mount)
+    return {
+        "name": "worker",
+        "image": spec.template.image,
+        "imagePullPolicy": spec.template.image_pull_policy,
+        # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
+        # Not in the settings: a worker of an older release is not rolled for its address.
+        "args": [
+            *("serve", "--config", CONFIG_FILE),
+            *("--host", "0.0.0.0", "--on-failed-start", "wait"),
+        ],
+        "env": list(spec.template.env),
+        "ports": [
+            {"name": "http", "containerPort": names.DATA_PORT},
+            {"name": "control", "containerPort": names.CONTROL_PORT},
+        ],
+        "resources": resources,
+        "volumeMounts": mounts,
+        **probes("control", ready_seconds=5, ready_timeout=3),
+        **container_defaults(),
+    }
+
+
+def _volumes(pool: Pool) -> list[Object]:
+    volumes: list[Object] = [
+        {"name": "settings", "configMap": {"name": names.settings_name(pool.name)}},
+        {"name": "control", "secret": {"secretName": names.token_name(pool.name)}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    models = pool.spec.models
+    if models.claim is not None:
+        claim = {"claimName": models.claim.name, "readOnly": True}
+        volumes.append({"name": "models", "persistentVolumeClaim": claim})
+    elif models.host_path is not None:
+        host = {"path": models.host_path, "type": "Directory"}
+        volumes.append({"name": "models", "hostPath": host})
+    return volumes

@@ -1,0 +1,67 @@
+"""What every pod of ours has, the workers' and the front's: the restricted Pod Security level
+(kubernetes.io/docs/concepts/security/pod-security-standards), probes, and the port for clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ocrpool.resource import names
+from ocrpool_operator.manifests.metadata import Object
+
+# The user that our images are made for.
+USER = 65532
+
+
+def pod_defaults(*, writes: bool) -> Object:
+    """Fields of a pod's spec. `writes`: its volumes shall be its group's."""
+    context: Object = {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {**context, "fsGroup": USER} if writes else context,
+    }
+
+
+def container_defaults() -> Object:
+    """Fields of a container."""
+    return {
+        # The last words of one that ends itself say what is wrong with its settings.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def probes(port: str, *, ready_seconds: int, ready_timeout: int) -> Object:
+    """Liveness and readiness of a container, asked on its port of that name."""
+
+    def probe(path: str, period: int, timeout: int, failures: int) -> dict[str, Any]:
+        return {
+            "httpGet": {"path": path, "port": port},
+            "periodSeconds": period,
+            "timeoutSeconds": timeout,
+            "failureThreshold": failures,
+        }
+
+    return {
+        "livenessProbe": probe("/livez", 10, 5, 6),
+        "readinessProbe": probe("/readyz", ready_seconds, ready_timeout, 2),
+    }
+
+
+def http_port() -> Object:
+    """The port of a Service that clients talk to."""
+    return {"name": "http", "protocol": "TCP", "port": names.DATA_PORT, "targetPort": "http"}
+
+
+def told(spec: Object) -> Object:
+    """Without the fields that say nothing."""
+    return {key: value for key, value in spec.items() if value not in (None, {}, [])}

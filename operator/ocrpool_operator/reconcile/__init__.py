@@ -1,0 +1,1 @@
+"""One round for one pool: observe, plan, act, report."""

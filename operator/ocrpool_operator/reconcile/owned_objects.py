@@ -1,0 +1,203 @@
+"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, front, and so on.
+
+Each object is made by a plain create, which fails where there is one of that name; what is there is
+only written where its controller is the pool, and only as it was when it was looked at.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ocrpool.planner.observed import Pool, Trouble
+from ocrpool.resource import names
+from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
+from ocrpool_operator.cluster.cache import Key, Store
+from ocrpool_operator.cluster.client import BY_KIND, ApiError, Client
+from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, in_front, is_of, name_taken
+from ocrpool_operator.cluster.retry_backoff import Refusals
+from ocrpool_operator.manifests.drift import says, steps_to
+from ocrpool_operator.manifests.metadata import Object
+from ocrpool_operator.manifests.objects import Ingress, clients_service, companions
+
+# One whose deletion a broken watch has swallowed is noticed after this long at the latest.
+RESYNC_SECONDS = 300.0
+# An object that others write all the time is given up for this round after so many tries.
+TRIES = 4
+
+
+class Companions:
+    """Makes and mends what is missing or was changed, and nothing else."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: Client,
+        refusals: Refusals,
+        *,
+        domain: str,
+        ingress: Ingress = None,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._refusals = refusals
+        self._domain = domain
+        self._ingress = ingress
+        self._listed: dict[Key, float] = {}
+
+    async def ensure(self, pool: Pool, now: float, *, evict: bool, secret: bool) -> list[Trouble]:
+        """Answers what is in the way, and what the API server refused for good. Raises ApiError
+        where it is away. `now`: monotonic seconds; `evict`: the pool can do without one of its
+        workers; `secret`: the pool's Secret is there, which a front reads as it starts."""
+        if pool.key not in self._listed and not pool.status.observed_generation:
+            self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
+        if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
+            await self._list(pool)
+            self._listed[pool.key] = now
+        troubles: list[Trouble] = []
+        for wanted in self._others(pool, evict=evict):
+            if wanted["kind"] != "Deployment" or (secret and self._may_front(pool)):
+                troubles += await self._keep(pool, wanted)
+        # The Service last: it goes to a front only where all that it needs is there.
+        service = clients_service(pool, fronted=self._fronted(pool))
+        left = await self._keep(pool, service)
+        troubles += left
+        # It has left a front that was switched off before that is taken away; and a front that is
+        # wanted has all that it needs before what an older one needed goes.
+        if left or (troubles and pool.spec.front is not None):
+            return troubles
+        return troubles + await self._prune(pool)
+
+    def has_settings(self, pool: Pool) -> bool:
+        """Whether the ConfigMap that every worker mounts is there, and is the pool's."""
+        return self._has(pool, "ConfigMap", names.settings_name(pool.name))
+
+    def _has(self, pool: Pool, kind: str, name: str) -> bool:
+        there = self._store.companion(kind, pool.namespace, name)
+        return there is not None and is_of(pool, there)
+
+    def _may_front(self, pool: Pool) -> bool:
+        """Whether what a front mounts, and the name that it sends to, are the pool's."""
+        return self._has(pool, "ConfigMap", names.front_name(pool.name)) and self._has(
+            pool, "Service", names.pods_service(pool.name, pool.uid)
+        )
+
+    def _fronted(self, pool: Pool) -> bool:
+        """Whether a front takes requests. With none, straight to the workers is better than
+        nowhere."""
+        if pool.spec.front is None or not self._may_front(pool):
+            return False
+        if not self._has(pool, "Deployment", names.front_name(pool.name)):
+            return False
+        pods = in_front(pool, self._store.front_pods(pool.key))
+        return any(pod.ready and pod.ending is None for pod in pods)
+
+    async def _keep(self, pool: Pool, wanted: Object) -> list[Trouble]:
+        """Make one object as it is wanted. Answers what keeps it from being so."""
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        what = f"{kind} {name}"
+        refused = self._refusals.pending(pool, what)
+        if refused is not None and not await self._is_free(pool, kind, name, refused):
+            return [refused]
+        try:
+            await self._make(pool, wanted)
+        except ApiError as error:
+            trouble = trouble_of(error)
+        except TroubleError as error:
+            trouble = error.trouble
+        else:
+            self._refusals.done(pool, what)
+            return []
+        self._refusals.note(pool, what, trouble)
+        return [trouble]
+
+    async def _make(self, pool: Pool, wanted: Object) -> None:
+        """Raises ApiError; TroubleError where the name is another's."""
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        resource = BY_KIND[kind]
+        there: Body | None = self._store.companion(kind, pool.namespace, name)
+        for turn in range(TRIES):
+            try:
+                if there is None:
+                    self._store.put_companion(kind, await self._client.create(resource, wanted))
+                    return
+                if not is_of(pool, there):
+                    raise TroubleError(name_taken(kind, there, blocks=_needed(pool, kind, name)))
+                if not says(there, wanted):
+                    steps = steps_to(there, wanted)
+                    body = await self._client.patch(resource, pool.namespace, name, steps)
+                    self._store.put_companion(kind, body)
+                return
+            except ApiError as error:
+                # Made, changed or gone since we looked: look again, and not into the cache.
+                if error.status not in (404, 409) or turn == TRIES - 1:
+                    raise
+            there = await self._at(pool, kind, name)
+
+    async def _at(self, pool: Pool, kind: str, name: str) -> Object | None:
+        """The object of that name as it is now, whosever it is. Others' objects are not kept."""
+        found = await self._client.list(BY_KIND[kind], pool.namespace, "", name=name)
+        if found and is_of(pool, found[0]):
+            self._store.put_companion(kind, found[0])
+        else:
+            self._store.drop_companion(kind, pool.namespace, name)
+        return found[0] if found else None
+
+    async def _is_free(self, pool: Pool, kind: str, name: str, refused: Trouble) -> bool:
+        """Whether a name that was taken can be had now; looking costs no write."""
+        if refused.reason != NAME_TAKEN:
+            return False
+        there = await self._at(pool, kind, name)
+        return there is None or is_of(pool, there)
+
+    def _others(self, pool: Pool, *, evict: bool = True) -> tuple[Object, ...]:
+        """All but the Service."""
+        return companions(pool, self._ingress, evict=evict, domain=self._domain)
+
+    def _names(self, pool: Pool) -> set[tuple[str, str]]:
+        """Kind and name of all that there shall be."""
+        found = (*self._others(pool), clients_service(pool, fronted=False))
+        return {(each["kind"], each["metadata"]["name"]) for each in found}
+
+    async def _prune(self, pool: Pool) -> list[Trouble]:
+        """Delete what was made for this pool and is not asked for any more."""
+        troubles = []
+        wanted = self._names(pool)
+        for kind, resource in BY_KIND.items():
+            for body in self._store.companions_of(pool.key, kind):
+                meta = body["metadata"]
+                if (kind, meta["name"]) in wanted or not is_of(pool, body):
+                    continue
+                try:
+                    await self._client.delete(
+                        resource, pool.namespace, meta["name"], uid=meta["uid"]
+                    )
+                except ApiError as error:
+                    if error.status not in (404, 409):
+                        troubles.append(trouble_of(error))
+                        continue
+                self._store.drop_companion(kind, pool.namespace, meta["name"])
+        return troubles
+
+    async def _list(self, pool: Pool) -> None:
+        for kind, resource in BY_KIND.items():
+            try:
+                bodies = await self._client.list(
+                    resource, pool.namespace, names.selector_of(pool.name)
+                )
+            except ApiError as error:
+                trouble_of(error)
+                continue
+            held = {each["metadata"]["name"] for each in self._store.companions_of(pool.key, kind)}
+            held |= {name for its, name in self._names(pool) if its == kind}
+            for name in held:
+                self._store.drop_companion(kind, pool.namespace, name)
+            for body in bodies:
+                self._store.put_companion(kind, body)
+
+
+def _needed(pool: Pool, kind: str, name: str) -> bool:
+    """Whether a pool cannot do its work without this object."""
+    return (kind, name) in {
+        ("Service", pool.name),
+        ("ConfigMap", names.settings_name(pool.name)),
+    }

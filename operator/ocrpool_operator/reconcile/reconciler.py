@@ -1,0 +1,293 @@
+"""One round for one pool: observe, plan, act, and say how it is.
+
+Idempotent, and the same behind every event, timer and restart: it looks at what is there and does
+the next thing, so it may be ended between any two calls. With nothing to do it writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ocrpool.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool.planner.status.invalid_spec import frozen_status
+from ocrpool.planner.status.report import Round, status_of
+from ocrpool.planner.workers.desired_replicas import Wanted, report_of
+from ocrpool.planner.workers.failures import failures_of
+from ocrpool.planner.workers.plan import Plan, may_evict, plan
+from ocrpool.planner.workers.revision import revision_of
+from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, front_selector, selector_of
+from ocrpool.resource.status import PoolStatus
+from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
+from ocrpool_operator.cluster.cache import Key, Store
+from ocrpool_operator.cluster.client import PODS, ApiError, Client
+from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.owners import foreign_pods, in_front, owned, told_once
+from ocrpool_operator.cluster.parse import pod_from
+from ocrpool_operator.cluster.retry_backoff import Refusals
+from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.manifests.objects import Ingress
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile.actor import Actor
+from ocrpool_operator.reconcile.control_token import Tokens
+from ocrpool_operator.reconcile.instance_scaling import Scaling
+from ocrpool_operator.reconcile.owned_objects import Companions
+from ocrpool_operator.reconcile.pool_object import Ownership
+from ocrpool_operator.reconcile.status_writer import Statuses
+from ocrpool_operator.reconcile.worker_scaling import Demand
+
+_log = logging.getLogger(__name__)
+# After an action, its effect is looked for this soon.
+SOON_SECONDS = 1.0
+# A pod whose deletion a broken watch has swallowed is noticed after this long at the latest.
+RESYNC_SECONDS = 60.0
+
+
+Views = Callable[[Iterable[Pod]], Awaitable[Mapping[str, frozenset[str]]]]
+
+
+async def _no_views(pods: Iterable[Pod]) -> Mapping[str, frozenset[str]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reconciler works with."""
+
+    store: Store
+    client: Client
+    workers: Workers
+    scaling: Scaling
+    events: Events
+    metrics: Metrics
+    # Seconds since the epoch: for what is written in the cluster.
+    now: Callable[[], float]
+    worker_image: str = WORKER_IMAGE
+    ingress: Ingress = None
+    # What the pods of a front see of the workers: addresses by the pod's uid.
+    views: Views = _no_views
+    # The cluster's, for the names of Services.
+    domain: str = "cluster.local"
+    # Pools of another operator's name are left alone.
+    operator: str = OPERATOR
+    # Monotonic seconds: for what is remembered here.
+    clock: Callable[[], float] = time.monotonic
+
+
+class Reconciler:
+    """Makes pools as they were asked for. One call for a pool at a time."""
+
+    def __init__(self, parts: Parts, *, interval: float) -> None:
+        self._parts = parts
+        self._interval = interval
+        self._tokens = Tokens(parts.client)
+        self._refusals = Refusals(parts.clock)
+        self._companions = Companions(
+            parts.store,
+            parts.client,
+            self._refusals,
+            domain=parts.domain,
+            ingress=parts.ingress,
+        )
+        self._actor = Actor(
+            parts.store,
+            parts.client,
+            parts.workers,
+            parts.events,
+            refusals=self._refusals,
+            now=parts.now,
+        )
+        self._ownership = Ownership(parts.store, parts.client)
+        self._statuses = Statuses(self._ownership, parts.events)
+        self._demand = Demand(parts.events)
+        self._listed: dict[Key, float] = {}
+        self._fronts_listed: dict[Key, float] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One round. Answers the seconds until the next one, None where the pool is gone.
+
+        Raises ApiError where the API server is not to be had; everything else that can be said in
+        the status is said there.
+        """
+        pool = self._parts.store.pools.get(key)
+        if pool is None or pool.operator != self._parts.operator:
+            self._forget(key)
+            return None
+        if pool.invalid and not pool.deleting:
+            return await self._freeze(pool)
+        pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
+        if not pool.deleting and not pool.has_finalizer:
+            pool = await self._ownership.take(pool)
+        troubles: list[Trouble] = []
+        token = await self._token(pool, troubles)
+        seen, planned, wanted = await self._observe(pool, token, troubles)
+        pool = seen.pool
+        if not pool.deleting:
+            evict = may_evict(seen)
+            troubles += await self._companions.ensure(
+                pool, self._parts.clock(), evict=evict, secret=bool(token)
+            )
+            if not token or not self._companions.has_settings(pool):
+                # What a worker mounts is not there, or is not ours: none is made or ended.
+                planned = replace(planned, actions=())
+        done = await self._actor.carry_out(pool, seen, planned, token)
+        troubles = told_once([*troubles, *done.troubles])
+        troubles += foreign_pods(pool, self._foreign(pool))
+        if pool.deleting and not self._own(pool):
+            await self._ownership.release(pool)
+            self._tokens.doubt(pool)
+            self._forget(key)
+            return None
+        seen = self._after(seen)
+        scaled = await self._parts.scaling.round(pool, seen, token)
+        seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
+        report = report_of(pool, wanted.decision, seen.now)
+        this = Round(seen, planned, scaled.decisions, done.failures, troubles, report)
+        await self._report(pool, status_of(this))
+        await self._demand.tell(pool, wanted)
+        return self._next(planned, seen, done.moved)
+
+    async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
+        what = "Secret"
+        refused = self._refusals.pending(pool, what)
+        if refused is not None:
+            troubles.append(refused)
+            return ""
+        try:
+            token = await self._tokens.of(pool, self._parts.clock())
+        except TroubleError as error:
+            troubles.append(error.trouble)
+        except ApiError as error:
+            if error.status == 404 and pool.deleting:
+                return ""
+            trouble = trouble_of(error)
+            self._refusals.note(pool, what, trouble)
+            troubles.append(trouble)
+        else:
+            self._refusals.done(pool, what)
+            return token
+        return ""
+
+    async def _observe(
+        self, pool: Pool, token: str, troubles: list[Trouble]
+    ) -> tuple[Seen, Plan, Wanted]:
+        """What is there, and the plan. What is planned from the cache is only carried out if it
+        is planned again from a fresh list: watches may be late. Where that list is refused,
+        nothing is done, and the refusal is told."""
+        parts, key = self._parts, pool.key
+        looks, front = await asyncio.gather(
+            parts.workers.look_at(self._own(pool), token), self._front(pool, troubles)
+        )
+        wanted = self._demand.look(
+            pool,
+            self._workers(pool, looks),
+            parts.scaling.reasons(key),
+            parts.clock(),
+            wall=parts.now(),
+        )
+        pool = replace(pool, asked=wanted.workers)
+        seen = self._seen(pool, looks, front, wanted)
+        planned = plan(seen)
+        stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
+        if planned.actions or stale or pool.deleting:
+            try:
+                bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+            except ApiError as error:
+                if pool.deleting:  # an empty cache must not pass for "all are gone"
+                    raise
+                troubles.append(trouble_of(error))
+                return seen, replace(planned, actions=()), wanted
+            parts.store.replace_pods(key, map(pod_from, bodies))
+            self._listed[key] = parts.clock()
+            new = [pod for pod in self._own(pool) if pod.uid not in looks]
+            looks = looks | await parts.workers.look_at(new, token)
+            seen = self._seen(pool, looks, front, wanted)
+            planned = plan(seen)
+        if any("401" in look.error for look in looks.values()):
+            self._tokens.doubt(pool)
+        return seen, planned, wanted
+
+    async def _front(self, pool: Pool, troubles: list[Trouble]) -> Front | None:
+        if pool.spec.front is None:
+            return None
+        parts, key = self._parts, pool.key
+        if parts.clock() - self._fronts_listed.get(key, -math.inf) >= RESYNC_SECONDS:
+            try:
+                bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
+            except ApiError as error:
+                troubles.append(trouble_of(error))
+            else:
+                pods = [pod_from(body, template="front") for body in bodies]
+                parts.store.replace_front_pods(key, pods)
+                self._fronts_listed[key] = parts.clock()
+        front = Front(in_front(pool, parts.store.front_pods(key)))
+        return replace(front, sees=await parts.views(front.ready))
+
+    def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
+        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in self._own(pool))
+
+    def _own(self, pool: Pool) -> tuple[Pod, ...]:
+        """The pods of its workers."""
+        return owned(pool, self._parts.store.pods(pool.key))
+
+    def _foreign(self, pool: Pool) -> tuple[Pod, ...]:
+        """The others that bear their labels."""
+        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
+
+    def _seen(
+        self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
+    ) -> Seen:
+        workers = self._workers(pool, looks)
+        now = self._parts.now()
+        return Seen(
+            pool,
+            revision_of(pool.spec),
+            workers,
+            now,
+            failures_of(pool.status, workers, now),
+            front,
+            wanted.resting,
+        )
+
+    def _after(self, seen: Seen) -> Seen:
+        """The same with the pods as they are after what was done to them."""
+        looks = {worker.pod.uid: worker.look for worker in seen.workers}
+        return replace(seen, workers=self._workers(seen.pool, looks))
+
+    async def _freeze(self, pool: Pool) -> float:
+        """Nothing is done for a pool whose spec cannot be read; it says so."""
+        await self._report(pool, frozen_status(pool, self._own(pool), self._parts.now()))
+        return self._interval
+
+    async def _report(self, pool: Pool, status: PoolStatus) -> None:
+        self._parts.metrics.pool(pool.namespace, pool.name, status)
+        await self._statuses.write(pool, status)
+
+    def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
+        if acted:
+            return SOON_SECONDS
+        delays = [
+            self._interval,
+            self._parts.scaling.due_in(seen.pool.key),
+            self._refusals.wake(seen.pool) - self._parts.clock(),
+        ]
+        if planned.wake is not None:
+            delays.append(planned.wake - seen.now)
+        return max(0.1, min(delays))
+
+    def _forget(self, key: Key) -> None:
+        self._listed.pop(key, None)
+        self._fronts_listed.pop(key, None)
+        self._refusals.forget(key)
+        self._statuses.forget(key)
+        self._parts.scaling.forget(key)
+        self._demand.forget(key)
+        self._parts.metrics.forget(*key)
+
+
+def _with_looks(workers: tuple[Worker, ...], looks: Mapping[str, Look]) -> tuple[Worker, ...]:
+    return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)

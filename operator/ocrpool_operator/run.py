@@ -1,0 +1,198 @@
+"""Puts the operator together and runs it until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from dataclasses import dataclass
+
+import aiohttp
+import kopf
+from aiohttp import web
+
+from ocrpool.resource.names import GROUP, OPERATOR, PLURAL, VERSION, WORKER_IMAGE
+from ocrpool_operator import health
+from ocrpool_operator.cluster import watch
+from ocrpool_operator.cluster.cache import Store
+from ocrpool_operator.cluster.client import Call, Client, Hook
+from ocrpool_operator.cluster.clocks import WallClock
+from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.fence import Fence, boot_seconds, end_process_in
+from ocrpool_operator.cluster.lease import Lease, LeaseName
+from ocrpool_operator.cluster.proxy_stats import views_of
+from ocrpool_operator.cluster.sessions import api_session
+from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.manifests.objects import Ingress
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile.instance_scaling import Scaling
+from ocrpool_operator.reconcile.loop import Loop
+from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+
+_log = logging.getLogger(__name__)
+CRD_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `ocrpool-operator run` was told. No namespaces: the whole cluster."""
+
+    namespaces: tuple[str, ...] = ()
+    interval: float = 5.0
+    host: str = "0.0.0.0"
+    port: int = 8082
+    lease: LeaseName | None = None
+    worker_image: str = WORKER_IMAGE
+    # Pools that name another operator are left alone.
+    operator: str = OPERATOR
+    ingress: Ingress = None
+    cluster_domain: str = "cluster.local"
+
+
+async def run(options: Options, *, hook: Hook | None = None) -> None:
+    """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
+    metrics, store = Metrics(), Store()
+    connection = watch.login(settings=watch.settings())
+    if connection is None:
+        raise kopf.LoginError(
+            "no cluster: neither a service account nor a kubeconfig; set KUBECONFIG"
+        )
+
+    async def counted(moment: str, call: Call) -> None:
+        if moment == "before":
+            metrics.call(call)
+        if hook is not None:
+            await hook(moment, call)
+
+    fence = Fence()
+    async with contextlib.AsyncExitStack() as stack:
+        # One connection a worker stays open between rounds: a thousand workers, a thousand sockets.
+        workers_session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=max(30.0, options.interval * 3)
+                ),
+                trust_env=False,
+            )
+        )
+        # What asks a worker for something is rare, and not worth another thousand sockets.
+        worker_writes = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(socket_factory=fence.socket, force_close=True),
+                trust_env=False,
+            )
+        )
+        calls = await stack.enter_async_context(api_session(connection))
+        writes = await stack.enter_async_context(api_session(connection, sockets=fence.socket))
+        client = Client(calls, connection.server, hook=counted, fence=fence, writes=writes)
+        workers = Workers(workers_session, fence=fence, writes=worker_writes)
+        wall = WallClock()
+        events = Events(client, wall)
+        parts = Parts(
+            store=store,
+            client=client,
+            workers=workers,
+            scaling=Scaling(
+                workers, events, metrics, interval=options.interval, clock=time.monotonic
+            ),
+            events=events,
+            metrics=metrics,
+            views=functools.partial(views_of, workers_session),
+            domain=options.cluster_domain,
+            now=wall,
+            worker_image=options.worker_image,
+            ingress=options.ingress,
+            operator=options.operator,
+        )
+        reconciler = Reconciler(parts, interval=options.interval)
+        loop = Loop(reconciler.reconcile, metrics, time.monotonic)
+        leader = Leader(loop, metrics)
+        await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
+        await _crd_is_there(calls, connection.server)
+        await watch.follow(
+            store,
+            loop.mark,
+            lambda: _act(options, client, leader, fence),
+            namespaces=options.namespaces,
+        )
+
+
+class Leader:
+    """Lets the loop turn while this operator is the one that acts."""
+
+    def __init__(self, loop: Loop, metrics: Metrics) -> None:
+        self._loop = loop
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    def late(self) -> float:
+        """A standby is never late."""
+        return self._loop.late if self._task is not None else 0.0
+
+    async def lead(self, yes: bool) -> None:
+        """Begin, or stop: what has begun is over when this returns."""
+        self._metrics.leading(yes)
+        if yes and self._task is None:
+            self._task = asyncio.create_task(self._loop.run())
+            self._task.add_done_callback(_tell_end)
+        elif not yes and self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Nobody waits for the loop; /healthz fails from the moment on when it is late."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.critical("reconciling has ended", exc_info=error)
+
+
+async def _act(options: Options, client: Client, leader: Leader, fence: Fence) -> None:
+    if options.lease is not None:
+        lease = Lease(client, options.lease, boot_seconds, fence, end_process_in)
+        try:
+            await lease.hold(leader.lead)
+        except Exception:  # nobody waits for this task
+            _log.critical("the Lease is not held any more; restart the operator", exc_info=True)
+            raise
+        return
+    fence.open()
+    try:
+        await leader.lead(True)
+        await asyncio.Event().wait()
+    finally:
+        await leader.lead(False)
+
+
+async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
+    """Wait until the API server knows OcrPools."""
+    url = f"{server.rstrip('/')}/apis/{GROUP}/{VERSION}"
+    told = False
+    while True:
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
+                if response.status == 200:
+                    found = await response.json()
+                    if any(each["name"] == PLURAL for each in found.get("resources", ())):
+                        return
+                words = f"the API server answers {response.status} for {GROUP}/{VERSION}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            words = f"the API server does not answer: {error}"
+        if not told:
+            told = True
+            _log.warning(
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+            )
+        await asyncio.sleep(CRD_PAUSE_SECONDS)
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack, app: web.Application, host: str, port: int
+) -> None:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, host, port).start()

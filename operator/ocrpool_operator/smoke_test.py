@@ -1,0 +1,152 @@
+"""`ocrpool-operator try`: make a small pool, have it read a picture, and remove it again.
+
+What `helm test` runs. It does what a user does, with a user's rights, and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import aiohttp
+import kopf
+
+from ocrpool.resource.names import DATA_PORT, GROUP, KIND, VERSION
+from ocrpool_operator.cluster import watch
+from ocrpool_operator.cluster.client import POOLS, ApiError, Client, Object
+from ocrpool_operator.cluster.sessions import api_session
+
+PAUSE_SECONDS = 1.0
+# One page, on a busy CPU.
+POST_SECONDS = 60.0
+# The label of a pool that a trial has made, and may delete.
+TRIAL = f"{GROUP}/trial"
+# Says `OCR POOL 2026`.
+PICTURE = "page.png"
+
+
+class TrialError(Exception):
+    """It does not work, in a sentence with what is known of why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried. `url` is where the pool answers, `expect` words that the text must have."""
+
+    namespace: str
+    name: str
+    spec: dict[str, Any]
+    expect: str = ""
+    url: str = ""
+    seconds: float = 300.0
+
+    @property
+    def address(self) -> str:
+        return self.url or f"http://{self.name}.{self.namespace}.svc:{DATA_PORT}"
+
+
+async def run_trial(trial: Trial, say: Callable[[str], None]) -> None:
+    """All of it. Raises TrialError, LoginError; the pool is removed in any case."""
+    connection = watch.login(settings=watch.settings())
+    if connection is None:
+        raise kopf.LoginError("no cluster: neither a service account nor a kubeconfig")
+    deadline = time.monotonic() + trial.seconds
+    async with api_session(connection) as calls:
+        client = Client(calls, connection.server)
+        try:
+            await _remove(client, trial, deadline)
+            await client.create(POOLS, _body(trial))
+            say(f"made OcrPool {trial.namespace}/{trial.name}")
+            try:
+                say(await _until_ready(client, trial, deadline))
+                say(await _read(trial, deadline))
+            finally:
+                await _remove(client, trial, time.monotonic() + trial.seconds)
+                say("removed it again")
+        except ApiError as error:
+            raise TrialError(str(error)) from None
+
+
+def _body(trial: Trial) -> Object:
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {"name": trial.name, "namespace": trial.namespace, "labels": {TRIAL: "true"}},
+        "spec": trial.spec,
+    }
+
+
+async def _until_ready(client: Client, trial: Trial, deadline: float) -> str:
+    while True:
+        body = await client.get(POOLS, trial.namespace, trial.name)
+        status = body.get("status") or {}
+        found = {each["type"]: each for each in status.get("conditions") or ()}
+        ready = found.get("Ready", {})
+        if ready.get("status") == "True":
+            return f"ready: {ready['message']}"
+        if time.monotonic() > deadline:
+            told = ready.get("message") or "its status is empty: does the operator run?"
+            raise TrialError(f"not ready within {trial.seconds:g} s: {told}")
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _read(trial: Trial, deadline: float) -> str:
+    """Post the picture until it is read: a Service needs a moment to hear of its pods."""
+    page = resources.files(__package__).joinpath(PICTURE).read_bytes()
+    url = f"{trial.address}/v1/ocr"
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        answer = await _post(session, url, page)
+        while isinstance(answer, str):
+            if time.monotonic() > deadline:
+                raise TrialError(f"{url} did not answer in time: {answer}")
+            await asyncio.sleep(PAUSE_SECONDS)
+            answer = await _post(session, url, page)
+    lines = [line["text"] for each in answer["pages"] for line in each["lines"]]
+    if trial.expect not in " ".join(lines):
+        raise TrialError(f"read {lines}, which is without {trial.expect!r}")
+    return f"read {lines}"
+
+
+async def _post(session: aiohttp.ClientSession, url: str, page: bytes) -> dict[str, Any] | str:
+    """The answer, or why there was none that counts."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
+        async with session.post(url, data=page, timeout=timeout) as response:
+            text = await response.text()
+            if response.status == 200:
+                found: dict[str, Any] = json.loads(text)
+                return found
+            return f"HTTP {response.status}: {text[:300]}"
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return str(error) or type(error).__name__
+
+
+async def _remove(client: Client, trial: Trial, deadline: float) -> None:
+    """Delete the pool, of this run or one before, and wait until it is drained and gone."""
+    while True:
+        try:
+            body = await client.get(POOLS, trial.namespace, trial.name)
+            meta = body["metadata"]
+            if TRIAL not in (meta.get("labels") or {}):
+                raise TrialError(
+                    f"OcrPool {trial.namespace}/{trial.name} is there, and no trial made it; it is "
+                    "left alone: try under another --name"
+                )
+            if "deletionTimestamp" not in meta:
+                await client.delete(POOLS, trial.namespace, trial.name, uid=meta["uid"])
+        except ApiError as error:
+            if error.status == 404:
+                return
+            if error.status != 409:
+                raise
+        if time.monotonic() > deadline:
+            raise TrialError(
+                f"OcrPool {trial.namespace}/{trial.name} is deleted and does not go: does the "
+                "operator run?"
+            )
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -1,0 +1,175 @@
+"""What may be reached, and by whom: rights, control ports, what a pod may do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ocrpool.resource.names import CONTROL_PORT, DATA_PORT
+from tests.devcluster.pods import await_ready, pod, run_python
+from tests.e2e import pools
+from tests.e2e.installs import Installed
+from tests.e2e.pools import Live
+from tests.operator import rights
+from tools.devcluster.testing import Namespace
+
+pytestmark = pytest.mark.timeout(300, func_only=True)
+Right = tuple[str, str, str]
+
+
+@pytest.fixture
+def pool(quarter: Namespace) -> Live:
+    live = pools.apply(quarter, pools.standin_pool())
+    live.until_ready(1)
+    return live
+
+
+ASK = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request("http://127.0.0.1:{port}" + sys.argv[1])
+if sys.argv[2:]: request.add_header("Authorization", "Bearer " + sys.argv[2])
+try: answer = urllib.request.urlopen(request, timeout=5)
+except urllib.error.HTTPError as error: answer = error
+print(answer.status, answer.read().decode())
+"""
+REACH = """
+import socket
+for port in ({data}, {control}):
+    try: socket.create_connection(("{ip}", port), timeout=3).close()
+    except OSError as error: print(type(error).__name__)
+    else: print("open")
+"""
+
+
+def _control(pool: Live, *words: str) -> tuple[int, str]:
+    """What the control port of the pool's worker answers inside of its pod: path, token."""
+    (name,) = pool.pods
+    ask = ASK.format(port=CONTROL_PORT)
+    said = pool.namespace.kubectl("exec", name, "--", "python", "-c", ask, *words)
+    status, _, text = said.partition(" ")
+    return int(status), text
+
+
+def test_the_control_port_asks_for_the_token(pool: Live) -> None:
+    template = "--output=go-template={{.data.token|base64decode}}"
+    token = pool.namespace.kubectl("get", "secret", f"{pool.name}-control", template)
+
+    assert _control(pool, "/v1/state")[0] == 401
+    assert _control(pool, "/v1/state", "wrong")[0] == 401
+    status, text = _control(pool, "/v1/state", token)
+    assert (status, json.loads(text)["instances"]["ready"]) == (200, 1)
+    assert _control(pool, "/readyz")[0] == 200
+
+
+def test_from_another_namespace_only_the_data_port_answers(
+    pool: Live, namespace: Namespace
+) -> None:
+    """The pool's NetworkPolicy, which this node enforces. Its operator has seen it ready."""
+    namespace.apply(pod("stranger"))
+    await_ready(namespace, "stranger")
+    (worker,) = pool.pods.values()
+    ip = worker["status"]["podIP"]
+
+    found = run_python(
+        namespace, "stranger", REACH.format(data=DATA_PORT, control=CONTROL_PORT, ip=ip)
+    )
+
+    data, control = found.split()
+    assert data == "open"
+    # Who enforces a policy may drop or reject; kube-router rejects. The operator is answered there.
+    assert control in ("ConnectionRefusedError", "TimeoutError")
+
+
+def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: Live) -> None:
+    """The namespace enforces the level `restricted`, so that it runs at all says the rest."""
+    (name,) = pool.pods
+    look = (
+        "import os\n"
+        "def can_write(folder):\n"
+        "    try: open(folder + '/x', 'w').close()\n"
+        "    except OSError as error: return error.strerror\n"
+        "    return 'yes'\n"
+        "status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
+        "print(os.getuid(), os.getgid(), int(status['CapEff'], 16), status['NoNewPrivs'].strip())\n"
+        "print(*(can_write(each) for each in ('/tmp', '/opt/ocrpool', '/models', '/')), sep=';')\n"
+        "print(os.path.exists('/var/run/secrets/kubernetes.io'))\n"
+    )
+    found = pool.namespace.kubectl("exec", name, "--", "python", "-c", look).splitlines()
+
+    assert found[0] == "65532 65532 0 1"
+    assert found[1] == "yes" + ";Read-only file system" * 3
+    assert found[2] == "False"
+
+
+def test_the_first_process_reaps_what_dead_instances_leave(pool: Live) -> None:
+    """An orphan's end is nobody's but process 1's to notice; the supervisor does not know it."""
+    (name,) = pool.pods
+    orphan = "import os\nif os.fork() == 0:\n    os.fork() or os.execlp('sleep', 'sleep', '0.2')"
+    count = (
+        "import glob, time\n"
+        "time.sleep(1)\n"
+        "print(open('/proc/1/comm').read().strip())\n"
+        "stats = [open(each).read() for each in glob.glob('/proc/[0-9]*/stat')]\n"
+        "print(sum(')' in each and each.rpartition(')')[2].split()[0] == 'Z' for each in stats))\n"
+    )
+    pool.namespace.kubectl("exec", name, "--", "python", "-c", orphan)
+
+    found = pool.namespace.kubectl("exec", name, "--", "python", "-c", count).split()
+
+    assert found == ["tini", "0"]
+
+
+def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: Live) -> None:
+    (name,) = pool.pods
+    letters = "ŁąřőğİΩαЖщŠž发票號請カな한글"
+    look = (
+        "from ocrpool_worker.decoding.pdf_fonts import chosen\n"
+        f"print(chosen().other.path.name, sorted(chosen().lacks(set({letters!r}))))"
+    )
+
+    found = pool.namespace.kubectl("exec", name, "--", "python", "-c", look).split()
+
+    assert found == ["wqy-microhei.ttc", "[]"]
+
+
+def _allowed(installed: Installed, account: str, namespace: str) -> set[Right]:
+    """`kubectl auth can-i --list`, as the API server answers it: (verb, group, resource)."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    # Its own check of what it sends would ask for rights that the account need not have.
+    words = ("create", "--filename=-", "--output=json", "--validate=false", f"--as={account}")
+    groups = ("--as-group=system:serviceaccounts", "--as-group=system:authenticated")
+    answer = json.loads(installed.cluster.kubectl(*words, *groups, manifest=review))
+    return _flat(answer["status"]["resourceRules"])
+
+
+def _flat(rules: list[dict[str, Any]]) -> set[Right]:
+    return {
+        (verb, group, resource)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def test_the_operator_may_do_what_the_tests_see_it_do_and_nothing_else(
+    installed: Installed, quarter: Namespace
+) -> None:
+    """tests/operator/test_rights.py holds these rules against the calls that it makes."""
+    nobody = f"system:serviceaccount:{quarter.name}:default"
+    everybodys = _allowed(installed, nobody, quarter.name)
+    lease = {(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update")}
+
+    assert _allowed(installed, installed.account, quarter.name) - everybodys == _flat(
+        rights.rules()
+    )
+    assert (
+        _allowed(installed, installed.account, installed.system.name) - everybodys
+        == _flat(rights.rules()) | lease
+    )

@@ -1,0 +1,161 @@
+"""Workers that are lost: a device that fails, a node that falls silent, a spec nobody can read."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.fake_engine import order_png
+from tests.operator.api import Api, Object, Refused
+from tests.operator.kubelet import Kubelet
+from tests.operator.lab import Lab, pool
+
+pytestmark = pytest.mark.timeout(420)
+
+
+def break_device(lab: Lab) -> None:
+    """Pages on which the device fails: three within a minute, and the worker says DeviceError."""
+    ip = lab.kubelet.sandbox("pages-0").ip
+    order = order_png(**{"raise": "OSError:(External) CUDA error(719), unspecified launch failure"})
+    for _ in range(2):
+        request = urllib.request.Request(
+            f"http://{ip}:8080/v1/ocr", data=order, headers={"Content-Type": "image/png"}
+        )
+        with suppress(OSError):  # it is refused or its connection lost, as it comes
+            urllib.request.urlopen(request, timeout=30).close()
+
+
+def worker_of(lab: Lab) -> Object:
+    found: Object = lab.status()["workers"][0]
+    return found
+
+
+def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(lab: Lab) -> None:
+    lab.start()
+    lab.apply(pool(replicas=1, instances={"min": 2, "max": 2}))
+    times = []
+    for failures in (1, 2):
+        lab.until_ready(1)
+        lab.until("two instances", lambda: lab.status()["instances"]["ready"] == 2)
+        uid = lab.uid("pages-0")
+        break_device(lab)
+        lab.until(
+            "it is told that the device fails",
+            lambda n=failures: (
+                "its device keeps failing" in str(lab.events("WorkerDeleted")[n - 1 :])
+            ),
+            90,
+        )
+        lab.until("there is another pod", lambda uid=uid: lab.uid("pages-0") not in ("", uid), 60)
+        lab.until("it counts", lambda n=failures: worker_of(lab).get("failures") == n)
+        times.append(datetime.fromisoformat(worker_of(lab)["failedAt"]))
+    # The first pod went at once, the second had to wait; and so has the third pod.
+    assert (times[1] - times[0]).total_seconds() >= 10
+    lab.until_ready(1, seconds=120)
+    created = datetime.fromisoformat(lab.pods()["pages-0"]["metadata"]["creationTimestamp"])
+    assert (created - times[1]).total_seconds() >= 19
+
+
+def test_a_node_that_falls_silent_and_stays_in_the_list(lab: Lab) -> None:
+    """Its Node object stays, as when a machine hangs: Kubernetes evicts its pods, nobody confirms
+    it, and the worker's place is filled elsewhere all the same."""
+    tolerations = [
+        {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute"}
+        | {"tolerationSeconds": 1}
+        for key in ("unreachable", "not-ready")
+    ]
+    lab.start()
+    lab.apply(pool(replicas=1, template={"graceSeconds": 1, "tolerations": tolerations}))
+    lab.until_ready(1)
+    uid = lab.uid("pages-0")
+    with Kubelet(lab.api, lab.folder / "other") as other:
+        lab.kubelet.freeze()
+        lab.until(
+            "it says that the node is lost",
+            lambda: lab.condition("Degraded") == ("True", "NodeLost"),
+            150,
+        )
+        assert lab.condition("Ready") == ("False", "NodeLost")
+        lab.until("another pod is there", lambda: lab.uid("pages-0") not in ("", uid), 200)
+        lab.until_ready(1)
+        assert worker_of(lab)["node"] == other.node
+        assert lab.api.get(f"/api/v1/nodes/{lab.kubelet.node}")
+        # It comes back, and ends what was deleted meanwhile.
+        lab.kubelet.thaw()
+        lab.until("the old worker is gone", lambda: uid not in lab.kubelet.pods)
+
+
+@contextmanager
+def a_lax_schema(api: Api) -> Iterator[None]:
+    """The CRD of an older version, as it were, that let through any spec."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ocrpools.ocrpool.dev"
+    strict = api.get(path)["spec"]
+    text = json.dumps(strict)
+    lax: dict[str, Any] = json.loads(text)
+    schema = lax["versions"][0]["schema"]["openAPIV3Schema"]
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema["properties"]["spec"] = anything
+    api.merge(path, {"spec": {"versions": lax["versions"]}})
+    try:
+        yield
+    finally:
+        api.merge(path, {"spec": {"versions": json.loads(text)["versions"]}})
+
+
+def test_a_spec_that_an_older_crd_let_through(lab: Lab) -> None:
+    operator = lab.start()
+    lab.apply(pool(replicas=1))
+    lab.until_ready(1)
+    uid = lab.uid("pages-0")
+    path = f"{lab.path('ocrpools')}/pages"
+
+    def queue(value: object) -> bool:
+        try:
+            lab.api.merge(path, {"spec": {"admission": {"queue": value}, "replicas": 3}})
+        except Refused:
+            return False
+        return True
+
+    assert not queue("many")
+    with a_lax_schema(lab.api):
+        lab.until("the lax schema is in force", lambda: queue("many"))
+        lab.until(
+            "it says what is wrong", lambda: lab.condition("Degraded") == ("True", "InvalidSpec")
+        )
+    said = next(each for each in lab.status()["conditions"] if each["type"] == "Degraded")
+    assert said["message"].startswith("spec.admission.queue: ")
+    # It keeps what it has: also an operator that knows nothing of before.
+    operator.kill()
+    operator = lab.start()
+    lab.until("it has looked", lambda: operator.metric(ROUNDS) >= 3)
+    assert sorted(lab.pods()) == ["pages-0"]
+    assert lab.uid("pages-0") == uid
+    assert operator.writes() == 0
+    # Mended, it is followed again.
+    lab.until("the spec is mended", lambda: queue(64))
+    lab.until_ready(3)
+    lab.until("all is well", lambda: lab.condition("Degraded")[0] == "False")
+    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    lab.until("nothing is left behind", lab.gone)
+
+
+def test_a_pool_that_lost_its_managed_fields(lab: Lab) -> None:
+    """As after a restored backup: what applying alone would leave behind, goes all the same."""
+    lab.start()
+    lab.apply(pool())
+    lab.until_ready(2)
+    lab.api.merge(f"{lab.path('ocrpools')}/pages", {"metadata": {"managedFields": [{}]}})
+    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    lab.until_ready(1)
+    assert [each["name"] for each in lab.status()["workers"]] == ["pages-0"]
+    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    lab.until("nothing is left behind", lab.gone)
+
+
+ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'

@@ -1,0 +1,86 @@
+"""Failures on the wire to the API server, played by kmock: every one is told, none is swallowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import kmock
+import pytest
+import pytest_asyncio
+
+from ocrpool_operator.cluster.api_errors import trouble_of
+from ocrpool_operator.cluster.client import PODS, ApiError, Client
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile.loop import Loop
+
+PATH = "/api/v1/namespaces/default/pods/pages-0"
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[kmock.RawHandler]:
+    async with kmock.RawHandler() as handler, kmock.Server(handler):
+        yield handler
+
+
+async def refused(server: kmock.RawHandler) -> ApiError:
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, str(server.url).rstrip("/"))
+        with pytest.raises(ApiError) as error:
+            await client.get(PODS, "default", "pages-0")
+    return error.value
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_busy_and_broken_servers_are_tried_again(
+    server: kmock.RawHandler, status: int
+) -> None:
+    server[f"get {PATH}"] << status << {"message": "too much"}
+    error = await refused(server)
+
+    assert error.status == status
+    with pytest.raises(ApiError):
+        trouble_of(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [403, 409, 422])
+async def test_refusals_become_troubles(server: kmock.RawHandler, status: int) -> None:
+    server[f"get {PATH}"] << status << {"message": "it may not be", "reason": "Because"}
+    trouble = trouble_of(await refused(server))
+
+    assert "it may not be" in trouble.message
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_not_json(server: kmock.RawHandler) -> None:
+    server[f"get {PATH}"] << 200 << b"<html>"
+
+    assert (await refused(server)).reason == "BadAnswer"
+
+
+@pytest.mark.asyncio
+async def test_failing_rounds_wait_longer_each_time() -> None:
+    """Other pools go on meanwhile."""
+    rounds: dict[str, int] = {"good": 0, "bad": 0}
+
+    async def reconcile(key: tuple[str, str]) -> float:
+        rounds[key[1]] += 1
+        if key[1] == "bad":
+            raise RuntimeError("always")
+        return 0.05
+
+    loop = Loop(reconcile, Metrics(), asyncio.get_running_loop().time)
+    loop.mark(("default", "good"))
+    loop.mark(("default", "bad"))
+    task = asyncio.create_task(loop.run())
+    for _ in range(20):
+        await asyncio.sleep(0.1)
+        loop.mark(("default", "bad"))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert rounds["bad"] <= 3
+    assert rounds["good"] >= 10

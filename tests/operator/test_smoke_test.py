@@ -1,0 +1,115 @@
+"""`ocrpool-operator try`, which `helm test` runs: with a user's rights, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.operator.kubelet import ROOT
+from tests.operator.lab import POOL, Lab
+from tools.devcluster.testing import Namespace
+
+pytestmark = pytest.mark.timeout(300)
+NAME = "ocrpool-test"
+SPEC = {**POOL["spec"], "replicas": 1}
+# What the chart's Role gives the test: templates/tests/trial.yaml.
+RULES = [
+    {"apiGroups": ["ocrpool.dev"], "resources": ["ocrpools"], "verbs": ["create"]},
+    {
+        "apiGroups": ["ocrpool.dev"],
+        "resources": ["ocrpools"],
+        "resourceNames": [NAME],
+        "verbs": ["get", "delete"],
+    },
+]
+
+
+def users_kubeconfig(namespace: Namespace, folder: Path) -> Path:
+    """Of an account that may do what the chart's test pod may."""
+    account = {"name": "tester", "namespace": namespace.name}
+    group = "rbac.authorization.k8s.io"
+    for body in (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": account, "rules": RULES},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": account,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "tester"},
+            "subjects": [{"kind": "ServiceAccount", **account}],
+        },
+    ):
+        namespace.apply(body)
+    token = namespace.kubectl("create", "token", "tester").strip()
+    config = yaml.safe_load(namespace.cluster.kubeconfig.read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "tester.kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def try_it(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ocrpool_operator.cli", "try"]
+    where = [f"--namespace={lab.namespace.name}", f"--name={NAME}"]
+    return subprocess.run(
+        [*command, *where, f"--spec={json.dumps(SPEC)}", *words],
+        cwd=ROOT,
+        env={"KUBECONFIG": str(users_kubeconfig(lab.namespace, lab.folder)), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_a_picture_is_read_and_nothing_is_left(lab: Lab) -> None:
+    lab.start()
+    url = f"http://{lab.kubelet.first_address}:8080"
+    # The stand-in engine says how large the picture is.
+    done = try_it(lab, f"--url={url}", "--expect=640x160")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made, ready, read, removed = done.stdout.splitlines()
+    assert made == f"made OcrPool {lab.namespace.name}/{NAME}"
+    assert ready == "ready: 1 of 1 workers are ready"
+    assert read.startswith("read ['640x160', ")
+    assert removed == "removed it again"
+    lab.until("nothing is left", lab.gone)
+
+
+def test_other_words_than_expected_fail_it_and_nothing_is_left(lab: Lab) -> None:
+    lab.start()
+    url = f"http://{lab.kubelet.first_address}:8080"
+    done = try_it(lab, f"--url={url}", "--expect=OCR")
+    assert done.returncode == 1
+    assert "which is without 'OCR'" in done.stderr
+    assert "removed it again" in done.stdout
+    lab.until("nothing is left", lab.gone)
+
+
+def test_without_an_operator_it_says_so(lab: Lab) -> None:
+    done = try_it(lab, "--seconds=3")
+    assert done.returncode == 1
+    assert "does the operator run?" in done.stderr
+    # Without an operator there is no finalizer either.
+    assert lab.pools() == []
+
+
+def test_a_pool_that_no_trial_made_is_left_alone(lab: Lab) -> None:
+    lab.apply({**POOL, "metadata": {"name": NAME}})
+    before = lab.pools()
+    done = try_it(lab, "--seconds=3")
+    assert done.returncode == 1
+    assert "no trial made it" in done.stderr
+    assert lab.pools() == before
+
+
+def test_a_spec_that_is_refused(lab: Lab) -> None:
+    done = try_it(lab, '--spec={"device": "tpu"}')
+    assert done.returncode == 1
+    assert 'supported values: "gpu", "cpu"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1

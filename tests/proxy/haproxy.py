@@ -1,0 +1,147 @@
+"""A front as a process: the real HAProxy with the operator's own settings, before real workers.
+
+A stand-in says the workers' addresses in the place of the cluster's DNS (tests/proxy/dns.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ocrpool.resource.spec import PoolSpec
+from ocrpool_operator.cluster.proxy_stats import up_addresses
+from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, front_config, haproxy_cfg
+from tests.proxy.dns import Names
+from tests.worker.client import Answer, exchange, wait_for
+from tests.worker.harness import Worker, launch, merged, until_listening
+
+HOST = "pages-pods.default.svc.cluster.local"
+PORT, OPS_PORT = 8080, 8405
+SECRET = "what-only-the-front-knows"
+SPEC: dict[str, Any] = {
+    "replicas": 2,
+    "device": "cpu",
+    "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
+    "front": {"buffer": "1Mi"},
+}
+# As the operator writes it into a worker's settings.
+WORKER: dict[str, Any] = {"http": {"graceSeconds": 15, "lameDuckSeconds": 3}}
+
+
+class Front:
+    """One HAProxy on an address of its own."""
+
+    def __init__(self, program: str, folder: Path, address: str, spec: PoolSpec, dns: int) -> None:
+        assert spec.front is not None
+        self.address = address
+        self.config = replace(
+            front_config(spec, spec.front, HOST), nameserver=f"127.0.0.1:{dns}", address=address
+        )
+        self.log = folder / f"front-{address}.log"
+        file = folder / f"front-{address}.cfg"
+        file.write_text(haproxy_cfg(self.config), encoding="utf-8")
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [program, "-db", "-f", str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=os.environ | {PROXY_SECRET: SECRET},
+            )
+
+    def post(self, body: bytes, path: str = "/v1/ocr", timeout: float = 60) -> Answer:
+        return exchange((self.address, PORT), "POST", path, body, timeout=timeout)
+
+    def ops(self, path: str) -> Answer:
+        return exchange((self.address, OPS_PORT), "GET", path)
+
+    @property
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self.ops("/readyz").status == 200
+        return False
+
+    def sees(self) -> frozenset[str]:
+        """The addresses of workers that it sends requests to."""
+        return up_addresses(self.ops("/stats;csv").body.decode())
+
+    def end(self) -> None:
+        """As kubelet does it, with the image's STOPSIGNAL."""
+        self.process.send_signal(signal.SIGUSR1)
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8").splitlines()[-30:])
+
+
+class Lab:
+    """Use as a context manager; at its end nothing of it runs."""
+
+    def __init__(self, program: str, folder: Path, net: str) -> None:
+        self._program = program
+        self._folder = folder
+        self._net = net
+        self._made = 0
+        self.names = Names()
+        self.workers: list[Worker] = []
+        self.fronts: list[Front] = []
+
+    def __enter__(self) -> Lab:
+        self.names.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for front in self.fronts:
+            if front.process.poll() is None:
+                front.process.kill()
+            front.process.wait()
+        for worker in self.workers:
+            worker.clean_up()
+        self.names.__exit__()
+
+    def worker(self, *, instances: int = 1, host: str | None = None, **settings: Any) -> Worker:
+        """One more, ready; the names do not know it yet."""
+        self._made += 1
+        folder = self._folder / f"worker-{self._made}"
+        folder.mkdir()
+        worker = launch(
+            folder,
+            "--instances",
+            str(instances),
+            settings=merged(WORKER, settings),
+            host=host or f"{self._net}.{self._made}",
+            port=8080,
+            control_port=8081,
+        )
+        self.workers.append(worker)
+        until_listening(worker)
+        worker.until_ready(instances)
+        return worker
+
+    def front(self, **spec: Any) -> Front:
+        """One more, listening."""
+        address = f"{self._net}.{200 + len(self.fronts)}"
+        pool = PoolSpec.model_validate(merged(SPEC, spec))
+        front = Front(self._program, self._folder, address, pool, self.names.port)
+        self.fronts.append(front)
+
+        def listens() -> bool:
+            assert front.process.poll() is None, front.tail()
+            with contextlib.suppress(OSError):
+                return front.ops("/livez").status == 200
+            return False
+
+        wait_for("the front listens", listens, or_tell=front.tail)
+        return front
+
+    def serve(self, *workers: Worker) -> None:
+        """The names say these workers, and every front that runs has heard it."""
+        self.names.addresses = [worker.host for worker in workers]
+        hosts = {worker.host for worker in workers}
+        for front in self.fronts:
+            if front.process.poll() is None:
+                wait_for("the front sees them", lambda front=front: hosts <= front.sees())

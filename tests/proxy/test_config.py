@@ -1,0 +1,49 @@
+"""HAProxy takes what is made from any spec."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrpool.resource.spec import PoolSpec
+from ocrpool_operator.manifests.proxy.haproxy import front_config, haproxy_cfg, slots_for
+
+SPECS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "small": {"front": {"buffer": "1Mi", "maxRequests": 1}, "replicas": 0},
+    "large": {"front": {"buffer": "64Mi", "maxRequests": 100_000, "replicas": 20}, "replicas": 200},
+    "autoscaling": {"autoscaling": {"minReplicas": 1, "maxReplicas": 200}},
+    "hasty": {"admission": {"timeoutSeconds": 0.1, "maxPages": 1}},
+    "patient": {"admission": {"timeoutSeconds": 3600, "maxPages": 100_000}},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("nameserver", [None, "127.0.0.1:53"])
+def test_haproxy_takes_it(haproxy: str, tmp_path: Path, name: str, nameserver: str | None) -> None:
+    spec = PoolSpec.model_validate({"front": {}, **SPECS[name]})
+    assert spec.front is not None
+    host = f"{'p' * 58}-pods.{'n' * 63}.svc.cluster.local"
+    config = front_config(spec, spec.front, host)
+    if nameserver is not None:
+        from dataclasses import replace  # noqa: PLC0415
+
+        config = replace(config, nameserver=nameserver)
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(haproxy_cfg(config), encoding="utf-8")
+    done = subprocess.run(
+        [haproxy, "-c", "-f", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("replicas", "slots"), [(0, 16), (1, 16), (8, 16), (9, 32), (16, 32), (17, 64), (200, 512)]
+)
+def test_there_is_a_place_for_every_worker_twice(replicas: int, slots: int) -> None:
+    """So that one that has gone and is remembered is in nobody's way; scaled, it seldom changes."""
+    assert slots_for(PoolSpec(replicas=replicas)) == slots

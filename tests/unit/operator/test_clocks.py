@@ -1,0 +1,128 @@
+"""Durations stay what they are when somebody sets the machine's clock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ocrpool_operator
+from ocrpool.planner.observed import Look, Trouble, Worker
+from ocrpool.planner.workers.desired_replicas import Memory, wanted_of
+from ocrpool.planner.workers.plan import Delete, plan
+from ocrpool_operator.cluster.cache import Store
+from ocrpool_operator.cluster.client import SECRETS, ApiError, Call
+from ocrpool_operator.cluster.clocks import FOLLOW_SHARE, WallClock
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
+
+HOUR = 3600.0
+
+
+@dataclass
+class Machine:
+    """Its two clocks; only one of them can be set."""
+
+    passed: float = 500.0
+    wall: float = 1_800_000_000.0
+    clock: WallClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = WallClock(lambda: self.wall, lambda: self.passed)
+
+    def wait(self, seconds: float) -> None:
+        self.passed += seconds
+        self.wall += seconds
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 300), st.floats(-1e6, 1e6)), min_size=1, max_size=30),
+)
+def test_no_duration_is_wrong_by_more_than_a_twentieth(steps: list[tuple[float, float]]) -> None:
+    machine = Machine()
+    began, waited = machine.clock(), 0.0
+    for seconds, jump in steps:
+        machine.wall += jump
+        machine.wait(seconds)
+        waited += seconds
+        assert machine.clock() - began == pytest.approx(waited, rel=FOLLOW_SHARE + 1e-3)
+
+
+def test_a_clock_that_was_set_is_followed() -> None:
+    machine = Machine()
+    machine.wall += 60
+    for _ in range(1300):
+        machine.wait(1)
+        machine.clock()
+    assert machine.clock() == pytest.approx(machine.wall)
+
+
+def test_a_worker_that_drains_is_not_overdue_because_the_clock_was_set() -> None:
+    machine = Machine()
+    since = machine.clock()
+    worker = Worker(a_pod(draining=since), Look(state=a_state(busy=1, draining=True)))
+    machine.wait(5)
+    machine.wall += HOUR
+    found = plan(a_seen(a_pool(0), worker, now=machine.clock()))
+
+    assert not [each for each in found.actions if isinstance(each, Delete)]
+
+
+class Secrets:
+    """An API server that refuses Secrets, and counts how often it was asked."""
+
+    asked = 0
+
+    async def get(self, resource: object, namespace: str, name: str) -> dict[str, Any]:
+        self.asked += 1
+        raise ApiError(Call("get", SECRETS, namespace, name), 403, "Forbidden", "no")
+
+
+@pytest.mark.asyncio
+async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
+    passed, wall, server = 100.0, 1_800_000_000.0, Secrets()
+    nothing: Any = None
+    parts = Parts(
+        Store(), server, nothing, nothing, nothing, Metrics(),  # type: ignore[arg-type]
+        lambda: wall, clock=lambda: passed,
+    )  # fmt: skip
+    reconciler = Reconciler(parts, interval=5)
+    troubles: list[Trouble] = []
+    await reconciler._token(a_pool(), troubles)
+    wall -= HOUR
+    passed += 61
+    await reconciler._token(a_pool(), troubles)
+
+    assert server.asked == 2
+    assert [each.reason for each in troubles] == ["Forbidden", "Forbidden"]
+
+
+def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() -> None:
+    """All that it remembers is on the other clock, which may begin at 0."""
+    pod = a_pod(created=1_800_000_000.0)
+    worker = Worker(pod, Look(state=a_state()))
+    pool = replace(a_pool(1), status=a_pool(1).status.model_copy(update={"desired_replicas": 3}))
+    first = wanted_of(pool, (worker,), {}, Memory(), 0.0, wall=1_800_000_010.0)
+    window = pool.spec.scale_down_stabilization_seconds
+    later = wanted_of(pool, (worker,), {}, first.memory, window + 1, wall=1_800_000_000.0 - HOUR)
+
+    assert (first.workers, later.workers) == (3, 1)
+
+
+def test_the_time_of_day_is_read_in_one_place() -> None:
+    root = Path(ocrpool_operator.__file__).parent
+    found = {
+        file.name
+        for folder in ("kubernetes", "planner", "api")
+        for file in (root / folder).rglob("*.py")
+        if re.search(r"\btime\.time\b|datetime\.now", file.read_text(encoding="utf-8"))
+    }
+    # The Lease's renewTime is for people; who may act follows from no written time.
+    assert found == {"clocks.py", "lease.py"}

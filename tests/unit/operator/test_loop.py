@@ -1,0 +1,58 @@
+"""Whose round is next, and that what the watches bring comes on the loop's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+
+import pytest
+
+from ocrpool_operator.cluster.cache import Key, Store
+from ocrpool_operator.cluster.watch import registry
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile.loop import AT_ONCE, Loop
+
+
+@pytest.mark.asyncio
+async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_again() -> None:
+    begun: list[Key] = []
+    all_begun, new_begun = asyncio.Event(), asyncio.Event()
+    old = [("default", f"old{number}") for number in range(4 * AT_ONCE)]
+    new = ("default", "new")
+
+    async def reconcile(key: Key) -> float:
+        begun.append(key)
+        if set(begun) == set(old):
+            all_begun.set()
+        if key == new:
+            new_begun.set()
+        await asyncio.sleep(0.005)
+        return 0.0
+
+    loop = Loop(reconcile, Metrics(), time.monotonic)
+    for key in old:
+        loop.mark(key, 0.0)
+    turning = asyncio.create_task(loop.run())
+    async with asyncio.timeout(10):
+        await all_begun.wait()
+        before = len(begun)
+        loop.mark(new, 0.0)
+        await new_begun.wait()
+    turning.cancel()
+
+    assert begun.index(new) - before <= AT_ONCE
+
+
+def test_the_watches_call_nothing_in_a_thread() -> None:
+    """kopf calls handlers that are plain functions in threads: the loop's books and the store would
+    change while they are read."""
+
+    async def end() -> None:
+        pass
+
+    found = registry(Store(), lambda key: None, end)
+
+    handlers = found._watching.get_all_handlers()
+    assert len(handlers) == 7
+    assert all(inspect.iscoroutinefunction(each.fn) for each in handlers)

@@ -1,0 +1,197 @@
+"""Whose an object is, what is told of others', and the patch that mends one of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ocrpool.planner.observed import Pod, Trouble
+from ocrpool.planner.status.conditions import Finding, conditions
+from ocrpool.resource import names
+from ocrpool.resource.spec import PoolSpec
+from ocrpool_operator.cli import OptionError, _parser, options_from
+from ocrpool_operator.cluster.owners import foreign_pods, in_front, is_of, name_taken, told_once
+from ocrpool_operator.cluster.parse import pod_from, pool_from
+from ocrpool_operator.manifests.drift import says, steps_to
+from ocrpool_operator.manifests.objects import companions
+from tests.unit.planner.pools import a_pool
+
+
+def body(*owners: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "pages", "ownerReferences": list(owners), **meta}}
+
+
+def owner(uid: str = "uid", **more: Any) -> dict[str, Any]:
+    return {"kind": "OcrPool", "name": "pages", "uid": uid, "controller": True, **more}
+
+
+@pytest.mark.parametrize(
+    ("owners", "ours"),
+    [
+        ((owner(),), True),
+        ((owner("other", controller=False), owner()), True),
+        ((), False),
+        # The name says nothing: a pool that is gone had it, too.
+        ((owner("other"),), False),
+        # An owner with which it is collected, and that does not control it.
+        ((owner(controller=False),), False),
+        ((owner(controller=False), owner("other")), False),
+    ],
+)
+def test_a_controllers_uid_alone_makes_it_ours(
+    owners: tuple[dict[str, Any], ...], ours: bool
+) -> None:
+    assert is_of(a_pool(), body(*owners)) is ours
+
+
+def test_all_names_that_are_taken_are_one_trouble() -> None:
+    other = Trouble("Forbidden", "no rights")
+    taken = [
+        name_taken("Service", body(), blocks=True),
+        other,
+        name_taken("ConfigMap", body(annotations={"meta.helm.sh/release-name": "db"})),
+    ]
+    first, second = told_once(taken)
+    assert second == other
+    assert (first.reason, first.blocks) == ("NameTaken", True)
+    assert first.message.startswith(
+        "Service pages has no owner; ConfigMap pages belongs to the Helm release db: "
+    )
+    assert told_once([other]) == [other]
+
+
+def test_what_blocks_a_pool_keeps_it_from_being_ready_with_all_its_workers() -> None:
+    def ready(*problems: Trouble) -> tuple[str, str]:
+        told = tuple(("", each) for each in problems)
+        finding = Finding(2, False, 2, 2, 0, ("Ready", "Ready"), problems=told)
+        word = next(each for each in conditions(finding, (), 1, "") if each.type == "Ready")
+        return word.status, word.reason
+
+    budget = Trouble("NameTaken", "PodDisruptionBudget pages has no owner")
+    assert ready(budget) == ("True", "AllWorkersReady")
+    assert ready(budget, Trouble("NameTaken", "", blocks=True)) == ("False", "NameTaken")
+
+
+def a_service(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"labels": {"a/b": "c"}, "ownerReferences": []}, "spec": spec}
+
+
+def test_the_patch_names_the_version_and_replaces_fields_whole() -> None:
+    wanted = a_service(selector={"app": "ours"}, ports=[{"port": 1}])
+    there = {
+        "metadata": {"resourceVersion": "7", "labels": {"theirs": "x"}},
+        "spec": {
+            "selector": {"app": "ours", "more": "x"},
+            "ports": [{"port": 2}],
+            "type": "NodePort",
+        },
+    }
+    assert not says(there, wanted)
+    assert steps_to(there, wanted) == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/metadata/labels/a~1b", "value": "c"},
+        {"op": "add", "path": "/spec/ports", "value": [{"port": 1}]},
+    ]
+
+
+def test_another_revision_replaces_all_fields() -> None:
+    """One that is not wanted any more cannot be seen by looking for what is wanted."""
+    wanted = a_service(template={"a": 1})
+    wanted["metadata"]["labels"] = {names.REVISION: "new"}
+    there = {
+        "metadata": {"resourceVersion": "7", "labels": {names.REVISION: "old"}},
+        "spec": {"template": {"a": 1, "gone": 2}},
+    }
+    paths = [step["path"] for step in steps_to(there, wanted)]
+    assert paths[1:] == ["/metadata/labels/ocrpool.dev~1revision", "/spec/template"]
+    bare: dict[str, Any] = {"metadata": {"resourceVersion": "7"}}
+    paths = [step["path"] for step in steps_to(bare, wanted)]
+    assert paths[1::2] == ["/metadata/labels", "/spec"]
+
+
+def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
+    """Without its peers a rule lets everybody in; the API server's would still name them."""
+    ports = [{"port": 8080}]
+    peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
+
+    def policy(*rules: Any) -> dict[str, Any]:
+        found = companions(a_pool(), rules, evict=True, domain="cluster.local")
+        (one,) = (each for each in found if each["kind"] == "NetworkPolicy")
+        return dict(one)
+
+    before, after = policy({"from": peers, "ports": ports}), policy({"ports": ports})
+    before["metadata"]["resourceVersion"] = "7"
+    assert says(before, policy({"from": peers, "ports": ports}))
+    assert not says(before, after)
+    steps = {step["path"]: step["value"] for step in steps_to(before, after)}
+    assert steps["/spec/ingress"] == [{"ports": ports}]
+
+
+def test_a_front_has_the_pods_that_its_own_deployment_made() -> None:
+    pool = a_pool()
+    made = {
+        "ours": "ReplicaSet pages-front-5d4f",
+        "anothers": "ReplicaSet pages-front-two-5d4f",
+        "jobs": "Job pages-front-5d4f",
+        "nobodys": "",
+    }
+    pods = [Pod(name, name, made_by=by) for name, by in made.items()]
+    assert [pod.name for pod in in_front(pool, pods)] == ["ours"]
+
+
+def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
+    pool = a_pool()
+    assert foreign_pods(pool, [Pod("a", "a", over=True), Pod("b", "b", ending=1.0)]) == []
+    [told] = foreign_pods(pool, [Pod(f"x{number}", "") for number in range(7)])
+    assert told.reason == "ForeignPod"
+    assert told.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
+
+
+def test_what_is_read_of_an_owner() -> None:
+    meta = {"name": "pages-0", "namespace": "n", "uid": "u", "ownerReferences": [owner("p")]}
+    pod = pod_from({"metadata": meta})
+    assert (pod.owner, pod.made_by) == ("p", "OcrPool pages")
+
+
+def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:
+    meta = {"name": "pages", "namespace": "n", "uid": "u"}
+    for spec, operator in (
+        ({"operatorName": "other", "replicas": "many"}, "other"),
+        ({"replicas": "many"}, names.OPERATOR),
+        ({}, names.OPERATOR),
+    ):
+        assert pool_from({"metadata": meta, "spec": spec}).operator == operator
+
+
+@pytest.mark.parametrize("part", ["template", "front"])
+def test_no_pod_is_told_to_pass_for_another_pools(part: str) -> None:
+    """tests/operator/test_schema.py has the API server refuse the same."""
+    PoolSpec.model_validate({part: {"labels": {"team": "a", "example.com/pool": "b"}}})
+    with pytest.raises(ValidationError, match="labels that begin with ocrpool"):
+        PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_FRONT: "other"}}})
+
+
+def test_no_name_of_two_pools_objects_is_the_same() -> None:
+    """Of the kinds of which a pool has one that is called as the pool is."""
+    long = "p" * 58
+    for pool in ("doc", "doc-front", "doc-pods", "doc-0", long):
+        assert "." in names.front_guard_name(pool)
+        service = names.pods_service(pool, "1b4e28ba-2fa1-11d2-883f-0016d3cca427")
+        assert service.endswith("-pods-1b4e28ba")
+        assert len(service) <= 63
+
+
+def test_operators_of_one_name_have_one_lease() -> None:
+    def lease(*words: str) -> tuple[str, str]:
+        found = options_from(_parser().parse_args(["run", *words])).lease
+        assert found is not None
+        return found.namespace, found.name
+
+    assert lease("--lease=n") == lease("--lease=n/ocrpool-operator") == ("n", "ocrpool-operator")
+    assert lease("--lease=n", "--operator-name=other") == ("n", "other-operator")
+    with pytest.raises(OptionError, match="share the Lease ocrpool-operator"):
+        lease("--lease=n/mine")
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["run", "--operator-name=Two Words"])

@@ -1,0 +1,110 @@
+"""What Kubernetes says of a pod that it cannot run, as a reason and a sentence with what to do.
+
+The statuses are kubelet's and the scheduler's own, shortened; no kubelet runs in these tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocrpool_operator.cluster.parse import pod_from
+
+
+def a_body(**status: Any) -> dict[str, Any]:
+    meta = {"name": "pages-0", "uid": "u", "resourceVersion": "7"}
+    return {"metadata": meta, "status": status}
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"name": "worker", "image": "nowhere/worker:1", "state": state, **more}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        (
+            {"containerStatuses": [waiting("ImagePullBackOff", "not found")]},
+            "ImageNotAvailable",
+            "template.image",
+        ),
+        (
+            {"containerStatuses": [waiting("CreateContainerConfigError", "no Secret")]},
+            "ContainerRefused",
+            "no Secret",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    waiting(
+                        "CrashLoopBackOff",
+                        lastState={"terminated": {"exitCode": 2, "message": "device: gpu:0"}},
+                    )
+                ]
+            },
+            "WorkerCrashes",
+            "exit code 2): device: gpu:0",
+        ),
+        (
+            # On cgroup v2 kubelet has all processes of a container killed together.
+            {
+                "containerStatuses": [
+                    {
+                        "name": "worker",
+                        "state": {"running": {}},
+                        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                    }
+                ]
+            },
+            "InsufficientMemory",
+            "template.resources.limits.memory",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+            "WaitingForCapacity",
+            "0/3 nodes",
+        ),
+        ({"phase": "Failed", "reason": "Evicted"}, "PodFailed", "Evicted"),
+        (
+            # kubelet says both or neither; the node controller marks the first alone.
+            {
+                "conditions": [
+                    {"type": "Ready", "status": "False"},
+                    {"type": "ContainersReady", "status": "True"},
+                ]
+            },
+            "NodeLost",
+            "its node",
+        ),
+    ],
+)
+def test_troubles_say_what_to_do(status: dict[str, Any], reason: str, words: str) -> None:
+    trouble = pod_from(a_body(**status)).trouble
+
+    assert trouble is not None
+    assert trouble.reason == reason
+    assert words in trouble.message
+
+
+def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
+    container = {
+        "name": "worker",
+        "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+
+    def trouble(turned: str) -> object:
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": turned}
+        return pod_from(a_body(conditions=[ready], containerStatuses=[container])).trouble
+
+    assert trouble("2026-01-01T00:00:04Z") is not None  # with its end; not ready since
+    assert trouble("2026-01-01T00:07:00Z") is None  # it was, and drains now
+
+
+def test_what_starts_has_no_trouble() -> None:
+    starting = a_body(phase="Pending", containerStatuses=[waiting("ContainerCreating")])
+
+    assert pod_from(starting).trouble is None
+    assert pod_from(a_body(conditions=[{"type": "Ready", "status": "True"}])).ready

@@ -1,0 +1,249 @@
+"""What a front changes in plans and reports, and what is read of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocrpool.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool.planner.status.report import Round, status_of
+from ocrpool.planner.workers.plan import Delete, Drain, Plan, Retire, drain_limit, may_evict, plan
+from ocrpool.planner.workers.revision import worker_settings
+from ocrpool.resource.spec import FrontSpec, PoolSpec
+from ocrpool_operator.cli import domain_in
+from ocrpool_operator.cluster.proxy_stats import up_addresses
+from ocrpool_operator.manifests.drift import covers
+from ocrpool_operator.manifests.objects import control_secret, worker_pod
+from ocrpool_operator.manifests.proxy.haproxy import end_seconds, front_config, haproxy_cfg
+from ocrpool_operator.manifests.proxy.objects import front_objects, memory_at_worst
+from ocrpool_worker.settings import settings_from
+from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
+
+NOW = 1000.0
+FRONT_POD = Pod("pages-front-x", "front-1", ip="10.0.1.1", ready=True)
+
+
+def fronted(replicas: int = 2) -> Pool:
+    return replace(a_pool(replicas), spec=PoolSpec(replicas=replicas, front=FrontSpec()))
+
+
+def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> Seen:
+    """One worker is of the old spec; the other one is new and has just become ready."""
+    new = a_pod(0, ip="10.0.0.1", turned=turned)
+    old = a_pod(1, revision="old", ip="10.0.0.2", turned=0.0)
+    views = {} if sees is None else {FRONT_POD.uid: frozenset(sees)}
+    workers = tuple(Worker(pod, Look(state=a_state())) for pod in (new, old))
+    return a_seen(fronted(), *workers, now=NOW, front=Front((FRONT_POD,), views))
+
+
+def test_the_next_worker_is_rolled_once_the_front_knows_the_last() -> None:
+    """Else it would send to nobody for as long as the cluster's DNS needs."""
+    blind = old_and_new(turned=NOW - 5, sees=("10.0.0.2",))
+    sees = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
+
+    assert plan(blind).actions == ()
+    assert [type(action) for action in plan(sees).actions] == [Retire]
+
+
+@pytest.mark.parametrize("sees", [None, ("10.0.0.2",)])
+def test_a_front_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...] | None) -> None:
+    seen = old_and_new(turned=NOW - 61, sees=sees)
+
+    assert [type(action) for action in plan(seen).actions] == [Retire]
+
+
+def test_no_worker_is_evicted_before_the_front_knows_its_successor() -> None:
+    known = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
+    new, old = known.workers
+    unready = replace(new, pod=replace(new.pod, ready=False))
+    ending = replace(new, pod=replace(new.pod, ending=NOW + 9))
+
+    assert may_evict(known)
+    assert not may_evict(old_and_new(turned=NOW - 5, sees=("10.0.0.2",)))
+    assert not may_evict(old_and_new(turned=NOW - 5, sees=None))
+    for fewer in ((old,), (unready, old), (ending, old)):
+        assert not may_evict(replace(known, workers=fewer))
+    # What it has not heard in a minute is told as FrontBlind, and stops no drain.
+    assert may_evict(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
+    # Without a front Kubernetes' own count does.
+    assert may_evict(replace(known, workers=(old,), front=None))
+
+
+def test_a_front_that_is_blind_for_long_is_told_of() -> None:
+    def reasons(seen: Seen) -> set[str]:
+        return {each.reason for each in status_of(Round(seen, Plan())).conditions}
+
+    assert "FrontBlind" in reasons(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
+    assert "FrontBlind" not in reasons(old_and_new(turned=NOW - 59, sees=("10.0.0.2",)))
+    # One look at it that failed says nothing of what it sees.
+    assert "FrontBlind" not in reasons(old_and_new(turned=NOW - 61, sees=None))
+
+
+def test_the_status_tells_of_the_front() -> None:
+    workers = (Worker(a_pod(0), Look(state=a_state())),)
+    trouble = Trouble("ImageNotAvailable", "image 'x': no such image; look at front.image")
+    broken = replace(FRONT_POD, ready=False, trouble=trouble)
+    seen = a_seen(fronted(1), *workers, front=Front((FRONT_POD, broken)))
+    status = status_of(Round(seen, Plan()))
+
+    assert status.front is not None
+    assert (status.front.replicas, status.front.ready_replicas) == (2, 1)
+    found = {each.type: each for each in status.conditions}
+    assert (found["Ready"].status, found["Ready"].reason) == ("True", "AllWorkersReady")
+    assert (found["Degraded"].status, found["Degraded"].reason) == ("True", "ImageNotAvailable")
+    assert "front.image" in found["Degraded"].message
+    assert found["Progressing"].reason == "FrontStarting"
+
+    none = replace(seen, front=Front((broken,)))
+    found = {each.type: each for each in status_of(Round(none, Plan())).conditions}
+    assert (found["Ready"].status, found["Ready"].reason) == ("False", "FrontNotReady")
+
+
+@pytest.mark.parametrize(("lame_duck", "told", "settled"), [(0, 2, 2), (1, 1, 2), (3, 0, 3)])
+def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
+    lame_duck: float, told: float, settled: float
+) -> None:
+    """What the worker waits, the operator does not wait once more."""
+    pool = a_pool(0)
+    template = pool.spec.template.model_copy(update={"lame_duck_seconds": lame_duck})
+    pool = replace(pool, spec=pool.spec.model_copy(update={"template": template}))
+    pod = a_pod(0, draining=NOW)
+
+    def actions(now: float, *, draining: bool) -> list[type]:
+        worker = Worker(pod, Look(state=a_state(draining=draining)))
+        return [type(action) for action in plan(a_seen(pool, worker, now=now)).actions]
+
+    assert actions(NOW + told, draining=False) == [Drain]
+    if told:
+        assert actions(NOW + told - 0.5, draining=False) == []
+    if settled > told:
+        assert actions(NOW + settled - 0.5, draining=True) == []
+    assert actions(NOW + settled, draining=True) == [Delete]
+
+
+def test_memory_is_bounded_by_what_may_be_held() -> None:
+    front = FrontSpec(buffer="4Mi", max_requests=256)
+
+    assert memory_at_worst(front) == (128 + 2 * 256 * 4) * 2**20
+    [deployment] = [
+        each for each in front_objects(fronted(), "cluster.local") if each["kind"] == "Deployment"
+    ]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == {"memory": "2176Mi"}
+
+
+def test_the_front_has_the_secret_that_the_workers_know_it_by() -> None:
+    """By reference, and in no ConfigMap."""
+    pool = fronted()
+    secret = control_secret(pool, "the-token", "the-proxy-secret")
+    assert secret["stringData"] == {"token": "the-token", "proxy": "the-proxy-secret"}
+    # As the worker's settings look for it.
+    http = settings_from({"http": worker_settings(pool.spec)["http"]}).http
+    assert http.token_file is not None
+    assert http.proxy_secret == http.token_file.with_name("proxy")
+    [deployment] = [each for each in front_objects(pool, "x") if each["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    [variable] = container["env"]
+    reference = variable["valueFrom"]["secretKeyRef"]
+    assert reference["name"] == secret["metadata"]["name"]
+    assert reference["key"] == "proxy"
+    [config] = [each for each in front_objects(pool, "x") if each["kind"] == "ConfigMap"]
+    assert f"env({variable['name']})" in config["data"]["haproxy.cfg"]
+
+
+def test_in_a_pod_a_worker_listens_on_all_addresses() -> None:
+    """By itself it would on loopback only, which is the pod's own."""
+    [container] = worker_pod(fronted(), "pages-0", "x")["spec"]["containers"]
+    arguments = container["args"]
+    assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
+
+
+def test_another_text_is_another_deployment() -> None:
+    """So that a change of the settings rolls the front."""
+
+    def annotations(pool: Pool) -> object:
+        [found] = [each for each in front_objects(pool, "x") if each["kind"] == "Deployment"]
+        return found["spec"]["template"]["metadata"]["annotations"]
+
+    slower = fronted().spec.admission.model_copy(update={"timeout_seconds": 61.0})
+    other = fronted().spec.model_copy(update={"admission": slower})
+    assert annotations(fronted()) == annotations(fronted(3))
+    assert annotations(fronted()) != annotations(replace(fronted(), spec=other))
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"), [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)]
+)
+def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], limit: int) -> None:
+    spec = fronted().spec
+    spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
+    assert end_seconds(spec) > limit
+    assert spec.front is not None
+    text = haproxy_cfg(front_config(spec, spec.front, "pages"))
+    assert f"hard-stop-after {limit + 10}s" in text
+    (told,) = re.findall(r"timeout server (\d+)s", text)
+    assert int(told) > limit
+    assert drain_limit(a_seen(replace(fronted(), spec=spec))) > limit
+
+
+def test_only_what_differs_from_the_default_is_told_to_workers() -> None:
+    """A worker that is older than the field would not start with it."""
+    spec = fronted().spec
+    assert "pageSeconds" not in worker_settings(spec)["admission"]
+    longer = spec.admission.model_copy(update={"page_seconds": 900.0})
+    told = worker_settings(spec.model_copy(update={"admission": longer}))
+    assert settings_from({"admission": told["admission"]}).admission.page_seconds == 900
+
+
+CSV = """# pxname,svname,status,addr,check_status
+workers,w1,UP,10.0.0.1:8080,L7OK
+workers,w2,DOWN,10.0.0.2:8080,L4CON
+workers,w3,UP 1/2,[fd00::3]:8080,L7OK
+workers,w4,MAINT (resolution),,
+workers,BACKEND,UP,,
+others,w1,UP,10.0.0.9:8080,L7OK
+"""
+
+
+def test_what_is_up() -> None:
+    assert up_addresses(CSV) == {"10.0.0.1", "fd00::3"}
+    assert up_addresses("") == frozenset()
+    assert up_addresses("<html>") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("nameserver 10.0.0.10\nsearch ns.svc.c.local svc.c.local c.local\n", "c.local"),
+        ("search lan\nnameserver 1.1.1.1\n", "cluster.local"),
+        ("", "cluster.local"),
+    ],
+)
+def test_the_clusters_domain(tmp_path: Path, text: str, domain: str) -> None:
+    (tmp_path / "resolv.conf").write_text(text, encoding="utf-8")
+    assert domain_in(tmp_path / "resolv.conf") == domain
+    assert domain_in(tmp_path / "none") == "cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "same"),
+    [
+        ("500m", "0.5", True),
+        ("2Gi", "2048Mi", True),
+        ("1", 1, True),
+        ("1k", "1000", True),
+        ("500m", "0.6", False),
+        (None, "1", False),
+        ("1Gi", "1G", False),
+    ],
+)
+def test_quantities_as_the_api_server_writes_them(
+    there: object, wanted: object, same: bool
+) -> None:
+    def resources(value: object) -> dict[str, object]:
+        return {"resources": {"limits": {"memory": value}}}
+
+    assert covers(resources(there), resources(wanted)) is same

@@ -1,0 +1,22 @@
+"""The status as a merge patch: what is not said any more is taken away."""
+
+from __future__ import annotations
+
+from ocrpool.resource.status import PoolStatus, WorkerReport
+from ocrpool_operator.reconcile.pool_object import merge_patch
+
+
+def test_what_is_gone_is_null_and_items_of_lists_have_no_nulls() -> None:
+    status = PoolStatus(workers=(WorkerReport(name="pages-0", phase="Pending"),))
+    said = merge_patch(status.model_dump(mode="json", by_alias=True))
+
+    assert said["front"] is None
+    assert said["autoscaling"] is None
+    assert said["workers"][0]["name"] == "pages-0"
+    assert "memory" not in said["workers"][0]
+
+
+def test_a_field_within_a_field_is_taken_away_too() -> None:
+    assert merge_patch({"a": {"b": None, "c": [{"d": None, "e": 1}]}}) == {
+        "a": {"b": None, "c": [{"e": 1}]}
+    }

@@ -1,0 +1,159 @@
+"""Pools, pods and workers for tests of the planner, and a cluster of a few lines that obeys it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ocrpool.planner.observed import Failure, Look, Pod, Pool, Seen, Worker
+from ocrpool.planner.workers.failures import counted
+from ocrpool.planner.workers.plan import Create, Delete, Drain, Mark, Plan, Restore, Retire, plan
+from ocrpool.protocol import (
+    Counters,
+    Device,
+    Footprint,
+    Instance,
+    Instances,
+    Memory,
+    Problem,
+    Queue,
+    State,
+)
+from ocrpool.resource.names import worker_name
+from ocrpool.resource.spec import PoolSpec
+
+GIB = 2**30
+
+
+def a_pool(replicas: int = 2, *, deleting: bool = False, generation: int = 1) -> Pool:
+    spec = PoolSpec(replicas=replicas, device="cpu")
+    return Pool("default", "pages", "uid", generation, spec, deleting=deleting)
+
+
+def a_state(
+    *,
+    ready: bool = True,
+    draining: bool = False,
+    busy: int = 0,
+    depth: int = 0,
+    problem: str | None = None,
+    free: int = 8 * GIB,
+) -> State:
+    each = tuple(
+        Instance(
+            id=f"i{n}", pid=n, state="busy" if n < busy else "idle", age_seconds=1,
+            busy_seconds=0, requests=0, memory=0, peak=0,
+        )
+        for n in range(2)
+    )  # fmt: skip
+    return State(
+        device=Device(
+            kind="gpu", name="T4", uuid="GPU-1",
+            memory=Memory(total=16 * GIB, used=16 * GIB - free, free=free),
+        ),
+        instances=Instances(target=2, ready=2 if ready else 0, booting=0, ceiling=8, each=each),
+        footprint=Footprint(bytes=GIB, source="rss"),
+        queue=Queue(depth=depth, capacity=64, oldest_seconds=0),
+        counters=Counters(),
+        ready=ready and not draining,
+        draining=draining,
+        problem=Problem(reason=problem, message="so it is") if problem else None,
+    )  # fmt: skip
+
+
+def a_pod(index: int = 0, *, revision: str = "new", ready: bool = True, **more: object) -> Pod:
+    base = Pod(
+        worker_name("pages", index), f"uid-{index}-{revision}", revision, "node", "10.0.0.1",
+        ready=ready, evictable=False,
+    )  # fmt: skip
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def a_seen(pool: Pool, *workers: Worker, now: float = 1000.0, **more: object) -> Seen:
+    return replace(Seen(pool, "new", workers, now), **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class Cluster:
+    """Pods that boot in a few steps and end when they are deleted; one step is a second."""
+
+    pool: Pool
+    revision: str = "r1"
+    now: float = 1000.0
+    boot: int = 3
+    pods: dict[str, Pod] = field(default_factory=dict)
+    age: dict[str, int] = field(default_factory=dict)
+    draining: set[str] = field(default_factory=set)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    # Pages that a worker is still on, by pod: it ends a page a second.
+    busy: dict[str, int] = field(default_factory=dict)
+    # What a worker that is not ready says is wrong with it.
+    problems: dict[str, str | None] = field(default_factory=dict)
+    made: int = 0
+    lost: int = 0
+
+    def seen(self) -> Seen:
+        workers = []
+        for pod in self.pods.values():
+            state = a_state(
+                ready=pod.ready,
+                draining=pod.name in self.draining,
+                busy=1 if self.busy.get(pod.name) else 0,
+                problem=self.problems.get(pod.name),
+            )
+            workers.append(Worker(pod, Look(state=state)))
+        return Seen(self.pool, self.revision, tuple(workers), self.now, self.failures)
+
+    def serving(self) -> int:
+        return sum(1 for pod in self.pods.values() if pod.ready and pod.draining is None)
+
+    def settled(self) -> bool:
+        """As many as wanted, all of this revision, and all serve."""
+        fresh = all(pod.revision == self.revision for pod in self.pods.values())
+        return fresh and self.serving() == self.pool.wanted == len(self.pods)
+
+    def step(self) -> Plan:
+        """Plan, obey, and let a second pass."""
+        found = plan(self.seen())
+        for action in found.actions:
+            match action:
+                case Create(name, _):
+                    assert name not in self.pods, "a doubled pod"
+                    self.made += 1
+                    self.pods[name] = Pod(
+                        name, f"uid-{self.made}", self.revision, "node", "10.0.0.1", self.now,
+                        evictable=False,
+                    )  # fmt: skip
+                    self.age[name] = 0
+                case Retire(pod, _):
+                    self.pods[pod.name] = replace(self.pods[pod.name], draining=self.now)
+                case Restore(pod):
+                    assert pod.name not in self.draining
+                    self.pods[pod.name] = replace(self.pods[pod.name], draining=None)
+                case Mark(pod, evictable):
+                    self.pods[pod.name] = replace(self.pods[pod.name], evictable=evictable)
+                case Drain(pod):
+                    self.draining.add(pod.name)
+                case Delete(pod, _):
+                    self.lost += self.busy.get(pod.name, 0)
+                    self.drop(pod.name)
+        self.failures = counted(self.failures, found.actions, self.now)
+        self.now += 1
+        for name, pod in self.pods.items():
+            self.age[name] += 1
+            self.busy[name] = max(0, self.busy.get(name, 0) - 1)
+            if self.age[name] >= self.boot and not pod.over and name not in self.draining:
+                self.pods[name] = replace(pod, ready=True)
+        return found
+
+    def drop(self, name: str) -> None:
+        for table in (self.pods, self.age, self.busy, self.problems):
+            table.pop(name, None)
+        self.draining.discard(name)
+
+    def settle(self, most: int) -> int:
+        """Steps until nothing is to be done and everybody serves."""
+        for count in range(most):
+            found = self.step()
+            if not found.actions and self.settled():
+                return count
+        raise AssertionError(f"not settled after {most} s: {self.pods}")

@@ -1,0 +1,55 @@
+"""Which decision is told: steps at once, the rest when it has settled."""
+
+from __future__ import annotations
+
+from ocrpool.planner.instances.types import Decision, History, Reason
+from ocrpool.planner.status.debounce import PASSED_AFTER, Told, tell
+
+
+def hold(why: str, reason: Reason = "Hold", target: int = 3) -> Decision:
+    return Decision(target, reason, f"{target}: hold, {why}", History())
+
+
+SHORT = hold("room 204.8Mi (1.2Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
+ONCE = hold("room 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint, seen once")
+STUCK = hold("left 100Mi < 896Mi; but instances.min is 3", "InsufficientMemory")
+
+
+def after(*decisions: Decision, told: Told | None = None) -> str:
+    for each in decisions:
+        told = tell(told, each, step=False)
+    assert told is not None
+    return told.decision.sentence
+
+
+def test_a_hold_that_lasts_one_look_is_not_told() -> None:
+    assert after(SHORT, ONCE) == SHORT.sentence
+    assert after(SHORT, ONCE, SHORT, ONCE, SHORT, ONCE) == SHORT.sentence
+    assert after(SHORT, ONCE, ONCE) == ONCE.sentence
+
+
+def test_two_kinds_that_take_turns_are_not_two_looks_of_one() -> None:
+    full = hold("instances.max is 3", "AtMax")
+
+    assert after(SHORT, ONCE, full, ONCE, full) == SHORT.sentence
+
+
+def test_the_newest_figures_are_at_hand() -> None:
+    less = hold("room −0.1Gi (0.9Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
+
+    assert after(SHORT, less) == less.sentence
+
+
+def test_a_step_is_told_at_once() -> None:
+    step = Decision(4, "Grow", "3 → 4: room 5.1Gi ≥ 1.4Gi footprint", History())
+
+    assert tell(Told(SHORT), step, step=True) == Told(step)
+
+
+def test_a_trouble_has_to_be_gone_for_a_while() -> None:
+    assert after(SHORT, STUCK) == SHORT.sentence
+    assert after(SHORT, STUCK, STUCK) == STUCK.sentence
+    gone = [SHORT] * PASSED_AFTER
+    assert after(STUCK, *gone[1:]) == STUCK.sentence
+    assert after(STUCK, *gone) == SHORT.sentence
+    assert after(STUCK, *gone[1:], STUCK, *gone[1:]) == STUCK.sentence

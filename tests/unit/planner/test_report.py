@@ -1,0 +1,184 @@
+"""The status: what it says, and that it says nothing new while nothing is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrpool.planner.instances.types import Decision, History, Reason
+from ocrpool.planner.observed import Failure, Look, Pool, Trouble, Worker
+from ocrpool.planner.status.report import Round, status_of
+from ocrpool.planner.workers.plan import plan
+from ocrpool.resource.spec import InstanceRange
+from ocrpool.resource.status import PoolStatus
+from tests.unit.planner.pools import GIB, a_pod, a_pool, a_seen, a_state
+
+
+def report(
+    pool: Pool,
+    *workers: Worker,
+    now: float = 1000.0,
+    decision: str = "2: hold, nothing to do",
+    reason: Reason = "Hold",
+    troubles: int = 0,
+) -> PoolStatus:
+    seen = a_seen(pool, *workers, now=now)
+    decisions = {each.pod.name: a_decision(decision, reason) for each in workers}
+    trouble = [Trouble("Forbidden", "no rights")] * troubles
+    return status_of(Round(seen, plan(seen), decisions, {}, trouble))
+
+
+def a_decision(sentence: str, reason: Reason = "Hold", target: int = 2) -> Decision:
+    return Decision(target, reason, sentence, History())
+
+
+def served(free: int = 8 * GIB) -> tuple[Worker, ...]:
+    return tuple(Worker(a_pod(n), Look(state=a_state(free=free))) for n in range(2))
+
+
+def conditions(status: PoolStatus) -> dict[str, tuple[str, str]]:
+    return {each.type: (each.status, each.reason) for each in status.conditions}
+
+
+@given(st.lists(st.integers(-GIB // 3, GIB // 3), max_size=20), st.integers(1, 10**6))
+def test_figures_that_jitter_change_nothing(noise: list[int], later: int) -> None:
+    status = report(a_pool(2), *served(), decision="2: hold, room 5.1Gi < 6Gi")
+    for step, each in enumerate(noise):
+        again = report(
+            replace(a_pool(2), status=status),
+            *served(8 * GIB + each),
+            now=1000.0 + later + step,
+            decision=f"2: hold, room {5.1 + step}Gi < 6Gi",
+        )
+        assert again == status
+
+
+def test_a_figure_that_moved_is_written() -> None:
+    status = report(a_pool(2), *served())
+    again = report(replace(a_pool(2), status=status), *served(4 * GIB))
+
+    assert again.workers[0].memory is not None
+    assert again.workers[0].memory.free == 4 * GIB
+    assert [each.last_transition_time for each in again.conditions] == [
+        each.last_transition_time for each in status.conditions
+    ]
+
+
+def test_transition_times_change_with_the_status_only() -> None:
+    status = report(a_pool(2), *served())
+    assert conditions(status)["Ready"] == ("True", "AllWorkersReady")
+
+    broken = Worker(a_pod(1, ready=False), Look(state=a_state(ready=False, problem="ModelMissing")))
+    again = report(replace(a_pool(2), status=status), served()[0], broken, now=2000.0)
+
+    assert conditions(again) == {
+        "Ready": ("False", "ModelMissing"),
+        "Progressing": ("False", "Stuck"),
+        "Degraded": ("True", "ModelMissing"),
+    }
+    times = {each.type: each.last_transition_time for each in again.conditions}
+    assert times["Ready"] == times["Degraded"] == "1970-01-01T00:33:20Z"
+    assert times["Progressing"] == "1970-01-01T00:16:40Z"
+
+
+def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
+    status = report(a_pool(2), *served())
+    once = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=1))
+    assert report(replace(a_pool(2), status=status), served()[0], once) == status
+    silent = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=2))
+    again = report(replace(a_pool(2), status=status), served()[0], silent)
+
+    assert [each.name for each in again.workers] == ["pages-1", "pages-0"]
+    assert again.workers[0].memory == status.workers[1].memory
+    assert conditions(again)["Degraded"] == ("True", "WorkerUnreachable")
+    assert "does not answer" in again.workers[0].problem
+
+
+def test_what_the_api_server_refuses_is_told() -> None:
+    status = report(a_pool(2), *served(), troubles=1)
+
+    assert conditions(status)["Degraded"] == ("True", "Forbidden")
+    assert conditions(status)["Ready"][0] == "True"
+
+
+def test_no_workers_is_not_ready() -> None:
+    assert conditions(report(a_pool(0)))["Ready"] == ("False", "NoWorkers")
+
+
+def test_workers_are_told_in_the_order_of_their_places() -> None:
+    workers = [Worker(a_pod(n), Look(state=a_state())) for n in (10, 2, 0)]
+    status = report(a_pool(11), *workers)
+
+    assert [each.name for each in status.workers] == [f"pages-{n}" for n in range(11)]
+    assert status.workers[1].phase == "Waiting"
+
+
+def test_a_sentence_is_written_anew_with_the_figures_beside_it() -> None:
+    status = report(a_pool(2), *served(), decision="2: hold, room 6.9Gi < 7Gi")
+    near = replace(a_pool(2), status=status)
+    moved = report(near, *served(4 * GIB), decision="2: hold, room 2.9Gi < 7Gi")
+    same = report(near, *served(8 * GIB - 2**20), decision="2: hold, room 6.8Gi < 7Gi")
+    other = report(near, *served(), decision="2: hold, instances.max is 2", reason="AtMax")
+
+    assert moved.workers[0].decision == "2: hold, room 2.9Gi < 7Gi"
+    assert same == status
+    assert other.workers[0].decision == "2: hold, instances.max is 2"
+
+
+def test_what_the_planner_finds_wrong_degrades_a_pool_that_serves() -> None:
+    why = "2: hold, left 100Mi (100Mi free − 0 promised) < 896Mi; but instances.min is 2"
+    status = report(a_pool(2), *served(), decision=why, reason="InsufficientMemory")
+
+    assert conditions(status)["Ready"] == ("True", "AllWorkersReady")
+    assert conditions(status)["Degraded"] == ("True", "InsufficientMemory")
+    assert status.workers[0].problem.startswith("InsufficientMemory: left 100Mi")
+    assert "lower instances.min" in status.workers[0].problem
+
+
+def test_the_workers_own_words_come_first() -> None:
+    broken = Worker(a_pod(0, ready=False), Look(state=a_state(ready=False, problem="DeviceLost")))
+    decision = "2: hold, the gpu's memory cannot be read"
+    status = report(a_pool(1), broken, decision=decision, reason="DeviceUnreadable")
+
+    assert status.workers[0].problem == "DeviceLost: so it is"
+    assert conditions(status)["Ready"] == ("False", "DeviceLost")
+
+
+def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
+    spec = a_pool(2).spec.model_copy(update={"instances": InstanceRange(min=3, max=4)})
+    pool = replace(a_pool(2), spec=spec)
+    growing = report(pool, *served(), decision="2: hold, 1 of 2 are ready", reason="Booting")
+    kept = report(
+        pool, *served(), decision="2: hold, the worker allows itself 2", reason="AtCeiling"
+    )
+
+    assert conditions(growing)["Progressing"] == ("True", "Growing")
+    assert conditions(growing)["Degraded"][0] == "False"
+    assert conditions(kept)["Progressing"] == ("False", "Settled")
+    assert conditions(kept)["Degraded"] == ("True", "InsufficientMemory")
+
+
+def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
+    failed = {f"pages-{n}": Failure(2, 995.0) for n in range(2)}
+
+    def tell(status: PoolStatus, *workers: Worker) -> PoolStatus:
+        seen = a_seen(replace(a_pool(2), status=status), *workers, failures=failed)
+        return status_of(Round(seen, plan(seen), {}, failed))
+
+    bad = Look(state=a_state(ready=False, problem="DeviceError"))
+    # It is deleted in the round that first hears of it, and says that it drains from then on.
+    going = [a_pod(n, ready=False, ending=1000.0) for n in range(2)]
+    status = tell(PoolStatus(), *(Worker(each, bad) for each in going))
+    ends = Look(state=a_state(ready=False, draining=True, problem="Draining"))
+    status = tell(status, *(Worker(each, ends) for each in going))
+    waits = tell(status)
+
+    told = waits.workers[0].problem
+    assert told.startswith("BackOff: failed 2 times")
+    assert told.endswith("; the last time: DeviceError: so it is")
+    assert waits.workers[1].problem == "BackOff: as pages-0"
+    assert tell(waits) == waits
+    degraded = next(each for each in waits.conditions if each.type == "Degraded")
+    assert "DeviceError: so it is" in degraded.message

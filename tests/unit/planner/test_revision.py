@@ -1,0 +1,34 @@
+"""What a pool's spec says to its workers, newer and older ones."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from ocrpool.planner.workers.revision import revision_of, worker_settings
+from ocrpool.resource.spec import EngineSpec, PoolSpec
+from ocrpool_worker.errors import SettingsError
+from ocrpool_worker.settings import settings_from
+
+
+def test_a_limit_of_regions_reaches_the_worker() -> None:
+    spec = PoolSpec(engine=EngineSpec(max_regions=200))
+    told = worker_settings(spec)["engine"]
+    assert settings_from({"engine": told}).engine.max_regions == 200
+    assert revision_of(spec) != revision_of(PoolSpec())
+
+
+def test_more_regions_than_a_page_has_time_for_cannot_be_asked_for() -> None:
+    assert EngineSpec(max_regions=20_000).max_regions == 20_000
+    assert settings_from({"engine": {"maxRegions": 20_000}}).engine.max_regions == 20_000
+    with pytest.raises(ValidationError, match="20000"):
+        EngineSpec(max_regions=20_001)
+    with pytest.raises(SettingsError, match="20000"):
+        settings_from({"engine": {"maxRegions": 20_001}})
+
+
+def test_a_worker_that_is_older_than_the_field_is_not_told_its_default() -> None:
+    """It would refuse to start, and whoever upgrades the operator may keep the workers."""
+    told = worker_settings(PoolSpec())["engine"]
+    assert told == {"name": "paddleocr", "options": {}}
+    assert settings_from({"engine": told}).engine.max_regions == EngineSpec().max_regions

@@ -1,0 +1,163 @@
+"""A status fits into its object, however many workers there are and whatever is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrpool.planner.instances.types import Decision, History
+from ocrpool.planner.observed import Failure, Look, Pool, Trouble, Worker
+from ocrpool.planner.size_limit import STATUS_BYTES, fitted
+from ocrpool.planner.status.report import Round, status_of
+from ocrpool.planner.workers.plan import plan
+from ocrpool.resource.status import PoolStatus
+from ocrpool_operator.cluster.api_errors import trouble_of
+from ocrpool_operator.cluster.client import POOLS, ApiError, Call
+from ocrpool_operator.cluster.parse import pod_from
+from ocrpool_operator.reconcile.status_writer import Statuses
+from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
+
+LONG = "failed to pull and unpack image: " + "x" * 4000
+SENTENCE = "3 → 4: room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint)"
+
+
+def told(pool: Pool, *workers: Worker, failures: dict[str, Failure] | None = None) -> PoolStatus:
+    seen = a_seen(pool, *workers)
+    decision = Decision(4, "Grow", SENTENCE, History())
+    decisions = {each.pod.name: decision for each in workers if each.state is not None}
+    return status_of(Round(seen, plan(seen), decisions, failures or {}))
+
+
+def size(status: PoolStatus) -> int:
+    return len(status.model_dump_json(by_alias=True).encode())
+
+
+def without_image(index: int) -> Worker:
+    waiting = {"reason": "ImagePullBackOff", "message": LONG}
+    status = {
+        "phase": "Pending",
+        "containerStatuses": [{"name": "worker", "image": "no:1", "state": {"waiting": waiting}}],
+    }
+    meta = {"name": f"pages-{index}", "uid": f"u{index}", "resourceVersion": "1"}
+    return Worker(pod_from({"metadata": meta, "status": status}))
+
+
+def test_a_thousand_workers_without_their_image() -> None:
+    status = told(a_pool(1000), *(without_image(index) for index in range(1000)))
+
+    assert size(status) < STATUS_BYTES // 3
+    assert fitted(status) == status
+    assert [each.name for each in status.workers] == [f"pages-{index}" for index in range(1000)]
+    assert status.workers[0].problem.startswith("ImageNotAvailable: image 'no:1': failed to pull")
+    assert "template.image" in status.workers[0].problem
+    assert {each.problem for each in status.workers[1:]} == {"ImageNotAvailable: as pages-0"}
+    degraded = next(each for each in status.conditions if each.type == "Degraded")
+    assert degraded.reason == "ImageNotAvailable"
+    assert degraded.message.startswith("pages-0 and 999 more: image 'no:1'")
+    assert len(degraded.message) < 600
+
+
+def test_those_in_trouble_come_first() -> None:
+    well = [Worker(a_pod(index), Look(state=a_state())) for index in range(4)]
+    broken = Worker(a_pod(4, ready=False, trouble=Trouble("NodeLost", "its node is silent")))
+    status = told(a_pool(5), *well, broken, failures={"pages-2": Failure(3, 900.0)})
+
+    assert [each.name for each in status.workers] == [f"pages-{n}" for n in (2, 4, 0, 1, 3)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(4096, 40_000))
+def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
+    workers = [Worker(a_pod(index), Look(state=a_state())) for index in range(well)]
+    for index in range(well, well + ill):
+        trouble = Trouble("ContainerRefused", f"{index}: {'y' * 200}")
+        workers.append(Worker(a_pod(index, ready=False, trouble=trouble)))
+    whole = told(a_pool(well + ill), *workers)
+    status = fitted(whole, most)
+
+    assert size(status) <= most
+    assert status.replicas == well + ill
+    assert fitted(status, most) == status
+    # What is left out is left out from the end, and it is said.
+    names = [each.name for each in whole.workers]
+    assert [each.name for each in status.workers] == names[: len(status.workers)]
+    ready = next(each for each in status.conditions if each.type == "Ready")
+    assert ("left out" in ready.message or "not listed" in ready.message) == (status != whole)
+
+
+def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
+    error = ApiError(Call("create", POOLS, "a", "b"), 422, "Invalid", "z" * 9000)
+    assert len(trouble_of(error).message) < 600
+
+    def pulled(reason: str, message: str) -> Trouble | None:
+        waiting = {"reason": reason, "message": message}
+        container = {"name": "worker", "image": "no:1", "state": {"waiting": waiting}}
+        meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
+        return pod_from({"metadata": meta, "status": {"containerStatuses": [container]}}).trouble
+
+    first = pulled("ErrImagePull", "rpc error: not found")
+    again = pulled(
+        "ImagePullBackOff", 'Back-off pulling image "no:1": ErrImagePull: rpc error: not found'
+    )
+    assert first == again
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": "0/5000 nodes: " + "n" * 9000,
+    }
+    meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
+    trouble = pod_from({"metadata": meta, "status": {"conditions": [scheduled]}}).trouble
+    assert trouble is not None
+    assert len(trouble.message) < 500
+
+
+class Refusing:
+    """Takes a status of at most so many bytes, as the API server and etcd say it."""
+
+    def __init__(self, most: int, status: int, message: str) -> None:
+        self.most, self.error = most, (status, message)
+        self.written: list[PoolStatus] = []
+        self.posted: list[str] = []
+
+    async def write_status(self, pool: Pool, status: PoolStatus) -> None:
+        if size(status) > self.most:
+            code, message = self.error
+            raise ApiError(Call("patch", POOLS, "a", "b", "status"), code, "InternalError", message)
+        self.written.append(status)
+
+    async def post(self, pool: Pool, reason: str, message: str, *, warning: bool = False) -> None:
+        self.posted.append(f"{reason}: {message}")
+
+    async def transitions(self, pool: Pool, after: PoolStatus) -> None:
+        return
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, "etcdserver: request is too large"),
+        (413, "Request entity too large: limit is 3145728"),
+        (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max"),
+    ],
+)
+async def test_a_status_that_is_refused_for_its_size_is_told_in_less(
+    status: int, message: str
+) -> None:
+    server: Any = Refusing(40_000, status, message)
+    statuses = Statuses(server, server)
+    workers = [Worker(a_pod(index), Look(state=a_state())) for index in range(500)]
+    whole = told(a_pool(500), *workers)
+    await statuses.write(a_pool(500), whole)
+
+    assert size(server.written[-1]) <= 40_000
+    assert len(server.written[-1].workers) > 50
+    assert all(each.startswith("StatusTooLarge: ") and message in each for each in server.posted)
+    # From then on it is quiet.
+    count = len(server.posted)
+    await statuses.write(replace(a_pool(500), status=server.written[-1]), whole)
+    assert (len(server.written), len(server.posted)) == (1, count)

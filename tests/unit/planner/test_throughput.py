@@ -1,0 +1,86 @@
+"""The throughput guard: one more is not wanted where the last one brought nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ocrpool.planner.instances.plan import plan
+from ocrpool.planner.instances.types import Decision, History
+from ocrpool.protocol import Counters, State
+from tests.unit.planner.worker_states import GI, LIMITS, instance, state
+
+
+def looks(
+    rates: dict[int, float], *, count: int, pages: float, queued: int = 9, seconds: int = 120
+) -> Iterator[tuple[State, float]]:
+    """Seconds of `count` busy instances that read `rates[count]` pages a second together."""
+    kind = "busy" if queued else "idle"
+    for second in range(0, seconds, 5):
+        done = pages + rates[count] * second
+        yield (
+            state(
+                12 * GI,
+                each=[instance(GI, kind)] * count,
+                queued=queued,
+                counters=Counters(
+                    boots=count,
+                    pages=round(done),
+                    page_seconds=pages + (count * second if queued else 0.0),
+                ),
+            ),
+            done,
+        )
+
+
+def climb(rates: dict[int, float], queued: int = 9) -> tuple[Decision, float]:
+    """Grow from one instance under this load until it holds; the decision, and the seconds."""
+    history, now, pages, count = History(), 0.0, 0.0, 1
+    while True:
+        for seen, done in looks(rates, count=count, pages=pages, queued=queued):
+            pages_then = done
+            decision = plan(LIMITS, history, seen, now)
+            history = decision.history
+            now += 5
+            if decision.target != count:
+                break
+        else:
+            return decision, now
+        if decision.target == LIMITS.maximum:
+            return decision, now
+        count, pages = decision.target, pages_then
+
+
+def test_growth_stops_at_the_instance_that_brought_nothing() -> None:
+    """Two cores: a third and a fourth process bring no more."""
+    decision, _ = climb({1: 1.7, 2: 3.3, 3: 3.3, 4: 3.3})
+    assert (decision.target, decision.reason) == (3, "NoGain")
+    assert "the last instance brought nothing: 3.3" in decision.sentence
+    assert "pages/s with 2, 3.3" in decision.sentence
+
+
+def test_growth_goes_on_while_each_brings_its_share() -> None:
+    decision, _ = climb({count: 5.0 * count for count in range(1, 9)})
+    assert decision.target == LIMITS.maximum
+
+
+def test_without_load_nothing_is_measured_and_memory_alone_decides() -> None:
+    decision, seconds = climb(dict.fromkeys(range(1, 9), 0.0), queued=0)
+    assert decision.target == LIMITS.maximum
+    assert seconds < 8 * 3 * 5
+
+
+def test_growth_under_load_waits_for_the_figure_no_longer_than_a_minute() -> None:
+    _, seconds = climb({count: 0.3 * count for count in range(1, 9)})
+    assert seconds < 8 * 80
+
+
+@pytest.mark.parametrize("restart", [3, 2])
+def test_counters_that_fall_are_no_pages(restart: int) -> None:
+    history = History()
+    for seen, _ in looks({2: 4.0}, count=2, pages=500):
+        history = plan(LIMITS, history, seen, 0.0).history
+    fresh = state(12 * GI, each=[instance()] * restart, counters=Counters(boots=restart), queued=5)
+    decision = plan(LIMITS, history, fresh, 1.0)
+    assert decision.history.throughput.now.pages == 0

@@ -1,0 +1,52 @@
+"""What the documents point to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "charts/ocrpool/README.md"]
+)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.finditer(page.read_text(encoding="utf-8")):
+        if "://" in link["target"]:
+            continue
+        target = (page.parent / link["target"]).resolve() if link["target"] else page
+        assert target.exists(), link[0]
+        if link["anchor"]:
+            assert link["anchor"] in anchors(target), link[0]
+
+
+def test_every_capability_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8")
+    shown, _, _ = text.partition("## Not shown")
+    rows = [row for row in shown.splitlines() if row.startswith("| ") and "shown by" not in row]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/\S+\.py|python -m \S+)`", row)
+        assert named, row
+        for test in named:
+            if test.startswith("tests/"):
+                assert (ROOT / test).is_file(), row
+
+
+def test_the_test_of_each_promise_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[a-z]+/)+[a-z0-9_]+\.py)`", text.partition("## What is promised")[2])
+    assert len(named) > 20
+    paths = [ROOT / "tests" / name.removeprefix("tests/") for name in named]
+    assert not [path for path in paths if not path.is_file()]

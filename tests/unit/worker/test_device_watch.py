@@ -1,0 +1,114 @@
+"""Looking at a device without waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Collection
+
+from ocrpool.protocol import Memory, Problem
+from ocrpool_worker.devices.snapshot import Identity, Look
+from ocrpool_worker.devices.watch import REFUSED_SECONDS, STALE_SECONDS, DeviceWatch
+
+
+class Probe:
+    """A stand-in for a device whose driver can hang."""
+
+    def __init__(self) -> None:
+        self.free = 7
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def identity(self) -> Identity:
+        return Identity("gpu", "stand-in")
+
+    def look(self, pids: Collection[int] = ()) -> Look:
+        self.answers.wait(30)
+        return Look(Memory(total=10, used=10 - self.free, free=self.free))
+
+
+def test_every_look_is_told_and_the_latest_kept() -> None:
+    async def scenario() -> None:
+        probe, seen = Probe(), asyncio.Queue[Look]()
+        watch = DeviceWatch(probe, clock=lambda: 0.0, interval=0.001)
+        watch.start(seen.put_nowait)
+        first = await seen.get()
+        assert first.memory is not None
+        probe.free = 3
+        while (await seen.get()).memory != Memory(total=10, used=7, free=3):
+            pass
+        assert watch.latest().memory == Memory(total=10, used=7, free=3)
+        await watch.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_a_driver_that_hangs_is_reported_and_holds_nobody_up() -> None:
+    async def scenario() -> None:
+        now = 0.0
+        probe = Probe()
+        watch = DeviceWatch(probe, clock=lambda: now)
+        await watch.fresh()
+        probe.answers.clear()
+        looking = asyncio.ensure_future(watch.fresh())
+        await asyncio.sleep(0)
+        now = STALE_SECONDS + 1
+        look = watch.latest()
+        assert look.memory is None, "a figure this old is not to be planned with"
+        assert look.problem is not None
+        assert "has not answered for 11 s" in look.problem.message
+        probe.answers.set()
+        assert (await looking).memory is not None
+        await watch.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_looks_at_the_same_time_are_one() -> None:
+    async def scenario() -> None:
+        watch = DeviceWatch(Probe(), clock=lambda: 0.0)
+        looks = await asyncio.gather(*(watch.fresh() for _ in range(5)))
+        assert len({id(look) for look in looks}) == 1
+        await watch.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
+    refusal = Problem(reason="DeviceUnreadable", message="Unknown Error")
+    lost = Problem(reason="DeviceLost", message="GPU is lost")
+
+    async def scenario() -> None:
+        now, look = 100.0, Look(problem=refusal, refused=True)
+
+        class Refusing(Probe):
+            def look(self, pids: Collection[int] = ()) -> Look:
+                return look
+
+        def reason() -> str | None:
+            problem = watch.latest().problem
+            return problem.reason if problem is not None else None
+
+        watch = DeviceWatch(Refusing(), clock=lambda: now)
+        await watch.fresh()
+        assert reason() == "DeviceUnreadable", "it may be a hiccup"
+        now += REFUSED_SECONDS
+        await watch.fresh()
+        assert reason() == "DeviceError"
+        problem = watch.latest().problem
+        assert problem is not None
+        assert problem.message.startswith("Unknown Error; ")
+        assert "must be made anew" in problem.message
+
+        look = Look(problem=lost, refused=True)
+        await watch.fresh()
+        assert reason() == "DeviceLost", "that comes back without a new container"
+        look = Look(Memory(total=10, used=3, free=7))
+        await watch.fresh()
+        assert reason() is None
+        look = Look(problem=refusal, refused=True)
+        await watch.fresh()
+        assert reason() == "DeviceUnreadable", "it is counted anew"
+        await watch.stop()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))

@@ -1,0 +1,168 @@
+"""The queue: nothing lost, nothing doubled, and requests take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrpool_worker.supervisor.fair_queue import FairQueue, Job, Order, Work
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop() -> Iterator[None]:
+    """Work carries a future, and a future wants a loop."""
+    own = asyncio.new_event_loop()
+    asyncio.set_event_loop(own)
+    asyncio._set_running_loop(own)
+    yield
+    asyncio._set_running_loop(None)
+    asyncio.set_event_loop(None)
+    own.close()
+
+
+def job(accepted: float = 0.0) -> Job:
+    return Job(Order("pdf"), b"x", accepted)
+
+
+def works(of: Job, count: int) -> list[Work]:
+    return [Work(of, "read", page, 0.0) for page in range(count)]
+
+
+def pulled(queue: FairQueue, instance: str = "i1") -> list[tuple[int, int | None]]:
+    found = []
+    while (work := queue.pull(instance, alone=False)) is not None:
+        found.append((work.job.number, work.page))
+    return found
+
+
+def test_a_single_page_passes_a_long_document() -> None:
+    queue, long, short = FairQueue(), job(), job()
+    for work in works(long, 5):
+        queue.put(work)
+    queue.put(works(short, 1)[0])
+    assert len(queue) == 2
+    assert pulled(queue) == [
+        (long.number, 0),
+        (short.number, 0),
+        *[(long.number, page) for page in (1, 2, 3, 4)],
+    ]
+    assert len(queue) == 0
+
+
+def test_what_is_put_back_comes_first() -> None:
+    queue, one, two = FairQueue(), job(), job()
+    for work in [*works(one, 2), *works(two, 1)]:
+        queue.put(work)
+    failed = queue.pull("i1", alone=False)
+    assert failed is not None
+    queue.put_back(failed)
+    assert queue.pull("i2", alone=False) is failed
+
+
+def test_work_that_failed_on_an_instance_waits_for_another_one() -> None:
+    queue, one, two = FairQueue(), job(), job()
+    (failed,), (fresh,) = works(one, 1), works(two, 1)
+    failed.failures.append("i1")
+    queue.put(failed)
+    queue.put(fresh)
+    assert queue.pull("i1", alone=False) is fresh
+    assert queue.pull("i1", alone=False) is None
+    assert len(queue) == 1
+    assert queue.pull("i2", alone=False) is failed
+
+
+def test_work_that_failed_returns_to_the_only_instance() -> None:
+    queue = FairQueue()
+    (failed,) = works(job(), 1)
+    failed.failures.append("i1")
+    queue.put(failed)
+    assert queue.pull("i1", alone=True) is failed
+
+
+def test_a_failed_page_does_not_hold_up_its_own_document() -> None:
+    queue = FairQueue()
+    first, second = works(job(), 2)
+    queue.put(second)
+    first.failures.append("i1")
+    queue.put_back(first)
+    assert queue.pull("i1", alone=False) is second
+
+
+def test_a_dropped_request_leaves_nothing() -> None:
+    queue, gone, stays = FairQueue(), job(accepted=1.0), job(accepted=2.0)
+    for work in [*works(gone, 3), *works(stays, 1)]:
+        queue.put(work)
+    assert queue.oldest() == 1.0
+    queue.drop(gone)
+    queue.drop(gone)
+    assert (len(queue), queue.oldest()) == (1, 2.0)
+    assert pulled(queue) == [(stays.number, 0)]
+    assert queue.oldest() is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "pull", "fail", "drop"]),
+        st.integers(min_value=0, max_value=5),
+        st.sampled_from(["i1", "i2", "i3"]),
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
+    queue, jobs = FairQueue(), [job() for _ in range(6)]
+    waiting: set[Work] = set()
+    running: list[tuple[Work, str]] = []
+
+    def pull(instance: str, alone: bool) -> None:
+        work = queue.pull(instance, alone=alone)
+        allowed = [one for one in waiting if alone or instance not in one.failures]
+        assert (work is None) == (not allowed)
+        if work is not None:
+            assert work in allowed, "given out twice, or where it failed before"
+            waiting.remove(work)
+            running.append((work, instance))
+
+    for action, number, instance in steps:
+        if action == "put":
+            work = Work(jobs[number], "read", number, 0.0)
+            queue.put(work)
+            waiting.add(work)
+        elif action == "pull":
+            pull(instance, alone=False)
+        elif action == "fail" and running:
+            work, where = running.pop(number % len(running))
+            work.failures.append(where)
+            queue.put_back(work)
+            waiting.add(work)
+        elif action == "drop":
+            queue.drop(jobs[number])
+            waiting = {one for one in waiting if one.job is not jobs[number]}
+        assert len(queue) == len({one.job for one in waiting})
+    while waiting:
+        pull("i1", alone=True)
+    assert queue.pull("i1", alone=True) is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(min_value=1, max_value=9), min_size=1, max_size=6))
+def test_every_request_gets_its_turn_in_every_round(lengths: list[int]) -> None:
+    queue, jobs = FairQueue(), [job() for _ in lengths]
+    for of, count in zip(jobs, lengths, strict=True):
+        for work in works(of, count):
+            queue.put(work)
+    order = pulled(queue)
+    share: Callable[[int], list[int]] = lambda turn: [  # noqa: E731
+        of.number for of, count in zip(jobs, lengths, strict=True) if count > turn
+    ]
+    expected = [number for turn in range(max(lengths)) for number in share(turn)]
+    assert [number for number, _ in order] == expected
+    for of, count in zip(jobs, lengths, strict=True):
+        assert [page for number, page in order if number == of.number] == list(range(count))

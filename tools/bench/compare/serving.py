@@ -1,0 +1,166 @@
+"""What serving costs: an engine that does nothing, an image as base64 in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from statistics import median, quantiles
+
+from tools.bench.lib.cpu import cpu_seconds
+from tools.bench.lib.load import Result, generate
+from tools.bench.lib.other_build import code_of
+from tools.bench.lib.payload import json_body, json_request
+from tools.bench.lib.report import Goal, Report
+from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
+from tools.bench.lib.samples import null_image_94k
+from tools.bench.lib.servers import Process, Server
+from tools.bench.lib.worker import Worker
+
+MANY = 64
+AIOHTTP = "bare aiohttp"
+FASTEST = "bare aiohttp, fastest parsers"
+WORKER = "worker, noop engine"
+BEFORE = "worker before, noop engine"
+LITSERVE = "LitServe"
+# With another build of the worker it is about a fraction: that takes more rounds.
+ROUNDS, ROUNDS_BEFORE = 7, 9
+# By their places: which names engines have is the installation's affair. The second is the older.
+ENGINES = {
+    "engine/noop.py": "ocrpool_worker.engine.noop:NoopEngine",
+    "engine/null.py": "ocrpool_worker.engine.null:NullEngine",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """`cpu_ms`: milliseconds of CPU time a request, of all the server's processes together."""
+
+    result: Result
+    cpu_ms: float
+
+
+def run(setup: Setup) -> Report:
+    image = null_image_94k()
+    request = json_request(image)
+    seconds = 1.0 if setup.quick else 4.0
+    rounds = setup.rounds(ROUNDS_BEFORE if setup.before else ROUNDS)
+    with ExitStack() as stack:
+        servers = _servers(stack, setup.before)
+        many = take_turns(_turns(servers, request, MANY, seconds), rounds)
+        one = take_turns(_turns(servers, request, 1, seconds / 2), rounds)
+        fastest = servers[FASTEST].log_tail(1)
+    rates = {name: [turn.result.per_second for turn in turns] for name, turns in many.items()}
+    cpu = {name: [turn.cpu_ms for turn in turns] for name, turns in many.items()}
+    p50 = {
+        name: [median(turn.result.latencies) * 1000 for turn in turns]
+        for name, turns in one.items()
+    }
+    above = {
+        name: median(a - b for a, b in zip(values, p50[AIOHTTP], strict=True))
+        for name, values in p50.items()
+    }
+    rows = tuple(
+        (
+            name,
+            f"{median(rates[name]):.0f}",
+            f"{ratio(rates[name], rates[AIOHTTP]):.2f}",
+            f"{ratio(rates[name], rates[LITSERVE]):.2f}",
+            f"{median(cpu[name]):.2f}",
+            f"{median(p50[name]):.2f}",
+            f"{above[name]:+.2f}",
+        )
+        for name in servers
+    )
+    return Report(
+        part="serving",
+        title="the serving layer alone",
+        method=(
+            f"POST /ocr with {len(json_body(image)):,} bytes of JSON, visualize false;",
+            f"{rounds} rounds in turns of {seconds:g} s with {MANY} clients, then",
+            f"of {seconds / 2:g} s with one; closed loop, kept-alive connections, one load",
+            "generator process for all, on the same cores. Worker and LitServe: two processes that",
+            "do nothing, LitServe with its default settings. The bare handlers: request.json(),",
+            f"base64.b64decode, a JSON answer of like size; the fastest parsers were {fastest}.",
+            "The others but the worker are frozen (SIGSTOP) while one is measured.",
+            "Ratios and differences: medians over the rounds. CPU: of all processes of a server.",
+        ),
+        columns=(
+            "",
+            f"req/s at {MANY}",
+            "of bare aiohttp",
+            "of LitServe",
+            "CPU ms/req",
+            "p50 ms at 1",
+            "ms above bare",
+        ),
+        rows=rows,
+        goals=(
+            Goal("worker, times LitServe", ratio(rates[WORKER], rates[LITSERVE]), 2),
+            Goal("worker, of bare aiohttp", ratio(rates[WORKER], rates[AIOHTTP]), 0.7),
+            Goal("worker, ms above bare aiohttp at one client", above[WORKER], 0.6, at_least=False),
+            *_goals_before(rates, cpu, p50),
+        ),
+        rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
+    )
+
+
+def _goals_before(
+    rates: dict[str, list[float]], cpu: dict[str, list[float]], p50: dict[str, list[float]]
+) -> tuple[Goal, ...]:
+    """Against the build before, where there is one."""
+    if BEFORE not in rates:
+        return ()
+    pairs = [a / b for a, b in zip(rates[WORKER], rates[BEFORE], strict=True)]
+    low, _, high = quantiles(pairs) if len(pairs) > 1 else (pairs[0],) * 3
+    spread = f"quartiles {low:.2f} to {high:.2f}"
+    return (
+        Goal(f"req/s at {MANY}, times the build before ({spread})", median(pairs), 1.3),
+        Goal("CPU of the build before, times the worker's", ratio(cpu[BEFORE], cpu[WORKER]), 1.3),
+        Goal("p50 at one client, of the build before", ratio(p50[WORKER], p50[BEFORE]), 1.0, False),
+    )
+
+
+def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]:
+    servers: dict[str, Server | Worker] = {
+        AIOHTTP: Server("tools.bench.compare.peers.bare_aiohttp", name=AIOHTTP),
+        FASTEST: Server(
+            "tools.bench.compare.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST
+        ),
+        WORKER: Worker(instances=2, engine={"name": "noop"}),
+        LITSERVE: Server("tools.bench.compare.peers.lit_noop", "--workers", "2", name=LITSERVE),
+    }
+    if before is not None:
+        code = code_of(before)
+        package = code / "worker_image" / "ocrpool_worker"
+        engine = next(name for file, name in ENGINES.items() if (package / file).exists())
+        servers[BEFORE] = Worker(instances=2, engine={"name": engine}, name=BEFORE, code=code)
+    for server in servers.values():
+        stack.enter_context(server)
+        server.wait_ready()
+    return servers
+
+
+def _turns(
+    servers: dict[str, Server | Worker], request: bytes, clients: int, seconds: float
+) -> dict[str, Callable[[], Turn]]:
+    def measure(server: Server | Worker) -> Turn:
+        _only(server, list(servers.values()))
+        generate(server.port, [request], clients=clients, seconds=0.3)  # awake and warm
+        assert server.process is not None
+        before = cpu_seconds([server.process.pid])
+        result = checked(generate(server.port, [request], clients=clients, seconds=seconds))
+        cpu = cpu_seconds([server.process.pid]) - before
+        return Turn(result, cpu * 1000 / len(result.latencies))
+
+    return {name: partial(measure, server) for name, server in servers.items()}
+
+
+def _only(server: Process, servers: list[Server | Worker]) -> None:
+    """Let one server run. LitServe's idle loops poll, which would cost all others. The worker is
+    never frozen: it watches its instances' time."""
+    for other in servers:
+        if other is not server and not isinstance(other, Worker):
+            other.pause()
+    server.resume()

@@ -1,0 +1,198 @@
+"""`make demo`: let OCR processes grow in number, read a page, kill one under load, lose nothing."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tools.bench.lib.boxes import Line, draw_boxes
+from tools.bench.lib.local_pool import Desk
+from tools.bench.lib.samples import Sample, mixed_set, sample_page
+from tools.bench.lib.servers import ROOT, StartError
+
+MOST = min(4, max(2, len(os.sched_getaffinity(0))))
+CLIENTS = 8
+REQUESTS = 36
+KILL_AFTER = 8  # answers, so that both instances are in the middle of their work
+RECOVERY_SECONDS = 90.0
+
+
+class DemoFailedError(Exception):
+    """What the demo should show did not come true."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.demo", description=__doc__)
+    parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
+    parser.add_argument("--out", type=Path, default=ROOT / "demo-output", help="for the picture")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)  # so that `with` ends the worker here too
+    start = time.monotonic()
+    spec = {
+        "instances": {"min": 1, "max": MOST},
+        "memory": {"reserve": "512Mi"},
+        "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
+        "admission": {"maxMegapixels": 4},
+    }
+    desk = Desk(spec, models=given.models.resolve(), pool="demo", interval=0.5, public=True)
+    try:
+        with desk:
+            show(desk, given.out)
+            say("Ending `ocrpool up` with SIGTERM …")
+            code = desk.stop()
+            if code != 0:
+                raise DemoFailedError(f"it exited with {code}, not with 0")
+    except (StartError, DemoFailedError, OSError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the worker is gone.", file=sys.stderr)
+        return 130
+    say(f"It has exited with 0. The demo took {time.monotonic() - start:.0f} s.")
+    return 0
+
+
+def show(desk: Desk, out: Path) -> None:
+    say(
+        f"Starting `ocrpool up` on this machine's CPU: as many OCR processes as memory has room\n"
+        f"for, {MOST} at most. (`ocrpool status` in another terminal shows it.)"
+    )
+    start = time.monotonic()
+    desk.wait_settled(tell=lambda decision: say(f"  {_since(start)}: {decision}"))
+    instances = desk.state().instances.each
+    pids = ", ".join(str(instance.pid) for instance in instances)
+    say(f"  {_since(start)}: {desk.decision}")
+    say(f"Warm: {len(instances)} OCR processes: {pids}.")
+    read_sample(desk, out)
+    kill_under_load(desk, len(instances))
+
+
+def read_sample(desk: Desk, out: Path) -> None:
+    page = sample_page()
+    start = time.monotonic()
+    lines = ask(desk.port, page)
+    say(f"\nPOST /v1/ocr with the sample page: {len(lines)} lines in {_since(start)}.\n")
+    for line in lines:
+        print(f"    {line.score:.2f}  {line.text}")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{page.name}.png").write_bytes(page.data)
+    picture = out / f"{page.name}-read.png"
+    draw_boxes(page.data, lines).save(picture)
+    say(f"\nThe page with its boxes: {_shown(picture)}")
+
+
+def kill_under_load(desk: Desk, instances: int) -> None:
+    """Raises DemoFailedError where a request failed or got another page's text."""
+    pages = [sample_page(), *mixed_set()]
+    work = [pages[number % len(pages)] for number in range(REQUESTS)]
+    say(f"\nNow {CLIENTS} clients send {REQUESTS} pages …")
+    start = time.monotonic()
+    killed: tuple[int, float] | None = None
+    wrong: list[str] = []
+    port = desk.port
+    pool = ThreadPoolExecutor(CLIENTS)
+    try:
+        futures = {pool.submit(ask, port, page): page for page in work}
+        for count, future in enumerate(as_completed(futures), start=1):
+            complaint = check(future, futures[future])
+            if complaint:
+                wrong.append(complaint)
+            if count == KILL_AFTER:
+                killed = kill_one(desk), time.monotonic()
+                say(f"… {count} are answered. SIGKILL to OCR process {killed[0]}, on its page.")
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    say(f"… all {REQUESTS} are back after {_since(start)}.")
+    if wrong:
+        raise DemoFailedError(f"{len(wrong)} requests failed:\n  " + "\n  ".join(wrong))
+    assert killed is not None
+    counters = desk.state().counters
+    say(
+        f"No request failed: {REQUESTS} of {REQUESTS} were answered, each with its own text.\n"
+        f"By the worker's own count: processes that died: {counters.deaths}; "
+        f"pages put back and read by another process: {counters.retried}."
+    )
+    await_recovery(desk, instances, *killed)
+
+
+def kill_one(desk: Desk) -> int:
+    """SIGKILL an instance, one that is on a page if there is one. Returns its process id."""
+    instances = desk.state().instances.each
+    victim = max(instances, key=lambda instance: (instance.state == "busy", instance.busy_seconds))
+    os.kill(victim.pid, signal.SIGKILL)
+    return victim.pid
+
+
+def await_recovery(desk: Desk, wanted: int, dead: int, killed_at: float) -> None:
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline:
+        instances = desk.state().instances
+        pids = [instance.pid for instance in instances.each]
+        if instances.ready == wanted and dead not in pids:
+            say(
+                f"A new process took its place; {wanted} are ready again "
+                f"{_since(killed_at)} after the kill: {', '.join(map(str, pids))}."
+            )
+            return
+        time.sleep(0.2)
+    raise DemoFailedError(f"no replacement within {RECOVERY_SECONDS:.0f} s\n{desk.log_tail()}")
+
+
+def check(future: Future[list[Line]], page: Sample) -> str | None:
+    """A complaint if the request failed, or brought text that is not this page's."""
+    try:
+        texts = [line.text for line in future.result()]
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"{page.name}: {error}"
+    found = [line for line in page.lines if line in texts]
+    # Not every line need be read to the letter; one page's lines stand on no other page.
+    if len(found) * 2 < len(page.lines):
+        return f"{page.name}: should say {page.lines[0]!r}, says {texts}"
+    return None
+
+
+def ask(port: int, page: Sample) -> list[Line]:
+    """One request. Raises OSError or ValueError where the answer is not a page's text."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.request("POST", "/v1/ocr", page.data)
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(f"HTTP {answer.status}: {body[:300].decode(errors='replace')}")
+    (read,) = json.loads(body)["pages"]
+    return [_line(line) for line in read["lines"]]
+
+
+def _line(raw: dict[str, Any]) -> Line:
+    return Line(raw["text"], raw["score"], tuple((x, y) for x, y in raw["polygon"]))
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _since(moment: float) -> str:
+    return f"{time.monotonic() - moment:.1f} s"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

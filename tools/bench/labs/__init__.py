@@ -1,0 +1,1 @@
+"""Experiments with real processes: memory limits, attacks, threads, a GPU, many pools."""

@@ -1,0 +1,290 @@
+"""`python -m tools.bench.labs.gpu.headroom`: the planner on a real GPU, with a stranger beside it.
+
+Real CUDA processes as instances (convolutions on pages of real sizes, in the real supervisor), the
+real NVML, the real planner, and a stranger that leaves only some room, takes most of it, and gives
+it back. Needs one NVIDIA GPU, `torch` and this project's `worker` and `local` extras; no models.
+
+Not run on a GPU yet: only `--device cpu` has been, which rehearses the loop on the CPU's memory,
+without torch, and says nothing about GPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import json
+import re
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrpool.planner.instances.plan import plan
+from ocrpool.planner.instances.types import History, Limits
+from ocrpool.protocol.quantity import format_bytes, parse_bytes
+from ocrpool_worker.devices import probe_for
+from ocrpool_worker.errors import SettingsError
+from tools.bench.lib.machine import this_machine
+from tools.bench.lib.rounds import say
+from tools.bench.lib.servers import ROOT, Process, StartError
+from tools.bench.lib.worker import Worker
+
+# A photo, and A4 at 150 and at 300 dpi, in pixels.
+PAGES = ((640, 480), (1240, 1754), (2480, 3508))
+MEGAPIXELS = 9
+CLIENTS = 8
+COOL_DOWN = 10.0
+# The worker looks at its device once a second; two looks of ours must be two of its own.
+INTERVAL = 2.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One observation and what was decided. Seconds, bytes."""
+
+    phase: str
+    time: float
+    free: int
+    footprint: int
+    ready: int
+    target: int
+    sentence: str
+
+
+class Load:
+    """Clients that send pages of all sizes in turn, and count what comes back."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/v1/ocr"
+        self._bodies = [_page(*size) for size in PAGES]
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
+        self.answers: dict[str, int] = {}
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, turn: int) -> None:
+        while not self._stop.is_set():
+            turn += 1
+            try:
+                request = urllib.request.Request(self._url, self._bodies[turn % len(PAGES)])
+                with urllib.request.urlopen(request, timeout=120) as answer:
+                    said = str(answer.status)
+            except urllib.error.HTTPError as error:
+                said = str(error.code)
+            except OSError as error:
+                said = type(error).__name__
+            with self._lock:
+                self.answers[said] = self.answers.get(said, 0) + 1
+
+
+class Stranger(Process):
+    """The process beside us."""
+
+    def __init__(self, kind: str) -> None:
+        command = [sys.executable, "-m", "tools.bench.labs.gpu.other_process", kind]
+        super().__init__(command, name="stranger", pipes=True)
+
+    def hold(self, count: int) -> None:
+        """Have it hold so many bytes. Raises StartError."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(b"%d\n" % max(0, count))
+        self.process.stdin.flush()
+        said = self.process.stdout.readline().decode().strip()
+        if said != "ok":
+            raise self.failed(f"could not hold {format_bytes(count)}: {said}")
+
+
+class Loop:
+    """Observe, plan, act; and remember what was seen."""
+
+    def __init__(self, worker: Worker, limits: Limits) -> None:
+        self._worker, self._limits = worker, limits
+        self._history, self._begun = History(), time.monotonic()
+        self.seen: list[Seen] = []
+
+    def run(self, phase: str, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            now = time.monotonic()
+            state = self._worker.state()
+            decision = plan(self._limits, self._history, state, now)
+            self._history = decision.history
+            if decision.target != state.instances.target:
+                _put(self._worker.control_port, decision.target)
+                say(f"{phase}: {decision.sentence}")
+            memory = state.device.memory
+            self.seen.append(
+                Seen(
+                    phase,
+                    round(now - self._begun, 2),
+                    memory.free if memory else -1,
+                    state.footprint.bytes,
+                    state.instances.ready,
+                    decision.target,
+                    decision.sentence,
+                )
+            )
+            time.sleep(INTERVAL)
+
+
+def main() -> int:
+    given = _arguments()
+    on_gpu = given.device != "cpu"
+    if on_gpu and importlib.util.find_spec("torch") is None:
+        print("gpu_headroom: torch is not installed (pip install torch)", file=sys.stderr)
+        return 2
+    try:
+        probe = probe_for(given.device)
+    except SettingsError as error:
+        print(f"gpu_headroom: {error}", file=sys.stderr)
+        return 2
+    memory = probe.look().memory
+    if memory is None:
+        print("gpu_headroom: the device does not tell its memory", file=sys.stderr)
+        return 2
+    room = min(given.room, memory.free - given.reserve)
+    # On a GPU the stranger takes all but the room; a CPU's memory is others' too, so there the
+    # reserve is what is not to be touched.
+    ballast = memory.free - given.reserve - room if on_gpu else 0
+    reserve = given.reserve if on_gpu else memory.free - room
+    try:
+        seen, answers, counters = _measure(given, on_gpu, ballast, room, reserve)
+    except StartError as error:
+        print(f"gpu_headroom: {error}", file=sys.stderr)
+        return 1
+    _report(given.out, probe.identity().name, seen, answers, counters)
+    lost = sum(count for said, count in answers.items() if said != "200")
+    return int(lost > 0 or counters["outOfMemory"] > 0)
+
+
+def _measure(
+    given: argparse.Namespace, on_gpu: bool, ballast: int, room: int, reserve: int
+) -> tuple[list[Seen], dict[str, int], dict[str, Any]]:
+    engine = "TorchEngine" if on_gpu else "RehearsalEngine"
+    settings = {
+        "device": given.device,
+        "instances": {"min": 1, "max": given.max},
+        "admission": {"maxMegapixels": MEGAPIXELS, "queue": 256},
+        "memory": {"reserve": given.reserve},
+    }
+    with _stranger(on_gpu) as stranger:
+        stranger.hold(ballast)
+        worker = Worker(
+            instances=1,
+            engine={"name": f"tools.bench.labs.gpu.engine:{engine}", "options": {}},
+            settings=settings,
+        )
+        with worker, Load(worker.wait_ready().port) as load:
+            loop = Loop(worker, Limits(1, given.max, reserve, cool_down=COOL_DOWN))
+            loop.run("alone", given.seconds)
+            stranger.hold(ballast + int(room * given.take))
+            loop.run("stranger takes", given.seconds)
+            stranger.hold(ballast)
+            loop.run("stranger gives back", given.seconds)
+            counters = worker.state().counters.model_dump(by_alias=True)
+    return loop.seen, load.answers, counters
+
+
+@contextmanager
+def _stranger(on_gpu: bool) -> Iterator[Stranger]:
+    with Stranger("cuda" if on_gpu else "cpu") as process:
+        yield process
+
+
+def _report(
+    out: Path, card: str, seen: Sequence[Seen], answers: dict[str, int], counters: dict[str, Any]
+) -> None:
+    lines = [f"# Headroom on {card}", "", str(this_machine()), ""]
+    lines += [
+        "| phase | seconds | least free | footprint | instances | steps |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for phase in dict.fromkeys(one.phase for one in seen):
+        part = [one for one in seen if one.phase == phase]
+        steps = sum(bool(re.match(r"\d+ → ", one.sentence)) for one in part)
+        lines.append(
+            f"| {phase} | {part[-1].time - part[0].time:.0f} | "
+            f"{format_bytes(min(one.free for one in part))} | "
+            f"{format_bytes(part[-1].footprint)} | {part[0].ready} → {part[-1].ready} | {steps} |"
+        )
+    lines += ["", f"Answers by status: {answers}; out of memory: {counters['outOfMemory']}.", ""]
+    lines += ["Decisions:", ""]
+    lines += [
+        f"- {one.time:.0f} s: {one.sentence}" for one in seen if re.match(r"\d+ → ", one.sentence)
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    out.mkdir(parents=True, exist_ok=True)
+    slug = re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-") or "device"
+    (out / f"gpu-headroom-{slug}.md").write_text(text, encoding="utf-8")
+    data = {
+        "card": card,
+        "answers": answers,
+        "counters": counters,
+        "seen": [asdict(s) for s in seen],
+    }
+    (out / f"gpu-headroom-{slug}.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+def _put(port: int, target: int) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/instances",
+        json.dumps({"target": target}).encode(),
+        {"Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=5):
+        pass
+
+
+def _page(width: int, height: int) -> bytes:
+    from PIL import Image  # noqa: PLC0415
+
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.labs.gpu.headroom", description=__doc__
+    )
+    parser.add_argument("--device", default="gpu:0", help="gpu:0, gpu:UUID; cpu rehearses")
+    parser.add_argument(
+        "--room", type=parse_bytes, default="12Gi", help="left for us (%(default)s)"
+    )
+    parser.add_argument("--reserve", type=parse_bytes, default="1Gi", help="(%(default)s)")
+    parser.add_argument("--take", type=float, default=0.5, help="share of the room it takes")
+    parser.add_argument("--max", type=int, default=16, help="most instances (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=90, help="of each phase (%(default)g)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="folder"
+    )
+    given = parser.parse_args()
+    given.room, given.reserve = parse_bytes(given.room), parse_bytes(given.reserve)
+    if not re.fullmatch(r"cpu|gpu:\S+", given.device) or not 0 < given.take < 1:
+        parser.error("--device is gpu:N, gpu:UUID or cpu; --take is between 0 and 1")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""`make bench-hostile`: attacks on running workers and faults under load, in one table.
+
+Everything goes to loopback, is bounded in number and time, and is made at run time. The exit status
+is 1 where a bound is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tools.bench.labs.hostile import real, storms
+from tools.bench.labs.hostile.attacks import ATTACKS
+from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR, told
+from tools.bench.labs.hostile.outcome import Outcome
+from tools.bench.labs.hostile.target import MIB
+from tools.bench.lib.machine import this_machine
+from tools.bench.lib.report import Goal, Report, write
+from tools.bench.lib.rounds import say
+from tools.bench.lib.servers import ROOT
+
+STORMS = ("malformed", "faults")
+# Begun before the others, so that they are not the last.
+SLOW = ("faults", "kills", "malformed")
+
+
+def main() -> int:
+    given = _arguments()
+    machine = this_machine()
+    print(machine, end="\n\n", flush=True)
+    runs = _runs(given)
+    # Most attacks wait most of the time: several at once, each on a worker of its own.
+    with ThreadPoolExecutor(given.jobs) as threads:
+        first = sorted(runs, key=lambda run: run[0] not in SLOW)
+        begun = {name: threads.submit(_told, name, run) for name, run in first}
+        outcomes = [begun[name].result() for name, _ in runs]
+    report = report_of(outcomes, quick=given.quick)
+    print(report.markdown(), flush=True)
+    if given.write:
+        label = "-hostile" + ("-quick" if given.quick else "")
+        print(f"written: {write(given.out, machine, [report], quick=given.quick, label=label)}")
+    return int(any(one.problems for one in outcomes))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.labs.hostile", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the short form, a minute or so")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*ATTACKS, *STORMS, "real"), help="these (default: all)"
+    )
+    parser.add_argument("--requests", type=int, help="malformed requests (20,000; quick: 500)")
+    parser.add_argument("--faults", type=int, help="faults at random (200; quick: 30)")
+    parser.add_argument("--pages", type=int, help="pages during them (ten for each fault)")
+    parser.add_argument(
+        "--real-ocr", action="store_true", help="also 60 faults in 300 requests with PaddleOCR"
+    )
+    parser.add_argument("--models", type=Path, help="folder of the staged models, for --real-ocr")
+    parser.add_argument("--jobs", type=int, help="runs at the same time (1; quick: 3)")
+    parser.add_argument("--write", action="store_true", help="write the results, too")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="where to"
+    )
+    given = parser.parse_args()
+    given.requests = given.requests or (500 if given.quick else 20_000)
+    given.faults = given.faults or (30 if given.quick else 200)
+    given.pages = given.pages or 10 * given.faults
+    given.jobs = given.jobs or (3 if given.quick else 1)
+    given.only = given.only or [*ATTACKS, *STORMS, *(["real"] if given.real_ocr else [])]
+    if "real" in given.only and given.models is None:
+        parser.error("--real-ocr needs --models DIR")
+    return given
+
+
+def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], Outcome]]]:
+    quick: bool = given.quick
+    runs: dict[str, Callable[[], Outcome]] = {
+        name: lambda attack=attack: attack(quick)  # type: ignore[misc]
+        for name, attack in ATTACKS.items()
+    }
+    runs["malformed"] = lambda: storms.malformed(given.requests)
+    runs["faults"] = lambda: storms.faults(given.faults, given.pages)
+    runs["real"] = lambda: real.faults(given.models, quick=quick)
+    return [(name, run) for name, run in runs.items() if name in given.only]
+
+
+def _told(name: str, run: Callable[[], Outcome]) -> Outcome:
+    say(f"{name} …")
+    try:
+        out = run()
+    except Exception as error:  # the other runs are worth their time all the same
+        out = Outcome(name, problems=[told(error)])
+    verdict = "held" if not out.problems else f"{len(out.problems)} bounds BROKEN"
+    say(f"{out.name}: {verdict}, {out.seconds:.0f} s")
+    for text in out.problems:
+        say(f"  BROKEN {text}")
+    for text in out.notes:
+        say(f"  {text}")
+    return out
+
+
+def report_of(outcomes: Sequence[Outcome], *, quick: bool) -> Report:
+    """One row for each run."""
+    return Report(
+        part="hostile",
+        title="attacks on a running worker, and faults under load",
+        method=(
+            "Each row is a worker of its own with a test engine whose text follows from a page's",
+            "pixels and parameters; clients beside it check every answer. Memory: the most that",
+            "the supervisor held, of what it holds at rest and the budgets of its settings.",
+            "Callback: the most CPU time of one callback of its event loop. Late: the most by the",
+            "clock, the machine's other work and stops of the supervisor included. The ceiling's",
+            "cool-down is two seconds in the run of faults; the wall clock jumps in the",
+            "supervisor's Python code only.",
+        ),
+        columns=(
+            "attack",
+            "load held",
+            "faults",
+            "bad inputs",
+            "pages",
+            "lost",
+            "doubled",
+            "wrong",
+            "refused",
+            "memory MiB",
+            "callback ms",
+            "late ms",
+            "bounds",
+        ),
+        rows=tuple(_row(one) for one in outcomes),
+        goals=(
+            Goal("bounds broken", sum(len(one.problems) for one in outcomes), 0, at_least=False),
+            Goal(
+                "longest callback, ms of CPU",
+                1000 * max((one.cpu for one in outcomes), default=0),
+                1000 * CALLBACK_SECONDS,
+                at_least=False,
+            ),
+            Goal(
+                "most memory of a supervisor, of its budgets",
+                max((_share(one) for one in outcomes), default=0),
+                MEMORY_FACTOR,
+                at_least=False,
+            ),
+        ),
+        rounds={
+            one.name: {
+                "problems": one.problems,
+                "notes": one.notes,
+                "statuses": {str(status): n for status, n in one.account.statuses.items()},
+                "callback": one.cpu_of,
+                "seconds": one.seconds,
+            }
+            for one in outcomes
+        },
+    )
+
+
+def _share(out: Outcome) -> float:
+    """What was taken beyond rest, of the budgets."""
+    return max(0, out.peak - out.resting) / max(1, out.budget - out.resting)
+
+
+def _row(out: Outcome) -> tuple[str, ...]:
+    account = out.account
+    numbers = (out.faults, out.bad, account.sent, account.lost, account.doubled)
+    return (
+        out.name,
+        out.held,
+        *(str(number) for number in (*numbers, account.wrong, account.refused)),
+        f"{out.peak // MIB} of {out.budget // MIB}",
+        f"{out.cpu * 1000:.0f}",
+        f"{out.stall * 1000:.0f}",
+        "held" if not out.problems else f"{len(out.problems)} BROKEN",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

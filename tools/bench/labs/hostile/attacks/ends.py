@@ -1,0 +1,85 @@
+"""Processes that are killed or stopped by others."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+from tests.fake_engine import order_png
+from tests.worker.client import pids_of
+from tools.bench.labs.hostile.faults import Faults
+from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.measure import measured
+from tools.bench.labs.hostile.outcome import Outcome
+from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.target import MIB, Target
+
+STOPPED_SECONDS, LIMIT_SECONDS = 6.0, 5
+
+
+def killed_from_outside(quick: bool) -> Outcome:
+    """SIGKILL without want of memory is nobody's fault: no page is refused for it."""
+    out = Outcome("D2 SIGKILL from outside", held="6 clients")
+    count = 8 if quick else 86
+    with measured(out, instances=3, settings={"instances": {"max": 3}}) as aim:
+        faults = Faults(aim, random.Random(7))
+        source = innocents(7, sleep=0.05)
+        with Bystanders(aim.worker.port, source, out.account, clients=6, pause=0):
+            for _ in range(count):
+                faults.one("SIGKILL from outside")
+                time.sleep(0.1)
+        out.faults = faults.done.total()
+        out.faults += _twice(out, aim)
+        poisoned = aim.worker.counters()["poisoned"]
+        out.expect(poisoned == 0, f"{poisoned} pages were called poison")
+    return out
+
+
+def _twice(out: Outcome, aim: Target) -> int:
+    """Two kills for one page: it may be told to come again, and then it is read."""
+    worker = aim.worker
+    worker.until_ready(3)
+    gate = aim.folder / "gate"
+    page = order_png(say="killed twice", gate=str(gate))
+    future = worker.begin(page)
+    victims: list[int] = []
+    while len(victims) < 2:
+        busy = [pid for pid in pids_of(worker.until_busy(), "busy") if pid not in victims]
+        if busy:
+            os.kill(busy[0], signal.SIGKILL)
+            victims.append(busy[0])
+        time.sleep(0.02)
+    gate.touch()
+    answer = future.result()
+    out.expect(answer.status in (200, 503), f"killed twice: {answer.status} {answer.body[:200]!r}")
+    again = worker.post(page)
+    out.expect(again.status == 200, f"the same bytes again: {again.status} {again.body[:200]!r}")
+    return len(victims)
+
+
+def stopped(quick: bool) -> Outcome:
+    """What has arrived while the supervisor was stopped counts before what is late."""
+    out = Outcome("D3 the supervisor stopped", held="2 pages", faults=2 if quick else 5)
+    settings = {"admission": {"timeoutSeconds": LIMIT_SECONDS}}
+    with measured(out, instances=2, settings=settings) as aim:
+        worker = aim.worker
+        for turn in range(out.faults):
+            gate = aim.folder / f"gate {turn}"
+            # One answer is more than a socket holds: it comes in pieces.
+            pages = [worker.begin(gate=str(gate), pad=pad) for pad in (0, 4 * MIB)]
+            worker.until_busy(2)
+            worker.signal(signal.SIGSTOP)
+            try:
+                gate.touch()
+                time.sleep(STOPPED_SECONDS)
+            finally:
+                worker.signal(signal.SIGCONT)
+            for page in pages:
+                answer = page.result()
+                out.expect(answer.status == 200, f"{answer.status} {answer.body[:200]!r}")
+        counters = worker.counters()
+        for what in ("timeouts", "deaths"):
+            out.expect(not counters[what], f"{what} after the stop: {counters[what]}")
+    return out

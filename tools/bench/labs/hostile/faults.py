@@ -1,0 +1,238 @@
+"""Faults from outside and from inside, one after the other at random, while pages are read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.fake_engine import order_png
+from tests.worker.calls import call
+from tests.worker.malformed import http
+from tools.bench.labs.hostile import engine
+from tools.bench.labs.hostile.target import Target
+from tools.bench.lib.rounds import say
+
+# How long a fault may wait for somebody to happen to.
+_PATIENCE = 30.0
+# How long what is temporary lasts.
+_SHORT = (0.05, 0.5)
+_TOLD_EVERY = 100
+
+Dice = random.Random
+
+
+@dataclass
+class Faults:
+    """What was done to a worker so far: kind → how often. `missed`: it found nobody."""
+
+    target: Target
+    dice: Dice
+    done: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+
+    def one(self, kind: str) -> None:
+        """Do one fault of a kind, and count it."""
+        outside = OUTSIDE.get(kind)
+        happened = outside(self) if outside is not None else self._inside(kind)
+        (self.done if happened else self.missed)[kind] += 1
+
+    def _inside(self, kind: str) -> bool:
+        """Leave it for the engine to take. Withdrawn where nobody does."""
+        file = self.target.faults / f"{self.done.total() + self.missed.total():06}.{kind}"
+        file.touch()
+        # Somebody must boot for that.
+        if kind.startswith("boot") and not self._signal_one(signal.SIGKILL):
+            file.unlink()
+            return False
+        return not _until(lambda: not file.exists()) or not _gone(file)
+
+    def _signal_one(self, number: signal.Signals) -> int:
+        """Signal an instance that has answered before; 0 where there is none."""
+
+        def look() -> list[int]:
+            each = self.target.worker.state()["instances"]["each"]
+            found = [one["pid"] for one in each if one["requests"] and one["pid"]]
+            busy = [one["pid"] for one in each if one["state"] == "busy" and one["requests"]]
+            return busy or found
+
+        victims: list[int] = []
+
+        def found() -> bool:
+            victims[:] = look()
+            return bool(victims)
+
+        if not _until(found):
+            return 0
+        victim = self.dice.choice(victims)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, number)
+            return victim
+        return 0
+
+    def kill(self) -> bool:
+        return bool(self._signal_one(signal.SIGKILL))
+
+    def pause_instance(self) -> bool:
+        """Stopped, and on its way again before its time is over."""
+        victim = self._signal_one(signal.SIGSTOP)
+        time.sleep(self.dice.uniform(*_SHORT))
+        with contextlib.suppress(ProcessLookupError):
+            if victim:
+                os.kill(victim, signal.SIGCONT)
+        return bool(victim)
+
+    def pause_supervisor(self) -> bool:
+        worker = self.target.worker
+        worker.signal(signal.SIGSTOP)
+        try:
+            time.sleep(self.dice.uniform(*_SHORT))
+        finally:
+            worker.signal(signal.SIGCONT)
+        return True
+
+    def full_disk(self) -> bool:
+        """No file of the supervisor may grow: its log, and the memory of a large body."""
+        with self.target.limited(resource.RLIMIT_FSIZE, 0):
+            self._signal_one(signal.SIGKILL)  # something to log
+            time.sleep(self.dice.uniform(*_SHORT))
+        return True
+
+    def no_descriptors(self) -> bool:
+        """It cannot open one more, while clients come and an instance has to be replaced."""
+        with self.target.limited(resource.RLIMIT_NOFILE, self.target.descriptors):
+            self._signal_one(signal.SIGKILL)
+            with contextlib.ExitStack() as stack:
+                for _ in range(8):
+                    with contextlib.suppress(OSError):
+                        at = ("127.0.0.1", self.target.worker.port)
+                        stack.enter_context(socket.create_connection(at, timeout=1))
+                time.sleep(self.dice.uniform(*_SHORT))
+        return True
+
+    def clock(self) -> bool:
+        """The wall clock is a day ahead, or right again."""
+        self.target.worker.signal(signal.SIGUSR2)
+        return True
+
+    def resize(self) -> bool:
+        most = self.target.settings.instances.max
+        body = f'{{"target": {self.dice.randint(max(1, most - 2), most)}}}'
+        port = self.target.worker.control_port
+        return call(port, "PUT", "/v1/instances", body).status == 200
+
+    def gone_client(self) -> bool:
+        """Hangs up in the middle of its request, or while its page is read."""
+        sent = http("/v1/ocr", order_png(say=f"gone {self.dice.random()}", sleep=0.1))
+        at = ("127.0.0.1", self.target.worker.port)
+        with contextlib.suppress(OSError), socket.create_connection(at, timeout=5) as sock:
+            sock.sendall(sent[: self.dice.choice([len(sent) // 2, len(sent)])])
+            time.sleep(0.05)
+        return True
+
+
+def _until(met: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if met():
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def _gone(file: os.PathLike[str]) -> bool:
+    """Take a fault back; whether it was still there."""
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+OUTSIDE: dict[str, Callable[[Faults], bool]] = {
+    "SIGKILL from outside": Faults.kill,
+    "instance stopped for a while": Faults.pause_instance,
+    "supervisor stopped": Faults.pause_supervisor,
+    "full disk": Faults.full_disk,
+    "descriptor shortage": Faults.no_descriptors,
+    "clock jump": Faults.clock,
+    "resize": Faults.resize,
+    "client gone": Faults.gone_client,
+}
+
+
+def kinds(*, cgroup: bool, inside: bool = True) -> tuple[str, ...]:
+    """All kinds that can be had: the kernel kills for want of memory in a cgroup only; `inside`:
+    those that only the test engine has."""
+    ours = [one for one in engine.KINDS if inside and (cgroup or one != "memory-untold")]
+    return (*OUTSIDE, *ours)
+
+
+class Misery:
+    """Does so many faults in a thread, evenly spread over the requests that clients have sent.
+    As a context manager; raises what went wrong in it."""
+
+    def __init__(
+        self,
+        faults: Faults,
+        names: tuple[str, ...],
+        *,
+        count: int,
+        every: float,
+        sent: Callable[[], int],
+    ) -> None:
+        self.faults = faults
+        self._error: BaseException | None = None
+        self._over = threading.Event()
+        self._begun = 0
+        self._every = every
+        self._sent = sent
+
+        def run() -> None:
+            try:
+                for kind in _evenly(names, count, faults.dice):
+                    while sent() < every * self._begun and not self._over.wait(0.01):
+                        pass
+                    if self._over.is_set():
+                        return
+                    self._begun += 1
+                    faults.one(kind)
+                    if self._begun % _TOLD_EVERY == 0:
+                        say(f"{self._begun} of {count} faults, {sent()} pages sent")
+            except BaseException as error:
+                self._error = error
+
+        self._thread = threading.Thread(target=run, daemon=True)
+
+    def allows(self) -> bool:
+        """Whether clients may go on: not further ahead than a few faults."""
+        return self._sent() < self._every * (self._begun + 4) or not self._thread.is_alive()
+
+    def __enter__(self) -> Misery:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(2 * _PATIENCE)
+        if self._error is not None:
+            raise self._error
+
+
+def _evenly(names: tuple[str, ...], count: int, dice: Dice) -> Iterator[str]:
+    """`count` names in random order, each about as often as the others."""
+    order: list[str] = []
+    for _ in range(count):
+        if not order:
+            order = list(names)
+            dice.shuffle(order)
+        yield order.pop()

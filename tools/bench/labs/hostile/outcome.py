@@ -1,0 +1,82 @@
+"""What was sent and what came of it: the accountant, and the table's rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tools.bench.labs.hostile.pages import Innocent, texts_in
+
+# Statuses that say "come again", and are no verdict on the page.
+COME_AGAIN = {429, 503, 504}
+
+
+@dataclass
+class Account:
+    """The requests of the innocent. `lost`: no answer at all, or none but "come again" to the end;
+    `doubled`: more than one; `refused`: the page was found guilty."""
+
+    sent: int = 0
+    right: int = 0
+    again: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    refused: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def judge(self, request: Innocent, status: int, body: bytes, *, patient: bool) -> bool:
+        """Enter one answer; whether the request is to be sent again."""
+        self.statuses[status] += 1
+        if status == 200:
+            try:
+                found = texts_in(body, all_lines=request.all_lines)
+            except (ValueError, KeyError, IndexError, TypeError):
+                found = ("no answer that can be read",)
+            if found == request.texts:
+                self.right += 1
+            else:
+                self.wrong += 1
+                self.note(f"request {request.number}: {found} in place of {request.texts}")
+            return False
+        if status in COME_AGAIN and patient:
+            self.again += 1
+            return True
+        self.refused += 1
+        self.note(f"request {request.number} was refused: {status} {body[:300]!r}")
+        return False
+
+    def lose(self, request: Innocent, why: str) -> None:
+        self.lost += 1
+        self.note(f"request {request.number} was lost: {why}")
+
+    def note(self, text: str) -> None:
+        if len(self.notes) < 3:
+            self.notes.append(text)
+
+
+@dataclass
+class Outcome:
+    """One row. `held`: the load in words; memory in bytes, times in seconds; `problems`: every
+    bound that broke, in a sentence; `notes`: what could not be tried here, and why."""
+
+    name: str
+    held: str = ""
+    faults: int = 0
+    bad: int = 0
+    account: Account = field(default_factory=Account)
+    peak: int = 0
+    resting: int = 0
+    budget: int = 0
+    cpu: float = 0.0
+    cpu_of: str = ""
+    stall: float = 0.0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def expect(self, met: bool, otherwise: str) -> None:
+        """A bound: where it is not met, `otherwise` says what was seen."""
+        if not met:
+            self.problems.append(otherwise)

@@ -1,0 +1,88 @@
+"""Faults from outside while real PaddleOCR reads: every text as it was without them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.worker.client import Answer
+from tools.bench.labs.hostile.faults import Faults, Misery, kinds
+from tools.bench.labs.hostile.load import play
+from tools.bench.labs.hostile.measure import measured
+from tools.bench.labs.hostile.outcome import Account, Outcome
+from tools.bench.labs.hostile.pages import Innocent
+from tools.bench.labs.hostile.target import Target
+from tools.bench.lib.payload import json_request, plain_request
+from tools.bench.lib.samples import Sample, mixed_set
+
+FAULTS, PAGES, CLIENTS, INSTANCES = 60, 300, 4, 2
+# Small ones: what is tried is not how fast they are read.
+NAMES = ("label", "card", "sign", "receipt")
+BOOT_SECONDS = 300.0
+
+
+def faults(models: Path, *, quick: bool) -> Outcome:
+    """60 faults of all kinds that come from outside, in 300 requests."""
+    count, pages = (6, 30) if quick else (FAULTS, PAGES)
+    out = Outcome("faults with real PaddleOCR", held=f"{CLIENTS} clients")
+    settings = {
+        "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
+        "instances": {"min": 1, "max": INSTANCES, "bootSeconds": BOOT_SECONDS},
+        "admission": {"maxMegapixels": 1, "timeoutSeconds": 120},
+    }
+    arguments = ("--models", str(models))
+    with measured(
+        out,
+        instances=INSTANCES,
+        settings=settings,
+        arguments=arguments,
+        cooldown=2,
+        patience=BOOT_SECONDS,
+    ) as aim:
+        source = itertools.islice(_endless(_baseline(aim)), pages)
+        known = Faults(aim, random.Random(60))
+        with Misery(
+            known,
+            kinds(cgroup=False, inside=False),
+            count=count,
+            every=pages / count,
+            sent=lambda: out.account.sent,
+        ) as misery:
+            asyncio.run(_play(aim, source, out.account, misery))
+        out.faults = known.done.total()
+        tried = out.faults + known.missed.total()
+        out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
+        listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(known.done.items()))
+        out.notes.append(f"{len(known.done)} kinds: {listed}")
+        out.expect(known.missed.total() <= 2, f"did not happen: {dict(known.missed)}")
+    return out
+
+
+async def _play(aim: Target, source: Iterator[Innocent], account: Account, misery: Misery) -> None:
+    await play(
+        aim.worker.port,
+        source,
+        account,
+        clients=CLIENTS,
+        until=lambda: False,
+        allowed=misery.allows,
+    )
+
+
+def _baseline(aim: Target) -> list[tuple[Sample, tuple[str, ...]]]:
+    """The text of each page before anything is done to the worker."""
+    samples = [sample for sample in mixed_set() if sample.name in NAMES]
+    return [(sample, _text(aim.worker.post(sample.data, timeout=120))) for sample in samples]
+
+
+def _text(answer: Answer) -> tuple[str, ...]:
+    return tuple("\n".join(line["text"] for line in page["lines"]) for page in answer.json["pages"])
+
+
+def _endless(pages: Sequence[tuple[Sample, tuple[str, ...]]]) -> Iterator[Innocent]:
+    for number, (sample, text) in enumerate(itertools.cycle(pages)):
+        form = json_request if number % 2 else plain_request
+        yield Innocent(number, form(sample.data), text, all_lines=True)

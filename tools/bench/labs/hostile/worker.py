@@ -1,0 +1,165 @@
+"""Starts `ocrpool-worker` with a gauge on its event loop.
+
+`python -m tools.bench.labs.hostile.worker REPORT COOLDOWN serve …` does what `ocrpool-worker
+serve …` does,
+but a ceiling that memory has lowered is raised again after COOLDOWN seconds and not after five
+minutes: else the worker of a run with hundreds of faults had one instance soon.
+
+Every callback of the loop is timed by the CPU time of its thread, and a heartbeat says how late the
+loop was by the clock; SIGUSR1 writes the worst since the last time to REPORT (JSON) and begins
+anew. SIGUSR2 lets the wall clock of this process jump a day ahead, and back with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvloop
+
+_DAY = 86_400.0
+_PR_SET_PDEATHSIG = 1
+_BEAT_SECONDS = 0.05
+# What a protocol is called for by its transport, past the loop's own methods.
+_PROTOCOL = ("connection_made", "data_received", "eof_received", "resume_writing")
+# The loop's methods that take a callback, and where; and those that take a protocol's factory.
+_CALLBACKS = {"call_soon": 1, "call_soon_threadsafe": 1, "call_later": 2, "call_at": 2}
+_CALLBACKS |= {"add_reader": 2, "add_writer": 2}
+_PROTOCOLS = ("create_server", "connect_accepted_socket")
+
+Callback = Callable[..., Any]
+
+
+class Gauge:
+    """The worst callbacks of a loop, and how late it was at most."""
+
+    def __init__(self, report: str) -> None:
+        self._report = report
+        self._number = 0
+        self._jump = 0.0
+        self._classes: set[type] = set()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.cpu, self.cpu_of = 0.0, ""
+        self.late = 0.0
+        self.calls = 0
+
+    def install(self) -> None:
+        """From now on, in this process."""
+        uvloop.Loop = timed_loop(self)  # type: ignore[misc]
+        wall_clock = time.time
+        time.time = lambda: wall_clock() + self._jump
+        signal.signal(signal.SIGUSR1, lambda *_: self.write())
+        signal.signal(signal.SIGUSR2, lambda *_: self._leap())
+
+    def timed(self, callback: Callback) -> Callback:
+        """The same callback, with its CPU time noted."""
+        now = time.thread_time
+
+        def run(*args: Any) -> Any:
+            began = now()
+            try:
+                return callback(*args)
+            finally:
+                cpu = now() - began
+                self.calls += 1
+                if cpu > self.cpu:
+                    self.cpu, self.cpu_of = cpu, _name(callback)
+
+        return run
+
+    def time_protocol(self, factory: Callable[[], Any]) -> Callable[[], Any]:
+        """The same factory; what its protocols are called for is noted, too."""
+
+        def make() -> Any:
+            protocol = factory()
+            kind = type(protocol)
+            if kind not in self._classes:
+                self._classes.add(kind)
+                for name in _PROTOCOL:
+                    setattr(kind, name, self.timed(getattr(kind, name)))
+            return protocol
+
+        return make
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the heartbeat."""
+        self._beat(loop, 0.0)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        now = loop.time()
+        if due:
+            self.late = max(self.late, now - due)
+        loop.call_later(_BEAT_SECONDS, self._beat, loop, now + _BEAT_SECONDS)
+
+    def write(self) -> None:
+        """Write the report and begin anew."""
+        self._number += 1
+        found = {
+            "number": self._number,
+            "calls": self.calls,
+            "cpu": self.cpu,
+            "cpuOf": self.cpu_of,
+            "late": self.late,
+        }
+        self._reset()
+        with open(f"{self._report}.new", "w", encoding="utf-8") as file:
+            json.dump(found, file)
+        os.replace(f"{self._report}.new", self._report)
+
+    def _leap(self) -> None:
+        self._jump = 0.0 if self._jump else _DAY
+
+
+def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
+    """uvloop's loop, with all that it calls timed."""
+    base = uvloop.Loop
+
+    def wrapped(name: str, place: int, wrap: Callable[[Callback], Callback]) -> Callback:
+        method = getattr(base, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            # The first is the loop itself.
+            return method(*args[:place], wrap(args[place]), *args[place + 1 :], **more)
+
+        return call
+
+    def run_forever(loop: uvloop.Loop) -> None:
+        gauge.start(loop)
+        base.run_forever(loop)
+
+    methods = {name: wrapped(name, place, gauge.timed) for name, place in _CALLBACKS.items()}
+    methods |= {name: wrapped(name, 1, gauge.time_protocol) for name in _PROTOCOLS}
+    return type("TimedLoop", (base,), {"run_forever": run_forever, **methods})
+
+
+def _name(callback: Any) -> str:
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, asyncio.Task):
+        return getattr(owner.get_coro(), "__qualname__", repr(owner))
+    return getattr(callback, "__qualname__", None) or repr(callback)[:200]
+
+
+def main() -> int:
+    report, cooldown, *arguments = sys.argv[1:]
+    # Where the bench is killed, nobody is left behind.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    Gauge(report).install()
+    # Imported late: the gauge is there before anything of the worker.
+    from ocrpool_worker import cli  # noqa: PLC0415
+    from ocrpool_worker.supervisor import failure_rules  # noqa: PLC0415
+
+    failure_rules.CEILING_COOLDOWN = float(cooldown)
+    return cli.main(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

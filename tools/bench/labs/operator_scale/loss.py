@@ -1,0 +1,59 @@
+"""A tenth of the nodes is lost at once: what happens, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tools.bench.labs.operator_scale import fake_workers
+from tools.bench.labs.operator_scale.pools import PODS, TIMEOUT_S, seconds_until, unready
+from tools.bench.labs.operator_scale.process import Between, Operator, between
+from tools.devcluster.kwok import Kwok
+from tools.devcluster.waiting import Api
+
+# `silent`: the machines are gone, and their Node objects stay. `deleted`: those go, too, as where
+# a cloud's controller takes them away.
+How = Literal["silent", "deleted"]
+PATIENCE_S = 900.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    nodes: int
+    workers: int
+    # Seconds from the loss on.
+    noticed: float
+    recovered: float
+    during: Between
+
+
+def lose(
+    api: Api,
+    kwok: Kwok,
+    operator: Operator,
+    lost: Sequence[str],
+    *,
+    how: How,
+    workers: int,
+    addresses: Sequence[str],
+) -> Loss:
+    """Take the nodes away and wait until every pool has all its workers again."""
+    gone = set(lost)
+    pods = [
+        each
+        for each in api.get_json(PODS, TIMEOUT_S)["items"]
+        if each["spec"].get("nodeName", "") in gone
+    ]
+    before, began = operator.now(), time.monotonic()
+    fake_workers.lose(addresses, [each["status"]["podIP"] for each in pods])
+    kwok.silence(lost)
+    if how == "deleted":
+        kwok.remove(lost)
+    if pods:
+        seconds_until("a pool says so", lambda: unready(api, workers) > 0, PATIENCE_S)
+    noticed = time.monotonic() - began
+    seconds_until("all are ready again", lambda: unready(api, workers) == 0, PATIENCE_S)
+    recovered = time.monotonic() - began
+    return Loss(len(lost), len(pods), noticed, recovered, between(before, operator.now()))

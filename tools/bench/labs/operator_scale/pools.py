@@ -1,0 +1,108 @@
+"""Apply the pools, and look at how far they are without costing the API server much."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ocrpool.planner.observed import Pool
+from ocrpool.resource.spec import PoolSpec
+from ocrpool_operator.manifests.objects import worker_pod
+from ocrpool_operator.reconcile.loop import AT_ONCE
+from tools.devcluster.kwok import TOLERATION
+from tools.devcluster.waiting import Api
+
+NAMESPACE = "scale"
+POOLS = f"/apis/ocrpool.dev/v1alpha1/namespaces/{NAMESPACE}/ocrpools"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+LOOK_S = 0.5
+CALM_S = 10.0
+# The API server has better to do, and the two share the cores.
+TIMEOUT_S = 60.0
+
+
+def a_pool(name: str, workers: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "ocrpool.dev/v1alpha1",
+        "kind": "OcrPool",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": workers,
+            "device": "gpu",
+            "engine": {"name": "noop"},
+            "template": {"tolerations": [TOLERATION]},
+        },
+    }
+
+
+def apply(api: Api, count: int, workers: int) -> None:
+    """As fast as four callers can."""
+
+    def one(number: int) -> None:
+        api.call("POST", POOLS, a_pool(f"p{number}", workers), timeout_s=TIMEOUT_S)
+
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(one, range(count)))
+
+
+def bare_pods(api: Api, count: int, workers: int) -> float:
+    """Seconds in which a client that does nothing else makes as many of the operator's own pods, in
+    as many calls at once as the operator has rounds, each on a connection of its own. They are
+    gone when this returns."""
+    spec = PoolSpec.model_validate(a_pool("", workers)["spec"]).with_image("none")
+
+    def make(number: int) -> None:
+        pool = Pool(NAMESPACE, f"bare{number // workers}", "uid", 1, spec)
+        pod = worker_pod(pool, f"bare{number // workers}-{number % workers}", "0")
+        del pod["metadata"]["ownerReferences"]  # collected at once: there are no such pools
+        api.call("POST", PODS, pod, timeout_s=TIMEOUT_S)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as callers:
+        list(callers.map(make, range(count)))
+    took = time.monotonic() - began
+    seconds_until("all bare pods run", lambda: _pending(api) == 0, 900)
+    api.call("DELETE", PODS, timeout_s=TIMEOUT_S)
+    seconds_until("all bare pods are gone", lambda: pods_there(api) == 0, 900)
+    return took
+
+
+def _pending(api: Api) -> int:
+    found = api.get_json(f"{PODS}?fieldSelector=status.phase%3DPending&limit=1", TIMEOUT_S)
+    return len(found["items"])
+
+
+def nodes_settle(api: Api) -> None:
+    """Wait until nobody writes to new nodes any more: addresses, taints, labels."""
+    before = -1
+    while True:
+        found = api.get_json("/api/v1/nodes", TIMEOUT_S)["items"]
+        newest = max(int(each["metadata"]["resourceVersion"]) for each in found)
+        if newest == before:
+            return
+        before = newest
+        time.sleep(CALM_S)
+
+
+def pods_there(api: Api) -> int:
+    """One page of one object says how many more there are."""
+    found = api.get_json(f"{PODS}?limit=1", TIMEOUT_S)
+    return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0))
+
+
+def unready(api: Api, workers: int) -> int:
+    """How many workers are not ready, by what the pools' status says."""
+    found = api.get_json(POOLS, TIMEOUT_S)["items"]
+    return sum(workers - each.get("status", {}).get("readyReplicas", 0) for each in found)
+
+
+def seconds_until(what: str, look: Callable[[], bool], most: float) -> float:
+    """How long it took; SystemExit where it takes longer than `most`."""
+    began = time.monotonic()
+    while not look():
+        if time.monotonic() - began > most:
+            raise SystemExit(f"not within {most:g} s: {what}")
+        time.sleep(LOOK_S)
+    return time.monotonic() - began

@@ -1,0 +1,74 @@
+"""A full observe-plan-act round over all pools, in this process: nothing is waited for but work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import aiohttp
+
+from ocrpool_operator.cluster import sessions, watch
+from ocrpool_operator.cluster.cache import Store
+from ocrpool_operator.cluster.client import BY_KIND, PODS, POOLS, Client
+from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.parse import pod_from, pool_from
+from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.reconcile import loop
+from ocrpool_operator.reconcile.instance_scaling import Scaling
+from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+from tools.bench.labs.operator_scale.pools import NAMESPACE
+
+
+def full_rounds(kubeconfig: Path, count: int, interval: float) -> list[float]:
+    """Seconds of each round, side by side as the operator's loop does it. No operator may run."""
+    os.environ["KUBECONFIG"] = str(kubeconfig)
+    return asyncio.run(_full_rounds(count, interval))
+
+
+async def _full_rounds(count: int, interval: float) -> list[float]:
+    connection = watch.login(settings=watch.settings())
+    assert connection is not None
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        sessions.api_session(connection) as calls,
+    ):
+        client = Client(calls, connection.server)
+        store = await _filled_store(client)
+        events, workers, metrics = Events(client, time.time), Workers(session), Metrics()
+        scaling = Scaling(workers, events, metrics, interval=interval, clock=time.monotonic)
+        parts = Parts(store, client, workers, scaling, events, metrics, time.time)
+        reconciler = Reconciler(parts, interval=interval)
+        gate = asyncio.Semaphore(loop.AT_ONCE)
+
+        async def one(key: tuple[str, str]) -> None:
+            async with gate:
+                await reconciler.reconcile(key)
+
+        found = []
+        for _ in range(count + 1):
+            began = time.monotonic()
+            await asyncio.gather(*(one(key) for key in list(store.pools)))
+            found.append(time.monotonic() - began)
+            await asyncio.sleep(0.5)
+    for pool in store.pools.values():
+        degraded = next(each for each in pool.status.conditions if each.type == "Degraded")
+        assert degraded.status == "False", degraded
+    # The first opens every connection and lists everything; it is not what a round is.
+    return found[1:]
+
+
+async def _filled_store(client: Client) -> Store:
+    """What the operator's watches would have brought."""
+    store = Store()
+    for body in await client.list(POOLS, NAMESPACE, ""):
+        store.put_pool(pool_from(body))
+    for body in await client.list(PODS, NAMESPACE, ""):
+        store.put_pod((NAMESPACE, body["metadata"]["labels"]["ocrpool.dev/pool"]), pod_from(body))
+    for kind, resource in BY_KIND.items():
+        for body in await client.list(resource, NAMESPACE, ""):
+            store.put_companion(kind, body)
+    return store

@@ -1,0 +1,274 @@
+"""Real PaddleOCR under a real memory limit: `ocrpool up` finds how many fit, one more is killed.
+
+The same load runs twice, each time in a memory cgroup of the same limit: over `ocrpool up`, which
+grows by itself, and over a worker that is given one instance more than that found, as somebody
+would who guessed. Then both are shown side by side, by the kernel's own count of kills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrpool.protocol import State
+from ocrpool.protocol.quantity import format_bytes, parse_bytes
+from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
+from tools.bench.lib.local_pool import Desk
+from tools.bench.lib.machine import this_machine
+from tools.bench.lib.report import Goal, Report, write
+from tools.bench.lib.rounds import say
+from tools.bench.lib.samples import Sample, large_page, mixed_set
+from tools.bench.lib.servers import ROOT, StartError
+from tools.bench.lib.worker import Worker
+
+CLIENTS = 4
+MOST = 4
+# A4 at 300 dpi has 8.7 million pixels.
+ADMISSION = {"maxMegapixels": 9, "timeoutSeconds": 600, "queue": 64}
+ENGINE = {"name": "paddleocr", "options": {"cpu_threads": 1}}
+
+
+@dataclass
+class Outcome:
+    """What came of one of the two. `killed` is the kernel's count, `deaths` and `failed_boots` the
+    worker's; memory in bytes."""
+
+    name: str
+    instances: str = "–"
+    answers: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    peak: int = 0
+    killed: int = 0
+    deaths: int = 0
+    failed_boots: int = 0
+    footprint: int = 0
+
+    @property
+    def read(self) -> int:
+        return self.answers["200"]
+
+    @property
+    def lost(self) -> int:
+        return self.answers.total() - self.read
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.labs.ram_limit", description=__doc__
+    )
+    parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
+    parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")
+    parser.add_argument("--reserve", default="512Mi", help="memory.reserve (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=600, help="of load, each (%(default)g)")
+    parser.add_argument(
+        "--scans",
+        action="store_true",
+        help="every second page is an A4 one, and all clients begin with it, so that peaks meet",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="folder"
+    )
+    given = parser.parse_args()
+    machine = this_machine()
+    print(machine, end="\n\n", flush=True)
+    try:
+        plan = Plan(
+            given.models.resolve(),
+            scans() if given.scans else (large_page(), *mixed_set()),
+            2 if given.scans else 3,
+            given.limit,
+            given.reserve,
+            given.seconds,
+        )
+        found = measure(plan)
+    except StartError as error:
+        print(f"ram_limit: {error}", file=sys.stderr)
+        return 2
+    print(found.markdown(), flush=True)
+    quick = given.seconds < 600
+    label = "-ram-limit-quick" if quick else "-ram-limit"
+    print(f"written: {write(given.out, machine, [found], quick=quick, label=label)}")
+    return int(not all(goal.met for goal in found.goals))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The same for both. Client n begins with page n × `stride`."""
+
+    models: Path
+    pages: Sequence[Sample]
+    stride: int
+    limit: int
+    reserve: str
+    seconds: float
+
+
+def scans() -> tuple[Sample, ...]:
+    return tuple(page for other in mixed_set() for page in (large_page(), other))
+
+
+def measure(plan: Plan) -> Report:
+    fits = Outcome("ocrpool up")
+    with memory_cgroup("grown", plan.limit) as group:
+        found = grown(fits, group, plan)
+    fixed = Outcome(f"fixed, {found + 1} instances", instances=str(found + 1))
+    with memory_cgroup("fixed", plan.limit) as group:
+        one_more(fixed, group, plan)
+    return report(fits, fixed, plan)
+
+
+def grown(out: Outcome, group: MemoryCgroup, plan: Plan) -> int:
+    """`ocrpool up` under the limit. Returns the instances that it had at the end of the load."""
+    spec: dict[str, Any] = {
+        "instances": {"min": 1, "max": MOST},
+        "memory": {"reserve": plan.reserve},
+        "engine": ENGINE,
+        "admission": ADMISSION,
+    }
+    with Desk(spec, models=plan.models, cgroup=group) as desk:
+        desk.wait_settled()
+        found = desk.state().instances.ready
+        say(f"{out.name}: grew to {found}; {desk.decision}")
+        if found == MOST:
+            raise StartError(f"{MOST} instances fit; give a lower --limit")
+        load(out, lambda: desk.port, desk.state, plan)
+        state = desk.state()
+        held = min(state.instances.target, state.instances.ceiling)
+        say(f"{out.name}: has {held}; {desk.decision}")
+        out.instances = f"1 → {found}, at the end {held}"
+        note(out, group, state)
+        return held
+
+
+def one_more(out: Outcome, group: MemoryCgroup, plan: Plan) -> None:
+    """A worker with a fixed number of instances under the limit; nothing holds it back."""
+    count = int(out.instances)
+    settings = {"admission": ADMISSION, "engine": ENGINE, "memory": {"reserve": 0}}
+    worker = Worker(instances=count, models=plan.models, settings=settings, cgroup=group)
+    with worker:
+        worker.wait_listening()
+        booted = wait_warm(worker, count, seconds=300)
+        say(f"{out.name}: {booted} are warm")
+        load(out, lambda: worker.port, worker.state, plan)
+        try:
+            note(out, group, worker.state())
+        except OSError:  # the worker itself was killed
+            out.peak, out.killed = group.peak, group.killed
+
+
+def wait_warm(worker: Worker, count: int, *, seconds: float) -> int:
+    """Until all are warm or that time is over, for the kernel may have killed one. Returns how many
+    are."""
+    deadline = time.monotonic() + seconds
+    ready = 0
+    while ready < count and worker.alive and time.monotonic() < deadline:
+        time.sleep(0.5)
+        ready = worker.state().instances.ready
+    return ready
+
+
+def note(out: Outcome, group: MemoryCgroup, state: State) -> None:
+    out.peak, out.killed = group.peak, group.killed
+    out.deaths, out.failed_boots = state.counters.deaths, state.counters.boot_failures
+    out.footprint = state.footprint.bytes
+
+
+def load(
+    out: Outcome,
+    port: Callable[[], int],
+    state: Callable[[], State],
+    plan: Plan,
+) -> None:
+    """Clients that send the pages over and over."""
+    start = time.monotonic()
+    over = threading.Event()
+
+    def client(first: int) -> None:
+        turn = first
+        while not over.is_set():
+            out.answers[ask(port(), plan.pages[turn % len(plan.pages)])] += 1
+            turn += 1
+
+    threads = [
+        threading.Thread(target=client, args=(plan.stride * n,), daemon=True)
+        for n in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() - start < plan.seconds:
+        time.sleep(min(10.0, plan.seconds / 4))
+        ready: int | str = "no"
+        with contextlib.suppress(OSError):
+            ready = state().instances.ready
+        passed = time.monotonic() - start
+        say(f"{out.name}: {passed:.0f} s, {ready} instances, {dict(out.answers)}")
+    over.set()
+    for thread in threads:
+        thread.join()
+    out.seconds = time.monotonic() - start
+
+
+def ask(port: int, page: Sample) -> str:
+    """Send one page; the status, or what happened instead."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=700)
+    try:
+        connection.request("POST", "/v1/ocr", page.data)
+        answer = connection.getresponse()
+        answer.read()
+        status = str(answer.status)
+    except (OSError, http.client.HTTPException) as error:
+        status = type(error).__name__
+    finally:
+        connection.close()
+    if status != "200":
+        time.sleep(1)  # it is asked again, but not in a hot loop
+    return status
+
+
+def report(fits: Outcome, fixed: Outcome, plan: Plan) -> Report:
+    limit, outcomes = plan.limit, (fits, fixed)
+    lines: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+        ("instances", lambda one: one.instances),
+        ("processes that the kernel killed", lambda one: str(one.killed)),
+        ("instances that died at work", lambda one: str(one.deaths)),
+        ("boots that failed", lambda one: str(one.failed_boots)),
+        ("pages read", lambda one: str(one.read)),
+        ("requests without their text", lambda one: str(one.lost)),
+        ("seconds of load", lambda one: f"{one.seconds:.0f}"),
+        (f"most memory, of {format_bytes(limit)}", lambda one: format_bytes(one.peak)),
+        ("footprint of an instance", lambda one: format_bytes(one.footprint)),
+    )
+    return Report(
+        part="ram-limit",
+        title=f"real PaddleOCR in a memory cgroup of {format_bytes(limit)}",
+        method=(
+            f"{CLIENTS} clients, closed loop,",
+            "every second page an A4 one at 300 dpi, the others"
+            if plan.stride == 2
+            else "one after the other an A4 page at 300 dpi and the",
+            "mixed set; PP-OCRv5 mobile, one CPU thread an instance; the same limit, admission and",
+            f"pages for both, memory.reserve {plan.reserve} for `ocrpool up`, none for the fixed",
+            "number. Kills: `oom_kill` of the cgroup.",
+        ),
+        columns=("", *(one.name for one in outcomes)),
+        rows=tuple((name, *(shown(one) for one in outcomes)) for name, shown in lines),
+        goals=(
+            Goal("killed under ocrpool up", fits.killed, 0, at_least=False),
+            Goal("requests lost under ocrpool up", fits.lost, 0, at_least=False),
+            Goal("killed with one more", fixed.killed, 1),
+        ),
+        rounds={one.name: {"answers": dict(one.answers), "peak": one.peak} for one in outcomes},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""What becomes of PaddleOCR in threads, on this machine: `python -m tools.bench.labs.threads_fail`.
+
+Reads the same pages in several ways, each in child processes, so that a crash is a result and not
+the end: threads that each make and use a PaddleOCR, threads that share one, and processes, all
+compared with the text of one process with one thread. docs/why-processes.md says why it happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tools.bench.lib import direct
+from tools.bench.lib.samples import mixed_set
+from tools.bench.lib.servers import ROOT
+
+THREADS = 4
+PROCESSES = 2
+KINDS = {
+    "own": "each thread makes a PaddleOCR of its own and uses only that",
+    "apart": "a PaddleOCR for each thread, all made beforehand, one after the other",
+    "shared": "one PaddleOCR for all threads",
+}
+TIMEOUT_SECONDS = 300.0
+Texts = dict[str, list[str]]
+
+
+@dataclass
+class Outcome:
+    """What one child did. `status`: its exit status, negative for the signal that killed it.
+    `seconds`: from the first page's start to the last page's end, where it came to that."""
+
+    status: int = 0
+    right: int = 0
+    wrong: list[str] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        parts = [f"{self.right} pages right", f"{len(self.wrong)} wrong"]
+        parts.append(f"{self.errors.total()} exceptions")
+        if self.status == 0 and self.seconds:
+            parts.append(f"{self.right / self.seconds:.2f} right pages/s")
+        return f"{_ending(self.status)}; " + ", ".join(parts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.labs.threads_fail", description=__doc__
+    )
+    parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
+    parser.add_argument("--tries", type=int, default=5, help="children with threads, of each kind")
+    parser.add_argument("--child", choices=tuple(KINDS), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    models: Path = given.models.resolve()
+    if given.child:
+        read_all(models, given.child, given.threads)
+        return 0
+    pages = len(mixed_set())
+    print(f"Reading {pages} pages with one thread in one process, to know the right text …")
+    expected: Texts = {}
+    for record in _records(_start(models, "own", 1)):
+        expected[record["page"]] = record["texts"]
+    for kind, title in KINDS.items():
+        print(f"\n{THREADS} threads in one process; {title}; each reads the {pages} pages:")
+        for number in range(1, given.tries + 1):
+            outcome = judge(_start(models, kind, THREADS), expected)
+            print(f"  try {number}: {outcome}", flush=True)
+            _details(outcome)
+    print(f"\n{PROCESSES} processes with one thread each, at the same time:")
+    children = [_start(models, "own", 1) for _ in range(PROCESSES)]
+    outcomes = [judge(child, expected) for child in children]
+    for number, outcome in enumerate(outcomes, start=1):
+        print(f"  process {number}: {outcome}")
+        _details(outcome)
+    return int(any(outcome.right < pages for outcome in outcomes))
+
+
+def read_all(models: Path, kind: str, threads: int) -> None:
+    """The child: every thread reads every page, each from another page on."""
+    # A line for each reading as it is made, because there may be no later. Paddle prints to
+    # stdout too, so the lines get a copy of it.
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def tell(**record: Any) -> None:
+        with lock:
+            print(json.dumps(record), file=out)
+
+    makers: list[Callable[[], Any]]
+    if kind == "own":
+        makers = [partial(direct.build, models)] * threads
+    else:
+        made = [direct.build(models) for _ in range(1 if kind == "shared" else threads)]
+        makers = [partial(made.__getitem__, number % len(made)) for number in range(threads)]
+    runners = [
+        threading.Thread(target=_read_pages, args=(make, number, tell))
+        for number, make in enumerate(makers)
+    ]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+
+
+def _read_pages(make: Callable[[], Any], number: int, tell: Callable[..., None]) -> None:
+    pages = mixed_set()
+    shift = number * len(pages) // THREADS
+    try:
+        reader = make()
+    except Exception as error:  # whatever comes is what we want to see
+        tell(error=_essence(error))
+        return
+    for page in pages[shift:] + pages[:shift]:
+        begun = time.monotonic()
+        try:
+            texts = direct.read(reader, page.data)["rec_texts"]
+        except Exception as error:
+            tell(error=_essence(error))
+        else:
+            tell(page=page.name, texts=texts, begun=begun, ended=time.monotonic())
+
+
+def _essence(error: Exception) -> str:
+    """Paddle's messages are a screen long; the line that says what happened is one of the last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error:" in line or "InvalidArgument" in line]
+    return f"{type(error).__name__}: {(telling or lines or [''])[-1][:110]}"
+
+
+def _start(models: Path, kind: str, threads: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tools.bench.labs.threads_fail", "--models", str(models)]
+    command += ["--child", kind, "--threads", str(threads)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | direct.ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _records(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What the child wrote, once it has ended; a child that hangs is killed."""
+    try:
+        written, _ = child.communicate(timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        written, _ = child.communicate()
+    finally:
+        if child.poll() is None:
+            child.kill()
+    records = []
+    for line in written.splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue  # cut off by the crash
+    return records
+
+
+def judge(child: subprocess.Popen[str], expected: Texts) -> Outcome:
+    outcome = Outcome()
+    records = _records(child)
+    outcome.status = child.returncode
+    read = [record for record in records if "texts" in record]
+    for record in read:
+        page: str = record["page"]
+        texts: list[str] = record["texts"]
+        if texts == expected[page]:
+            outcome.right += 1
+        else:
+            outcome.wrong.append(_difference(page, texts, expected))
+    outcome.errors = Counter(record["error"] for record in records if "error" in record)
+    if read:
+        outcome.seconds = max(r["ended"] for r in read) - min(r["begun"] for r in read)
+    return outcome
+
+
+def _difference(page: str, texts: list[str], expected: Texts) -> str:
+    for other, right in expected.items():
+        if texts == right:
+            return f"{page}: got the text of {other}"
+    for got, wanted in zip(texts, expected[page], strict=False):
+        if got != wanted:
+            return f"{page}: {wanted!r} was read as {got!r}"
+    return f"{page}: {len(texts)} lines instead of {len(expected[page])}"
+
+
+def _details(outcome: Outcome) -> None:
+    for text in outcome.wrong[:3]:
+        print(f"         wrong without an error: {text}")
+    for error, count in outcome.errors.most_common(3):
+        print(f"         {count} × {error}")
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return "ran to its end" if status == 0 else f"exit status {status}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The picture that the demo saves: the page with its boxes, and beside it what was read there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from tools.bench.lib.page_image import INK, WHITE, Colour, font
+
+_COLOURS: tuple[Colour, ...] = ((212, 62, 62), (36, 124, 76), (52, 92, 200), (196, 120, 20))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an answer of `POST /v1/ocr`; `polygon` in pixels, clockwise from the top left."""
+
+    text: str
+    score: float
+    polygon: tuple[tuple[float, float], ...]
+
+
+def draw_boxes(page: bytes, lines: Sequence[Line]) -> Image.Image:
+    """The page on the left with boxes drawn around its lines; on the right their text."""
+    picture = Image.open(io.BytesIO(page)).convert("RGB")
+    both = Image.new("RGB", (picture.width * 2, picture.height), WHITE)
+    both.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(both)
+    for number, line in enumerate(lines):
+        colour = _COLOURS[number % len(_COLOURS)]
+        draw.polygon(line.polygon, outline=colour, width=3)
+        beside = [(x + picture.width, y) for x, y in line.polygon]
+        draw.polygon(beside, outline=colour, width=1)
+        left, top = min(x for x, _ in beside), min(y for _, y in beside)
+        width = max(x for x, _ in beside) - left
+        height = max(y for _, y in beside) - top
+        draw.text(
+            (left + width / 2, top + height / 2),
+            line.text,
+            font=font(_fitting(line.text, width, height)),
+            fill=INK,
+            anchor="mm",
+        )
+    draw.line((picture.width, 0, picture.width, picture.height), fill=(160, 166, 178), width=2)
+    return both
+
+
+def _fitting(text: str, width: float, height: float) -> int:
+    """The largest font size, in pixels, with which `text` fits the box; at least 8."""
+    size = max(8, int(height * 0.72))
+    wanted = font(size).getlength(text)
+    return size if wanted <= width else max(8, int(size * width / wanted))

@@ -1,0 +1,58 @@
+"""Rounds in which every contestant has a turn, so that a machine's bad minute hits all alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from tools.bench.lib.load import Result
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every part gets. `quick`: one short round, to see that it runs. `before`: a commit whose
+    worker is measured as well."""
+
+    models: Path
+    quick: bool
+    before: str | None = None
+
+    def rounds(self, full: int) -> int:
+        return 1 if self.quick else full
+
+
+def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Call each contestant once a round; each round begins with another one."""
+    results: dict[str, list[T]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            results[name].append(contestants[name]())
+        say(f"round {number + 1} of {rounds} done")
+    return results
+
+
+def checked(result: Result) -> Result:
+    """The result, if every request was answered with 200. Raises RuntimeError."""
+    if result.failures:
+        raise RuntimeError(
+            f"failed requests: {result.statuses}, {result.broken} broken off; {result.complaint}"
+        )
+    return result
+
+
+def ratio(value: list[float], base: list[float]) -> float:
+    """Median over the rounds of value divided by base in the same round: what the machine did to
+    a round, it did to both."""
+    return median(a / b for a, b in zip(value, base, strict=True))
+
+
+def say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)

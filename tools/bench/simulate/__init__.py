@@ -1,0 +1,1 @@
+"""Simulations of the real planner: GPU memory over hours, worker pods over days."""

@@ -1,0 +1,65 @@
+"""One day under one policy, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tools.bench.simulate.autoscaling.days import DAY, Day
+from tools.bench.simulate.autoscaling.policies import Decider
+from tools.bench.simulate.autoscaling.pool import Pool, slow_minutes
+
+# As the operator looks.
+INTERVAL = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`hours`: of GPUs, paid. `slow`: the share of minutes over the target. `wait`: seconds that 95
+    of 100 answered requests waited at most. `refused`: requests. `changes`: of the number."""
+
+    kind: str
+    seed: int
+    policy: str
+    hours: float
+    slow: float
+    wait: float
+    refused: int
+    changes: int
+    requests: int
+
+
+def play(
+    day: Day,
+    name: str,
+    policy: Decider,
+    begin: int,
+    watch: Callable[[Pool], None] | None = None,
+) -> Outcome:
+    """Let `policy` decide from midnight to midnight, beginning with `begin` full workers."""
+    pool = Pool(day, begin)
+    changes = 0
+    for moment in range(INTERVAL, DAY + 1, INTERVAL):
+        pool.run_until(float(moment))
+        count = policy(pool)
+        if count != len(pool.workers):
+            changes += 1
+            pool.set_workers(count)
+        if watch is not None:
+            watch(pool)
+    hours = pool.paid() / 3600
+    pool.run_until(DAY + 900.0)  # what waits at midnight is still read
+    waits = np.array(pool.waits)
+    return Outcome(
+        kind=day.kind,
+        seed=day.seed,
+        policy=name,
+        hours=hours,
+        slow=slow_minutes(day, pool.waits),
+        wait=float(np.percentile(waits[np.isfinite(waits)], 95)),
+        refused=pool.refused,
+        changes=changes,
+        requests=len(day.at),
+    )

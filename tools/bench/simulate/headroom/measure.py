@@ -1,0 +1,120 @@
+"""Thousands of traces under the real planner, as one report with its goals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from tools.bench.lib.report import Goal, Report
+from tools.bench.simulate.headroom.fixed import FixedCount
+from tools.bench.simulate.headroom.simulation import Outcome, run
+from tools.bench.simulate.headroom.traces import make
+
+# A fixed count and the brake are worth a look, not a night: one trace in so many.
+SOME = 20
+_BANDS = ((0.0, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, float("inf")))
+
+
+def measure(
+    traces: int, observations: int, say: Callable[[str], None], *, first: int = 0
+) -> Report:
+    """Run the traces of so many seeds, and those that ran out once more with the brake."""
+    outcomes = []
+    for seed in range(first, first + traces):
+        outcomes.append(run(make(seed, observations)))
+        if len(outcomes) % max(1, traces // 10) == 0:
+            say(f"{len(outcomes)} of {traces} traces")
+    some = range(first, first + max(1, traces // SOME))
+    return report(
+        outcomes,
+        [run(make(seed, observations), FixedCount()) for seed in some],
+        [run(make(seed, observations), brake=True) for seed in some],
+        [run(make(one.seed, observations), brake=True) for one in outcomes if one.out_of_memory],
+        observations,
+    )
+
+
+def report(
+    outcomes: Sequence[Outcome],
+    fixed: Sequence[Outcome],
+    braked: Sequence[Outcome],
+    again: Sequence[Outcome],
+    observations: int,
+) -> Report:
+    rows = [_row("all", outcomes)]
+    for low, high in _BANDS:
+        name = f"surge {low:g} to {high:g} reserves" if high < 9 else f"surge over {low:g} reserve"
+        rows.append(_row(name, [one for one in outcomes if low <= one.surge < high]))
+    slower = [one for one in outcomes if one.growth < 1]
+    rows.append(_row("strangers under 1 reserve per observation", slower))
+    rows.append(_row("the first of them with the worker's brake", braked))
+    rows.append(_row("those that ran out, with the brake", again))
+    rows.append(_row("the first with a fixed count, as set by hand", fixed))
+    foreseeable = [one for one in outcomes if one.surge < 1]
+    return Report(
+        part="headroom",
+        title=(
+            f"the planner on {len(outcomes)} simulated GPUs of {observations} observations each, "
+            f"seeds {outcomes[0].seed} to {outcomes[-1].seed}"
+        ),
+        method=(
+            "Seeded random traces: strangers that come and go, pages larger than all before, noise "
+            "and delay in what is observed, boots of 5 to 30 s, retirements, crashes.",
+            "Surge: the most that strangers grew within one reaction (observation interval, delay "
+            "and retirement) and that larger pages took in one interval, in reserves.",
+            "The oracle knows the future, keeps the reserve, and needs no second look, no "
+            "retirement and no cool-down.",
+            "The planner is alone, except where the brake is named: the worker's own code, fed "
+            "with a look a second.",
+            "A reversal is hurried when it comes within a cool-down of the one before, and "
+            "unforced when nothing around had changed.",
+        ),
+        columns=(
+            "traces",
+            "number",
+            "out of memory",
+            "instance-seconds / oracle",
+            "steps",
+            "reversals",
+            "hurried",
+            "unforced",
+        ),
+        rows=tuple(rows),
+        goals=(
+            Goal("traces out of memory, surge under 1 reserve", _ran_out(foreseeable), 0, False),
+            Goal(
+                "traces out of memory, strangers under 1 reserve per observation",
+                _ran_out(slower),
+                0,
+                False,
+            ),
+            Goal("instance-seconds of the oracle's", _share(outcomes), 0.95),
+            Goal("hurried reversals", sum(one.hurried for one in outcomes), 0, False),
+            Goal("of them unforced", sum(one.unforced for one in outcomes), 0, False),
+        ),
+        rounds={"outOfMemory": [asdict(one) for one in slower if one.out_of_memory]},
+    )
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    if not outcomes:
+        return (name, "0", *["–"] * 6)
+    return (
+        name,
+        str(len(outcomes)),
+        f"{_ran_out(outcomes)} ({_ran_out(outcomes) / len(outcomes):.2%})",
+        f"{_share(outcomes):.1%}",
+        str(sum(one.steps for one in outcomes)),
+        str(sum(one.reversals for one in outcomes)),
+        str(sum(one.hurried for one in outcomes)),
+        str(sum(one.unforced for one in outcomes)),
+    )
+
+
+def _ran_out(outcomes: Sequence[Outcome]) -> int:
+    return sum(one.out_of_memory > 0 for one in outcomes)
+
+
+def _share(outcomes: Sequence[Outcome]) -> float:
+    best = sum(one.oracle for one in outcomes)
+    return sum(one.seconds for one in outcomes) / best if best else 0.0

@@ -1,0 +1,94 @@
+"""A picture of one trace: memory over time, the instances, and the decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from ocrpool.planner.instances.types import Decision
+from tools.bench.simulate.headroom.gpu import Gpu
+from tools.bench.simulate.headroom.simulation import run
+from tools.bench.simulate.headroom.traces import GI, make
+
+_MORE, _FEWER = "#1f4fa3", "#b3261e"
+
+
+def draw(seed: int, observations: int, path: Path) -> None:
+    """Write the picture of a trace as PNG."""
+    trace = make(seed, observations)
+    time: list[float] = []
+    ours: list[float] = []
+    strangers: list[float] = []
+    ready: list[int] = []
+    target: list[int] = []
+
+    def watch(gpu: Gpu, decision: Decision) -> None:
+        time.append(gpu.now / 60)
+        ours.append(gpu.ours() / GI)
+        strangers.append(gpu.strangers(gpu.now) / GI)
+        ready.append(sum(gpu.now >= one.ready for one in gpu.members))
+        target.append(decision.target)
+
+    outcome = run(trace, watch=watch)
+    total, reserve = trace.total / GI, trace.reserve / GI
+    steps = [i for i in range(1, len(target)) if target[i] != target[i - 1]]
+    figure, (memory, count) = plt.subplots(
+        2, 1, figsize=(11, 7), sharex=True, height_ratios=(5, 2), layout="constrained"
+    )
+    memory.stackplot(
+        time,
+        strangers,
+        ours,
+        labels=("others' on the same GPU", "our instances'"),
+        colors=("#c9a45c", "#3f7d6b"),
+    )
+    memory.axhline(total, color="#202020", linewidth=1.6, label="the GPU's total")
+    memory.axhspan(total - reserve, total, color="#b33a3a", alpha=0.25, label="reserve")
+    for step in steps:  # from each decision up to the memory that it was made with
+        colour = _MORE if target[step] > target[step - 1] else _FEWER
+        used = ours[step] + strangers[step]
+        memory.plot([time[step]] * 2, [0, used], color=colour, linewidth=0.9, alpha=0.8)
+    memory.set_ylim(0, total * 1.14)  # the legend's place
+    memory.set_ylabel("memory in use, GiB")
+    memory.legend(loc="upper left", ncols=4, framealpha=0.95)
+    said = (
+        f"{outcome.out_of_memory} × out of memory"
+        if outcome.out_of_memory
+        else "never out of memory"
+    )
+    memory.set_title(
+        f"Simulated GPU, seed {seed}: {outcome.seconds / outcome.oracle:.1%} of the oracle's "
+        f"instance-seconds, {said}, {outcome.steps} steps",
+        loc="left",
+    )
+    count.step(time, target, where="post", color="#8a8a8a", linewidth=1.4, label="asked for")
+    count.step(time, ready, where="post", color="#3f7d6b", linewidth=1.8, label="warm")
+    for marker, colour, way, name in (
+        ("^", _MORE, 1, "decision: one more"),
+        ("v", _FEWER, -1, "decision: fewer"),
+    ):
+        chosen = [i for i in steps if (target[i] - target[i - 1]) * way > 0]
+        count.plot(
+            [time[i] for i in chosen],
+            [target[i] for i in chosen],
+            marker,
+            color=colour,
+            markersize=7,
+            label=name,
+        )
+    count.set_ylim(0, max(target) * 1.6)  # the legend's place
+    count.yaxis.get_major_locator().set_params(integer=True)
+    count.set_ylabel("instances")
+    count.set_xlabel("minutes")
+    count.legend(loc="upper left", ncols=4, framealpha=0.95)
+    for part in (memory, count):
+        part.margins(x=0)
+        part.grid(axis="y", color="#dddddd", linewidth=0.6)
+        part.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,5 @@
+import sys
+
+from tools.devcluster.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Generators: docs, CRD, chart schema, manifests and dashboard, from their one source."""

@@ -1,0 +1,81 @@
+"""Write docs/settings.md from the settings' types; with --check, fail when it is stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ocrpool.protocol.quantity import format_bytes
+from ocrpool_worker.settings import Bytes, WorkerSettings
+
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+HEAD = """# Settings of a worker
+
+Made from `ocrpool_worker/settings.py` by `make docs`; `make check` fails when it is stale.
+
+One YAML file (`ocrpool-worker serve --config FILE`), in the words of the OcrPool resource. Every
+setting has a default; an unknown one is an error that names it. `--set PATH=VALUE` overrides any
+of them, for example `--set admission.maxMegapixels=9`. Bytes are quantities: `512Mi`, `2Gi`.
+
+| setting | default | meaning |
+|---|---|---|
+"""
+
+
+def rows(model: type[BaseModel], prefix: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += rows(kind, f"{path}.")
+            continue
+        if not field.description:
+            raise SystemExit(f"{path} has no description")
+        found.append(f"| `{path}` | {default(field)} | {field.description}{bounds(field)} |")
+    return found
+
+
+def default(field: FieldInfo) -> str:
+    value: Any = field.get_default(call_default_factory=True)
+    if value is None:
+        return "none"
+    if isinstance(value, int) and any(item in field.metadata for item in _BYTES):
+        return f"`{format_bytes(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`"
+
+
+def bounds(field: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{sign} {getattr(item, name):g}"
+        for item in field.metadata
+        for name, sign in signs.items()
+        if getattr(item, name, None) is not None and item not in _BYTES
+    ]
+    return f" ({', '.join(found)})" if found else ""
+
+
+# What the annotation of a quantity of bytes leaves in a field's metadata.
+_BYTES = [item for item in get_args(Bytes) if not isinstance(item, FieldInfo)]
+
+
+def main() -> int:
+    text = HEAD + "\n".join(rows(WorkerSettings)) + "\n"
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(text, encoding="utf-8")
+        return 0
+    if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+        print("docs/settings.md is stale: run `make docs`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""The program that skims one large JSON body: `python -m ocrpool_worker.http.json_skim_main FD
+NAME…`.
+
+It reads the body in the memory file FD, writes there the bytes that `file` stands for, over what it
+has read, and says on standard output what it found (see `Found`). It holds a megabyte or two of its
+own at any time, and ends.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+
+from ocrpool_worker.errors import NotAnImage
+from ocrpool_worker.http.base64_text import decoding, url_in
+from ocrpool_worker.http.json_outline import NotJson, Skimmer
+
+
+@dataclass(frozen=True)
+class Found:
+    """`fields` as in an Outline; `size`: of the file's bytes. `not_json` and `not_base64` say what
+    is wrong; `url` is what `file` says where it is one."""
+
+    fields: str = ""
+    size: int = 0
+    url: str = ""
+    not_json: str = ""
+    not_base64: str = ""
+
+
+def skim(descriptor: int, names: tuple[str, ...]) -> Found:
+    """Do it."""
+    body = mmap.mmap(descriptor, 0)
+    try:
+        outline = Skimmer(names).outline(memoryview(body))
+    except NotJson as error:
+        return Found(not_json=str(error))
+    fields = outline.fields.decode("utf-8", errors="replace")
+    if outline.text is None:
+        return Found(fields)
+    url = url_in(outline.text)
+    if url is not None:
+        return Found(fields, url=url)
+    size = 0
+
+    def write(decoded: bytes) -> None:
+        # Never before what is still to be read: no spelling is shorter than what it stands for.
+        nonlocal size
+        size += os.pwrite(descriptor, decoded, size)
+
+    try:
+        for _ in decoding(outline.text, write):
+            pass
+    except NotAnImage as error:
+        return Found(fields, not_base64=error.message)
+    return Found(fields, size)
+
+
+def main(arguments: list[str], out: BinaryIO) -> None:
+    out.write(msgspec.json.encode(skim(int(arguments[0]), tuple(arguments[1:]))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], sys.stdout.buffer)
