@@ -92,8 +92,8 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """The front's pods, and by the uid of each that answered: the addresses that it sends to."""
+class Proxy:
+    """The proxy's pods, and by the uid of each that answered: the addresses that it sends to."""
 
     pods: tuple[Pod, ...] = ()
     sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -166,8 +166,8 @@ class Seen:
     workers: tuple[Worker, ...]
     now: float
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    # None where spec.front asks for none.
-    front: Front | None = None
+    # None where spec.proxy asks for none.
+    proxy: Proxy | None = None
     # Uids of workers that have been idle for long enough for their node to go.
     resting: frozenset[str] = frozenset()
 

@@ -21,8 +21,8 @@ LABEL_MANAGED = "app.kubernetes.io/managed-by"
 # Taken off a pod that drains, so that the Service sends it nothing new from that moment on.
 LABEL_SERVING = f"{GROUP}/serving"
 LABEL_NAME = "app.kubernetes.io/name"
-# On the pods of a front, in the place of LABEL_POOL: they are no workers.
-LABEL_FRONT = f"{GROUP}/front"
+# On the pods of a proxy, in the place of LABEL_POOL: they are no workers.
+LABEL_PROXY = f"{GROUP}/proxy"
 
 # On a pod: what it was made from, and since when it is being drained.
 REVISION = f"{GROUP}/revision"
@@ -38,8 +38,8 @@ WORKER_IMAGE = "ocrpool-worker:latest"
 
 DATA_PORT = 8080
 CONTROL_PORT = 8081
-# Of a front: probes, metrics, and what it sees of the workers.
-FRONT_PORT = 8405
+# Of a proxy: probes, metrics, and what it sees of the workers.
+PROXY_PORT = 8405
 
 
 def disruption_notes(evictable: bool) -> dict[str, str]:
@@ -75,14 +75,14 @@ def token_name(pool: str) -> str:
 # that no pool can have: with a dot, or, where a dot is not allowed, with the pool's uid.
 
 
-def front_name(pool: str) -> str:
-    """The name of a front's Deployment and ConfigMap."""
-    return f"{pool}-front"
+def proxy_name(pool: str) -> str:
+    """The name of a proxy's Deployment and ConfigMap."""
+    return f"{pool}-proxy"
 
 
-def front_guard_name(pool: str) -> str:
-    """The name of a front's PodDisruptionBudget and NetworkPolicy."""
-    return f"{pool}.front"
+def proxy_guard_name(pool: str) -> str:
+    """The name of a proxy's PodDisruptionBudget and NetworkPolicy."""
+    return f"{pool}.proxy"
 
 
 def pods_service(pool: str, uid: str) -> str:
@@ -95,14 +95,14 @@ def lease_name(operator: str) -> str:
     return f"{operator}-operator"
 
 
-def front_labels(pool: str) -> dict[str, str]:
-    """The labels of a front's pods, and what selects them."""
-    return {LABEL_MANAGED: MANAGER, LABEL_FRONT: pool}
+def proxy_labels(pool: str) -> dict[str, str]:
+    """The labels of a proxy's pods, and what selects them."""
+    return {LABEL_MANAGED: MANAGER, LABEL_PROXY: pool}
 
 
-def front_selector(pool: str) -> str:
-    """A label selector that matches the pods of one front."""
-    return ",".join(f"{key}={value}" for key, value in front_labels(pool).items())
+def proxy_selector(pool: str) -> str:
+    """A label selector that matches the pods of one proxy."""
+    return ",".join(f"{key}={value}" for key, value in proxy_labels(pool).items())
 
 
 def worker_name(pool: str, index: int) -> str:

@@ -20,7 +20,7 @@ from ocrpool.resource.names import LABEL_PREFIX, OPERATOR, SAFE_TO_EVICT
 
 MODELS_DIR = "/models"
 # As many addresses as one answer of the cluster's DNS over UDP holds with room to spare.
-FRONT_WORKERS = 200
+PROXY_WORKERS = 200
 
 
 def _not_zero(value: int) -> int:
@@ -250,15 +250,15 @@ class RecycleSpec(ApiModel):
     )
 
 
-class FrontSpec(ApiModel):
+class ProxySpec(ApiModel):
     """A proxy (HAProxy) before the workers. It sends each request to the worker that has the
-    fewest, and sends it again when a worker dies. `front: {}` is one with the defaults."""
+    fewest, and sends it again when a worker dies. `proxy: {}` is one with the defaults."""
 
     replicas: int = Field(
         default=2,
         ge=1,
         le=20,
-        description="Pods of the front. Each counts only what it has sent itself.",
+        description="Pods of the proxy. Each counts only what it has sent itself.",
     )
     image: str = Field(
         default="haproxy:2.8",
@@ -281,7 +281,7 @@ class FrontSpec(ApiModel):
         default=256,
         ge=1,
         le=100_000,
-        description="Most requests that one pod of the front holds; more are answered 429. Its "
+        description="Most requests that one pod of the proxy holds; more are answered 429. Its "
         "memory follows: twice `buffer` for each at worst.",
     )
     resources: Free = Field(
@@ -361,15 +361,15 @@ class PoolSpec(ApiModel):
             "resourceName is for device gpu; remove it for device cpu",
         ),
         (
-            f"!has(self.front) || !has(self.replicas) || self.replicas <= {FRONT_WORKERS}",
-            f"a front serves at most {FRONT_WORKERS} workers: lower replicas, make several pools, "
-            "or remove front",
+            f"!has(self.proxy) || !has(self.replicas) || self.replicas <= {PROXY_WORKERS}",
+            f"a proxy serves at most {PROXY_WORKERS} workers: lower replicas, make several pools, "
+            "or remove proxy",
         ),
         (
-            "!has(self.front) || !has(self.autoscaling) || "
-            f"self.autoscaling.maxReplicas <= {FRONT_WORKERS}",
-            f"a front serves at most {FRONT_WORKERS} workers: lower autoscaling.maxReplicas, make "
-            "several pools, or remove front",
+            "!has(self.proxy) || !has(self.autoscaling) || "
+            f"self.autoscaling.maxReplicas <= {PROXY_WORKERS}",
+            f"a proxy serves at most {PROXY_WORKERS} workers: lower autoscaling.maxReplicas, make "
+            "several pools, or remove proxy",
         ),
     )
     operator_name: str = Field(
@@ -428,7 +428,7 @@ class PoolSpec(ApiModel):
         default=RecycleSpec(), description="When instances are replaced by rule."
     )
     template: TemplateSpec = Field(default=TemplateSpec(), description="How the pods look.")
-    front: FrontSpec | None = Field(
+    proxy: ProxySpec | None = Field(
         default=None,
         description="A proxy before the workers that balances by outstanding requests and retries. "
         "Without it the Service picks a worker at random.",

@@ -82,8 +82,8 @@ class AutoscalingReport(ApiModel):
     )
 
 
-class FrontReport(ApiModel):
-    """The front as it was last seen."""
+class ProxyReport(ApiModel):
+    """The proxy as it was last seen."""
 
     replicas: int = Field(default=0, description="Pods there are.")
     ready_replicas: int = Field(default=0, description="Pods that take requests.")
@@ -101,8 +101,8 @@ class PoolStatus(ApiModel):
     )
     selector: str = Field(default="", description="Label selector of the pods, for an HPA.")
     instances: InstanceCount = Field(default=InstanceCount(), description="Of all workers.")
-    front: FrontReport | None = Field(
-        default=None, description="The front, where spec.front asks for one."
+    proxy: ProxyReport | None = Field(
+        default=None, description="The proxy, where spec.proxy asks for one."
     )
     workers: tuple[WorkerReport, ...] = Field(
         default=(),

@@ -176,8 +176,8 @@ def test_every_alert_has_its_runbook(alerts: list[dict[str, Any]]) -> None:
 
 
 PRODUCT = (
-    ROOT / "operator" / "ocrpool_operator" / "planner",
-    ROOT / "operator" / "ocrpool_operator" / "kubernetes",
+    ROOT / "ocrpool" / "planner",
+    ROOT / "operator" / "ocrpool_operator",
     ROOT / "worker_image" / "ocrpool_worker",
 )
 WORD = re.compile(r"[A-Z][A-Za-z]+")

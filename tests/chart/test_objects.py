@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ocrpool.planner.observed import Pool
-from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, FRONT_PORT, lease_name
+from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, PROXY_PORT, lease_name
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.manifests.objects import clients_service, companions, worker_pod
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
@@ -166,20 +166,20 @@ def test_pods_are_restricted_ones(helm: Helm, cluster: Cluster, name: str) -> No
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> None:
-    said = {"device": device, "models": {"claim": {"name": "models"}}, "front": {}}
+    said = {"device": device, "models": {"claim": {"name": "models"}}, "proxy": {}}
     spec = PoolSpec.model_validate(said)
     pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
     ingress = [{"ports": [{"port": 8080}]}]
     others = companions(pool, ingress, evict=True, domain="cluster.local")
-    front = named(list(others), "Deployment")["spec"]["template"]
-    service = clients_service(pool, fronted=True)
+    proxy = named(list(others), "Deployment")["spec"]["template"]
+    service = clients_service(pool, proxied=True)
     objects = [worker_pod(pool, "scans-0", "revision"), service, *others]
     objects += [
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**front["metadata"], "name": "front", "namespace": HERE},
-            "spec": front["spec"],
+            "metadata": {**proxy["metadata"], "name": "proxy", "namespace": HERE},
+            "spec": proxy["spec"],
         }
     ]
     assert dry_run(cluster, objects).count("(server dry run)") == len(objects)
@@ -271,7 +271,7 @@ def test_who_reaches_the_control_port(helm: Helm) -> None:
     config = named(objects, "ConfigMap", "ocrpool-operator-network-policy")
     data, control = yaml.safe_load(config["data"]["ingress.yaml"])
     ports = [[each["port"] for each in rule["ports"]] for rule in (data, control)]
-    assert ports == [[DATA_PORT], [CONTROL_PORT, FRONT_PORT]]
+    assert ports == [[DATA_PORT], [CONTROL_PORT, PROXY_PORT]]
     assert {"podSelector": {}} in data["from"]
     operator, scraper = control["from"]
     labels = named(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]

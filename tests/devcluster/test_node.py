@@ -52,9 +52,9 @@ def test_the_node_is_ready(node: Cluster) -> None:
 @only_here
 def test_a_service_answers_from_the_host(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("web"))
-    namespace.apply(service("front", "web"))
+    namespace.apply(service("proxy", "web"))
     await_ready(namespace, "web")
-    address = namespace.get("service", "front")["spec"]["clusterIP"]
+    address = namespace.get("service", "proxy")["spec"]["clusterIP"]
 
     assert _eventually(f"http://{address}/") == {"pod": "web"}
 
@@ -64,21 +64,21 @@ def test_a_service_answers_by_name_in_pods_also_to_itself(
 ) -> None:
     for name in ("one", "two"):
         namespace.apply(pod(name))
-    namespace.apply(service("front", "one"))
+    namespace.apply(service("proxy", "one"))
     await_ready(namespace, "one", "two")
 
     for caller in ("two", "one"):
-        for host in ("front", f"front.{namespace.name}.svc.cluster.local"):
+        for host in ("proxy", f"proxy.{namespace.name}.svc.cluster.local"):
             assert json.loads(run_python(namespace, caller, ASK.format(host))) == {"pod": "one"}
 
 
 def test_a_headless_service_names_its_pods(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("one"))
-    namespace.apply(service("front", "one", clusterIP="None"))
+    namespace.apply(service("proxy", "one", clusterIP="None"))
     await_ready(namespace, "one")
     address = namespace.get("pod", "one")["status"]["podIP"]
 
-    found = run_python(namespace, "one", "import socket; print(socket.gethostbyname('front'))")
+    found = run_python(namespace, "one", "import socket; print(socket.gethostbyname('proxy'))")
 
     assert found == address
 

@@ -41,13 +41,13 @@ def test_pods_on_two_nodes_reach_each_other(
 ) -> None:
     namespace.apply(_on(_first(node, second_node), "here"))
     namespace.apply(_on(second_node, "there"))
-    namespace.apply(service("front", "there"))
+    namespace.apply(service("proxy", "there"))
     await_ready(namespace, "here", "there")
     here, there = (namespace.get("pod", name)["status"]["podIP"] for name in ("here", "there"))
 
     assert "there" in _says(namespace, "here", f"{there}:{PORT}")
     assert "here" in _says(namespace, "there", f"{here}:{PORT}")
-    assert "there" in _says(namespace, "here", f"front.{namespace.name}.svc.cluster.local")
+    assert "there" in _says(namespace, "here", f"proxy.{namespace.name}.svc.cluster.local")
 
 
 def test_it_has_gpus_of_its_own(node: Cluster, second_node: str) -> None:

@@ -1,4 +1,4 @@
-"""Through a pool's front (HAProxy): what is done to workers is not seen by clients.
+"""Through a pool's proxy (HAProxy): what is done to workers is not seen by clients.
 
 Every request of a steady load is accounted for; clients keep their connections, which is what makes
 it hard: a connection outlives the worker behind it. The engine is a stand-in, 0.4 s a page.
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
-FRONT = {"replicas": 2, "image": tag_of("front"), "imagePullPolicy": "Never"}
+PROXY = {"replicas": 2, "image": tag_of("proxy"), "imagePullPolicy": "Never"}
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +33,18 @@ def pool(quarters: Quarters) -> Iterator[Live]:
             replicas=2,
             instances={"min": 2, "max": 2},
             engine={"name": "charging:ChargingEngine", "options": {"seconds": 0.4}},
-            front=FRONT,
+            proxy=PROXY,
         )
         live = pools.apply(quarter, body)
         live.until_ready(2)
-        _await_front(live)
+        _await_proxy(live)
         yield live
 
 
-def _await_front(pool: Live) -> None:
-    wait = ("rollout", "status", f"deployment/{pool.name}-front", "--timeout=100s")
+def _await_proxy(pool: Live) -> None:
+    wait = ("rollout", "status", f"deployment/{pool.name}-proxy", "--timeout=100s")
     pool.namespace.kubectl(*wait, timeout_s=110)
-    pool.until("the Service goes to the front", lambda _: "ocrpool.dev/front" in _selector(pool))
+    pool.until("the Service goes to the proxy", lambda _: "ocrpool.dev/proxy" in _selector(pool))
 
 
 def _selector(pool: Live) -> dict[str, str]:
@@ -83,10 +83,10 @@ def test_a_worker_pod_is_deleted(pool: Live) -> None:
     assert not load.failed
 
 
-def test_the_front_itself_is_rolled(pool: Live) -> None:
+def test_the_proxy_itself_is_rolled(pool: Live) -> None:
     with pool.load(keep_alive=True) as load:
-        pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-front")
-        _await_front(pool)
+        pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-proxy")
+        _await_proxy(pool)
 
     assert not load.failed
 
@@ -117,9 +117,9 @@ def test_a_node_is_drained(second_node: str, pool: Live) -> None:
     cluster.kubectl("cordon", first)
     try:
         pool.patch(admission={"queue": 66})
-        pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-front")
+        pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-proxy")
         pool.until_ready(2)
-        _await_front(pool)
+        _await_proxy(pool)
     finally:
         cluster.kubectl("uncordon", first)
     assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {second_node}
@@ -128,7 +128,7 @@ def test_a_node_is_drained(second_node: str, pool: Live) -> None:
         drain = ("drain", second_node, "--ignore-daemonsets", "--delete-emptydir-data")
         cluster.kubectl(*drain, "--timeout=150s", timeout_s=160)
         pool.until_ready(2)
-        _await_front(pool)
+        _await_proxy(pool)
 
     assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {first}
     assert not load.failed

@@ -21,7 +21,7 @@ from tests.operator.lab import Lab
 
 
 def read_page(ip: str) -> str:
-    """The text that the worker or front at `ip` reads on a page that says hello."""
+    """The text that the worker or proxy at `ip` reads on a page that says hello."""
     request = urllib.request.Request(
         f"http://{ip}:8080/v1/ocr",
         data=order_png(say="hello"),

@@ -36,7 +36,7 @@ _POD: Object = {
 
 def of_a_pool(pool: str, uid: str) -> Iterator[Object]:
     """One of every kind and name that the pool has, but for pods. `uid`: the pool's."""
-    guard, front = names.front_guard_name(pool), names.front_name(pool)
+    guard, proxy = names.proxy_guard_name(pool), names.proxy_name(pool)
     service: Object = {"selector": _APP, "ports": [{"port": 5432}]}
     for name in (pool, names.pods_service(pool, uid)):
         yield _object("Service", name, spec=service)
@@ -45,13 +45,13 @@ def of_a_pool(pool: str, uid: str) -> Iterator[Object]:
         yield _object("PodDisruptionBudget", name, spec=budget)
         policy = {"podSelector": {"matchLabels": _APP}, "policyTypes": ["Ingress"]}
         yield _object("NetworkPolicy", name, spec=policy)
-    for name in (names.settings_name(pool), front):
+    for name in (names.settings_name(pool), proxy):
         yield _object("ConfigMap", name, data={"theirs": "yes"})
     # A token that they would have liked to choose.
     yield _object("Secret", names.token_name(pool), stringData={"token": "theirs"})
     template = {"metadata": {"labels": _APP}, "spec": {"containers": _POD["containers"]}}
     spec = {"replicas": 0, "selector": {"matchLabels": _APP}, "template": template}
-    yield _object("Deployment", front, spec=spec)
+    yield _object("Deployment", proxy, spec=spec)
 
 
 def pod_of(pool: str) -> Object:

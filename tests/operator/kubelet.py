@@ -188,7 +188,7 @@ class Kubelet:
         base = f"/api/v1/namespaces/{meta['namespace']}"
         volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
         ip = f"{self._net}.{next(self._addresses)}"
-        if proxy_pod.is_front(pod):
+        if proxy_pod.is_proxy(pod):
             self.dns.watch(pod)
             config = self._api.get(f"{base}/configmaps/{volumes['config']['configMap']['name']}")
             proxy_pod.write(config["data"], folder, ip, self.dns.port)
@@ -204,7 +204,7 @@ class Kubelet:
         return sandbox
 
     def _launch(self, pod: Object, sandbox: Sandbox) -> None:
-        if proxy_pod.is_front(pod):
+        if proxy_pod.is_proxy(pod):
             sandbox.process = proxy_pod.launch(pod, sandbox.folder)
             return
         arguments = pod["spec"]["containers"][0]["args"]
@@ -265,7 +265,7 @@ class Kubelet:
             if sandbox.asked_to_end is None:
                 sandbox.asked_to_end = time.monotonic()
                 sandbox.process.send_signal(
-                    proxy_pod.STOP_SIGNAL if proxy_pod.is_front(pod) else signal.SIGTERM
+                    proxy_pod.STOP_SIGNAL if proxy_pod.is_proxy(pod) else signal.SIGTERM
                 )
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
             if time.monotonic() - sandbox.asked_to_end < grace:

@@ -1,4 +1,4 @@
-"""What stands in for a front's image and for the cluster's DNS: the real HAProxy with the pod's own
+"""What stands in for a proxy's image and for the cluster's DNS: the real HAProxy with the pod's own
 settings, on the pod's own address, and names that follow the pods."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SERVERS = "server-template"
 STOP_SIGNAL = signal.SIGUSR1
 
 
-def is_front(pod: Object) -> bool:
-    return bool(pod["spec"]["containers"][0]["name"] == "front")
+def is_proxy(pod: Object) -> bool:
+    return bool(pod["spec"]["containers"][0]["name"] == "proxy")
 
 
 def write(data: dict[str, str], folder: Path, ip: str, dns: int) -> None:
@@ -87,7 +87,7 @@ def _takes_requests(pod: Object) -> bool:
 
 
 class ClusterDns:
-    """The names of headless Services of fronts; a name of another Service is not known."""
+    """The names of headless Services of proxies; a name of another Service is not known."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -100,7 +100,7 @@ class ClusterDns:
         return self._names.port
 
     def watch(self, pod: Object) -> None:
-        """Answer for the workers of this front's pool. One pool is all that it knows."""
+        """Answer for the workers of this proxy's pool. One pool is all that it knows."""
         if self._endpoints is not None:
             return
         meta = pod["metadata"]

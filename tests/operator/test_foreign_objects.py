@@ -20,7 +20,7 @@ from tests.operator.lab import Lab, pool
 pytestmark = pytest.mark.timeout(300)
 # Not followed by the operator of these tests until it is moved.
 ELSEWHERE = {"operatorName": "nobody"}
-FRONT = {"nodeSelector": {"no": "such-node"}}
+PROXY = {"nodeSelector": {"no": "such-node"}}
 
 
 def message(lab: Lab, kind: str, name: str) -> str:
@@ -33,7 +33,7 @@ def test_nothing_of_others_is_touched(lab: Lab, tmp_path: Path) -> None:
     dresses = foreign_objects.dresses(lab)
     theirs: set[tuple[str, str]] = set()
     for style, dress in dresses.items():
-        lab.apply(pool(style, front=FRONT, replicas=1, **ELSEWHERE))
+        lab.apply(pool(style, proxy=PROXY, replicas=1, **ELSEWHERE))
         others = foreign_objects.of_a_pool(style, uid_of(lab, style))
         # A second pool has all but its pod: with the first none is made at all.
         for name, body in [*((style, each) for each in others), (_pods_of(style), None)]:
@@ -55,7 +55,7 @@ def test_nothing_of_others_is_touched(lab: Lab, tmp_path: Path) -> None:
             )
         told = message(lab, "Degraded", style)
         for kind, name in theirs:
-            # Without what it mounts, no Deployment of a front is tried.
+            # Without what it mounts, no Deployment of a proxy is tried.
             if name in _names_of(lab, style) and kind != "Deployment":
                 assert f"{kind} {name} " in told, told
         assert f"Pod {_pods_of(style)}-0 " in message(lab, "Degraded", _pods_of(style))

@@ -19,31 +19,31 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.mark.usefixtures("haproxy")
 def test_pools_whose_names_are_like_each_others_objects(lab: Lab, tmp_path: Path) -> None:
-    """The front of `doc` sends to the workers of `doc`, and nobody writes for ever."""
+    """The proxy of `doc` sends to the workers of `doc`, and nobody writes for ever."""
     operator = lab.start("--network-policy", ingress(tmp_path))
     small = {"requests": {"cpu": "0.05"}}
-    lab.apply(pool("doc", replicas=1, front={"replicas": 1, "buffer": "1Mi", "resources": small}))
-    lab.apply(pool("doc-front", replicas=1))
+    lab.apply(pool("doc", replicas=1, proxy={"replicas": 1, "buffer": "1Mi", "resources": small}))
+    lab.apply(pool("doc-proxy", replicas=1))
     lab.apply(pool("doc-pods", replicas=1))
-    for name in ("doc", "doc-front", "doc-pods"):
+    for name in ("doc", "doc-proxy", "doc-pods"):
         lab.until_ready(1, name)
         assert lab.condition("Degraded", name)[1] not in ("NameTaken", "ForeignPod")
     own = names.pods_service("doc", uid_of(lab, "doc"))
     endpoints = Endpoints(lab.api, lab.namespace.name, own)
     try:
         ours = [lab.pods()["doc-0"]["status"]["podIP"]]
-        lab.until("the front has its worker", lambda: endpoints.addresses == ours)
+        lab.until("the proxy has its worker", lambda: endpoints.addresses == ours)
     finally:
         endpoints.close()
-    [front] = [
+    [proxy] = [
         pod
         for name, pod in lab.pods().items()
-        if name.startswith("doc-front-") and names.LABEL_FRONT in pod["metadata"]["labels"]
+        if name.startswith("doc-proxy-") and names.LABEL_PROXY in pod["metadata"]["labels"]
     ]
     for _ in range(12):
-        assert read_page(front["status"]["podIP"]) == "hello"
-    answers = {name: _answered(lab, f"{name}-0") for name in ("doc", "doc-front", "doc-pods")}
-    assert answers == {"doc": 12, "doc-front": 0, "doc-pods": 0}
+        assert read_page(proxy["status"]["podIP"]) == "hello"
+    answers = {name: _answered(lab, f"{name}-0") for name in ("doc", "doc-proxy", "doc-pods")}
+    assert answers == {"doc": 12, "doc-proxy": 0, "doc-pods": 0}
     operator.settle()
 
 

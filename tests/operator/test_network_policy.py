@@ -59,15 +59,15 @@ def test_made_mended_and_removed_when_no_longer_wanted(lab: Lab, tmp_path: Path)
     lab.namespace.kubectl("delete", "networkpolicy", "pages")
     lab.until("it is back", lambda: "pages" in rules_of(lab))
 
-    lab.apply(pool(replicas=1, front={"nodeSelector": {"no": "such-node"}}))
-    lab.until("the front has one", lambda: "pages.front" in rules_of(lab))
-    front = rules_of(lab)["pages.front"]
-    assert front["ingress"] == RULES
+    lab.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
+    lab.until("the proxy has one", lambda: "pages.proxy" in rules_of(lab))
+    proxy = rules_of(lab)["pages.proxy"]
+    assert proxy["ingress"] == RULES
     (deployment,) = lab.items("deployments")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert front["podSelector"]["matchLabels"].items() <= labels.items()
+    assert proxy["podSelector"]["matchLabels"].items() <= labels.items()
     lab.apply(pool(replicas=1))
-    lab.until("it goes with the front", lambda: "pages.front" not in rules_of(lab))
+    lab.until("it goes with the proxy", lambda: "pages.proxy" not in rules_of(lab))
 
     operator.stop()
     lab.start()

@@ -35,8 +35,8 @@ def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab, tmp_path: Path) -
     lab.until_ready(2)
     lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
     lab.until_ready(1)
-    # A front, switched on and off. It need not be ready for that.
-    lab.apply(pool(replicas=1, front={"nodeSelector": {"no": "such-node"}}))
+    # A proxy, switched on and off. It need not be ready for that.
+    lab.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
     lab.until("its Deployment is there", lambda: lab.items("deployments"))
     # One of every kind is changed by hand, and mended.
     for plural in MADE:

@@ -30,10 +30,10 @@ SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
         ({"operatorName": "Two Words"}, "spec.operatorName"),
         # Pods that would pass for another pool's.
         (
-            {"template": {"labels": {"ocrpool.dev/front": "other"}}},
+            {"template": {"labels": {"ocrpool.dev/proxy": "other"}}},
             "labels that begin with ocrpool",
         ),
-        ({"front": {"labels": {"ocrpool.dev/pool": "other"}}}, "labels that begin with ocrpool"),
+        ({"proxy": {"labels": {"ocrpool.dev/pool": "other"}}}, "labels that begin with ocrpool"),
     ],
 )
 @pytest.mark.usefixtures("api")

@@ -1,4 +1,4 @@
-"""What tests of the front share: workers and HAProxy on addresses of their own."""
+"""What tests of the proxy share: workers and HAProxy on addresses of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _nets = itertools.count()
 
 @pytest.fixture
 def lab(haproxy: str, tmp_path: Path) -> Iterator[Lab]:
-    """Workers and a front on addresses 127.x.y.z that nothing else has."""
+    """Workers and a proxy on addresses 127.x.y.z that nothing else has."""
     net = f"127.{20 + os.getpid() % 200}.{200 + next(_nets) % 50}"
     with Lab(haproxy, tmp_path, net) as found:
         yield found

@@ -1,4 +1,4 @@
-"""A front as a process: the real HAProxy with the operator's own settings, before real workers.
+"""A proxy as a process: the real HAProxy with the operator's own settings, before real workers.
 
 A stand-in says the workers' addresses in the place of the cluster's DNS (tests/proxy/dns.py).
 """
@@ -15,35 +15,35 @@ from typing import Any
 
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cluster.proxy_stats import up_addresses
-from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, front_config, haproxy_cfg
+from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, haproxy_cfg, proxy_config
 from tests.proxy.dns import Names
 from tests.worker.client import Answer, exchange, wait_for
 from tests.worker.harness import Worker, launch, merged, until_listening
 
 HOST = "pages-pods.default.svc.cluster.local"
 PORT, OPS_PORT = 8080, 8405
-SECRET = "what-only-the-front-knows"
+SECRET = "what-only-the-proxy-knows"
 SPEC: dict[str, Any] = {
     "replicas": 2,
     "device": "cpu",
     "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
-    "front": {"buffer": "1Mi"},
+    "proxy": {"buffer": "1Mi"},
 }
 # As the operator writes it into a worker's settings.
 WORKER: dict[str, Any] = {"http": {"graceSeconds": 15, "lameDuckSeconds": 3}}
 
 
-class Front:
+class Proxy:
     """One HAProxy on an address of its own."""
 
     def __init__(self, program: str, folder: Path, address: str, spec: PoolSpec, dns: int) -> None:
-        assert spec.front is not None
+        assert spec.proxy is not None
         self.address = address
         self.config = replace(
-            front_config(spec, spec.front, HOST), nameserver=f"127.0.0.1:{dns}", address=address
+            proxy_config(spec, spec.proxy, HOST), nameserver=f"127.0.0.1:{dns}", address=address
         )
-        self.log = folder / f"front-{address}.log"
-        file = folder / f"front-{address}.cfg"
+        self.log = folder / f"proxy-{address}.log"
+        file = folder / f"proxy-{address}.cfg"
         file.write_text(haproxy_cfg(self.config), encoding="utf-8")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -88,17 +88,17 @@ class Lab:
         self._made = 0
         self.names = Names()
         self.workers: list[Worker] = []
-        self.fronts: list[Front] = []
+        self.proxies: list[Proxy] = []
 
     def __enter__(self) -> Lab:
         self.names.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for front in self.fronts:
-            if front.process.poll() is None:
-                front.process.kill()
-            front.process.wait()
+        for proxy in self.proxies:
+            if proxy.process.poll() is None:
+                proxy.process.kill()
+            proxy.process.wait()
         for worker in self.workers:
             worker.clean_up()
         self.names.__exit__()
@@ -122,26 +122,26 @@ class Lab:
         worker.until_ready(instances)
         return worker
 
-    def front(self, **spec: Any) -> Front:
+    def proxy(self, **spec: Any) -> Proxy:
         """One more, listening."""
-        address = f"{self._net}.{200 + len(self.fronts)}"
+        address = f"{self._net}.{200 + len(self.proxies)}"
         pool = PoolSpec.model_validate(merged(SPEC, spec))
-        front = Front(self._program, self._folder, address, pool, self.names.port)
-        self.fronts.append(front)
+        proxy = Proxy(self._program, self._folder, address, pool, self.names.port)
+        self.proxies.append(proxy)
 
         def listens() -> bool:
-            assert front.process.poll() is None, front.tail()
+            assert proxy.process.poll() is None, proxy.tail()
             with contextlib.suppress(OSError):
-                return front.ops("/livez").status == 200
+                return proxy.ops("/livez").status == 200
             return False
 
-        wait_for("the front listens", listens, or_tell=front.tail)
-        return front
+        wait_for("the proxy listens", listens, or_tell=proxy.tail)
+        return proxy
 
     def serve(self, *workers: Worker) -> None:
-        """The names say these workers, and every front that runs has heard it."""
+        """The names say these workers, and every proxy that runs has heard it."""
         self.names.addresses = [worker.host for worker in workers]
         hosts = {worker.host for worker in workers}
-        for front in self.fronts:
-            if front.process.poll() is None:
-                wait_for("the front sees them", lambda front=front: hosts <= front.sees())
+        for proxy in self.proxies:
+            if proxy.process.poll() is None:
+                wait_for("the proxy sees them", lambda proxy=proxy: hosts <= proxy.sees())

@@ -1,4 +1,4 @@
-"""Behind a front workers tell clients apart: one client's bodies do not keep out another's."""
+"""Behind a proxy workers tell clients apart: one client's bodies do not keep out another's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_engine import order_png
-from tests.proxy.haproxy import PORT, SECRET, Front, Lab
+from tests.proxy.haproxy import PORT, SECRET, Lab, Proxy
 from tests.worker.client import Answer, wait_for
 
 pytestmark = pytest.mark.timeout(120)
@@ -19,9 +19,9 @@ SIZE = 90_000
 LIMITS = {"maxBody": 100_000, "bodyMemory": 640_000}
 
 
-def send(front: Front, client: str, body: bytes, header: str | None = None) -> Answer:
+def send(proxy: Proxy, client: str, body: bytes, header: str | None = None) -> Answer:
     connection = http.client.HTTPConnection(
-        front.address, PORT, timeout=60, source_address=(client, 0)
+        proxy.address, PORT, timeout=60, source_address=(client, 0)
     )
     try:
         headers = {} if header is None else {"X-Ocrpool-Client": header}
@@ -41,23 +41,23 @@ def page(say: str, gate: Path | None = None) -> bytes:
 def test_a_client_that_holds_much_is_refused_and_no_other(
     lab: Lab, tmp_path: Path, header: str | None
 ) -> None:
-    """Whatever it says of itself: the front says who it is."""
+    """Whatever it says of itself: the proxy says who it is."""
     gate, secret = tmp_path / "gate", tmp_path / "secret"
     secret.write_text(SECRET)
-    front = lab.front()
+    proxy = lab.proxy()
     worker = lab.worker(admission=LIMITS, http={"proxySecretFile": str(secret)})
     lab.serve(worker)
     with ThreadPoolExecutor(8) as threads:
         held: list[Future[Answer]] = [
-            threads.submit(send, front, "127.0.0.2", page(str(number), gate), header)
+            threads.submit(send, proxy, "127.0.0.2", page(str(number), gate), header)
             for number in range(3)
         ]
         try:
             worker.until("they are held", lambda state: state["queue"]["depth"] == 2)
-            refused = send(front, "127.0.0.2", page("one too many"), header)
+            refused = send(proxy, "127.0.0.2", page("one too many"), header)
             assert (refused.status, refused.reason) == (429, "QueueFull"), refused
             assert "admission.clientShare" in refused.message
-            other = threads.submit(send, front, "127.0.0.3", page("other"), header)
+            other = threads.submit(send, proxy, "127.0.0.3", page("other"), header)
             worker.until("the other is taken", lambda state: state["queue"]["depth"] == 3)
         finally:
             gate.touch()
@@ -65,6 +65,6 @@ def test_a_client_that_holds_much_is_refused_and_no_other(
         assert other.result().text == "other"
         last = wait_for(
             "there is room again",
-            lambda: (found := send(front, "127.0.0.2", page("last"))).status == 200 and found,
+            lambda: (found := send(proxy, "127.0.0.2", page("last"))).status == 200 and found,
         )
         assert last.text == "last"

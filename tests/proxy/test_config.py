@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.manifests.proxy.haproxy import front_config, haproxy_cfg, slots_for
+from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config, slots_for
 
 SPECS: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "small": {"front": {"buffer": "1Mi", "maxRequests": 1}, "replicas": 0},
-    "large": {"front": {"buffer": "64Mi", "maxRequests": 100_000, "replicas": 20}, "replicas": 200},
+    "small": {"proxy": {"buffer": "1Mi", "maxRequests": 1}, "replicas": 0},
+    "large": {"proxy": {"buffer": "64Mi", "maxRequests": 100_000, "replicas": 20}, "replicas": 200},
     "autoscaling": {"autoscaling": {"minReplicas": 1, "maxReplicas": 200}},
     "hasty": {"admission": {"timeoutSeconds": 0.1, "maxPages": 1}},
     "patient": {"admission": {"timeoutSeconds": 3600, "maxPages": 100_000}},
@@ -24,10 +24,10 @@ SPECS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("nameserver", [None, "127.0.0.1:53"])
 def test_haproxy_takes_it(haproxy: str, tmp_path: Path, name: str, nameserver: str | None) -> None:
-    spec = PoolSpec.model_validate({"front": {}, **SPECS[name]})
-    assert spec.front is not None
+    spec = PoolSpec.model_validate({"proxy": {}, **SPECS[name]})
+    assert spec.proxy is not None
     host = f"{'p' * 58}-pods.{'n' * 63}.svc.cluster.local"
-    config = front_config(spec, spec.front, host)
+    config = proxy_config(spec, spec.proxy, host)
     if nameserver is not None:
         from dataclasses import replace  # noqa: PLC0415
 

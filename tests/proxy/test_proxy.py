@@ -1,4 +1,4 @@
-"""A front of real HAProxy before real workers: nothing is lost while workers come, go and die."""
+"""A proxy of real HAProxy before real workers: nothing is lost while workers come, go and die."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_engine import order_png
-from tests.proxy.haproxy import Front, Lab
+from tests.proxy.haproxy import Lab, Proxy
 from tests.proxy.load import Load
 from tests.worker.client import Answer, wait_for
 
@@ -23,15 +23,15 @@ pytestmark = pytest.mark.timeout(120)
 
 def test_rolling_two_workers_under_load_loses_nothing(lab: Lab) -> None:
     """As the operator rolls: a pod is replaced by one of another address, then the other one."""
-    front = lab.front()
+    proxy = lab.proxy()
     first, second = lab.worker(), lab.worker()
     lab.serve(first, second)
-    with Load(lambda: front.address) as load:
+    with Load(lambda: proxy.address) as load:
         load.some()
         serving = [first, second]
         for old in (first, second):
             old.control("POST", "/v1/drain")
-            wait_for("the front has left it", lambda old=old: old.host not in front.sees())
+            wait_for("the proxy has left it", lambda old=old: old.host not in proxy.sees())
             load.some()
             old.signal(signal.SIGTERM)
             assert old.ended() == 0
@@ -42,10 +42,10 @@ def test_rolling_two_workers_under_load_loses_nothing(lab: Lab) -> None:
 
 
 def test_sigterm_under_load_loses_nothing(lab: Lab) -> None:
-    """A pod that is deleted or evicted: kubelet says SIGTERM, and nobody has told the front."""
-    front = lab.front()
+    """A pod that is deleted or evicted: kubelet says SIGTERM, and nobody has told the proxy."""
+    proxy = lab.proxy()
     lab.serve(lab.worker(), lab.worker())
-    with Load(lambda: front.address) as load:
+    with Load(lambda: proxy.address) as load:
         load.some()
         lab.workers[0].signal(signal.SIGTERM)
         assert lab.workers[0].ended() == 0
@@ -54,21 +54,21 @@ def test_sigterm_under_load_loses_nothing(lab: Lab) -> None:
 
 
 def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(lab: Lab) -> None:
-    """Between a worker's refusal and the front's next look at it lies half a second."""
-    front = lab.front()
+    """Between a worker's refusal and the proxy's next look at it lies half a second."""
+    proxy = lab.proxy()
     lab.serve(lab.worker(http={"lameDuckSeconds": 0}), lab.worker())
-    with Load(lambda: front.address) as load:
+    with Load(lambda: proxy.address) as load:
         load.some()
         lab.workers[0].control("POST", "/v1/drain")
         load.some()
     assert load.failures == []
-    assert "/v1/ocr" in front.tail() or lab.workers[0].counters()["requests"] > 0
+    assert "/v1/ocr" in proxy.tail() or lab.workers[0].counters()["requests"] > 0
 
 
 def test_sigkill_loses_nothing_that_can_be_sent_again(lab: Lab) -> None:
-    front = lab.front()
+    proxy = lab.proxy()
     lab.serve(lab.worker(instances=2), lab.worker(instances=2))
-    with Load(lambda: front.address) as load:
+    with Load(lambda: proxy.address) as load:
         load.some()
         lab.workers[0].until_busy()
         lab.workers[0].signal(signal.SIGKILL)
@@ -77,14 +77,14 @@ def test_sigkill_loses_nothing_that_can_be_sent_again(lab: Lab) -> None:
 
 
 def large(**order: object) -> bytes:
-    """A page that is larger than front.buffer: bytes after a PNG's end mean nothing."""
+    """A page that is larger than proxy.buffer: bytes after a PNG's end mean nothing."""
     return order_png(**order) + bytes(2 * 2**20)
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
 def test_what_cannot_be_sent_again_fails_cleanly(lab: Lab, tmp_path: Path, path: str) -> None:
-    """Only what the dead worker held and the front could not keep, and the client is told."""
-    front = lab.front()
+    """Only what the dead worker held and the proxy could not keep, and the client is told."""
+    proxy = lab.proxy()
     worker = lab.worker()
     lab.serve(worker)
     gate = tmp_path / "gate"
@@ -92,15 +92,15 @@ def test_what_cannot_be_sent_again_fails_cleanly(lab: Lab, tmp_path: Path, path:
     if path == "/ocr":
         body = json.dumps({"file": base64.b64encode(body).decode()}).encode()
     with ThreadPoolExecutor() as pool:
-        held = pool.submit(front.post, body, path)
+        held = pool.submit(proxy.post, body, path)
         worker.until_busy()
         other = lab.worker()
         lab.serve(worker, other)
         worker.signal(signal.SIGKILL)
         answer = held.result()
     assert_clean(answer, 502, path)
-    assert "front.buffer" in answer.body.decode()
-    wait_for("the other one serves", lambda: front.post(order_png(say="next")).status == 200)
+    assert "proxy.buffer" in answer.body.decode()
+    wait_for("the other one serves", lambda: proxy.post(order_png(say="next")).status == 200)
 
 
 def assert_clean(answer: Answer, status: int, path: str) -> None:
@@ -121,26 +121,26 @@ def assert_clean(answer: Answer, status: int, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
 def test_without_workers_it_says_so(lab: Lab, path: str) -> None:
-    front = lab.front()
-    assert not front.ready
-    assert_clean(front.post(b"", path), 503, path)
+    proxy = lab.proxy()
+    assert not proxy.ready
+    assert_clean(proxy.post(b"", path), 503, path)
     # Once it has seen a worker it stays ready: its errors are better than a refused connection.
     worker = lab.worker()
     lab.serve(worker)
-    wait_for("it is ready", lambda: front.ready)
+    wait_for("it is ready", lambda: proxy.ready)
     worker.signal(signal.SIGKILL)
-    wait_for("the front has left it", lambda: not front.sees())
-    assert_clean(front.post(b"", path), 503, path)
-    assert front.ready
+    wait_for("the proxy has left it", lambda: not proxy.sees())
+    assert_clean(proxy.post(b"", path), 503, path)
+    assert proxy.ready
 
 
 def test_a_page_that_ends_workers_ends_two_at_most(lab: Lab, tmp_path: Path) -> None:
     """Whole workers die over it, as where the kernel's out-of-memory killer takes all of a pod."""
-    front = lab.front()
+    proxy = lab.proxy()
     lab.serve(*(lab.worker() for _ in range(3)))
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
-        held = pool.submit(front.post, order_png(gate=str(gate)))
+        held = pool.submit(proxy.post, order_png(gate=str(gate)))
         for _ in range(2):
             victims: list[int] = []
 
@@ -160,17 +160,17 @@ def test_a_page_that_ends_workers_ends_two_at_most(lab: Lab, tmp_path: Path) -> 
 
 def test_the_worker_with_the_fewest_is_next(lab: Lab, tmp_path: Path) -> None:
     """One worker is stuck on its first page: it gets no second before the others have as many."""
-    front = lab.front()
+    proxy = lab.proxy()
     stuck, free = lab.worker(), lab.worker()
     lab.serve(stuck, free)
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(front.post, order_png(gate=str(gate)))
+        first = pool.submit(proxy.post, order_png(gate=str(gate)))
         wait_for("it is read", lambda: stuck.pids("busy") or free.pids("busy"))
         if free.pids("busy"):
             stuck, free = free, stuck
         for number in range(10):
-            assert front.post(order_png(say=str(number))).status == 200
+            assert proxy.post(order_png(say=str(number))).status == 200
             time.sleep(0.1)  # HAProxy counts a request for a moment after its client has all of it
         assert stuck.counters()["requests"] == 1
         assert free.counters()["requests"] == 10
@@ -180,13 +180,13 @@ def test_the_worker_with_the_fewest_is_next(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_full_worker_says_so_itself(lab: Lab, tmp_path: Path) -> None:
     """429 is passed on and not tried elsewhere: the one that said it had the fewest."""
-    front = lab.front()
+    proxy = lab.proxy()
     lab.serve(lab.worker(admission={"queue": 0}))
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
-        held = pool.submit(front.post, order_png(gate=str(gate)))
+        held = pool.submit(proxy.post, order_png(gate=str(gate)))
         lab.workers[0].until_busy()
-        answer = front.post(order_png())
+        answer = proxy.post(order_png())
         assert (answer.status, answer.reason) == (429, "QueueFull")
         assert "admission.queue" in answer.message
         gate.touch()
@@ -195,24 +195,24 @@ def test_a_full_worker_says_so_itself(lab: Lab, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
 def test_it_holds_no_more_than_it_has_memory_for(lab: Lab, tmp_path: Path, path: str) -> None:
-    front = lab.front(front={"maxRequests": 2})
+    proxy = lab.proxy(proxy={"maxRequests": 2})
     lab.serve(lab.worker())
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
-        held = [pool.submit(front.post, order_png(gate=str(gate))) for _ in range(2)]
+        held = [pool.submit(proxy.post, order_png(gate=str(gate))) for _ in range(2)]
         lab.workers[0].until("both are there", lambda state: state["counters"]["requests"] == 2)
-        answer = front.post(order_png(), path)
+        answer = proxy.post(order_png(), path)
         assert_clean(answer, 429, path)
-        assert "front.maxRequests" in answer.body.decode()
+        assert "proxy.maxRequests" in answer.body.decode()
         gate.touch()
         assert [each.result().status for each in held] == [200, 200]
 
 
 def test_it_goes_on_without_dns(lab: Lab) -> None:
-    front = lab.front()
+    proxy = lab.proxy()
     lab.serve(lab.worker(), lab.worker())
     lab.names.silent = True
-    with Load(lambda: front.address) as load:
+    with Load(lambda: proxy.address) as load:
         load.some(100)
         lab.workers[0].signal(signal.SIGTERM)
         assert lab.workers[0].ended() == 0
@@ -220,12 +220,12 @@ def test_it_goes_on_without_dns(lab: Lab) -> None:
     assert load.failures == []
 
 
-def test_a_front_that_ends_loses_nothing(lab: Lab) -> None:
-    """A front is rolled, too. It says that it ends, sends its clients away with their next answer,
+def test_a_proxy_that_ends_loses_nothing(lab: Lab) -> None:
+    """A proxy is rolled, too. It says that it ends, sends its clients away with their next answer,
     takes what still comes for a while, and finishes what it has."""
-    old, new = lab.front(), lab.front()
+    old, new = lab.proxy(), lab.proxy()
     lab.serve(lab.worker(), lab.worker())
-    target: list[Front] = [old]
+    target: list[Proxy] = [old]
     with Load(lambda: target[0].address) as load:
         load.some()
         old.end()
@@ -238,11 +238,11 @@ def test_a_front_that_ends_loses_nothing(lab: Lab) -> None:
 
 
 def test_a_client_that_hangs_up_takes_its_request_with_it(lab: Lab, tmp_path: Path) -> None:
-    front = lab.front()
+    proxy = lab.proxy()
     worker = lab.worker()
     lab.serve(worker)
     body = order_png(gate=str(tmp_path / "gate"))
-    with socket.create_connection((front.address, 8080)) as client:
+    with socket.create_connection((proxy.address, 8080)) as client:
         head = f"POST /v1/ocr HTTP/1.1\r\nHost: w\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         worker.until_busy()
@@ -251,8 +251,8 @@ def test_a_client_that_hangs_up_takes_its_request_with_it(lab: Lab, tmp_path: Pa
 
 
 def test_it_tells_its_metrics(lab: Lab) -> None:
-    front = lab.front()
+    proxy = lab.proxy()
     lab.serve(lab.worker())
-    assert front.post(order_png()).status == 200
-    text = front.ops("/metrics").body.decode()
+    assert proxy.post(order_png()).status == 200
+    text = proxy.ops("/metrics").body.decode()
     assert 'haproxy_backend_http_responses_total{proxy="workers",code="2xx"} 1' in text

@@ -34,7 +34,7 @@ IMAGE_COMMANDS = {
     "unshare": "util-linux",
 }
 INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends")
-# For tests that run a front without a container.
+# For tests that run a proxy without a container.
 PROGRAMS = {"haproxy": "haproxy"}
 CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))

@@ -80,16 +80,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* Who may reach the ports of workers and fronts: 8080 takes pages; 8081 of a worker and 8405 of a
-front are for the operator and for metrics. */}}
+{{/* Who may reach the ports of workers and proxies: 8080 takes pages; 8081 of a worker and 8405 of a
+proxy are for the operator and for metrics. */}}
 {{- define "ocrpool.ingress" -}}
 - ports: [{port: 8080, protocol: TCP}]
   {{- with .Values.networkPolicy.clients }}
   from:
-    # The front that the operator puts before the workers of a pool.
+    # The proxy that the operator puts before the workers of a pool.
     - podSelector:
         matchLabels:
-          app.kubernetes.io/name: ocrpool-front
+          app.kubernetes.io/name: ocrpool-proxy
           app.kubernetes.io/managed-by: ocrpool-operator
     # helm test
     - podSelector:

@@ -25,9 +25,9 @@ class Finding:
     phases: tuple[str, ...]
     # Workers that serve and were not yet asked for `instances.min`, though nothing is wrong.
     growing: int = 0
-    # Pods of the front that there shall be and that are ready; 0 and 0 where it has none.
-    front_wanted: int = 0
-    front_ready: int = 0
+    # Pods of the proxy that there shall be and that are ready; 0 and 0 where it has none.
+    proxy_wanted: int = 0
+    proxy_ready: int = 0
     problems: tuple[tuple[str, Trouble], ...] = ()
 
 
@@ -73,9 +73,9 @@ def _ready(finding: Finding) -> Word:
     if blocking is not None:
         return Word("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
     if finding.ready >= finding.wanted:
-        if finding.front_wanted and not finding.front_ready:
-            text = f"{counts}; no pod of the front is, and the Service goes to the workers"
-            return Word("Ready", "False", "FrontNotReady", text)
+        if finding.proxy_wanted and not finding.proxy_ready:
+            text = f"{counts}; no pod of the proxy is, and the Service goes to the workers"
+            return Word("Ready", "False", "ProxyNotReady", text)
         return Word("Ready", "True", "AllWorkersReady", counts)
     if finding.problems:
         return Word("Ready", "False", finding.problems[0][1].reason, f"{counts}; {_tell(finding)}")
@@ -102,9 +102,9 @@ def _progressing(finding: Finding) -> Word:
     leaving = finding.phases.count("Draining") + finding.phases.count("Ending")
     if leaving:
         return yes("Draining", f"{leaving} workers drain or end")
-    if finding.front_ready < finding.front_wanted:
-        text = f"{finding.front_ready} of {finding.front_wanted} pods of the front are ready"
-        return yes("FrontStarting", text)
+    if finding.proxy_ready < finding.proxy_wanted:
+        text = f"{finding.proxy_ready} of {finding.proxy_wanted} pods of the proxy are ready"
+        return yes("ProxyStarting", text)
     if finding.growing:
         return yes("Growing", f"{finding.growing} workers are on their way to instances.min")
     stuck = finding.phases.count("NotReady")

@@ -13,17 +13,17 @@ from ocrpool.planner.status.conditions import Finding, conditions
 from ocrpool.planner.status.debounce import TROUBLES, shape
 from ocrpool.planner.timestamps import stamp_of
 from ocrpool.planner.workers.placement import places_of
-from ocrpool.planner.workers.plan import FRONT_SECONDS, Plan
+from ocrpool.planner.workers.plan import PROXY_SECONDS, Plan
 from ocrpool.protocol import Memory
 from ocrpool.resource.names import selector_of
 from ocrpool.resource.status import (
     AutoscalingReport,
     DeviceReport,
-    FrontReport,
     InstanceCount,
     MemoryReport,
     Phase,
     PoolStatus,
+    ProxyReport,
     WorkerReport,
 )
 
@@ -76,7 +76,7 @@ def status_of(this: Round) -> PoolStatus:
         for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
     )
     ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
-    front = seen.front
+    proxy = seen.proxy
     finding = Finding(
         wanted=seen.pool.wanted,
         deleting=seen.pool.deleting,
@@ -84,8 +84,8 @@ def status_of(this: Round) -> PoolStatus:
         pods=len(seen.workers),
         outdated=sum(1 for each in seen.workers if each.pod.revision != seen.revision),
         phases=tuple(report.phase for report in reports),
-        front_wanted=seen.pool.spec.front.replicas if seen.pool.spec.front else 0,
-        front_ready=len(front.ready) if front else 0,
+        proxy_wanted=seen.pool.spec.proxy.replicas if seen.pool.spec.proxy else 0,
+        proxy_ready=len(proxy.ready) if proxy else 0,
         growing=sum(1 for report in reports if _grows(report, seen.pool.spec.instances.min)),
         problems=tuple(_problems(this, reports)),
     )
@@ -100,8 +100,8 @@ def status_of(this: Round) -> PoolStatus:
             target=sum(report.instances.target for report in reports),
             ready=sum(report.instances.ready for report in reports),
         ),
-        front=FrontReport(replicas=len(front.pods), ready_replicas=len(front.ready))
-        if front is not None
+        proxy=ProxyReport(replicas=len(proxy.pods), ready_replicas=len(proxy.ready))
+        if proxy is not None
         else None,
         workers=told_once(reports),
         conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
@@ -129,33 +129,33 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
         reason, _, message = problem.partition(": ")
         who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         found.append((who, Trouble(reason, message)))
-    found += [("front", trouble) for trouble in _front_troubles(this.seen)]
+    found += [("proxy", trouble) for trouble in _proxy_troubles(this.seen)]
     if this.autoscaling is not None and this.autoscaling.at_max:
         found.append(("", AT_MAX))
     return found
 
 
-def _front_troubles(seen: Seen) -> list[Trouble]:
-    """What keeps the front from its work, each thing once."""
-    if seen.front is None:
+def _proxy_troubles(seen: Seen) -> list[Trouble]:
+    """What keeps the proxy from its work, each thing once."""
+    if seen.proxy is None:
         return []
-    found = {pod.trouble for pod in seen.front.pods if pod.trouble is not None}
+    found = {pod.trouble for pod in seen.proxy.pods if pod.trouble is not None}
     troubles = sorted(found, key=lambda trouble: trouble.message)
     overdue = [
         worker.pod
         for worker in seen.workers
-        if worker.serving and seen.now - worker.pod.turned > FRONT_SECONDS
+        if worker.serving and seen.now - worker.pod.turned > PROXY_SECONDS
     ]
-    for pod in seen.front.ready:
-        if pod.uid not in seen.front.sees:
+    for pod in seen.proxy.ready:
+        if pod.uid not in seen.proxy.sees:
             continue  # one look that failed, or a NetworkPolicy: it may serve all the same
-        unseen = [worker.name for worker in overdue if worker.ip not in seen.front.sees[pod.uid]]
+        unseen = [worker.name for worker in overdue if worker.ip not in seen.proxy.sees[pod.uid]]
         if unseen:
             text = (
-                f"sends nothing to {', '.join(unseen[:3])}, ready for over {FRONT_SECONDS:g} s; "
+                f"sends nothing to {', '.join(unseen[:3])}, ready for over {PROXY_SECONDS:g} s; "
                 "look at the cluster's DNS and at NetworkPolicies"
             )
-            troubles.append(Trouble("FrontBlind", text))
+            troubles.append(Trouble("ProxyBlind", text))
             break
     return troubles
 

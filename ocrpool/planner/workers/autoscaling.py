@@ -36,7 +36,7 @@ Reason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeas
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the user allows. `up` and `down` are seconds for which more, or fewer, must have been
-    wanted. `shared`: one queue before all workers (a front that knows who is free), instead of a
+    wanted. `shared`: one queue before all workers (a proxy that knows who is free), instead of a
     queue at each."""
 
     minimum: int

@@ -103,8 +103,8 @@ def policy_of(spec: PoolSpec) -> Policy | None:
         target=scaling.target_queue_seconds,
         up=scaling.scale_up_stabilization_seconds,
         down=scaling.scale_down_stabilization_seconds,
-        # The front sends each request to whoever has the fewest: nearly one queue for all.
-        shared=spec.front is not None,
+        # The proxy sends each request to whoever has the fewest: nearly one queue for all.
+        shared=spec.proxy is not None,
     )
 
 

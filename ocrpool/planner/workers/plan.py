@@ -18,9 +18,9 @@ from ocrpool.resource.names import index_of
 # After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
 # The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
 SETTLE_SECONDS = 2.0
-# A front learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
+# A proxy learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
 # What it has not heard by then is another trouble, and no reason to wait.
-FRONT_SECONDS = 60.0
+PROXY_SECONDS = 60.0
 # A pod that should be gone for this long sits on a node that does not answer.
 LOST_SECONDS = 60.0
 # After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
@@ -226,23 +226,23 @@ def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
         yield min(limit, seen.now + 1.0)
 
 
-def known_to_front(seen: Seen, pod: Pod) -> bool:
-    """Whether the front sends requests to a worker that is ready, or should long have done so."""
-    if seen.front is None or seen.now - pod.turned > FRONT_SECONDS:
+def known_to_proxy(seen: Seen, pod: Pod) -> bool:
+    """Whether the proxy sends requests to a worker that is ready, or should long have done so."""
+    if seen.proxy is None or seen.now - pod.turned > PROXY_SECONDS:
         return True
-    return not seen.front.blind_for(pod)
+    return not seen.proxy.blind_for(pod)
 
 
 def may_evict(seen: Seen) -> bool:
-    """Whether an eviction may take one more worker: all that are wanted are ready, and with a front
+    """Whether an eviction may take one more worker: all that are wanted are ready, and with a proxy
     each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
-    which is before the front has heard of it: the last of the old ones would go too early."""
-    if seen.front is None:
+    which is before the proxy has heard of it: the last of the old ones would go too early."""
+    if seen.proxy is None:
         return True
     surplus = places_of(seen).surplus
     kept = [each for each in seen.in_place().values() if each.pod.uid not in surplus]
     return len(kept) >= seen.pool.wanted and all(
-        each.pod.ready and not each.leaving and known_to_front(seen, each.pod) for each in kept
+        each.pod.ready and not each.leaving and known_to_proxy(seen, each.pod) for each in kept
     )
 
 
@@ -252,7 +252,7 @@ def _roll(seen: Seen, places: Places, before: list[Action]) -> Iterator[Action]:
     kept = [each for each in seen.in_place().values() if each.pod.uid not in places.surplus]
     if busy or len(kept) < seen.pool.wanted or not all(each.serving for each in kept):
         return
-    if any(not known_to_front(seen, each.pod) for each in kept):
+    if any(not known_to_proxy(seen, each.pod) for each in kept):
         return
     for worker in sorted(kept, key=lambda each: index_of(seen.pool.name, each.pod.name) or 0):
         if worker.pod.revision != seen.revision:

@@ -26,7 +26,7 @@ class Store:
     def __init__(self) -> None:
         self.pools: dict[Key, Pool] = {}
         self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
-        self._fronts: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._proxies: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
         self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: Pool) -> bool:
@@ -56,20 +56,20 @@ class Store:
         """What a list said: all of it, and nothing else."""
         self._pods[key] = {pod.name: pod for pod in pods}
 
-    def front_pods(self, key: Key) -> tuple[Pod, ...]:
-        """All that bear the label of a pool's front; the Deployment's controller makes them."""
-        return tuple(self._fronts.get(key, {}).values())
+    def proxy_pods(self, key: Key) -> tuple[Pod, ...]:
+        """All that bear the label of a pool's proxy; the Deployment's controller makes them."""
+        return tuple(self._proxies.get(key, {}).values())
 
-    def put_front_pod(self, key: Key, pod: Pod) -> None:
-        self._fronts[key][pod.uid] = pod
+    def put_proxy_pod(self, key: Key, pod: Pod) -> None:
+        self._proxies[key][pod.uid] = pod
 
-    def replace_front_pods(self, key: Key, pods: Iterable[Pod]) -> None:
-        self._fronts[key] = {pod.uid: pod for pod in pods}
+    def replace_proxy_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+        self._proxies[key] = {pod.uid: pod for pod in pods}
 
-    def drop_front_pod(self, key: Key, uid: str) -> None:
-        self._fronts[key].pop(uid, None)
-        if not self._fronts[key]:
-            del self._fronts[key]
+    def drop_proxy_pod(self, key: Key, uid: str) -> None:
+        self._proxies[key].pop(uid, None)
+        if not self._proxies[key]:
+            del self._proxies[key]
 
     def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
         """All of one kind that bear the pool's label."""

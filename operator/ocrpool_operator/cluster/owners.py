@@ -85,8 +85,8 @@ def foreign_pods(pool: Pool, pods: Iterable[Pod]) -> list[Trouble]:
 
 
 def in_front(pool: Pool, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-    """Of pods with the label of a front those that its Deployment made, by a ReplicaSet."""
-    kind, deployment = "ReplicaSet", names.front_name(pool.name)
+    """Of pods with the label of a proxy those that its Deployment made, by a ReplicaSet."""
+    kind, deployment = "ReplicaSet", names.proxy_name(pool.name)
     return tuple(pod for pod in pods if pod.made_by.rpartition("-")[0] == f"{kind} {deployment}")
 
 

@@ -61,7 +61,7 @@ def pool_from(body: Body) -> Pool:
 
 
 def pod_from(body: Body, *, template: str = "template") -> Pod:
-    """A worker's pod, or one of the front. `template`: the field of the spec that it is made
+    """A worker's pod, or one of the proxy. `template`: the field of the spec that it is made
     from, for sentences about it."""
     meta, status = body["metadata"], body.get("status") or {}
     notes = meta.get("annotations") or {}

@@ -1,4 +1,4 @@
-"""What a pod of a front says that it sends requests to."""
+"""What a pod of a proxy says that it sends requests to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import aiohttp
 
 from ocrpool.planner.observed import Pod
-from ocrpool.resource.names import FRONT_PORT
+from ocrpool.resource.names import PROXY_PORT
 
 TIMEOUT_SECONDS = 3.0
 
@@ -28,7 +28,7 @@ async def _view_of(session: aiohttp.ClientSession, ip: str) -> frozenset[str] | 
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with session.get(
-            f"http://{host}:{FRONT_PORT}/stats;csv", timeout=timeout, allow_redirects=False
+            f"http://{host}:{PROXY_PORT}/stats;csv", timeout=timeout, allow_redirects=False
         ) as response:
             return up_addresses(await response.text()) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError, csv.Error):

@@ -96,7 +96,7 @@ def registry(
             store.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
             mark(owner)
         if key is None:
-            key = _keep_front_pod(store, body, type)
+            key = _keep_proxy_pod(store, body, type)
             if key is not None:
                 mark(key)
             return
@@ -128,15 +128,15 @@ def registry(
     return found
 
 
-def _keep_front_pod(store: Store, body: kopf.Body, type: str | None) -> Key | None:
-    """What a pod that is no worker means. Answers the pool whose front it belongs to."""
-    key = _key_of(body, names.LABEL_FRONT)
+def _keep_proxy_pod(store: Store, body: kopf.Body, type: str | None) -> Key | None:
+    """What a pod that is no worker means. Answers the pool whose proxy it belongs to."""
+    key = _key_of(body, names.LABEL_PROXY)
     if key is not None:
-        pod = pod_from(body, template="front")
+        pod = pod_from(body, template="proxy")
         if type == "DELETED":
-            store.drop_front_pod(key, pod.uid)
+            store.drop_proxy_pod(key, pod.uid)
         else:
-            store.put_front_pod(key, pod)
+            store.put_proxy_pod(key, pod)
     return key
 
 

@@ -25,7 +25,7 @@ from ocrpool_operator.manifests.pod_defaults import (
     probes,
     told,
 )
-from ocrpool_operator.manifests.proxy.objects import front_objects
+from ocrpool_operator.manifests.proxy.objects import proxy_objects
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
 Ingress = Sequence[Object] | None
@@ -38,18 +38,18 @@ def companions(
     `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
     cluster's."""
     policies = () if ingress is None else _network_policies(pool, ingress)
-    return (*_always(pool, evict=evict), *front_objects(pool, domain), *policies)
+    return (*_always(pool, evict=evict), *proxy_objects(pool, domain), *policies)
 
 
-def clients_service(pool: Pool, *, fronted: bool) -> Object:
-    """The Service that clients talk to. `fronted`: it goes to the front; else to the workers."""
+def clients_service(pool: Pool, *, proxied: bool) -> Object:
+    """The Service that clients talk to. `proxied`: it goes to the proxy; else to the workers."""
     workers = {**_workers(pool), names.LABEL_SERVING: "true"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": meta_of(pool, pool.name),
         "spec": {
-            "selector": names.front_labels(pool.name) if fronted else workers,
+            "selector": names.proxy_labels(pool.name) if proxied else workers,
             "ports": [http_port()],
         },
     }
@@ -82,11 +82,11 @@ def _always(pool: Pool, *, evict: bool) -> tuple[Object, ...]:
 
 
 def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ...]:
-    """Who may reach the workers, and their front. Kubelet's probes come from the node and always
+    """Who may reach the workers, and their proxy. Kubelet's probes come from the node and always
     may. The same rules for both: neither listens where the other does, but for the data port."""
     selected = {pool.name: names.labels_of(pool.name)}
-    if pool.spec.front is not None:
-        selected[names.front_guard_name(pool.name)] = names.front_labels(pool.name)
+    if pool.spec.proxy is not None:
+        selected[names.proxy_guard_name(pool.name)] = names.proxy_labels(pool.name)
     return tuple(_network_policy(pool, *each, ingress) for each in selected.items())
 
 
@@ -108,7 +108,7 @@ def _network_policy(
 
 def control_secret(pool: Pool, token: str, proxy: str) -> Object:
     """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
-    what lets its front, and nobody else, tell them who a client is."""
+    what lets its proxy, and nobody else, tell them who a client is."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,4 +1,4 @@
-"""What every pod of ours has, the workers' and the front's: the restricted Pod Security level
+"""What every pod of ours has, the workers' and the proxy's: the restricted Pod Security level
 (kubernetes.io/docs/concepts/security/pod-security-standards), probes, and the port for clients."""
 
 from __future__ import annotations

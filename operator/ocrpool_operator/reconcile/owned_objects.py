@@ -1,4 +1,4 @@
-"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, front, and so on.
+"""Keeps what a pool has besides its pods as it should be: Service, ConfigMap, proxy, and so on.
 
 Each object is made by a plain create, which fails where there is one of that name; what is there is
 only written where its controller is the pool, and only as it was when it was looked at.
@@ -47,7 +47,7 @@ class Companions:
     async def ensure(self, pool: Pool, now: float, *, evict: bool, secret: bool) -> list[Trouble]:
         """Answers what is in the way, and what the API server refused for good. Raises ApiError
         where it is away. `now`: monotonic seconds; `evict`: the pool can do without one of its
-        workers; `secret`: the pool's Secret is there, which a front reads as it starts."""
+        workers; `secret`: the pool's Secret is there, which a proxy reads as it starts."""
         if pool.key not in self._listed and not pool.status.observed_generation:
             self._listed[pool.key] = now  # of a pool that is new there is nothing to be missed
         if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
@@ -55,15 +55,15 @@ class Companions:
             self._listed[pool.key] = now
         troubles: list[Trouble] = []
         for wanted in self._others(pool, evict=evict):
-            if wanted["kind"] != "Deployment" or (secret and self._may_front(pool)):
+            if wanted["kind"] != "Deployment" or (secret and self._may_proxy(pool)):
                 troubles += await self._keep(pool, wanted)
-        # The Service last: it goes to a front only where all that it needs is there.
-        service = clients_service(pool, fronted=self._fronted(pool))
+        # The Service last: it goes to a proxy only where all that it needs is there.
+        service = clients_service(pool, proxied=self._proxied(pool))
         left = await self._keep(pool, service)
         troubles += left
-        # It has left a front that was switched off before that is taken away; and a front that is
+        # It has left a proxy that was switched off before that is taken away; and a proxy that is
         # wanted has all that it needs before what an older one needed goes.
-        if left or (troubles and pool.spec.front is not None):
+        if left or (troubles and pool.spec.proxy is not None):
             return troubles
         return troubles + await self._prune(pool)
 
@@ -75,20 +75,20 @@ class Companions:
         there = self._store.companion(kind, pool.namespace, name)
         return there is not None and is_of(pool, there)
 
-    def _may_front(self, pool: Pool) -> bool:
-        """Whether what a front mounts, and the name that it sends to, are the pool's."""
-        return self._has(pool, "ConfigMap", names.front_name(pool.name)) and self._has(
+    def _may_proxy(self, pool: Pool) -> bool:
+        """Whether what a proxy mounts, and the name that it sends to, are the pool's."""
+        return self._has(pool, "ConfigMap", names.proxy_name(pool.name)) and self._has(
             pool, "Service", names.pods_service(pool.name, pool.uid)
         )
 
-    def _fronted(self, pool: Pool) -> bool:
-        """Whether a front takes requests. With none, straight to the workers is better than
+    def _proxied(self, pool: Pool) -> bool:
+        """Whether a proxy takes requests. With none, straight to the workers is better than
         nowhere."""
-        if pool.spec.front is None or not self._may_front(pool):
+        if pool.spec.proxy is None or not self._may_proxy(pool):
             return False
-        if not self._has(pool, "Deployment", names.front_name(pool.name)):
+        if not self._has(pool, "Deployment", names.proxy_name(pool.name)):
             return False
-        pods = in_front(pool, self._store.front_pods(pool.key))
+        pods = in_front(pool, self._store.proxy_pods(pool.key))
         return any(pod.ready and pod.ending is None for pod in pods)
 
     async def _keep(self, pool: Pool, wanted: Object) -> list[Trouble]:
@@ -155,7 +155,7 @@ class Companions:
 
     def _names(self, pool: Pool) -> set[tuple[str, str]]:
         """Kind and name of all that there shall be."""
-        found = (*self._others(pool), clients_service(pool, fronted=False))
+        found = (*self._others(pool), clients_service(pool, proxied=False))
         return {(each["kind"], each["metadata"]["name"]) for each in found}
 
     async def _prune(self, pool: Pool) -> list[Trouble]:

@@ -13,14 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool.planner.observed import Look, Pod, Pool, Proxy, Seen, Trouble, Worker
 from ocrpool.planner.status.invalid_spec import frozen_status
 from ocrpool.planner.status.report import Round, status_of
 from ocrpool.planner.workers.desired_replicas import Wanted, report_of
 from ocrpool.planner.workers.failures import failures_of
 from ocrpool.planner.workers.plan import Plan, may_evict, plan
 from ocrpool.planner.workers.revision import revision_of
-from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, front_selector, selector_of
+from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, proxy_selector, selector_of
 from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
 from ocrpool_operator.cluster.cache import Key, Store
@@ -68,7 +68,7 @@ class Parts:
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
     ingress: Ingress = None
-    # What the pods of a front see of the workers: addresses by the pod's uid.
+    # What the pods of a proxy see of the workers: addresses by the pod's uid.
     views: Views = _no_views
     # The cluster's, for the names of Services.
     domain: str = "cluster.local"
@@ -105,7 +105,7 @@ class Reconciler:
         self._statuses = Statuses(self._ownership, parts.events)
         self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
-        self._fronts_listed: dict[Key, float] = {}
+        self._proxies_listed: dict[Key, float] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """One round. Answers the seconds until the next one, None where the pool is gone.
@@ -179,8 +179,8 @@ class Reconciler:
         is planned again from a fresh list: watches may be late. Where that list is refused,
         nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
-        looks, front = await asyncio.gather(
-            parts.workers.look_at(self._own(pool), token), self._front(pool, troubles)
+        looks, proxy = await asyncio.gather(
+            parts.workers.look_at(self._own(pool), token), self._proxy(pool, troubles)
         )
         wanted = self._demand.look(
             pool,
@@ -190,7 +190,7 @@ class Reconciler:
             wall=parts.now(),
         )
         pool = replace(pool, asked=wanted.workers)
-        seen = self._seen(pool, looks, front, wanted)
+        seen = self._seen(pool, looks, proxy, wanted)
         planned = plan(seen)
         stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
@@ -205,27 +205,27 @@ class Reconciler:
             self._listed[key] = parts.clock()
             new = [pod for pod in self._own(pool) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
-            seen = self._seen(pool, looks, front, wanted)
+            seen = self._seen(pool, looks, proxy, wanted)
             planned = plan(seen)
         if any("401" in look.error for look in looks.values()):
             self._tokens.doubt(pool)
         return seen, planned, wanted
 
-    async def _front(self, pool: Pool, troubles: list[Trouble]) -> Front | None:
-        if pool.spec.front is None:
+    async def _proxy(self, pool: Pool, troubles: list[Trouble]) -> Proxy | None:
+        if pool.spec.proxy is None:
             return None
         parts, key = self._parts, pool.key
-        if parts.clock() - self._fronts_listed.get(key, -math.inf) >= RESYNC_SECONDS:
+        if parts.clock() - self._proxies_listed.get(key, -math.inf) >= RESYNC_SECONDS:
             try:
-                bodies = await parts.client.list(PODS, pool.namespace, front_selector(pool.name))
+                bodies = await parts.client.list(PODS, pool.namespace, proxy_selector(pool.name))
             except ApiError as error:
                 troubles.append(trouble_of(error))
             else:
-                pods = [pod_from(body, template="front") for body in bodies]
-                parts.store.replace_front_pods(key, pods)
-                self._fronts_listed[key] = parts.clock()
-        front = Front(in_front(pool, parts.store.front_pods(key)))
-        return replace(front, sees=await parts.views(front.ready))
+                pods = [pod_from(body, template="proxy") for body in bodies]
+                parts.store.replace_proxy_pods(key, pods)
+                self._proxies_listed[key] = parts.clock()
+        proxy = Proxy(in_front(pool, parts.store.proxy_pods(key)))
+        return replace(proxy, sees=await parts.views(proxy.ready))
 
     def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
         return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in self._own(pool))
@@ -239,7 +239,7 @@ class Reconciler:
         return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
 
     def _seen(
-        self, pool: Pool, looks: Mapping[str, Look], front: Front | None, wanted: Wanted
+        self, pool: Pool, looks: Mapping[str, Look], proxy: Proxy | None, wanted: Wanted
     ) -> Seen:
         workers = self._workers(pool, looks)
         now = self._parts.now()
@@ -249,7 +249,7 @@ class Reconciler:
             workers,
             now,
             failures_of(pool.status, workers, now),
-            front,
+            proxy,
             wanted.resting,
         )
 
@@ -281,7 +281,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
-        self._fronts_listed.pop(key, None)
+        self._proxies_listed.pop(key, None)
         self._refusals.forget(key)
         self._statuses.forget(key)
         self._parts.scaling.forget(key)

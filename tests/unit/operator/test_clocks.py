@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ocrpool
 import ocrpool_operator
 from ocrpool.planner.observed import Look, Trouble, Worker
 from ocrpool.planner.workers.desired_replicas import Memory, wanted_of
@@ -117,11 +118,11 @@ def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() 
 
 
 def test_the_time_of_day_is_read_in_one_place() -> None:
-    root = Path(ocrpool_operator.__file__).parent
+    operator, package = Path(ocrpool_operator.__file__).parent, Path(ocrpool.__file__).parent
     found = {
         file.name
-        for folder in ("kubernetes", "planner", "api")
-        for file in (root / folder).rglob("*.py")
+        for folder in (operator, package / "planner", package / "resource")
+        for file in folder.rglob("*.py")
         if re.search(r"\btime\.time\b|datetime\.now", file.read_text(encoding="utf-8"))
     }
     # The Lease's renewTime is for people; who may act follows from no written time.

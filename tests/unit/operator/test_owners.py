@@ -129,12 +129,12 @@ def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
     assert steps["/spec/ingress"] == [{"ports": ports}]
 
 
-def test_a_front_has_the_pods_that_its_own_deployment_made() -> None:
+def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
     pool = a_pool()
     made = {
-        "ours": "ReplicaSet pages-front-5d4f",
-        "anothers": "ReplicaSet pages-front-two-5d4f",
-        "jobs": "Job pages-front-5d4f",
+        "ours": "ReplicaSet pages-proxy-5d4f",
+        "anothers": "ReplicaSet pages-proxy-two-5d4f",
+        "jobs": "Job pages-proxy-5d4f",
         "nobodys": "",
     }
     pods = [Pod(name, name, made_by=by) for name, by in made.items()]
@@ -165,19 +165,19 @@ def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:
         assert pool_from({"metadata": meta, "spec": spec}).operator == operator
 
 
-@pytest.mark.parametrize("part", ["template", "front"])
+@pytest.mark.parametrize("part", ["template", "proxy"])
 def test_no_pod_is_told_to_pass_for_another_pools(part: str) -> None:
     """tests/operator/test_schema.py has the API server refuse the same."""
     PoolSpec.model_validate({part: {"labels": {"team": "a", "example.com/pool": "b"}}})
     with pytest.raises(ValidationError, match="labels that begin with ocrpool"):
-        PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_FRONT: "other"}}})
+        PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_PROXY: "other"}}})
 
 
 def test_no_name_of_two_pools_objects_is_the_same() -> None:
     """Of the kinds of which a pool has one that is called as the pool is."""
     long = "p" * 58
-    for pool in ("doc", "doc-front", "doc-pods", "doc-0", long):
-        assert "." in names.front_guard_name(pool)
+    for pool in ("doc", "doc-proxy", "doc-pods", "doc-0", long):
+        assert "." in names.proxy_guard_name(pool)
         service = names.pods_service(pool, "1b4e28ba-2fa1-11d2-883f-0016d3cca427")
         assert service.endswith("-pods-1b4e28ba")
         assert len(service) <= 63

@@ -1,4 +1,4 @@
-"""What a front changes in plans and reports, and what is read of it."""
+"""What a proxy changes in plans and reports, and what is read of it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from pathlib import Path
 
 import pytest
 
-from ocrpool.planner.observed import Front, Look, Pod, Pool, Seen, Trouble, Worker
+from ocrpool.planner.observed import Look, Pod, Pool, Proxy, Seen, Trouble, Worker
 from ocrpool.planner.status.report import Round, status_of
 from ocrpool.planner.workers.plan import Delete, Drain, Plan, Retire, drain_limit, may_evict, plan
 from ocrpool.planner.workers.revision import worker_settings
-from ocrpool.resource.spec import FrontSpec, PoolSpec
+from ocrpool.resource.spec import PoolSpec, ProxySpec
 from ocrpool_operator.cli import domain_in
 from ocrpool_operator.cluster.proxy_stats import up_addresses
 from ocrpool_operator.manifests.drift import covers
 from ocrpool_operator.manifests.objects import control_secret, worker_pod
-from ocrpool_operator.manifests.proxy.haproxy import end_seconds, front_config, haproxy_cfg
-from ocrpool_operator.manifests.proxy.objects import front_objects, memory_at_worst
+from ocrpool_operator.manifests.proxy.haproxy import end_seconds, haproxy_cfg, proxy_config
+from ocrpool_operator.manifests.proxy.objects import memory_at_worst, proxy_objects
 from ocrpool_worker.settings import settings_from
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 NOW = 1000.0
-FRONT_POD = Pod("pages-front-x", "front-1", ip="10.0.1.1", ready=True)
+PROXY_POD = Pod("pages-proxy-x", "proxy-1", ip="10.0.1.1", ready=True)
 
 
-def fronted(replicas: int = 2) -> Pool:
-    return replace(a_pool(replicas), spec=PoolSpec(replicas=replicas, front=FrontSpec()))
+def proxied(replicas: int = 2) -> Pool:
+    return replace(a_pool(replicas), spec=PoolSpec(replicas=replicas, proxy=ProxySpec()))
 
 
 def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> Seen:
     """One worker is of the old spec; the other one is new and has just become ready."""
     new = a_pod(0, ip="10.0.0.1", turned=turned)
     old = a_pod(1, revision="old", ip="10.0.0.2", turned=0.0)
-    views = {} if sees is None else {FRONT_POD.uid: frozenset(sees)}
+    views = {} if sees is None else {PROXY_POD.uid: frozenset(sees)}
     workers = tuple(Worker(pod, Look(state=a_state())) for pod in (new, old))
-    return a_seen(fronted(), *workers, now=NOW, front=Front((FRONT_POD,), views))
+    return a_seen(proxied(), *workers, now=NOW, proxy=Proxy((PROXY_POD,), views))
 
 
-def test_the_next_worker_is_rolled_once_the_front_knows_the_last() -> None:
+def test_the_next_worker_is_rolled_once_the_proxy_knows_the_last() -> None:
     """Else it would send to nobody for as long as the cluster's DNS needs."""
     blind = old_and_new(turned=NOW - 5, sees=("10.0.0.2",))
     sees = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
@@ -49,13 +49,13 @@ def test_the_next_worker_is_rolled_once_the_front_knows_the_last() -> None:
 
 
 @pytest.mark.parametrize("sees", [None, ("10.0.0.2",)])
-def test_a_front_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...] | None) -> None:
+def test_a_proxy_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...] | None) -> None:
     seen = old_and_new(turned=NOW - 61, sees=sees)
 
     assert [type(action) for action in plan(seen).actions] == [Retire]
 
 
-def test_no_worker_is_evicted_before_the_front_knows_its_successor() -> None:
+def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
     known = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
     new, old = known.workers
     unready = replace(new, pod=replace(new.pod, ready=False))
@@ -66,40 +66,40 @@ def test_no_worker_is_evicted_before_the_front_knows_its_successor() -> None:
     assert not may_evict(old_and_new(turned=NOW - 5, sees=None))
     for fewer in ((old,), (unready, old), (ending, old)):
         assert not may_evict(replace(known, workers=fewer))
-    # What it has not heard in a minute is told as FrontBlind, and stops no drain.
+    # What it has not heard in a minute is told as ProxyBlind, and stops no drain.
     assert may_evict(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
-    # Without a front Kubernetes' own count does.
-    assert may_evict(replace(known, workers=(old,), front=None))
+    # Without a proxy Kubernetes' own count does.
+    assert may_evict(replace(known, workers=(old,), proxy=None))
 
 
-def test_a_front_that_is_blind_for_long_is_told_of() -> None:
+def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
     def reasons(seen: Seen) -> set[str]:
         return {each.reason for each in status_of(Round(seen, Plan())).conditions}
 
-    assert "FrontBlind" in reasons(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
-    assert "FrontBlind" not in reasons(old_and_new(turned=NOW - 59, sees=("10.0.0.2",)))
+    assert "ProxyBlind" in reasons(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
+    assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 59, sees=("10.0.0.2",)))
     # One look at it that failed says nothing of what it sees.
-    assert "FrontBlind" not in reasons(old_and_new(turned=NOW - 61, sees=None))
+    assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 61, sees=None))
 
 
-def test_the_status_tells_of_the_front() -> None:
+def test_the_status_tells_of_the_proxy() -> None:
     workers = (Worker(a_pod(0), Look(state=a_state())),)
-    trouble = Trouble("ImageNotAvailable", "image 'x': no such image; look at front.image")
-    broken = replace(FRONT_POD, ready=False, trouble=trouble)
-    seen = a_seen(fronted(1), *workers, front=Front((FRONT_POD, broken)))
+    trouble = Trouble("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
+    broken = replace(PROXY_POD, ready=False, trouble=trouble)
+    seen = a_seen(proxied(1), *workers, proxy=Proxy((PROXY_POD, broken)))
     status = status_of(Round(seen, Plan()))
 
-    assert status.front is not None
-    assert (status.front.replicas, status.front.ready_replicas) == (2, 1)
+    assert status.proxy is not None
+    assert (status.proxy.replicas, status.proxy.ready_replicas) == (2, 1)
     found = {each.type: each for each in status.conditions}
     assert (found["Ready"].status, found["Ready"].reason) == ("True", "AllWorkersReady")
     assert (found["Degraded"].status, found["Degraded"].reason) == ("True", "ImageNotAvailable")
-    assert "front.image" in found["Degraded"].message
-    assert found["Progressing"].reason == "FrontStarting"
+    assert "proxy.image" in found["Degraded"].message
+    assert found["Progressing"].reason == "ProxyStarting"
 
-    none = replace(seen, front=Front((broken,)))
+    none = replace(seen, proxy=Proxy((broken,)))
     found = {each.type: each for each in status_of(Round(none, Plan())).conditions}
-    assert (found["Ready"].status, found["Ready"].reason) == ("False", "FrontNotReady")
+    assert (found["Ready"].status, found["Ready"].reason) == ("False", "ProxyNotReady")
 
 
 @pytest.mark.parametrize(("lame_duck", "told", "settled"), [(0, 2, 2), (1, 1, 2), (3, 0, 3)])
@@ -125,73 +125,73 @@ def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
 
 
 def test_memory_is_bounded_by_what_may_be_held() -> None:
-    front = FrontSpec(buffer="4Mi", max_requests=256)
+    proxy = ProxySpec(buffer="4Mi", max_requests=256)
 
-    assert memory_at_worst(front) == (128 + 2 * 256 * 4) * 2**20
+    assert memory_at_worst(proxy) == (128 + 2 * 256 * 4) * 2**20
     [deployment] = [
-        each for each in front_objects(fronted(), "cluster.local") if each["kind"] == "Deployment"
+        each for each in proxy_objects(proxied(), "cluster.local") if each["kind"] == "Deployment"
     ]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "2176Mi"}
 
 
-def test_the_front_has_the_secret_that_the_workers_know_it_by() -> None:
+def test_the_proxy_has_the_secret_that_the_workers_know_it_by() -> None:
     """By reference, and in no ConfigMap."""
-    pool = fronted()
+    pool = proxied()
     secret = control_secret(pool, "the-token", "the-proxy-secret")
     assert secret["stringData"] == {"token": "the-token", "proxy": "the-proxy-secret"}
     # As the worker's settings look for it.
     http = settings_from({"http": worker_settings(pool.spec)["http"]}).http
     assert http.token_file is not None
     assert http.proxy_secret == http.token_file.with_name("proxy")
-    [deployment] = [each for each in front_objects(pool, "x") if each["kind"] == "Deployment"]
+    [deployment] = [each for each in proxy_objects(pool, "x") if each["kind"] == "Deployment"]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     [variable] = container["env"]
     reference = variable["valueFrom"]["secretKeyRef"]
     assert reference["name"] == secret["metadata"]["name"]
     assert reference["key"] == "proxy"
-    [config] = [each for each in front_objects(pool, "x") if each["kind"] == "ConfigMap"]
+    [config] = [each for each in proxy_objects(pool, "x") if each["kind"] == "ConfigMap"]
     assert f"env({variable['name']})" in config["data"]["haproxy.cfg"]
 
 
 def test_in_a_pod_a_worker_listens_on_all_addresses() -> None:
     """By itself it would on loopback only, which is the pod's own."""
-    [container] = worker_pod(fronted(), "pages-0", "x")["spec"]["containers"]
+    [container] = worker_pod(proxied(), "pages-0", "x")["spec"]["containers"]
     arguments = container["args"]
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
 
 
 def test_another_text_is_another_deployment() -> None:
-    """So that a change of the settings rolls the front."""
+    """So that a change of the settings rolls the proxy."""
 
     def annotations(pool: Pool) -> object:
-        [found] = [each for each in front_objects(pool, "x") if each["kind"] == "Deployment"]
+        [found] = [each for each in proxy_objects(pool, "x") if each["kind"] == "Deployment"]
         return found["spec"]["template"]["metadata"]["annotations"]
 
-    slower = fronted().spec.admission.model_copy(update={"timeout_seconds": 61.0})
-    other = fronted().spec.model_copy(update={"admission": slower})
-    assert annotations(fronted()) == annotations(fronted(3))
-    assert annotations(fronted()) != annotations(replace(fronted(), spec=other))
+    slower = proxied().spec.admission.model_copy(update={"timeout_seconds": 61.0})
+    other = proxied().spec.model_copy(update={"admission": slower})
+    assert annotations(proxied()) == annotations(proxied(3))
+    assert annotations(proxied()) != annotations(replace(proxied(), spec=other))
 
 
 @pytest.mark.parametrize(
     ("said", "limit"), [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)]
 )
 def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], limit: int) -> None:
-    spec = fronted().spec
+    spec = proxied().spec
     spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
     assert end_seconds(spec) > limit
-    assert spec.front is not None
-    text = haproxy_cfg(front_config(spec, spec.front, "pages"))
+    assert spec.proxy is not None
+    text = haproxy_cfg(proxy_config(spec, spec.proxy, "pages"))
     assert f"hard-stop-after {limit + 10}s" in text
     (told,) = re.findall(r"timeout server (\d+)s", text)
     assert int(told) > limit
-    assert drain_limit(a_seen(replace(fronted(), spec=spec))) > limit
+    assert drain_limit(a_seen(replace(proxied(), spec=spec))) > limit
 
 
 def test_only_what_differs_from_the_default_is_told_to_workers() -> None:
     """A worker that is older than the field would not start with it."""
-    spec = fronted().spec
+    spec = proxied().spec
     assert "pageSeconds" not in worker_settings(spec)["admission"]
     longer = spec.admission.model_copy(update={"page_seconds": 900.0})
     told = worker_settings(spec.model_copy(update={"admission": longer}))

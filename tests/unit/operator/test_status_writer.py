@@ -10,7 +10,7 @@ def test_what_is_gone_is_null_and_items_of_lists_have_no_nulls() -> None:
     status = PoolStatus(workers=(WorkerReport(name="pages-0", phase="Pending"),))
     said = merge_patch(status.model_dump(mode="json", by_alias=True))
 
-    assert said["front"] is None
+    assert said["proxy"] is None
     assert said["autoscaling"] is None
     assert said["workers"][0]["name"] == "pages-0"
     assert "memory" not in said["workers"][0]

@@ -76,10 +76,10 @@ def test_only_a_change_is_told() -> None:
     assert report_of(a_pool(2), None, 0.0) is None
 
 
-def test_a_front_makes_one_queue_of_all() -> None:
+def test_a_proxy_makes_one_queue_of_all() -> None:
     spec = scaled().spec
-    with_front = PoolSpec.model_validate({"autoscaling": {}, "front": {}})
-    policies = policy_of(spec), policy_of(with_front)
+    with_proxy = PoolSpec.model_validate({"autoscaling": {}, "proxy": {}})
+    policies = policy_of(spec), policy_of(with_proxy)
 
     assert [each.shared for each in policies if each is not None] == [False, True]
 

@@ -22,7 +22,7 @@ def test_it_never_overflows(failures: int) -> None:
 
 def test_the_formula_stands_once() -> None:
     """Another copy of it would have a bound of its own, or none."""
-    folders = ("wire", "worker_image", "operator")
+    folders = ("ocrpool", "worker_image", "operator")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     found = [
         path.name

@@ -276,7 +276,7 @@ LIES: dict[str, Callable[[], bytes]] = {
 READ = """
 import sys, cv2, numpy, pi_heif, pypdfium2
 from PIL import AvifImagePlugin, GifImagePlugin, Jpeg2KImagePlugin
-from ocrpool_worker.decoding import bounded
+from ocrpool_worker.decoding import memory_limit
 from ocrpool_worker.decoding.image import EncodedImage
 from ocrpool_worker.errors import NotAnImage, TooLarge
 
@@ -285,7 +285,7 @@ def most():
         if line.startswith("VmHWM"):
             return int(line.split()[1])
 
-bounded._BESIDES = 16 * 2**20
+memory_limit._BESIDES = 16 * 2**20
 data, before = sys.stdin.buffer.read(), most()
 """
 READ_A_LIE = f"""{READ}
@@ -331,7 +331,7 @@ def test_a_deep_jpeg_2000_beyond_the_bound_ends_no_process() -> None:
     """PDFium, which decodes it, does so where it gets no memory."""
     noise = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3), np.uint16)
     data = cv2.imencode(".jp2", noise)[1].tobytes()
-    bound = "bounded._PER_PIXEL, bounded._BESIDES = 16, 2**20"
+    bound = "memory_limit._PER_PIXEL, memory_limit._BESIDES = 16, 2**20"
     command = [sys.executable, "-c", f"{READ}{bound}{READ_A_LIE.removeprefix(READ)}"]
     ended = subprocess.run(command, input=data, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr

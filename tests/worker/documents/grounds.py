@@ -70,7 +70,7 @@ def seal() -> bytes:
 
 def show_through() -> bytes:
     """The reverse side of thin paper, mirrored and faint."""
-    front = np.asarray(sheet(("Minutes of the meeting", "Present: six members"), width=560))
+    proxy = np.asarray(sheet(("Minutes of the meeting", "Present: six members"), width=560))
     back = sheet(("Second page of notes", "Treasurer reports"), width=560).transpose(
         Image.Transpose.FLIP_LEFT_RIGHT
     )
@@ -78,7 +78,7 @@ def show_through() -> bytes:
         255
         - (255 - np.roll(np.asarray(back.filter(ImageFilter.GaussianBlur(1.5))), 38, axis=0)) // 9
     )
-    return png(Image.fromarray(np.minimum(front, faint.astype(np.uint8))))
+    return png(Image.fromarray(np.minimum(proxy, faint.astype(np.uint8))))
 
 
 def black_edges() -> bytes:

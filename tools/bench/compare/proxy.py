@@ -1,4 +1,4 @@
-"""What a front costs: the worker with an engine that does nothing, directly and behind HAProxy."""
+"""What a proxy costs: the worker with an engine that does nothing, directly and behind HAProxy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.bench.compare.serving import Turn
 from tools.bench.lib.cpu import cpu_seconds
 from tools.bench.lib.load import generate
 from tools.bench.lib.payload import json_body, json_request
-from tools.bench.lib.proxy import Front
+from tools.bench.lib.proxy import Proxy
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
 from tools.bench.lib.samples import null_image_94k
@@ -20,7 +20,7 @@ from tools.bench.lib.worker import Worker
 MANY = 16
 DIRECT = "worker, directly"
 BUFFERS = ("1Mi", "4Mi", "16Mi")
-DEFAULT = "front, buffer 4Mi"
+DEFAULT = "proxy, buffer 4Mi"
 
 
 def run(setup: Setup) -> Report:
@@ -30,10 +30,10 @@ def run(setup: Setup) -> Report:
     with ExitStack() as stack:
         worker = stack.enter_context(Worker(instances=2, engine={"name": "noop"}))
         worker.wait_ready()
-        ways: dict[str, Worker | Front] = {DIRECT: worker}
+        ways: dict[str, Worker | Proxy] = {DIRECT: worker}
         for buffer in BUFFERS:
-            name = f"front, buffer {buffer}"
-            ways[name] = stack.enter_context(Front(worker.port, buffer=buffer, name=name))
+            name = f"proxy, buffer {buffer}"
+            ways[name] = stack.enter_context(Proxy(worker.port, buffer=buffer, name=name))
             ways[name].wait_ready()
         many = take_turns(_turns(ways, request, MANY, seconds), rounds)
         one = take_turns(_turns(ways, request, 1, seconds / 2), rounds)
@@ -59,8 +59,8 @@ def run(setup: Setup) -> Report:
         for name in ways
     )
     return Report(
-        part="front",
-        title="the front",
+        part="proxy",
+        title="the proxy",
         method=(
             f"POST /ocr with {len(json_body(image)):,} bytes of JSON, visualize false, to one",
             "worker with two instances that do nothing, directly and through HAProxy with the",
@@ -78,15 +78,15 @@ def run(setup: Setup) -> Report:
             "ms above directly",
         ),
         rows=rows,
-        goals=(Goal("front, ms above directly at one client", above[DEFAULT], 5, at_least=False),),
+        goals=(Goal("proxy, ms above directly at one client", above[DEFAULT], 5, at_least=False),),
         rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
     )
 
 
 def _turns(
-    ways: dict[str, Worker | Front], request: bytes, clients: int, seconds: float
+    ways: dict[str, Worker | Proxy], request: bytes, clients: int, seconds: float
 ) -> dict[str, Callable[[], Turn]]:
-    def measure(way: Worker | Front) -> Turn:
+    def measure(way: Worker | Proxy) -> Turn:
         generate(way.port, [request], clients=clients, seconds=0.3)  # awake and warm
         assert way.process is not None
         before = cpu_seconds([way.process.pid])

@@ -31,8 +31,9 @@ WORKER_JSON = "worker, POST /ocr"
 METHOD = (
     f"{INSTANCES} OCR processes each (PaddleX: one pipeline, that is what it has), one CPU thread",
     "a process; the mixed set of tools/bench/lib/samples.py, rendered; all up at the same",
-    f"time, one measured at a time, in turns. Servers: {CLIENTS} clients, closed loop, a load generator in its own",
-    "process. Bare: each process reads the same files, decoding included, and its rate is taken",
+    f"time, one measured at a time, in turns. Servers: {CLIENTS} clients, closed loop,",
+    "a load generator in its own process. Bare: each process reads the same files, decoding",
+    "included, and its rate is taken",
     "over its own time. LitServe and PaddleX with their default settings; LitServe is frozen",
     "(SIGSTOP) while another one is measured, because its idle servers poll.",
     "Ratio: median of the rounds' ratios. CPU: of all processes of a contestant.",

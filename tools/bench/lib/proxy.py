@@ -1,4 +1,4 @@
-"""A front as a process: HAProxy with the operator's settings, before one worker on this machine."""
+"""A proxy as a process: HAProxy with the operator's settings, before one worker on this machine."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import shutil
 import time
 from typing import Self
 
-from ocrpool.resource.spec import FrontSpec, PoolSpec
-from ocrpool_operator.manifests.proxy.haproxy import front_config, haproxy_cfg
+from ocrpool.resource.spec import PoolSpec, ProxySpec
+from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config
 from tools.bench.lib.servers import Process, StartError, free_port, get_status
 
 
-class Front(Process):
+class Proxy(Process):
     """Listens on 127.0.0.1:`port`. In the place of names, the worker's own address is said."""
 
     def __init__(self, worker_port: int, *, buffer: str, name: str) -> None:
         self.port, self._ops = free_port(), free_port()
-        spec = PoolSpec(front=FrontSpec(buffer=buffer))
-        assert spec.front is not None
-        text = haproxy_cfg(front_config(spec, spec.front, "worker"))
+        spec = PoolSpec(proxy=ProxySpec(buffer=buffer))
+        assert spec.proxy is not None
+        text = haproxy_cfg(proxy_config(spec, spec.proxy, "worker"))
         server = f"server w1 127.0.0.1:{worker_port}"
         text, count = re.subn(r"server-template .*", server, text)
         assert count == 1, text

@@ -44,7 +44,7 @@ WORKER = REPOSITORY / "worker_image" / "Dockerfile"
 STAND_IN = REPOSITORY / "tests" / "e2e" / "image"
 CATALOGUE = (
     PAUSE,
-    Image("front", OURS / "front" / "Dockerfile", OURS / "front"),
+    Image("proxy", OURS / "proxy" / "Dockerfile", OURS / "proxy"),
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),
     Image("worker", WORKER, REPOSITORY),

@@ -1,1 +1,1 @@
-"""The front of a pool: HAProxy before its workers, made from `spec.front`."""
+"""The proxy of a pool: HAProxy before its workers, made from `spec.proxy`."""

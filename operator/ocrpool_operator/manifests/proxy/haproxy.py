@@ -1,4 +1,4 @@
-"""haproxy.cfg of a front, from a pool's spec. Pure text; docs/proxy.md says why it is as it is.
+"""haproxy.cfg of a proxy, from a pool's spec. Pure text; docs/proxy.md says why it is as it is.
 
 Written for HAProxy 2.6 and newer, and only with what Debian's and the official image both have.
 """
@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 
 from ocrpool.protocol.quantity import parse_bytes
-from ocrpool.resource.names import DATA_PORT, FRONT_PORT
-from ocrpool.resource.spec import FrontSpec, PoolSpec
+from ocrpool.resource.names import DATA_PORT, PROXY_PORT
+from ocrpool.resource.spec import PoolSpec, ProxySpec
 
-# A front that was told to end says so and still takes requests for so long.
+# A proxy that was told to end says so and still takes requests for so long.
 LAME_DUCK_SECONDS = 5
 # An answer may take as long as a document of many pages does. What has died is noticed by other
 # means (docs/proxy.md); this is for a worker that lives and never answers.
@@ -20,13 +20,13 @@ MOST_ANSWER_SECONDS = 3600
 # Idle connections of clients, besides the requests that are held.
 MOST_CONNECTIONS = 8192
 
-# What the workers know it by: without it they take the front itself for the one client of all. In
+# What the workers know it by: without it they take the proxy itself for the one client of all. In
 # the environment, for a ConfigMap is no place for secrets.
 PROXY_SECRET = "OCRPOOL_PROXY_SECRET"
 
 
 @dataclass(frozen=True, slots=True)
-class FrontConfig:
+class ProxyConfig:
     """What the text depends on. `host`: a name that stands for all ready workers. `slots`: most
     addresses at once. `nameserver`: ADDRESS:PORT, or None for those of /etc/resolv.conf."""
 
@@ -42,16 +42,16 @@ class FrontConfig:
     threads: int = 2
 
 
-def front_config(spec: PoolSpec, front: FrontSpec, host: str) -> FrontConfig:
-    """The figures of a pool's front."""
+def proxy_config(spec: PoolSpec, proxy: ProxySpec, host: str) -> ProxyConfig:
+    """The figures of a pool's proxy."""
     admission = spec.admission
     timeout, page, pages = admission.timeout_seconds, admission.page_limit, admission.max_pages
-    return FrontConfig(
+    return ProxyConfig(
         host=host,
         slots=slots_for(spec),
         # What HAProxy keeps free in a buffer for headers that it adds.
-        buffer_bytes=parse_bytes(front.buffer) + 16 * 1024,
-        max_requests=front.max_requests,
+        buffer_bytes=parse_bytes(proxy.buffer) + 16 * 1024,
+        max_requests=proxy.max_requests,
         timeout_seconds=timeout,
         page_seconds=page,
         # The first page has its time in the queue besides.
@@ -61,17 +61,17 @@ def front_config(spec: PoolSpec, front: FrontSpec, host: str) -> FrontConfig:
 
 def slots_for(spec: PoolSpec) -> int:
     """Places for servers: twice the workers, since one that has gone keeps its place for a while;
-    in powers of two, so that a pool that is scaled seldom needs another front."""
+    in powers of two, so that a pool that is scaled seldom needs another proxy."""
     most = spec.autoscaling.max_replicas if spec.autoscaling else max(1, spec.replicas or 1)
     return max(16, 1 << (2 * most - 1).bit_length())
 
 
 def end_seconds(spec: PoolSpec) -> int:
-    """Seconds that a front has to end in, its lame-duck time included."""
+    """Seconds that a proxy has to end in, its lame-duck time included."""
     return LAME_DUCK_SECONDS + math.ceil(spec.admission.page_limit) + 10
 
 
-def haproxy_cfg(config: FrontConfig) -> str:
+def haproxy_cfg(config: ProxyConfig) -> str:
     """The file."""
     return "\n".join(
         (
@@ -86,7 +86,7 @@ def haproxy_cfg(config: FrontConfig) -> str:
     )
 
 
-def _global(config: FrontConfig) -> tuple[str, ...]:
+def _global(config: ProxyConfig) -> tuple[str, ...]:
     return (
         "global",
         "  log stdout format raw local0 info",
@@ -101,7 +101,7 @@ def _global(config: FrontConfig) -> tuple[str, ...]:
     )
 
 
-def _defaults(config: FrontConfig) -> tuple[str, ...]:
+def _defaults(config: ProxyConfig) -> tuple[str, ...]:
     timeout = f"{math.ceil(config.timeout_seconds)}s"
     return (
         "defaults",
@@ -110,7 +110,7 @@ def _defaults(config: FrontConfig) -> tuple[str, ...]:
         "  option httplog",
         "  option dontlog-normal",
         "  option dontlognull",
-        # A client that hangs up takes its request with it, as it does without a front. Said here:
+        # A client that hangs up takes its request with it, as it does without a proxy. Said here:
         # in the backend alone it does not see the client go.
         "  option abortonclose",
         # A client is slow if its body takes longer than a worker would wait for it.
@@ -137,11 +137,11 @@ def _defaults(config: FrontConfig) -> tuple[str, ...]:
 _SLOW = "the request did not arrive within {} (admission.timeoutSeconds)"
 _LOST = (
     "the worker that had this request has ended, and it was not sent again: it was sent twice "
-    "already, or is larger than front.buffer; send it again"
+    "already, or is larger than proxy.buffer; send it again"
 )
 
 
-def _resolvers(config: FrontConfig) -> tuple[str, ...]:
+def _resolvers(config: ProxyConfig) -> tuple[str, ...]:
     if config.nameserver is None:
         servers = "  parse-resolv-conf"
     else:
@@ -161,9 +161,9 @@ def _resolvers(config: FrontConfig) -> tuple[str, ...]:
     )
 
 
-def _clients(config: FrontConfig) -> tuple[str, ...]:
+def _clients(config: ProxyConfig) -> tuple[str, ...]:
     busy = (
-        f"this front holds {config.max_requests} requests, the limit (front.maxRequests); come "
+        f"this proxy holds {config.max_requests} requests, the limit (proxy.maxRequests); come "
         "back later, or add workers"
     )
     return (
@@ -179,13 +179,13 @@ def _clients(config: FrontConfig) -> tuple[str, ...]:
         f"if {{ be_conn(workers) ge {config.max_requests} }}",
         # Whose request it is, for the worker's shares. Whatever a client sent by that name goes.
         f'  http-request set-header X-Ocrpool-Client "%[src] %[env({PROXY_SECRET})]"',
-        # Whoever keeps connections shall open the next one to another front.
+        # Whoever keeps connections shall open the next one to another proxy.
         "  http-after-response set-header Connection close if { stopping }",
         "  default_backend workers",
     )
 
 
-def _workers(config: FrontConfig) -> tuple[str, ...]:
+def _workers(config: ProxyConfig) -> tuple[str, ...]:
     return (
         "backend workers",
         "  balance leastconn",
@@ -209,14 +209,14 @@ def _workers(config: FrontConfig) -> tuple[str, ...]:
     )
 
 
-def _ops(config: FrontConfig) -> tuple[str, ...]:
+def _ops(config: ProxyConfig) -> tuple[str, ...]:
     def say(status: int, words: str, when: str) -> str:
         text = f'content-type text/plain string "{words}\\n"'
         return f"  http-request return status {status} {text} if {when}"
 
     return (
         "frontend ops",
-        f"  bind {config.address}:{FRONT_PORT}",
+        f"  bind {config.address}:{PROXY_PORT}",
         "  option dontlog-normal",
         # Ready once it has seen a worker, and from then on: without workers its errors are clean.
         "  http-request set-var(proc.seen) bool(true) if { nbsrv(workers) gt 0 }",

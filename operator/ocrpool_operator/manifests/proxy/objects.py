@@ -1,4 +1,4 @@
-"""The objects of a front, as they are sent to the API server."""
+"""The objects of a proxy, as they are sent to the API server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocrpool.planner.observed import Pool
 from ocrpool.planner.workers.revision import PROXY_KEY
 from ocrpool.protocol.quantity import parse_bytes
 from ocrpool.resource import names
-from ocrpool.resource.spec import FrontSpec, PoolSpec
+from ocrpool.resource.spec import PoolSpec, ProxySpec
 from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
 from ocrpool_operator.manifests.pod_defaults import (
     container_defaults,
@@ -22,11 +22,11 @@ from ocrpool_operator.manifests.pod_defaults import (
 from ocrpool_operator.manifests.proxy.haproxy import (
     PROXY_SECRET,
     end_seconds,
-    front_config,
     haproxy_cfg,
+    proxy_config,
 )
 
-CONFIG_FOLDER = "/etc/ocrpool-front"
+CONFIG_FOLDER = "/etc/ocrpool-proxy"
 CONFIG_KEY = "haproxy.cfg"
 # A change of it makes the Deployment roll.
 CONFIG_HASH = f"{names.GROUP}/config"
@@ -34,16 +34,16 @@ CONFIG_HASH = f"{names.GROUP}/config"
 BASE_MEMORY = 128 * 2**20
 
 
-def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
-    """What there shall be for a pool's front; nothing where it asks for none. `domain`: the
+def proxy_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
+    """What there shall be for a pool's proxy; nothing where it asks for none. `domain`: the
     cluster's, as in cluster.local."""
     spec = pool.spec
-    if spec.front is None:
+    if spec.proxy is None:
         return ()
     host = f"{names.pods_service(pool.name, pool.uid)}.{pool.namespace}.svc.{domain}"
-    text = haproxy_cfg(front_config(spec, spec.front, host))
-    deployment = _deployment(pool, spec, spec.front, text)
-    name = names.front_name(pool.name)
+    text = haproxy_cfg(proxy_config(spec, spec.proxy, host))
+    deployment = _deployment(pool, spec, spec.proxy, text)
+    name = names.proxy_name(pool.name)
     return (
         _pods_service(pool),
         {
@@ -55,10 +55,10 @@ def front_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
         {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": meta_of(pool, names.front_guard_name(pool.name)),
+            "metadata": meta_of(pool, names.proxy_guard_name(pool.name)),
             "spec": {
                 "maxUnavailable": 1,
-                "selector": {"matchLabels": names.front_labels(pool.name)},
+                "selector": {"matchLabels": names.proxy_labels(pool.name)},
             },
         },
         {
@@ -89,24 +89,24 @@ def _pods_service(pool: Pool) -> Object:
     }
 
 
-def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Object:
-    labels = names.front_labels(pool.name)
+def _deployment(pool: Pool, spec: PoolSpec, proxy: ProxySpec, text: str) -> Object:
+    labels = names.proxy_labels(pool.name)
     config = hashlib.sha256(text.encode()).hexdigest()[:10]
     pod: Object = {
-        "containers": [_container(pool, front)],
+        "containers": [_container(pool, proxy)],
         "volumes": [
-            {"name": "config", "configMap": {"name": names.front_name(pool.name)}},
+            {"name": "config", "configMap": {"name": names.proxy_name(pool.name)}},
         ],
         "terminationGracePeriodSeconds": end_seconds(spec),
         **pod_defaults(writes=False),
-        "affinity": front.affinity or _apart(labels),
-        "nodeSelector": front.node_selector,
-        "tolerations": list(front.tolerations),
-        "imagePullSecrets": list(front.image_pull_secrets),
-        "priorityClassName": front.priority_class_name,
+        "affinity": proxy.affinity or _apart(labels),
+        "nodeSelector": proxy.node_selector,
+        "tolerations": list(proxy.tolerations),
+        "imagePullSecrets": list(proxy.image_pull_secrets),
+        "priorityClassName": proxy.priority_class_name,
     }
     return {
-        "replicas": front.replicas,
+        "replicas": proxy.replicas,
         "selector": {"matchLabels": labels},
         # A new one takes requests before an old one ends.
         "strategy": {
@@ -115,8 +115,8 @@ def _deployment(pool: Pool, spec: PoolSpec, front: FrontSpec, text: str) -> Obje
         },
         "template": {
             "metadata": {
-                "labels": {**front.labels, names.LABEL_NAME: "ocrpool-front", **labels},
-                "annotations": {**front.annotations, CONFIG_HASH: config},
+                "labels": {**proxy.labels, names.LABEL_NAME: "ocrpool-proxy", **labels},
+                "annotations": {**proxy.annotations, CONFIG_HASH: config},
             },
             "spec": told(pod),
         },
@@ -129,36 +129,36 @@ def _apart(labels: dict[str, str]) -> Object:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _container(pool: Pool, front: FrontSpec) -> Object:
+def _container(pool: Pool, proxy: ProxySpec) -> Object:
     # Optional: a Secret of an older operator has none, and workers then believe nobody.
     secret = {"name": names.token_name(pool.name), "key": PROXY_KEY, "optional": True}
     return {
-        "name": "front",
-        "image": front.image,
-        "imagePullPolicy": front.image_pull_policy,
+        "name": "proxy",
+        "image": proxy.image,
+        "imagePullPolicy": proxy.image_pull_policy,
         "command": ["haproxy", "-db", "-f", f"{CONFIG_FOLDER}/{CONFIG_KEY}"],
         "env": [{"name": PROXY_SECRET, "valueFrom": {"secretKeyRef": secret}}],
         "ports": [
             {"name": "http", "containerPort": names.DATA_PORT, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": names.FRONT_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": names.PROXY_PORT, "protocol": "TCP"},
         ],
-        "resources": _resources(front),
+        "resources": _resources(proxy),
         "volumeMounts": [{"name": "config", "mountPath": CONFIG_FOLDER, "readOnly": True}],
         **probes("metrics", ready_seconds=2, ready_timeout=2),
         **container_defaults(),
     }
 
 
-def _resources(front: FrontSpec) -> Object:
+def _resources(proxy: ProxySpec) -> Object:
     """What was asked for; and at least a memory limit under which no load gets it killed."""
     found: dict[str, dict[str, Any]] = {
-        key: dict(value) for key, value in front.resources.items() if isinstance(value, dict)
+        key: dict(value) for key, value in proxy.resources.items() if isinstance(value, dict)
     }
     requests = found.setdefault("requests", {})
     requests.setdefault("cpu", "100m")
     requests.setdefault("memory", _mebibytes(BASE_MEMORY))
     limits = found.setdefault("limits", {})
-    limits.setdefault("memory", _mebibytes(memory_at_worst(front)))
+    limits.setdefault("memory", _mebibytes(memory_at_worst(proxy)))
     return found
 
 
@@ -166,6 +166,6 @@ def _mebibytes(count: int) -> str:
     return f"{math.ceil(count / 2**20)}Mi"
 
 
-def memory_at_worst(front: FrontSpec) -> int:
+def memory_at_worst(proxy: ProxySpec) -> int:
     """Bytes: each request held twice, once to be sent and once to be sent again."""
-    return BASE_MEMORY + 2 * front.max_requests * parse_bytes(front.buffer)
+    return BASE_MEMORY + 2 * proxy.max_requests * parse_bytes(proxy.buffer)

@@ -1,4 +1,4 @@
-"""A simulated pool: requests wait in one queue (a front that knows who is free) and take turns,
+"""A simulated pool: requests wait in one queue (a proxy that knows who is free) and take turns,
 page by page, as they do in a worker; workers come and go.
 
 A worker that is asked for gets its node some minutes later and is paid for from then on; it boots
