@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ocrpool.json_logs import RateLimit
 from ocrpool_worker.http.browsers import sent_by_a_foreign_page
 from ocrpool_worker.http.clients import Clients, network_of
 from ocrpool_worker.http.descriptors import shares
 from ocrpool_worker.http.networks import may_reach
-from ocrpool_worker.logs import Seldom
 from ocrpool_worker.settings import settings_from
 
 PUBLIC = [
@@ -146,11 +146,11 @@ def test_what_changes_nothing_may_come_from_any_page() -> None:
 
 def test_a_log_repeats_itself_once_a_minute() -> None:
     now = 0.0
-    seldom = Seldom(clock=lambda: now)
+    rate_limit = RateLimit(clock=lambda: now)
 
     def told(message: str) -> logging.LogRecord | None:
         record = logging.makeLogRecord({"msg": message, "levelno": logging.WARNING})
-        return record if seldom.filter(record) else None
+        return record if rate_limit.filter(record) else None
 
     assert told("accept failed\nsocket 1") is not None
     assert [told(f"accept failed\nsocket {number}") for number in range(2, 7)] == [None] * 5

@@ -9,11 +9,11 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from ocrpool.json_logs import RateLimit
 from ocrpool_worker.http.connections import Connection, Connections, refusal
-from ocrpool_worker.logs import Seldom
 
 _log = logging.getLogger(__name__)
-_log.addFilter(Seldom())
+_log.addFilter(RateLimit())
 _BACKLOG = 1024
 # Between two looks at everything else that happens.
 _AT_ONCE = 16

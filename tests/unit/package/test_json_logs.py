@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ocrpool import json_logs
+from ocrpool_operator import logs as operator_logs
 from ocrpool_worker import logs
 
 
@@ -19,7 +21,10 @@ def own_logging() -> Iterator[None]:
     """The process' own logging is put back afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    quiet = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp.access", "PIL")}
+    quiet = {
+        name: logging.getLogger(name).level
+        for name in ("asyncio", "aiohttp", "aiohttp.access", "kopf", "PIL")
+    }
     raises = logging.raiseExceptions
     root.handlers = []
     yield
@@ -73,7 +78,7 @@ def test_what_json_does_not_know_is_written_as_text(capsys: pytest.CaptureFixtur
 def test_a_lone_surrogate_does_not_break_its_line() -> None:
     """Instances' last words and request paths can hold any bytes; stderr escapes them."""
     record = logging.makeLogRecord({"msg": "path \udcff", "levelname": "INFO"})
-    line = logs.JsonFormatter().format(record).encode("utf-8", "backslashreplace")
+    line = json_logs.JsonFormatter().format(record).encode("utf-8", "backslashreplace")
     assert json.loads(line)["event"] == "path \udcff"
 
 
@@ -97,3 +102,24 @@ def test_a_line_for_which_there_is_no_room_is_lost_and_nothing_else(
     handler.setStream(Full())
     logging.getLogger("disk").info("lost")
     assert capsys.readouterr().err == ""
+
+
+def test_operator_and_worker_write_one_format(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for module in (logs, operator_logs):
+        module.set_up("info")
+        try:
+            raise ValueError("odd")
+        except ValueError:
+            logging.getLogger("x").exception("failed", extra={"pool": "a/b", "reason": "Odd"})
+        lines.append(json.loads(capsys.readouterr().err))
+    assert lines[0].keys() == lines[1].keys() >= {"time", "pool", "reason", "traceback"}
+    assert [line["time"][-1] for line in lines] == ["Z", "Z"]
+
+
+def test_the_operator_leaves_out_objects_that_kopf_attaches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    operator_logs.set_up("info")
+    logging.getLogger("x").info("round", extra={"pool": "a/b", "settings": object()})
+    assert json.loads(capsys.readouterr().err).keys() == {"time", "level", "event", "pool"}
