@@ -1,4 +1,4 @@
-"""`ocrpool`, from its first instruction: a signal ends it before the rest is imported."""
+"""Entry point of `ocrpool`. A signal ends the process also while the other modules are imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ocrpool`: an OcrPool on this machine, without a cluster."""
+"""The command line `ocrpool`: runs an OcrPool on this machine, without a cluster."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console
 
-from ocrpool.local.controller import Shell, workers_of
-from ocrpool.local.devices import Found, devices_for
+from ocrpool.local.controller import LocalController, workers_of
+from ocrpool.local.devices import LocalDevice, find_devices
 from ocrpool.local.dry_run import next_decision, steps
-from ocrpool.local.errors import EXIT_NOTHING, EXIT_WRONG, LocalError
+from ocrpool.local.errors import EXIT_NOT_RUNNING, EXIT_USAGE, LocalError
 from ocrpool.local.notices import Notices
-from ocrpool.local.pool_file import Pool, load_pool, worker_settings
-from ocrpool.local.runtime_state import Running, RunningWorker, all_running, claimed
-from ocrpool.local.shutdown import Stopping
+from ocrpool.local.pool_file import PoolFile, load_pool, worker_settings
+from ocrpool.local.runtime_state import RuntimeState, WorkerRuntimeState, claim_pool, running_pools
+from ocrpool.local.shutdown import ShutdownSignals
 from ocrpool.local.table import Row, display, table
 from ocrpool.planner.instances.types import Limits
 from ocrpool.protocol import Device, State
@@ -39,31 +39,31 @@ HIGHEST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every expected failure is one line on standard error."""
+    """Run one command. Each expected failure is one line on standard error."""
     args = _parser().parse_args(arguments)
     try:
         status = int(args.run(args))
     except LocalError as error:
-        _say(str(error))
+        _print_error(str(error))
         status = error.status
-    except BrokenPipeError:  # whoever reads our output has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         status = 1
     except OSError as error:
-        _say(str(error))
+        _print_error(str(error))
         status = 1
     except KeyboardInterrupt:
         status = 130
-    _drop_what_nobody_takes()
+    _flush_output()
     return status
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     with contextlib.suppress(OSError):
         print(f"ocrpool: {text}", file=sys.stderr)
 
 
-def _drop_what_nobody_takes() -> None:
-    """Python writes out what is left of standard output when it ends, and fails loudly."""
+def _flush_output() -> None:
+    """Flush standard output. Python would print a traceback for a closed pipe at its exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ocrpool {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     text = (
-        "run a worker on every GPU (or on the CPU), with as many instances as memory has room for"
+        "run one worker on each GPU (or on the CPU), with as many instances as fit into its memory"
     )
     up = commands.add_parser("up", help=text, description=text)
     _add_pool(up)
@@ -87,34 +87,34 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         default=8080,
-        help="data port of the first worker, its control port is the next one, then come the next "
-        "worker's (%(default)s); 0 = any free ones",
+        help="data port of the first worker; its control port is the next one, then come the "
+        "ports of the next worker (%(default)s); 0 = any free ports",
     )
     up.add_argument(
         "--interval",
         type=_seconds,
         default=2.0,
         metavar="SECONDS",
-        help="time between two observations (%(default)g)",
+        help="time between two observations (default %(default)g)",
     )
     up.add_argument(
         "--cool-down",
         type=_seconds,
         metavar="SECONDS",
-        help="time without growth after a worker had to shrink (60)",
+        help="time without new instances after a worker had to stop one (default 60)",
     )
     up.set_defaults(run=_up)
-    text = "show what `ocrpool up` runs now"
+    text = "show the pools that `ocrpool up` runs"
     status = commands.add_parser("status", help=text, description=text)
     status.set_defaults(run=_status)
-    text = "say what `ocrpool up` would do here, and why, without doing it"
+    text = "print what `ocrpool up` would do on this machine and why, without doing it"
     would = commands.add_parser("plan", help=text, description=text)
     _add_pool(would)
     would.add_argument(
         "--footprint",
         type=_bytes,
         metavar="BYTES",
-        help="plan as if an instance were measured to hold so much, for example 1.4Gi",
+        help="assume that one instance takes this much memory, for example 1.4Gi",
     )
     would.set_defaults(run=_plan)
     return parser
@@ -124,7 +124,7 @@ def _add_pool(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-f", "--file", type=Path, required=True, metavar="FILE", help="the OcrPool as YAML"
     )
-    parser.add_argument("--device", choices=("gpu", "cpu"), help="instead of spec.device")
+    parser.add_argument("--device", choices=("gpu", "cpu"), help="overrides spec.device")
 
 
 def _seconds(text: str) -> float:
@@ -141,21 +141,21 @@ def _bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _found(args: argparse.Namespace) -> tuple[Pool, tuple[Found, ...]]:
+def _load_pool_and_devices(args: argparse.Namespace) -> tuple[PoolFile, tuple[LocalDevice, ...]]:
     pool = load_pool(args.file)
     kind = args.device or pool.spec.device
-    return pool, devices_for(kind, os.environ)
+    return pool, find_devices(kind, os.environ)
 
 
 def _up(args: argparse.Namespace) -> int:
-    pool, found = _found(args)
-    if args.port and not 1 <= args.port <= HIGHEST_PORT + 1 - 2 * len(found):
+    pool, devices = _load_pool_and_devices(args)
+    if args.port and not 1 <= args.port <= HIGHEST_PORT + 1 - 2 * len(devices):
         raise LocalError(
-            f"--port {args.port}: {len(found)} workers need ports from it on, two each, up to "
-            f"{HIGHEST_PORT}",
-            status=EXIT_WRONG,
+            f"--port {args.port}: {len(devices)} workers need two ports each from there on; the "
+            f"highest port is {HIGHEST_PORT}",
+            status=EXIT_USAGE,
         )
-    _check_ports(args, pool.name, 2 * len(found))
+    _check_ports(args, pool.name, 2 * len(devices))
 
     def settings(device: str, index: int) -> Mapping[str, Any]:
         port = args.port + 2 * index if args.port else 0
@@ -170,18 +170,18 @@ def _up(args: argparse.Namespace) -> int:
         )
 
     def limits(worker: str) -> Limits:
-        found = pool.limits(worker)
-        return found if args.cool_down is None else replace(found, cool_down=args.cool_down)
+        limits = pool.limits(worker)
+        return limits if args.cool_down is None else replace(limits, cool_down=args.cool_down)
 
     name = pool.name
-    grace = settings_from(dict(settings(found[0].setting, 0))).http.grace_seconds
+    grace = settings_from(dict(settings(devices[0].setting, 0))).http.grace_seconds
 
     async def run() -> None:
-        stopping = Stopping()  # until now a signal has ended us at once, and from now on in order
+        shutdown = ShutdownSignals()  # from here on a signal drains the workers
         notices = Notices(time.monotonic)
-        with claimed(name) as folder, display(name) as show:
-            workers = workers_of(found, settings, folder, notices)
-            shell = Shell(
+        with claim_pool(name) as folder, display(name) as show:
+            workers = workers_of(devices, settings, folder, notices)
+            controller = LocalController(
                 name,
                 limits,
                 workers,
@@ -190,33 +190,33 @@ def _up(args: argparse.Namespace) -> int:
                 grace=grace,
                 show=show,
                 notices=notices,
-                stopping=stopping,
+                shutdown=shutdown,
             )
-            await shell.run()
+            await controller.run()
 
     asyncio.run(run())
     return 0
 
 
 def _check_ports(args: argparse.Namespace, name: str, count: int) -> None:
-    """Told before anything is started: pools of one user mostly ask for the same ports."""
+    """Refuse ports that another pool of this user has, before anything is started."""
     ours = range(args.port, args.port + count) if args.port else range(0)
-    for other in all_running():
+    for other in running_pools():
         ports = {port for one in other.workers for port in (one.port, one.control_port)}
         if other.pool != name and other.host == args.host and not ports.isdisjoint(ours):
             raise LocalError(
                 f"--port {args.port}: pool {other.pool} (pid {other.pid}) listens on "
-                f"{', '.join(map(str, sorted(ports.intersection(ours))))}; give for example "
-                f"--port {max(ports) + 1}, or 0 for any free ones",
-                status=EXIT_WRONG,
+                f"{', '.join(map(str, sorted(ports.intersection(ours))))}; use for example "
+                f"--port {max(ports) + 1}, or 0 for any free ports",
+                status=EXIT_USAGE,
             )
 
 
 def _status(args: argparse.Namespace) -> int:
-    running = all_running()
+    running = running_pools()
     if not running:
         raise LocalError(
-            "nothing is running; start it with `ocrpool up -f FILE`", status=EXIT_NOTHING
+            "nothing is running; start it with `ocrpool up -f FILE`", status=EXIT_NOT_RUNNING
         )
     console = Console()
     for pool in running:
@@ -225,13 +225,13 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(pool: Running, worker: RunningWorker) -> Row:
+def _row(pool: RuntimeState, worker: WorkerRuntimeState) -> Row:
     where = f"http://{pool.host}:{worker.port}" if worker.port else "–"
     return worker.name, worker.device, where, _state(pool, worker), worker.decision
 
 
-def _state(pool: Running, worker: RunningWorker) -> State | None:
-    """The worker's state, or None where it does not answer."""
+def _state(pool: RuntimeState, worker: WorkerRuntimeState) -> State | None:
+    """The worker's state, or None if it does not answer."""
     if not worker.control_port:
         return None
     url = f"http://{pool.host}:{worker.control_port}/v1/state"
@@ -243,27 +243,29 @@ def _state(pool: Running, worker: RunningWorker) -> State | None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    pool, found = _found(args)
-    live = [one for one in all_running() if one.pool == pool.name]
+    pool, devices = _load_pool_and_devices(args)
+    live = [one for one in running_pools() if one.pool == pool.name]
     if live:
-        print(f"{pool.name} runs (pid {live[0].pid}); with this file it would next:")
+        print(f"{pool.name} runs (pid {live[0].pid}). Its next decisions with this file:")
         for worker in live[0].workers:
             state = _state(live[0], worker)
-            said = "no answer" if state is None else next_decision(pool.limits(), state).sentence
-            print(f"  {worker.name} ({worker.device}): {said}")
+            decision = (
+                "no answer" if state is None else next_decision(pool.limits(), state).sentence
+            )
+            print(f"  {worker.name} ({worker.device}): {decision}")
     else:
         footprint = args.footprint or pool.limits().per_instance
-        for device in found:
+        for device in devices:
             _print_plan(pool, device, footprint)
     sys.stdout.flush()
     return 0
 
 
-def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
+def _print_plan(pool: PoolFile, found: LocalDevice, footprint: int | None) -> None:
     try:
         probe = probe_for(found.setting)
     except SettingsError as error:
-        raise LocalError(str(error), status=EXIT_WRONG) from None
+        raise LocalError(str(error), status=EXIT_USAGE) from None
     identity, look = probe.identity(), probe.look()
     memory = look.memory
     shown = look.problem.message if look.problem is not None else "memory cannot be read"
@@ -276,12 +278,16 @@ def _print_plan(pool: Pool, found: Found, footprint: int | None) -> None:
     print(f"{found.setting} ({identity.name}): {shown}")
     device = Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory)
     first = next(steps(pool.limits(), device, 0))
-    if first.reason != "NotMeasured":  # nothing can boot, or nobody can tell
+    if first.reason != "NotMeasured":  # no instance can start, or the memory is unknown
         print(f"  {first.sentence}")
         return
-    print("  one instance boots alone and is measured at the largest admitted page")
+    print(
+        "  the first instance starts alone, and its memory at the largest admitted page is measured"
+    )
     if footprint is None:
-        print("  the footprint is not known before; try --footprint, for example --footprint 1.4Gi")
+        print(
+            "  its footprint is unknown until then; assume one with --footprint, for example 1.4Gi"
+        )
         return
     for decision in steps(pool.limits(), device, footprint):
         print(f"  {decision.sentence}")

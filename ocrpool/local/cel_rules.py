@@ -1,7 +1,7 @@
-"""The CRD's CEL rules, held against a file on this machine, as the API server holds them there.
+"""Checks a local OcrPool file against the CEL rules of the CRD, as the API server does.
 
-They are written once, beside the types, and evaluated here by CEL's own runtime: a file that one
-side refuses is refused by the other, with the same sentence.
+The rules are written once, in `ocrpool.resource`, and evaluated here by a CEL runtime. A file that
+the API server refuses is refused here with the same message.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ from typing import Any
 from cel_expr_python import cel
 
 
-def broken_rules(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
-    """The sentence of every rule in a structural schema that `value`, with its defaults filled in,
-    breaks. Rules about a change (`oldSelf`) say nothing of what is new."""
+def violated_rules(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
+    """The messages of the rules in a structural schema that `value` violates.
+
+    `value` has its defaults filled in. Rules about changes (`oldSelf`) do not apply here.
+    """
     for each in schema.get("x-kubernetes-validations", ()):
-        if "oldSelf" not in each["rule"] and not _holds(each["rule"], value):
+        if "oldSelf" not in each["rule"] and not _is_satisfied(each["rule"], value):
             yield str(each["message"])
     if isinstance(value, Mapping):
         properties = schema.get("properties", {})
         for name, inner in value.items():
-            yield from broken_rules(properties.get(name, {}), inner)
+            yield from violated_rules(properties.get(name, {}), inner)
     if isinstance(value, list):
         for item in value:
-            yield from broken_rules(schema.get("items", {}), item)
+            yield from violated_rules(schema.get("items", {}), item)
 
 
-def _holds(rule: str, value: Any) -> bool:
+def _is_satisfied(rule: str, value: Any) -> bool:
     environment = cel.NewEnv(variables={"self": cel.Type.DYN})
     result = environment.compile(rule).eval(data={"self": value})
-    # An error of the evaluation is no yes, there as here.
+    # An evaluation error counts as a violation, as in the API server.
     return result.value() is True

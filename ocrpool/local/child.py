@@ -1,8 +1,8 @@
 """A worker as a child of `ocrpool up`: `python -m ocrpool.local.child PARENT serve …`.
 
-It asks the kernel for SIGTERM when its parent dies. The parent could do that for it between fork
-and exec, but would then fork with its signal handlers in place: a Ctrl-C at that moment would run
-them twice.
+The child asks the kernel for SIGTERM when its parent exits. The parent could do this between fork
+and exec, but its signal handlers would then be active in the child: a Ctrl-C at that moment would
+run them twice.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> int:
     end_at_once()
     parent, *arguments = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != int(parent):  # it died before we asked
+    if os.getppid() != int(parent):  # the parent exited before the request
         return 128 + signal.SIGTERM
     from ocrpool_worker.cli import main as run  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The loop of `ocrpool up`: observe every worker, plan, ask for the target; until told to stop."""
+"""The control loop of `ocrpool up`: observe each worker, plan, set its target, repeat."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import aiohttp
 
-from ocrpool.local.devices import Found
+from ocrpool.local.devices import LocalDevice
 from ocrpool.local.errors import LocalError
 from ocrpool.local.notices import Notices
-from ocrpool.local.runtime_state import Running, RunningWorker, write
-from ocrpool.local.shutdown import Stopping
-from ocrpool.local.worker_process import NoAnswer, WorkerProcess
+from ocrpool.local.runtime_state import RuntimeState, WorkerRuntimeState, write_state
+from ocrpool.local.shutdown import ShutdownSignals
+from ocrpool.local.worker_process import WorkerProcess, WorkerUnreachable
 from ocrpool.planner.instances.plan import plan
 from ocrpool.planner.instances.types import Limits
 
-# Beyond the worker's own grace period: time for its instances to end.
+# Time for the instances to exit, on top of the worker's own grace period.
 STOP_SECONDS = 10.0
 
 
-class Shell:
-    """The workers of one pool on this machine."""
+class LocalController:
+    """Runs the workers of one pool on this machine."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class Shell:
         grace: float,
         show: Callable[[Sequence[WorkerProcess]], None],
         notices: Notices,
-        stopping: Stopping,
+        shutdown: ShutdownSignals,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limits`: what a worker of this name may have. `interval`: seconds between two
-        observations. `grace`: seconds that a worker may take to finish what it accepted."""
+        """`limits` returns the planner's limits for a worker name. `interval`: seconds between two
+        observations. `grace`: seconds that a worker has to finish its accepted requests."""
         self._pool = pool
         self._limits = limits
         self._workers = tuple(workers)
@@ -51,32 +51,32 @@ class Shell:
         self._grace = grace
         self._show = show
         self._notices = notices
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._clock = clock
 
     async def run(self) -> None:
-        """Until it is asked to stop. Raises LocalError where a worker cannot start at all."""
+        """Run until a signal requests the end. Raises LocalError if a worker cannot start."""
         try:
-            write(self._folder, self._running())
+            write_state(self._folder, self._runtime_state())
         except OSError as error:
             raise LocalError(
-                f"{self._folder}: {error.strerror}; make room, or set XDG_RUNTIME_DIR"
+                f"{self._folder}: {error.strerror}; free some space, or set XDG_RUNTIME_DIR"
             ) from None
-        self._stopping.hurry = self._kill
-        rounds = asyncio.ensure_future(self._rounds())
-        asked = asyncio.ensure_future(self._stopping.asked.wait())
+        self._shutdown.on_second_signal = self._kill
+        loop = asyncio.ensure_future(self._control_loop())
+        signal = asyncio.ensure_future(self._shutdown.requested.wait())
         try:
-            # Whatever is waited for at that moment, an answer or a pause, is waited for no longer.
-            await asyncio.wait({rounds, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if rounds.done():
-                rounds.result()
+            # A signal interrupts whatever the loop waits for: an answer or the pause.
+            await asyncio.wait({loop, signal}, return_when=asyncio.FIRST_COMPLETED)
+            if loop.done():
+                loop.result()
         finally:
-            rounds.cancel()
-            asked.cancel()
-            await asyncio.wait({rounds, asked})
-            await self._end()
+            loop.cancel()
+            signal.cancel()
+            await asyncio.wait({loop, signal})
+            await self._stop_workers()
 
-    async def _rounds(self) -> None:
+    async def _control_loop(self) -> None:
         for worker in self._workers:
             try:
                 await worker.start()
@@ -86,31 +86,31 @@ class Shell:
                 ) from None
         async with aiohttp.ClientSession() as session:
             while True:
-                rounds = (self._round(one, session) for one in self._workers)
-                # All of them come to their end before one that failed is told.
-                for ended in await asyncio.gather(*rounds, return_exceptions=True):
-                    if ended is not None:
-                        raise ended
-                self._tell()
+                rounds = (self._reconcile(one, session) for one in self._workers)
+                # Every worker's round finishes before an error of one of them is raised.
+                for failure in await asyncio.gather(*rounds, return_exceptions=True):
+                    if failure is not None:
+                        raise failure
+                self._publish_state()
                 await asyncio.sleep(self._interval)
 
-    async def _end(self) -> None:
+    async def _stop_workers(self) -> None:
         for worker in self._workers:
             worker.note = "draining"
-        self._tell()
+        self._publish_state()
         seconds = self._grace + STOP_SECONDS
         await asyncio.gather(*(worker.stop(seconds) for worker in self._workers))
         await asyncio.gather(*(worker.close() for worker in self._workers))
         for worker in self._workers:
             worker.state, worker.note = None, "ended"
-        self._draw()
+        self._show_workers()
 
-    async def _round(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
-        """Observe, plan, act: for one worker, once."""
+    async def _reconcile(self, worker: WorkerProcess, session: aiohttp.ClientSession) -> None:
+        """Observe, plan and act once for one worker."""
         if worker.exit_status is not None:
             if not worker.was_ready:
                 raise LocalError(
-                    f"{worker.name} ({worker.device}) did not start: {await worker.last_words()}",
+                    f"{worker.name} ({worker.device}) did not start: {await worker.last_error()}",
                     status=max(1, worker.exit_status),
                 )
             await worker.restart_when_due()
@@ -120,33 +120,35 @@ class Shell:
             decision = plan(self._limits(worker.name), worker.history, state, self._clock())
             if decision.target != state.instances.target:
                 await worker.set_target(session, decision.target)
-            # Only now: a target that did not arrive is decided again.
+            # The history advances only now: a target that was not delivered is decided again.
             worker.history, worker.decision, worker.note = decision.history, decision, ""
-        except NoAnswer as error:
+        except WorkerUnreachable as error:
             worker.note = str(error)
 
-    def _tell(self) -> None:
-        self._draw()
+    def _publish_state(self) -> None:
+        self._show_workers()
         try:
-            write(self._folder, self._running())
+            write_state(self._folder, self._runtime_state())
         except OSError as error:
             self._notices.warn(
                 "status",
-                f"{self._folder}: {error.strerror}; `ocrpool status` shows what was so before",
+                f"{self._folder}: {error.strerror}; `ocrpool status` shows an old state",
             )
 
-    def _draw(self) -> None:
+    def _show_workers(self) -> None:
         try:
             self._show(self._workers)
-        except OSError as error:  # the terminal is gone, or a file on a full disk
-            self._notices.warn("output", f"standard output: {error.strerror}; serving goes on")
+        except OSError as error:  # a closed terminal, or a file on a full disk
+            self._notices.warn(
+                "output", f"standard output: {error.strerror}; the pool keeps serving"
+            )
 
-    def _running(self) -> Running:
+    def _runtime_state(self) -> RuntimeState:
         workers = tuple(
-            RunningWorker(one.name, one.device, one.port, one.control_port, one.said)
+            WorkerRuntimeState(one.name, one.device, one.port, one.control_port, one.message)
             for one in self._workers
         )
-        return Running(self._pool, os.getpid(), self._workers[0].host, workers)
+        return RuntimeState(self._pool, os.getpid(), self._workers[0].host, workers)
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -154,12 +156,12 @@ class Shell:
 
 
 def workers_of(
-    found: Sequence[Found],
+    devices: Sequence[LocalDevice],
     settings: Callable[[str, int], Mapping[str, Any]],
     folder: Path,
     notices: Notices,
 ) -> tuple[WorkerProcess, ...]:
-    """One worker a device. `settings(device, index)` gives its settings."""
+    """One worker for each device. `settings(device, index)` returns the worker's settings."""
     return tuple(
         WorkerProcess(
             f"worker-{index}",
@@ -169,5 +171,5 @@ def workers_of(
             time.monotonic,
             warn=notices.warn,
         )
-        for index, one in enumerate(found)
+        for index, one in enumerate(devices)
     )

@@ -1,4 +1,4 @@
-"""`ocrpool plan`: what the planner would do on this machine, step by step, without doing it."""
+"""`ocrpool plan`: the planner's decisions for this machine, step by step, without acting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, M
 
 
 def next_decision(limits: Limits, state: State) -> Decision:
-    """What would be decided for a worker if its state stayed as it is."""
+    """The decision for a worker whose state does not change."""
     history = History()
     for look in range(IN_A_ROW):
         decision = plan(limits, history, state, float(look))
@@ -19,18 +19,18 @@ def next_decision(limits: Limits, state: State) -> Decision:
 
 
 def steps(limits: Limits, device: Device, footprint: int) -> Iterator[Decision]:
-    """Every decision from one instance on, if each takes `footprint` bytes and nothing else on the
-    device changes. Ends with the decision that holds."""
+    """Each decision from one instance on, when every instance takes `footprint` bytes and nothing
+    else on the device changes. The last one is the stable decision."""
     count = min(1, limits.maximum)
     while True:
-        decision = next_decision(limits, _imagined(limits, device, footprint, count))
+        decision = next_decision(limits, _simulated_state(limits, device, footprint, count))
         yield decision
         if decision.target <= count:
             return
         count = decision.target
 
 
-def _imagined(limits: Limits, device: Device, footprint: int, count: int) -> State:
+def _simulated_state(limits: Limits, device: Device, footprint: int, count: int) -> State:
     memory = device.memory
     if memory is not None:
         free = max(0, memory.free - count * footprint)

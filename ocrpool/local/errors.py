@@ -1,13 +1,13 @@
-"""What `ocrpool` tells a person in one line before it ends."""
+"""Errors that `ocrpool` prints in one line before it exits."""
 
 from __future__ import annotations
 
-EXIT_WRONG = 2  # something that a person must change first: the file, an option, a port
-EXIT_NOTHING = 3  # nothing is running
+EXIT_USAGE = 2  # a wrong file, option or port: the user must change something
+EXIT_NOT_RUNNING = 3  # no pool is running
 
 
 class LocalError(Exception):
-    """One line for a person, and the exit status that goes with it."""
+    """A message of one line, and the exit status."""
 
     def __init__(self, message: str, *, status: int = 1) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What `ocrpool up` warns of while it runs, on standard error: once for each kind of trouble."""
+"""Warnings of `ocrpool up` on standard error, once for each kind of problem."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import contextlib
 import sys
 from collections.abc import Callable
 
-# What lasts is told again after so long.
-AGAIN_SECONDS = 600.0
+# A problem that lasts is reported again after this time.
+REPEAT_SECONDS = 600.0
 
 
 class Notices:
-    """Warnings that serving goes on after. `clock`: seconds."""
+    """Prints warnings about problems that do not stop the pool. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told: dict[str, float] = {}
+        self._last_printed: dict[str, float] = {}
 
     def warn(self, kind: str, text: str) -> None:
-        """Tell it, unless something of this kind was told a short while ago."""
+        """Print `text`, unless a warning of this kind was printed recently."""
         now = self._clock()
-        if now - self._told.get(kind, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        if now - self._last_printed.get(kind, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return
-        self._told[kind] = now
-        # Where even that cannot be written nobody can be told.
+        self._last_printed[kind] = now
+        # Standard error may be closed or on a full disk; the pool keeps serving.
         with contextlib.suppress(OSError):
             print(f"ocrpool: warning: {text}", file=sys.stderr, flush=True)

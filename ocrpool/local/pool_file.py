@@ -1,9 +1,8 @@
-"""The OcrPool file, read with the same types and rules as in a cluster, and what follows from it.
+"""Reads an OcrPool file with the types and rules of the cluster, and derives worker settings.
 
-One thing is stricter: a field that nobody knows is refused with its path. In a cluster `kubectl`
-warns of it; here there would be nobody to do so. `operatorName`, `replicas`, `autoscaling`,
-`resourceName` and `template` are a cluster's business: they are checked and then passed over (but
-for `template.graceSeconds`, which is how long a worker may take to end here too).
+One rule is stricter: an unknown field is an error with its path. In a cluster, `kubectl` prints a
+warning for it. `operatorName`, `replicas`, `autoscaling`, `resourceName` and `template` apply to
+clusters only: they are checked and then ignored, except `template.graceSeconds`.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ocrpool.local.cel_rules import broken_rules
-from ocrpool.local.errors import EXIT_WRONG, LocalError
+from ocrpool.local.cel_rules import violated_rules
+from ocrpool.local.errors import EXIT_USAGE, LocalError
 from ocrpool.planner.instances.limits import limits_of
 from ocrpool.planner.instances.types import Limits
 from ocrpool.planner.workers.revision import worker_settings as settings_of
@@ -28,14 +27,14 @@ from ocrpool_worker.settings import describe, settings_from
 
 
 class _Metadata(BaseModel):
-    """The name; what Kubernetes puts there besides is of no use here."""
+    """The name. Other metadata is ignored."""
 
     model_config = ConfigDict(extra="ignore")
     name: str
 
 
 class _Object(BaseModel):
-    """What surrounds the spec."""
+    """The fields around the spec."""
 
     model_config = ConfigDict(extra="forbid")
     api_version: Literal["ocrpool.dev/v1alpha1"] = Field(alias="apiVersion")
@@ -46,35 +45,34 @@ class _Object(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """One OcrPool, checked."""
+class PoolFile:
+    """One valid OcrPool."""
 
     name: str
     spec: PoolSpec
 
     def limits(self, worker: str = "") -> Limits:
-        """What the planner is told of a worker of this pool."""
+        """The planner's limits for one worker of this pool."""
         return limits_of(self.spec, f"{self.name}/{worker}")
 
 
-def load_pool(path: Path) -> Pool:
-    """Read and check a file. Raises LocalError: one line with the path of what is wrong."""
+def load_pool(path: Path) -> PoolFile:
+    """Read and check a file. Raises LocalError with one line that names each wrong field."""
     try:
         raw = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise LocalError(f"{path}: {error.strerror or error}", status=EXIT_WRONG) from None
+        raise LocalError(f"{path}: {error.strerror or error}", status=EXIT_USAGE) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         text = " ".join(str(error).split())
-        raise LocalError(f"{path}: not YAML: {text}", status=EXIT_WRONG) from None
+        raise LocalError(f"{path}: not YAML: {text}", status=EXIT_USAGE) from None
     try:
-        return pool_from(_the_pool([one for one in raw if one is not None]))
+        return pool_from(_single_pool([one for one in raw if one is not None]))
     except ValueError as error:
-        raise LocalError(f"{path}: {error}", status=EXIT_WRONG) from None
+        raise LocalError(f"{path}: {error}", status=EXIT_USAGE) from None
 
 
-def _the_pool(documents: list[Any]) -> dict[str, Any]:
-    """The one OcrPool of a file; objects of other kinds are a cluster's business. Raises
-    ValueError."""
+def _single_pool(documents: list[Any]) -> dict[str, Any]:
+    """The only OcrPool of a file. Objects of other kinds are ignored. Raises ValueError."""
     pools = documents
     if len(documents) > 1:
         pools = [one for one in documents if isinstance(one, dict) and one.get("kind") == "OcrPool"]
@@ -86,30 +84,30 @@ def _the_pool(documents: list[Any]) -> dict[str, Any]:
     return pools[0]
 
 
-def pool_from(body: dict[str, Any]) -> Pool:
-    """Check one object. Raises ValueError: one line with every complaint."""
+def pool_from(body: dict[str, Any]) -> PoolFile:
+    """Check one object. Raises ValueError with one line that lists every error."""
     try:
-        around = _Object.model_validate(body)
+        outer = _Object.model_validate(body)
     except ValidationError as error:
         raise ValueError(describe(error)) from None
     try:
-        # As JSON, which is what the API server reads: "3" is no number there.
-        text = json.dumps({} if around.spec is None else around.spec, default=str)
+        # Checked as JSON, as the API server does: "3" is not a number.
+        text = json.dumps({} if outer.spec is None else outer.spec, default=str)
         spec = PoolSpec.model_validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         raise ValueError(describe(error, within="spec")) from None
     (version,) = custom_resource_definition()["spec"]["versions"]
-    told = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    name = around.metadata.name
-    whole = {"metadata": {"name": name}, "spec": told}
-    broken = tuple(broken_rules(version["schema"]["openAPIV3Schema"], whole))
-    if broken:
-        raise ValueError("; ".join(broken))
-    return Pool(name, spec)
+    with_defaults = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    name = outer.metadata.name
+    whole = {"metadata": {"name": name}, "spec": with_defaults}
+    violated = tuple(violated_rules(version["schema"]["openAPIV3Schema"], whole))
+    if violated:
+        raise ValueError("; ".join(violated))
+    return PoolFile(name, spec)
 
 
 def worker_settings(
-    pool: Pool,
+    pool: PoolFile,
     device: str,
     *,
     models: Path | None,
@@ -118,14 +116,15 @@ def worker_settings(
     control_port: int,
     interval: float = 2.0,
 ) -> dict[str, Any]:
-    """The settings of one worker, checked. Raises LocalError.
+    """The checked settings of one worker. Raises LocalError.
 
-    The worker starts with one instance, whose footprint is measured alone; the planner asks for
-    the others. Ports: 0 = any free one. `interval`: seconds between two observations; the worker
-    looks at its device at least twice as often, so that two observations are two looks.
+    The worker starts with one instance, whose footprint is measured alone; the planner adds the
+    others. Port 0 means any free port. `interval`: seconds between two observations. The worker
+    reads its device's memory at least twice as often, so that two observations never show the same
+    reading.
     """
     spec = pool.spec
-    # A node's folder is this machine's; `dir` is where a container would find it.
+    # `hostPath` is a folder of this machine; `dir` is the path inside a container.
     folder = models or spec.models.host_path or spec.models.dir
     settings = settings_of(spec)
     settings["memory"] = {**settings["memory"], "lookSeconds": min(1.0, interval / 2)}
@@ -144,5 +143,5 @@ def worker_settings(
     try:
         settings_from(settings, origin="spec")
     except SettingsError as error:
-        raise LocalError(str(error), status=EXIT_WRONG) from None
+        raise LocalError(str(error), status=EXIT_USAGE) from None
     return settings

@@ -1,8 +1,8 @@
-"""How `ocrpool status` finds what `ocrpool up` runs: one folder a pool, locked while it runs.
+"""The state files of `ocrpool up`, which `ocrpool status` reads: one folder for each pool.
 
-The folder also holds the workers' settings and logs. It lies in XDG_RUNTIME_DIR, or else in a
-folder of the user's own under the temporary one. The lock, not a pid, says whether it runs: the
-kernel lets go of it whatever way the process ends.
+The folder is in XDG_RUNTIME_DIR, or else in a folder of the user below the temporary folder. It
+also holds the settings and logs of the workers. A lock on it, not a pid, says whether the pool
+runs: the kernel releases the lock however the process ends.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ocrpool.local.errors import EXIT_WRONG, LocalError
+from ocrpool.local.errors import EXIT_USAGE, LocalError
 
 
 @dataclass(frozen=True)
-class RunningWorker:
+class WorkerRuntimeState:
     """Ports are 0 until the worker listens."""
 
     name: str
@@ -31,17 +31,17 @@ class RunningWorker:
 
 
 @dataclass(frozen=True)
-class Running:
-    """What one `ocrpool up` has written of itself."""
+class RuntimeState:
+    """The state that one `ocrpool up` publishes."""
 
     pool: str
     pid: int
     host: str
-    workers: tuple[RunningWorker, ...]
+    workers: tuple[WorkerRuntimeState, ...]
 
 
 def base_folder() -> Path:
-    """Where the pools' folders lie. Raises LocalError where it belongs to somebody else."""
+    """The parent of the pools' folders. Raises LocalError if another user owns it."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     name = "ocrpool" if given else f"ocrpool-{os.getuid()}"
     folder = Path(given or tempfile.gettempdir()) / name
@@ -51,49 +51,51 @@ def base_folder() -> Path:
     except OSError as error:
         raise LocalError(f"{folder}: {error.strerror}; set XDG_RUNTIME_DIR") from None
     if folder.is_symlink() or owner != os.getuid():
-        raise LocalError(f"{folder} is not ours; set XDG_RUNTIME_DIR")
+        raise LocalError(f"{folder} belongs to another user; set XDG_RUNTIME_DIR")
     return folder
 
 
 @contextmanager
-def claimed(pool: str) -> Iterator[Path]:
-    """The pool's folder, for as long as we run. Raises LocalError if another one has it."""
+def claim_pool(pool: str) -> Iterator[Path]:
+    """Lock the pool's folder for the block. Raises LocalError if the pool runs already."""
     folder = base_folder() / pool
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         opened = (folder / "lock").open("w")
     except OSError as error:
-        raise LocalError(f"{folder}: {error.strerror}; make room, or set XDG_RUNTIME_DIR") from None
+        raise LocalError(
+            f"{folder}: {error.strerror}; free some space, or set XDG_RUNTIME_DIR"
+        ) from None
     with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            running = read(folder)
-            who = f" (pid {running.pid})" if running is not None else ""
+            running = read_state(folder)
+            pid = f" (pid {running.pid})" if running is not None else ""
             raise LocalError(
-                f"pool {pool} runs already{who}; see `ocrpool status`, or give another "
+                f"pool {pool} runs already{pid}; see `ocrpool status`, or give another "
                 "metadata.name",
-                status=EXIT_WRONG,
+                status=EXIT_USAGE,
             ) from None
         try:
             yield folder
         finally:
-            with suppress(OSError):  # the lock says it, whatever the file says
+            with suppress(OSError):  # the lock decides, not the file
                 (folder / "running.json").unlink()
 
 
-def write(folder: Path, running: Running) -> None:
-    """Replace what is said of a running pool, in one step."""
+def write_state(folder: Path, running: RuntimeState) -> None:
+    """Replace the state file of a running pool atomically."""
     fresh = folder / "running.json.new"
     fresh.write_text(json.dumps(asdict(running)), encoding="utf-8")
     fresh.replace(folder / "running.json")
 
 
-def all_running() -> tuple[Running, ...]:
-    """Every pool of this user that runs now."""
+def running_pools() -> tuple[RuntimeState, ...]:
+    """The pools of this user that run now."""
     found = []
     for folder in sorted(base_folder().iterdir()):
-        running = read(folder) if _locked(folder) else None
+        running = read_state(folder) if _locked(folder) else None
         if running is not None:
             found.append(running)
     return tuple(found)
@@ -110,11 +112,11 @@ def _locked(folder: Path) -> bool:
     return False
 
 
-def read(folder: Path) -> Running | None:
-    """What was written of a pool, or None; whether it still runs, the lock says."""
+def read_state(folder: Path) -> RuntimeState | None:
+    """The state file of a pool, or None. It may be of a pool that no longer runs."""
     try:
         raw = json.loads((folder / "running.json").read_text(encoding="utf-8"))
-        workers = tuple(RunningWorker(**worker) for worker in raw.pop("workers"))
-        return Running(workers=workers, **raw)
+        workers = tuple(WorkerRuntimeState(**worker) for worker in raw.pop("workers"))
+        return RuntimeState(workers=workers, **raw)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Signals to end, once `ocrpool up` has something to end in order."""
+"""Shutdown signals of `ocrpool up`: the first one drains, the second one kills."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import signal
 from collections.abc import Callable
 
 
-class Stopping:
-    """Made in the event loop before anything is started. `asked` is set by SIGINT, SIGTERM or
-    SIGHUP; asked again, it is to be now and no longer in order: `hurry` is called."""
+class ShutdownSignals:
+    """Handles SIGINT, SIGTERM and SIGHUP. Create it in the event loop before any worker starts.
+
+    The first signal sets `requested`; each further one calls `on_second_signal`.
+    """
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.hurry: Callable[[], None] = lambda: None
+        self.requested = asyncio.Event()
+        self.on_second_signal: Callable[[], None] = lambda: None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Under nohup the end of the terminal is no wish to end.
+            # Under nohup, closing the terminal does not end the pool.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, self._ask)
+                loop.add_signal_handler(number, self._on_signal)
 
-    def _ask(self) -> None:
-        if self.asked.is_set():
-            self.hurry()
-        self.asked.set()
+    def _on_signal(self) -> None:
+        if self.requested.is_set():
+            self.on_second_signal()
+        self.requested.set()

@@ -1,4 +1,4 @@
-"""What is going on, for a person: a live table in a terminal, lines where there is none."""
+"""The display of `ocrpool up`: a live table in a terminal, else one line for each change."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ Show = Callable[[Sequence[WorkerProcess]], None]
 
 @contextmanager
 def display(pool: str, out: TextIO = sys.stdout) -> Iterator[Show]:
-    """A function that shows the workers: as a table that is drawn again, or as lines of what has
-    changed."""
+    """A function that shows the workers: a table that is redrawn, or lines about changes."""
     if not out.isatty():
         yield lines(out)
         return
     live = Live(console=Console(file=out), auto_refresh=False)
 
     def show(workers: Sequence[WorkerProcess]) -> None:
-        rows = [(one.name, one.device, address(one), one.state, one.said) for one in workers]
+        rows = [(one.name, one.device, address(one), one.state, one.message) for one in workers]
         live.update(table(pool, rows), refresh=True)
 
     with contextlib.suppress(OSError):
@@ -47,16 +46,16 @@ def display(pool: str, out: TextIO = sys.stdout) -> Iterator[Show]:
 
 
 def lines(out: TextIO) -> Show:
-    """A line for every worker whose decision, or whose number of ready instances, has changed."""
+    """Print a line for each worker whose decision or number of ready instances has changed."""
     before: dict[str, tuple[str, int | None]] = {}
 
     def show(workers: Sequence[WorkerProcess]) -> None:
         for worker in workers:
             ready = worker.state.instances.ready if worker.state else None
-            now = (worker.said, ready)
-            # The figures of a hold change all the time and are nobody's news.
+            now = (worker.message, ready)
+            # A decision to keep the count has new numbers each time; it is printed once.
             reason = worker.decision.reason if worker.decision and not worker.note else worker.note
-            key = (worker.said if reason in ("Grow", "Shrink", "Limits") else reason, ready)
+            key = (worker.message if reason in ("Grow", "Shrink", "Limits") else reason, ready)
             if before.get(worker.name) != key:
                 before[worker.name] = key
                 time = datetime.datetime.now().strftime("%H:%M:%S")
@@ -75,11 +74,11 @@ Row = tuple[str, str, str, State | None, str]
 
 
 def table(title: str, rows: Sequence[Row]) -> Group:
-    """Rows of (worker, device, address, state, decision); the decisions, which are long, below."""
+    """A table of rows (worker, device, address, state, decision), with the long decisions below."""
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("worker", "memory", "instances", "queue"):
         drawn.add_column(column)
-    decisions = Table.grid(padding=(0, 2))  # so that a long one is wrapped under itself
+    decisions = Table.grid(padding=(0, 2))  # a long decision wraps below itself
     for name, device, where, state, said in rows:
         shown = state.device.name if state is not None and state.device.name else device
         drawn.add_row(
@@ -93,7 +92,7 @@ def table(title: str, rows: Sequence[Row]) -> Group:
 
 
 def memory_bar(state: State) -> Text:
-    """Ours, others' and free memory of the device to scale: `██▒▒··· 3.1Gi free of 8Gi`."""
+    """Device memory to scale: ours, other processes', free: `██▒▒··· 3.1Gi free of 8Gi`."""
     memory = state.device.memory
     if memory is None or memory.total <= 0:
         return Text("cannot be read")

@@ -1,4 +1,4 @@
-"""One worker as a child process: started, watched, asked, started again, ended in order."""
+"""One worker as a child process: start, observe, set a target, restart, stop."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ocrpool.protocol import State, backoff_seconds
 
 Clock = Callable[[], float]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
-# A worker that was ready for so long has recovered: the next death begins a new back-off.
-STEADY_SECONDS = 60.0
-ASK_SECONDS = 5.0
+# A worker that ran this long has recovered: the next exit starts a new back-off.
+RECOVERED_SECONDS = 60.0
+REQUEST_SECONDS = 5.0
 
 
-class NoAnswer(Exception):
-    """A worker did not answer on its control port; the message says why."""
+class WorkerUnreachable(Exception):
+    """The worker did not answer on its control port. The message says why."""
 
 
 class WorkerProcess:
-    """The child, its ports, its last state, and the planner's memory of it."""
+    """The child process, its ports, its last state, and the planner's history of it."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class WorkerProcess:
         *,
         warn: Callable[[str, str], None],
     ) -> None:
-        """`warn(kind, text)` hears of what cannot be written while it serves on."""
+        """`warn(kind, text)` is called when a file cannot be written; the worker keeps serving."""
         self.name = name
         self.device = device
         self.host: str = settings["http"]["host"]
@@ -52,28 +52,29 @@ class WorkerProcess:
         self.state: State | None = None
         self.history = History()
         self.decision: Decision | None = None
-        # What there is to say while no decision can be made.
+        # Shown instead of the decision while there is none.
         self.note = "starting"
         self.was_ready = False
         self._settings = settings
         log = folder / f"{name}.log"
         self._log = WorkerLog(
             log,
-            on_line=self._hear,
-            on_trouble=lambda error: warn(
-                f"log of {name}", f"{log}: {error.strerror}; what {name} writes is lost until then"
+            on_line=self._parse_log_line,
+            on_error=lambda error: warn(
+                f"log of {name}",
+                f"{log}: {error.strerror}; its log lines are lost until this is solved",
             ),
         )
         self._config = folder / f"{name}.yaml"
         self._clock = clock
         self._process: asyncio.subprocess.Process | None = None
         self._started = 0.0
-        self._deaths = 0
+        self._failures = 0
         self._restart_at = 0.0
 
     @property
-    def said(self) -> str:
-        """The last decision, or why there is none."""
+    def message(self) -> str:
+        """The last decision, or the reason why there is none."""
         return self.note or (self.decision.sentence if self.decision else "")
 
     @property
@@ -82,12 +83,11 @@ class WorkerProcess:
 
     @property
     def exit_status(self) -> int | None:
-        """The status with which it ended, None while it lives or before it was started."""
+        """The exit status, or None while the process runs or before its first start."""
         return self._process.returncode if self._process is not None else None
 
     async def start(self) -> None:
-        """Start the process, with the ports that the settings name. Raises OSError where the
-        machine has no room for it."""
+        """Start the process. Raises OSError if the machine cannot create one."""
         self._write_settings()
         self.port = self.control_port = 0
         self.state, self.history, self.note = None, History(), "starting"
@@ -105,7 +105,7 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C in the terminal is for us; we end the workers in order.
+                # Ctrl-C in the terminal goes to `ocrpool up` only, which then stops the workers.
                 start_new_session=True,
             )
         finally:
@@ -113,8 +113,11 @@ class WorkerProcess:
         self._started = self._clock()
 
     def _write_settings(self) -> None:
-        """They do not change, and a disk that is full now had room for them before. The folder can
-        have gone meanwhile: a session's is removed when its user logs out."""
+        """Write the settings file once, and again if the folder was removed.
+
+        The settings do not change, so a restart needs no space on a full disk. The runtime folder
+        of a session is removed when its user logs out.
+        """
         if self._process is not None and self._config.exists():
             return
         self._config.parent.mkdir(mode=0o700, exist_ok=True, parents=True)
@@ -123,76 +126,82 @@ class WorkerProcess:
         fresh.replace(self._config)
 
     async def restart_when_due(self) -> None:
-        """After a death: start it again once its back-off is over."""
+        """After an exit: restart the process when its back-off has elapsed."""
         status = self.exit_status
         if status is None:
             return
         if not self._restart_at:
-            steady = self._clock() - self._started > STEADY_SECONDS
-            self._deaths = 1 if steady else self._deaths + 1
+            recovered = self._clock() - self._started > RECOVERED_SECONDS
+            self._failures = 1 if recovered else self._failures + 1
             self.state = None
-            self.port = self.control_port = 0  # nobody listens there any more
-            self._wait(f"died ({_words(status)})", await self.last_words())
+            self.port = self.control_port = 0  # nothing listens on them now
+            self._schedule_restart(f"exited ({_words(status)})", await self.last_error())
         elif self._clock() >= self._restart_at:
             self._restart_at = 0.0
             try:
                 await self.start()
             except OSError as error:
-                self._deaths += 1
-                self._wait("cannot be started", str(error))
+                self._failures += 1
+                self._schedule_restart("cannot be started", str(error))
 
-    def _wait(self, what: str, why: str) -> None:
-        pause = backoff_seconds(self._deaths, first=BACKOFF_FIRST, most=BACKOFF_MOST)
+    def _schedule_restart(self, what: str, why: str) -> None:
+        pause = backoff_seconds(self._failures, first=BACKOFF_FIRST, most=BACKOFF_MOST)
         self._restart_at = self._clock() + pause
-        self.note = f"{what}, starts again in {pause:g} s: {why}"
+        self.note = f"{what}, restarts in {pause:g} s: {why}"
 
     async def observe(self, session: aiohttp.ClientSession) -> State:
-        """Ask for its state. Raises NoAnswer."""
-        return await self._ask(session, "GET", "/v1/state")
+        """Request the worker's state. Raises WorkerUnreachable."""
+        return await self._request(session, "GET", "/v1/state")
 
     async def set_target(self, session: aiohttp.ClientSession, target: int) -> None:
-        """Ask for a number of instances. Raises NoAnswer."""
-        await self._ask(session, "PUT", "/v1/instances", {"target": target})
+        """Set the target number of instances. Raises WorkerUnreachable."""
+        await self._request(session, "PUT", "/v1/instances", {"target": target})
 
-    async def _ask(
+    async def _request(
         self, session: aiohttp.ClientSession, method: str, path: str, body: object = None
     ) -> State:
         if not self.control_port:
-            raise NoAnswer("starting")
+            raise WorkerUnreachable("starting")
         url = f"http://{self.host}:{self.control_port}{path}"
         try:
             async with session.request(
-                method, url, json=body, timeout=aiohttp.ClientTimeout(total=ASK_SECONDS)
+                method, url, json=body, timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)
             ) as answer:
                 text = await answer.text()
                 if answer.status != 200:
-                    raise NoAnswer(f"{method} {path} was answered {answer.status}: {text[:200]}")
+                    raise WorkerUnreachable(
+                        f"{method} {path} returned {answer.status}: {text[:200]}"
+                    )
             self.state = State.model_validate_json(text)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise NoAnswer(f"no answer on {url}: {error or 'time-out'}") from None
+            raise WorkerUnreachable(f"no answer on {url}: {error or 'time-out'}") from None
         except ValidationError:
-            raise NoAnswer(f"{url} does not answer as a worker") from None
+            raise WorkerUnreachable(f"{url} is not the control port of a worker") from None
         self.was_ready = self.was_ready or self.state.ready
         return self.state
 
-    def _hear(self, line: str) -> None:
-        """Its log says where it listens."""
+    def _parse_log_line(self, line: str) -> None:
+        """Take the ports from the worker's log: the settings may ask for any free ones."""
         if '"listening"' in line:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                said = json.loads(line)
-                if said["event"] == "listening":
-                    self.port, self.control_port = int(said["port"]), int(said["controlPort"])
+                fields = json.loads(line)
+                if fields["event"] == "listening":
+                    self.port = int(fields["port"])
+                    self.control_port = int(fields["controlPort"])
 
-    async def last_words(self) -> str:
-        """The last line that it wrote before it ended; where it gave up, its reason."""
-        await self._log.rest()
+    async def last_error(self) -> str:
+        """The worker's own error message if it gave up, else the last line of its log."""
+        await self._log.drain()
         lines = self._log.last
         prefix = "ocrpool-worker: "
-        told = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-        return _plain((told or [*lines] or [""])[-1])[:500]
+        errors = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+        return _summarize((errors or [*lines] or [""])[-1])[:500]
 
     async def stop(self, seconds: float) -> None:
-        """SIGTERM, which drains it; after `seconds`, SIGKILL, which ends its instances too."""
+        """Send SIGTERM, which drains the worker; after `seconds` send SIGKILL.
+
+        The instances exit with their worker in both cases.
+        """
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -206,22 +215,22 @@ class WorkerProcess:
             await process.wait()
 
     async def close(self) -> None:
-        """After its end: keep the rest of its log."""
-        await self._log.rest()
+        """After the exit: write the rest of the log and close it."""
+        await self._log.drain()
         self._log.close()
 
     def kill(self) -> None:
-        """End it now."""
+        """Send SIGKILL."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
 
-def _plain(line: str) -> str:
-    """A line of its log for a person: the event and why, where it is one of JSON."""
+def _summarize(line: str) -> str:
+    """The event and the reason of a JSON log line; any other line as it is."""
     try:
-        said = json.loads(line)
-        return ": ".join(str(said[key]) for key in ("event", "why") if key in said) or line
+        fields = json.loads(line)
+        return ": ".join(str(fields[key]) for key in ("event", "why") if key in fields) or line
     except (ValueError, TypeError):
         return line
 

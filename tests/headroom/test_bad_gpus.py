@@ -40,7 +40,7 @@ def test_a_driver_without_a_gpu_is_one_line(tmp_path: Path, gpus: list[FakeGpu])
     file = pool_file(tmp_path, **gpu_pool())
     done = run(tmp_path, "up", "-f", str(file), FAKEGPU_ROOT=str(empty))
     assert done.returncode == 2
-    assert done.stderr.startswith("ocrpool: spec.device is gpu, and NVML says: Driver Not Loaded")
+    assert done.stderr.startswith("ocrpool: spec.device is gpu, and NVML fails: Driver Not Loaded")
     assert done.stderr.count("\n") == 1
 
 
@@ -48,7 +48,7 @@ def test_a_gpu_that_is_lost_at_the_start_is_one_line(tmp_path: Path, gpu: FakeGp
     gpu.set_fault(GPU_IS_LOST)
     done = run(tmp_path, "up", "-f", str(pool_file(tmp_path, **gpu_pool())))
     assert done.returncode == 2
-    assert "NVML says: GPU is lost" in done.stderr
+    assert "NVML fails: GPU is lost" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -218,7 +218,7 @@ def test_the_plan_for_a_card_below_the_reserve_says_so(tmp_path: Path, gpu: Fake
     done = run(tmp_path, "plan", "-f", str(pool_file(tmp_path, **gpu_pool())))
     assert done.returncode == 0
     assert "reserve" in done.stdout.splitlines()[1]
-    assert "boots alone" not in done.stdout
+    assert "starts alone" not in done.stdout
 
 
 def test_the_plan_for_a_gpu_that_talks_nonsense_says_so(tmp_path: Path, gpu: FakeGpu) -> None:

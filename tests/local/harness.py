@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ocrpool.local.runtime_state import Running, RunningWorker
+from ocrpool.local.runtime_state import RuntimeState, WorkerRuntimeState
 from tests.worker.client import Answer, Worker, instances_of, wait_for
 from tests.worker.harness import ENGINE, ROOT, merged
 
@@ -44,7 +44,7 @@ def pool_file(folder: Path, name: str = "test", **spec: Any) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "ocrpool.local", *arguments]
+    return [sys.executable, "-m", "ocrpool", *arguments]
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -72,12 +72,14 @@ class Up:
         self.folder = folder
         self.log = log
 
-    def running(self) -> Running | None:
+    def running(self) -> RuntimeState | None:
         try:
             raw = json.loads((self.folder / "running.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return Running(workers=tuple(RunningWorker(**one) for one in raw.pop("workers")), **raw)
+        return RuntimeState(
+            workers=tuple(WorkerRuntimeState(**one) for one in raw.pop("workers")), **raw
+        )
 
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8")
@@ -85,7 +87,7 @@ class Up:
     def worker(self, name: str = "worker-0") -> Worker:
         """The worker as a client sees it, once it listens."""
 
-        def look() -> RunningWorker | None:
+        def look() -> WorkerRuntimeState | None:
             assert self.process.poll() is None, self.output()
             running = self.running()
             found = [one for one in running.workers if one.name == name] if running else []

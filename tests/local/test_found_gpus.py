@@ -7,7 +7,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from ocrpool.local.devices import devices_for
+from ocrpool.local.devices import find_devices
 from ocrpool.local.errors import LocalError
 
 # A handle is its own UUID; the second GPU is cut into slices, one place of which is empty.
@@ -63,10 +63,10 @@ def test_every_gpu_and_every_slice_that_is_visible(
     visible: str | None, settings: list[str]
 ) -> None:
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
-    assert [found.setting for found in devices_for("gpu", environment)] == settings
+    assert [found.setting for found in find_devices("gpu", environment)] == settings
 
 
 @pytest.mark.usefixtures("nvml")
 def test_none_that_is_visible_is_an_error_that_says_so() -> None:
     with pytest.raises(LocalError, match="CUDA_VISIBLE_DEVICES leaves none"):
-        devices_for("gpu", {"CUDA_VISIBLE_DEVICES": ""})
+        find_devices("gpu", {"CUDA_VISIBLE_DEVICES": ""})

@@ -75,7 +75,7 @@ def test_it_serves_on_and_starts_a_dead_worker_again(disk: Disk, tmp_path: Path)
 
         def warned() -> bool:
             disk.fill(shell)  # again: what it has just replaced has become free
-            return "`ocrpool status` shows what was so before" in shell.output()
+            return "`ocrpool status` shows an old state" in shell.output()
 
         wait_for("it warns", warned)
         assert first.read(say="on a full disk").text == "on a full disk"
@@ -93,7 +93,7 @@ def test_it_serves_on_and_starts_a_dead_worker_again(disk: Disk, tmp_path: Path)
 
         wait_for("it answers", answered, or_tell=shell.output)
         wait_for("it has grown", lambda: f":{port}: 2 ready" in shell.output())
-        wait_for("the log is warned of", lambda: "is lost until then" in shell.output())
+        wait_for("the log is warned of", lambda: "are lost until this is solved" in shell.output())
         warnings = re.findall(r"^ocrpool: warning: .*$", shell.output(), re.MULTILINE)
         assert len(warnings) == len({"the status", "the log"}), warnings
         assert all("No space left on device" in warning for warning in warnings)
@@ -133,5 +133,5 @@ def test_output_that_nobody_takes_ends_nothing(tmp_path: Path) -> None:
         assert shell.interrupt() == 0
         warnings = shell.output().splitlines()
     assert warnings == [
-        "ocrpool: warning: standard output: No space left on device; serving goes on"
+        "ocrpool: warning: standard output: No space left on device; the pool keeps serving"
     ]

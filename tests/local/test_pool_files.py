@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ocrpool.local.devices import devices_for
+from ocrpool.local.devices import find_devices
 from ocrpool.local.errors import LocalError
 from ocrpool.local.pool_file import load_pool, worker_settings
 from ocrpool.planner.instances.types import Limits
@@ -164,20 +164,20 @@ def test_no_gpu_is_one_line(tmp_path: Path) -> None:
     if done.returncode == 0:
         pytest.skip("this machine has a GPU")
     assert done.returncode == 2
-    assert done.stderr.startswith("ocrpool: spec.device is gpu, and NVML says: ")
+    assert done.stderr.startswith("ocrpool: spec.device is gpu, and NVML fails: ")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_cpu_is_always_there() -> None:
-    assert [found.setting for found in devices_for("cpu", {"CUDA_VISIBLE_DEVICES": ""})] == ["cpu"]
+    assert [found.setting for found in find_devices("cpu", {"CUDA_VISIBLE_DEVICES": ""})] == ["cpu"]
 
 
 def test_plan_says_what_it_would_do_and_why(tmp_path: Path) -> None:
     file = pool_file(tmp_path, memory={"reserve": 0})
     done = run(tmp_path, "plan", "-f", str(file), "--footprint", "1Mi")
     assert done.returncode == 0
-    assert "one instance boots alone and is measured" in done.stdout
+    assert "the first instance starts alone, and its memory" in done.stdout
     assert "  1 → 2: room " in done.stdout
     assert done.stdout.endswith("  2: hold, instances.max is 2\n")
     unknown = run(tmp_path, "plan", "-f", str(file))
-    assert "the footprint is not known before" in unknown.stdout
+    assert "footprint is unknown until then" in unknown.stdout

@@ -45,7 +45,7 @@ async def test_a_worker_that_dies_for_days_is_started_again_and_again(
         clock.now += BACKOFF_MOST
     pauses = [after - before for before, after in pairwise(starts)]
     assert max(pauses) <= 2 * BACKOFF_MOST
-    assert f"starts again in {BACKOFF_MOST:g} s" in worker.note or worker.note == "starting"
+    assert f"restarts in {BACKOFF_MOST:g} s" in worker.note or worker.note == "starting"
     assert not warned
 
 
@@ -70,8 +70,8 @@ async def test_one_that_cannot_be_started_now_is_tried_again(
         said.add(worker.note)
         clock.now += 0.25
     assert len(tries) == 4
-    assert any(note.startswith("cannot be started, starts again in 1 s: ") for note in said), said
-    assert any(note.startswith("cannot be started, starts again in 2 s: ") for note in said), said
+    assert any(note.startswith("cannot be started, restarts in 1 s: ") for note in said), said
+    assert any(note.startswith("cannot be started, restarts in 2 s: ") for note in said), said
 
 
 @pytest.mark.asyncio

@@ -40,7 +40,7 @@ def test_a_worker_that_dies_is_started_again_and_grows_again(tmp_path: Path) -> 
         shell.worker().until_ready(2)
         (pid,) = shell.worker_pids()
         os.kill(pid, signal.SIGKILL)
-        wait_for("its death is told", lambda: "died (SIGKILL)" in shell.output())
+        wait_for("its exit is shown", lambda: "exited (SIGKILL)" in shell.output())
         wait_for("there is another", lambda: shell.worker_pids() not in ([], [pid]))
         shell.worker().until_ready(2)
 
@@ -87,8 +87,8 @@ def test_a_second_pool_on_the_ports_of_the_first_is_told_of_it(tmp_path: Path) -
         taken = sorted({port, control} & {port, port + 1})
         assert second.stderr == (
             f"ocrpool: --port {port}: pool test (pid {pid}) listens on "
-            f"{', '.join(map(str, taken))}; give for example --port {max(port, control) + 1}, or 0 "
-            "for any free ones\n"
+            f"{', '.join(map(str, taken))}; use for example --port {max(port, control) + 1}, or 0 "
+            "for any free ports\n"
         )
         assert second.stdout == ""  # nothing was started for it
 

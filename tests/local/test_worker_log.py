@@ -25,26 +25,26 @@ for number in range(10_000):
 """
 
 
-def made(path: Path, lines: list[str], troubles: list[OSError]) -> WorkerLog:
-    return WorkerLog(path, on_line=lines.append, on_trouble=troubles.append)
+def worker_log(path: Path, lines: list[str], errors: list[OSError]) -> WorkerLog:
+    return WorkerLog(path, on_line=lines.append, on_error=errors.append)
 
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", MOST)
+    monkeypatch.setattr(module, "MAX_BYTES", MOST)
 
 
 @pytest.mark.usefixtures("_small")
 @pytest.mark.asyncio
-async def test_files_are_bounded_and_hold_the_latest(tmp_path: Path) -> None:
-    lines, troubles = list[str](), list[OSError]()
-    log = made(tmp_path / "w.log", lines, troubles)
+async def test_log_files_are_bounded_and_keep_the_latest_lines(tmp_path: Path) -> None:
+    lines, errors = list[str](), list[OSError]()
+    log = worker_log(tmp_path / "w.log", lines, errors)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", TALKS.replace("10_000", "500")), stderr=(output := log.open())
     )
     os.close(output)
     assert await process.wait() == 0
-    await log.rest()
+    await log.drain()
     log.close()
     assert len(lines) == 500
     files = sorted(tmp_path.iterdir())  # noqa: ASYNC240
@@ -52,28 +52,28 @@ async def test_files_are_bounded_and_hold_the_latest(tmp_path: Path) -> None:
     assert all(each.stat().st_size <= MOST for each in files)
     kept = [line for each in reversed(files) for line in each.read_text().splitlines()]
     assert kept == lines[-len(kept) :]
-    assert not troubles
+    assert not errors
 
 
 @pytest.mark.asyncio
-async def test_a_worker_whose_log_nobody_reads_ends_in_order(tmp_path: Path) -> None:
+async def test_a_worker_exits_in_order_while_its_log_is_not_read(tmp_path: Path) -> None:
     """As under a shell that is stopped: what does not fit into the pipe is lost."""
-    log = made(tmp_path / "w.log", [], [])
+    log = worker_log(tmp_path / "w.log", [], [])
     output = log.open()
     done = subprocess.run(  # noqa: ASYNC221 (nothing of the loop may run meanwhile)
         [sys.executable, "-c", TALKS], stderr=output, timeout=60, check=False
     )
     os.close(output)
-    await log.rest()
+    await log.drain()
     log.close()
     assert done.returncode == 0
     assert "line 0 " in log.last[0] or len(log.last) == log.last.maxlen
 
 
 @pytest.mark.asyncio
-async def test_a_long_line_is_cut_and_a_last_one_needs_no_end(tmp_path: Path) -> None:
+async def test_a_long_line_is_split_and_the_last_line_needs_no_newline(tmp_path: Path) -> None:
     lines = list[str]()
-    log = made(tmp_path / "w.log", lines, [])
+    log = worker_log(tmp_path / "w.log", lines, [])
     output = log.open()
     text = b"x" * 200_000 + b"\nlast"
 
@@ -85,7 +85,7 @@ async def test_a_long_line_is_cut_and_a_last_one_needs_no_end(tmp_path: Path) ->
         os.close(output)
 
     await asyncio.to_thread(write)
-    await log.rest()
+    await log.drain()
     log.close()
     assert "".join(lines) == "x" * 200_000 + "last"
     assert lines[-1].endswith("last")
@@ -93,15 +93,15 @@ async def test_a_long_line_is_cut_and_a_last_one_needs_no_end(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_what_cannot_be_kept_is_told_and_still_read(tmp_path: Path) -> None:
-    lines, troubles = list[str](), list[OSError]()
+async def test_a_line_that_cannot_be_written_is_reported_and_still_read(tmp_path: Path) -> None:
+    lines, errors = list[str](), list[OSError]()
     (tmp_path / "w.log").symlink_to("/dev/full")
-    log = made(tmp_path / "w.log", lines, troubles)
+    log = worker_log(tmp_path / "w.log", lines, errors)
     output = log.open()
     os.write(output, b"one\ntwo\nthree\n")
     os.close(output)
-    await log.rest()
+    await log.drain()
     log.close()
     assert lines == ["one", "two", "three"] == list(log.last)
-    assert {error.errno for error in troubles} == {errno.ENOSPC}
-    assert len(troubles) == len(lines)
+    assert {error.errno for error in errors} == {errno.ENOSPC}
+    assert len(errors) == len(lines)

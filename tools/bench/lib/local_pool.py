@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import yaml
 
-from ocrpool.local.runtime_state import Running, base_folder, read
+from ocrpool.local.runtime_state import RuntimeState, base_folder, read_state
 from ocrpool.protocol.state import State
 from tools.bench.lib.cgroup import MemoryCgroup
 from tools.bench.lib.servers import Process
@@ -46,14 +46,14 @@ class Desk(Process):
             "spec": {"device": "cpu", **spec},
         }
         file.write_text(yaml.safe_dump(body), encoding="utf-8")
-        self._command = [sys.executable, "-m", "ocrpool.local", "up", "-f", str(file)]
+        self._command = [sys.executable, "-m", "ocrpool", "up", "-f", str(file)]
         self._command += ["--models", str(models), "--port", "0"]
         self._command += ["--interval", str(interval)]
 
     @property
-    def running(self) -> Running | None:
+    def running(self) -> RuntimeState | None:
         """What it says of itself, once it says something."""
-        return read(self._told)
+        return read_state(self._told)
 
     @property
     def port(self) -> int:
