@@ -286,7 +286,7 @@ def test_who_reaches_the_control_port(helm: Helm) -> None:
     assert "from" not in yaml.safe_load(everybody["data"]["ingress.yaml"])[0]
 
 
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
 
 
 def test_every_sample_is_taken(cluster: Cluster) -> None:

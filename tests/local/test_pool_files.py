@@ -17,7 +17,7 @@ from tests.local.harness import pool_file, run
 from tests.unit.resource.spec_cases import BROKEN
 from tests.worker.harness import ROOT
 
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
 
 HEAD = "apiVersion: ocrpool.dev/v1alpha1\nkind: OcrPool\nmetadata: {name: test}\n"
 WHOLE = (

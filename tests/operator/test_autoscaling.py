@@ -161,7 +161,7 @@ def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(lab: Lab) -> 
 
 
 def test_the_scalers_samples_name_a_pool_that_they_can_own(lab: Lab) -> None:
-    folder = ROOT / "manifests" / "samples"
+    folder = ROOT / "examples" / "pools"
     hpa, keda = (
         yaml.safe_load((folder / "scalers" / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in ("hpa", "keda")

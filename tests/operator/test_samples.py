@@ -1,4 +1,4 @@
-"""Every sample of the manifests, unchanged, to ready; and a page is read by each.
+"""Every pool of the examples, unchanged, to ready; and a page is read by each.
 
 Real: API server, controllers, scheduler, operator, workers, model files, and on CPUs PaddleOCR.
 Stand-ins: kubelet, which runs workers and no Job, so that the files lie in its volume already; and
@@ -21,7 +21,7 @@ from tests.operator.kubelet import ROOT, Kubelet
 from tests.operator.lab import Lab
 
 pytestmark = pytest.mark.timeout(900)
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.operator.lab import pool
 from tests.unit.resource.spec_cases import BROKEN
 from tools.devcluster.testing import Namespace
 
-SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
