@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean
+.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean \
+	changelog changelog-draft version
 
 help: ## what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,11 +19,12 @@ demo: $(READY) $(MODELS) ## `ocrpool up`: OCR processes grow in number, a page i
 test: $(READY) $(MODELS) ## all tests, with real processes and real PaddleOCR
 	OCRPOOL_TEST_MODELS=$(abspath $(MODELS)) $(BIN)/python -m pytest $(ARGS)
 
-check: $(READY) ## formatter, linter, strict types, import boundaries
+check: $(READY) ## formatter, linter, strict types, import boundaries, spelling, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/typos
 	$(BIN)/python -m tools.generate.settings --check
 	$(BIN)/python -m tools.generate.crd --check
 	$(BIN)/python -m tools.generate.chart --check
@@ -56,6 +58,16 @@ bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, oc
 
 bench-hostile: $(READY) $(MODELS) ## attacks on a running worker, and faults under load; ARGS=--quick is the short form
 	$(BIN)/python -m tools.bench.labs.hostile --models $(MODELS) $(ARGS)
+
+changelog-draft: $(READY) ## print what the files of changes/ would add to CHANGELOG.md
+	$(BIN)/towncrier build --draft --version NEXT
+
+changelog: $(READY) ## VERSION=1.2.3: move the files of changes/ into a section of CHANGELOG.md
+	$(BIN)/towncrier build --yes --version $(VERSION)
+
+version: $(READY) ## VERSION=1.2.3: write it into every file that names the version
+	$(BIN)/python -m tools.release set $(VERSION)
+	$(MAKE) docs
 
 serve: $(READY) $(MODELS) ## a worker with two instances on this machine's CPU, ports 8080 and 8081
 	$(BIN)/ocrpool-worker serve --models $(MODELS) --instances 2
