@@ -132,13 +132,13 @@ def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
 def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
     pool = a_pool()
     made = {
-        "ours": "ReplicaSet pages-proxy-5d4f",
-        "anothers": "ReplicaSet pages-proxy-two-5d4f",
-        "jobs": "Job pages-proxy-5d4f",
-        "nobodys": "",
+        "own": "ReplicaSet pages-proxy-5d4f",
+        "of-another-proxy": "ReplicaSet pages-proxy-two-5d4f",
+        "of-a-job": "Job pages-proxy-5d4f",
+        "of-nobody": "",
     }
     pods = [Pod(name, name, made_by=by) for name, by in made.items()]
-    assert [pod.name for pod in in_front(pool, pods)] == ["ours"]
+    assert [pod.name for pod in in_front(pool, pods)] == ["own"]
 
 
 def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
