@@ -7,21 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 # Where a path may begin. Other words with a slash in them are none.
-_TOP = [
-    ".ci",
-    ".github",
-    "changes",
-    "charts",
-    "docs",
-    "examples",
-    "findings",
-    "manifests",
-    "ocrpool",
-    "operator",
-    "tests",
-    "tools",
-    "worker_image",
-]
+_TOP = (
+    *(".ci", ".github", "changes", "charts", "docs", "examples", "findings", "manifests"),
+    *("ocrpool", "operator", "tests", "tools", "worker_image"),
+)
 _PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, _TOP))})/[\w./-]*")
 _QUOTED = re.compile(r"`([^`\n]+)`")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
