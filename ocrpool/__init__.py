@@ -18,15 +18,20 @@ if TYPE_CHECKING:
         PageWarning,
         Word,
     )
+    from ocrpool_worker.errors import RequestError
 
 __version__ = VERSION
-_POOL_API = ("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "Word")
+_POOL_API = (
+    *("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "RequestError"),
+    "Word",
+)
 __all__ = [
     "AsyncInstancePool",
     "InstancePool",
     "Line",
     "Page",
     "PageWarning",
+    "RequestError",
     "Word",
     "__version__",
 ]
