@@ -34,8 +34,8 @@ from ocrpool_worker.engine.base import Line, PageWarning, Word
 from ocrpool_worker.errors import RequestError
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings, settings_from
-from ocrpool_worker.supervisor.fair_queue import Order, PageAnswer
-from ocrpool_worker.supervisor.supervisor import Pool
+from ocrpool_worker.supervisor.requests import PageAnswer, RequestSpec
+from ocrpool_worker.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,16 +104,16 @@ class AsyncInstancePool:
         self._settings: WorkerSettings = settings_from(raw, origin="InstancePool")
         self._instances = instances
         self._window = window
-        self._pool: Pool | None = None
+        self._pool: Supervisor | None = None
 
     async def __aenter__(self) -> Self:
         """Start the instances and wait for the first warm one. Raises BootError."""
-        pool = Pool(
+        pool = Supervisor(
             self._settings, probe=probe_for(self._settings.device), instances=self._instances
         )
         pool.start()
         try:
-            await pool.first_ready()
+            await pool.wait_until_ready()
         except BaseException:
             await pool.close()
             raise
@@ -189,7 +189,7 @@ class AsyncInstancePool:
         """What the worker's `GET /v1/state` would say."""
         return self._open().state()
 
-    def _open(self) -> Pool:
+    def _open(self) -> Supervisor:
         if self._pool is None:
             raise RuntimeError("the pool is not open; use it with `with` or `async with`")
         return self._pool
@@ -205,8 +205,8 @@ class AsyncInstancePool:
 
     async def _read(self, image: Input, params: Mapping[str, Any], source: int) -> list[Page]:
         pool = self._open()
-        data, order = await asyncio.to_thread(_order, image, params, self._settings)
-        answers = await pool.read(data, order)
+        data, spec = await asyncio.to_thread(_request_spec, image, params, self._settings)
+        answers = await pool.process(data, spec)
         return [_page(answer, source, number) for number, answer in enumerate(answers)]
 
 
@@ -340,22 +340,22 @@ def _in_order(
         raise failed
 
 
-def _order(
+def _request_spec(
     image: Input, params: Mapping[str, Any], settings: WorkerSettings
-) -> tuple[Buffer, Order]:
+) -> tuple[Buffer, RequestSpec]:
     """The bytes to hand over and what they are. Raises a RequestError."""
     limits = settings.admission
     data = file_bytes(image)
     if data is not None:
         admitted = admit(data, limits)
-        order = Order(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
-        check_scaling(order.width, order.height, params, limits)
-        return data, order
+        spec = RequestSpec(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
+        check_scaling(spec.width, spec.height, params, limits)
+        return data, spec
     pixels = page_of(image, limits)
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
     check_scaling(width, height, params, limits)
-    order = Order("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
-    return pixels.data.cast("B"), order
+    spec = RequestSpec("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
+    return pixels.data.cast("B"), spec
 
 
 def _sound(found: Page | RequestError) -> Page:

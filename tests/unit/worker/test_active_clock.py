@@ -8,7 +8,7 @@ import time
 
 import uvloop
 
-from ocrpool_worker.supervisor.active_clock import BEAT_SECONDS, MOST_SECONDS, AwakeClock
+from ocrpool_worker.supervisor.active_clock import MAX_STEP_SECONDS, TICK_SECONDS, ActiveClock
 from ocrpool_worker.supervisor.deadline import Deadline
 
 
@@ -17,15 +17,15 @@ def test_the_clock_runs_while_the_loop_does_and_stands_while_it_does_not() -> No
 
     async def scenario() -> None:
         nonlocal now
-        clock = AwakeClock(lambda: now)
+        clock = ActiveClock(lambda: now)
         clock.start()
         began = clock()
         for _ in range(5):
-            now += MOST_SECONDS / 2
-            await asyncio.sleep(BEAT_SECONDS * 1.5)
-        assert clock() - began == 5 * MOST_SECONDS / 2
+            now += MAX_STEP_SECONDS / 2
+            await asyncio.sleep(TICK_SECONDS * 1.5)
+        assert clock() - began == 5 * MAX_STEP_SECONDS / 2
         now += 3600
-        assert clock() - began == 7 * MOST_SECONDS / 2, "an hour in which it was stopped"
+        assert clock() - began == 7 * MAX_STEP_SECONDS / 2, "an hour in which it was stopped"
         clock.stop()
 
     asyncio.run(scenario())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ocrpool_worker.errors import QueueFull, TooLarge
-from ocrpool_worker.ipc.answer_budget import AnswerRoom
+from ocrpool_worker.ipc.answer_budget import AnswerBudget
 from ocrpool_worker.ipc.frames import FrameReader, encode
 from ocrpool_worker.settings import AdmissionSettings
 
 
-def room_of(total: int, each: int) -> AnswerRoom:
-    return AnswerRoom(AdmissionSettings(answer_memory=total, max_answer=each))
+def room_of(total: int, each: int) -> AnswerBudget:
+    return AnswerBudget(AdmissionSettings(answer_memory=total, max_answer=each))
 
 
 def test_an_answer_counts_from_its_head_until_it_is_let_go() -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from ocrpool.protocol import Problem
-from ocrpool_worker.supervisor.exit_reason import Cause, Death
+from ocrpool_worker.supervisor.exit_reason import ExitCause, ExitReason
 
 
 @pytest.mark.parametrize(
@@ -33,35 +33,40 @@ from ocrpool_worker.supervisor.exit_reason import Cause, Death
         ),
     ],
 )
-def test_a_signal_tells_who_sent_it(status: int, cause: Cause, why: str) -> None:
-    death = Death.of(status)
-    assert (death.cause, death.why) == (cause, why)
+def test_a_signal_tells_who_sent_it(status: int, cause: ExitCause, why: str) -> None:
+    exit_reason = ExitReason.from_status(status)
+    assert (exit_reason.cause, exit_reason.why) == (cause, why)
 
 
 def test_a_kill_that_the_kernel_has_counted_is_out_of_memory() -> None:
-    death = Death.of(-signal.SIGKILL, starved=True)
-    assert death.cause == "memory"
-    assert "killed by the kernel, out of memory" in death.why
-    assert death.boot_problem.reason == "InsufficientMemory"
+    exit_reason = ExitReason.from_status(-signal.SIGKILL, starved=True)
+    assert exit_reason.cause == "memory"
+    assert "killed by the kernel, out of memory" in exit_reason.why
+    assert exit_reason.startup_problem.reason == "InsufficientMemory"
 
 
 def test_what_the_worker_has_killed_says_why() -> None:
-    death = Death.of(-signal.SIGKILL, killed_for="no answer within 60 s")
-    assert (death.cause, death.why) == ("worker", "killed by the worker: no answer within 60 s")
-    late = Death.of(-signal.SIGSEGV, killed_for="no answer within 60 s")
+    exit_reason = ExitReason.from_status(-signal.SIGKILL, killed_for="no answer within 60 s")
+    assert (exit_reason.cause, exit_reason.why) == (
+        "worker",
+        "killed by the worker: no answer within 60 s",
+    )
+    late = ExitReason.from_status(-signal.SIGSEGV, killed_for="no answer within 60 s")
     assert (late.cause, late.why) == ("own", "killed by SIGSEGV"), "it was faster"
 
 
 def test_what_was_asked_to_end_says_what_for() -> None:
-    assert Death.of(0, asked_for="it answered 9 pages").why.endswith("it answered 9 pages")
-    assert Death.of(1, asked_for="it answered 9 pages").cause == "own"
+    assert ExitReason.from_status(0, asked_for="it answered 9 pages").why.endswith(
+        "it answered 9 pages"
+    )
+    assert ExitReason.from_status(1, asked_for="it answered 9 pages").cause == "own"
 
 
 def test_a_failed_boot_says_what_it_can() -> None:
-    told = Death.of(-signal.SIGILL, words="Illegal instruction").boot_problem
+    told = ExitReason.from_status(-signal.SIGILL, words="Illegal instruction").startup_problem
     assert told.reason == "BootFailed"
     assert told.message == (
         "the instance was killed by SIGILL while it booted: Illegal instruction"
     )
     own = Problem(reason="DeviceError", message="no GPU")
-    assert Death.of(3, own=own).boot_problem == own
+    assert ExitReason.from_status(3, own=own).startup_problem == own

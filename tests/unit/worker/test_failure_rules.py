@@ -6,7 +6,7 @@ import pytest
 
 from ocrpool_worker.errors import EngineFailure, PoisonPage, Unavailable
 from ocrpool_worker.supervisor import failure_rules
-from ocrpool_worker.supervisor.failure_rules import Failure, after_failure, backoff, retry_after
+from ocrpool_worker.supervisor.failure_rules import PageFailure, after_failure, backoff, retry_after
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,9 @@ from ocrpool_worker.supervisor.failure_rules import Failure, after_failure, back
         ("killed", "gone", False),
     ],
 )
-def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lowers: bool) -> None:
+def test_the_first_failure_puts_the_page_back(
+    failure: PageFailure, fate: str, lowers: bool
+) -> None:
     verdict = after_failure(failure, in_a_row=1, detail="boom")
     assert (verdict.fate, verdict.error, verdict.remember) == (fate, None, False)
     assert verdict.lower_ceiling is lowers
@@ -36,7 +38,7 @@ def test_the_first_failure_puts_the_page_back(failure: Failure, fate: str, lower
     ],
 )
 def test_the_second_failure_blames_the_page(
-    failure: Failure, fate: str, remember: bool, words: str
+    failure: PageFailure, fate: str, remember: bool, words: str
 ) -> None:
     verdict = after_failure(failure, before=[failure], in_a_row=1, detail="boom")
     assert isinstance(verdict.error, PoisonPage)
@@ -57,14 +59,14 @@ def test_a_page_whose_instances_others_kill_is_sent_away_and_never_blamed() -> N
     [(["killed"], "death"), (["death"], "killed"), (["killed", "death"], "killed")],
 )
 def test_a_kill_from_outside_counts_for_nothing_else(
-    before: list[Failure], failure: Failure
+    before: list[PageFailure], failure: PageFailure
 ) -> None:
     error = after_failure(failure, before=before, in_a_row=1, detail="").error
     assert (error is not None) == (before.count("killed") == 1 and failure == "killed")
 
 
 @pytest.mark.parametrize("before", ["device", "engine"])
-def test_one_fault_of_its_own_is_not_remembered(before: Failure) -> None:
+def test_one_fault_of_its_own_is_not_remembered(before: PageFailure) -> None:
     verdict = after_failure("death", before=[before], in_a_row=1, detail="by SIGSEGV")
     assert isinstance(verdict.error, PoisonPage)
     assert "failed in two OCR processes (by SIGSEGV)" in verdict.error.message
@@ -72,7 +74,7 @@ def test_one_fault_of_its_own_is_not_remembered(before: Failure) -> None:
 
 
 @pytest.mark.parametrize("failure", ["memory", "starved"])
-def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once(failure: Failure) -> None:
+def test_a_page_that_runs_out_of_memory_twice_lowers_the_ceiling_once(failure: PageFailure) -> None:
     for before in ([], [failure]):
         first = after_failure(failure, before=before, in_a_row=1, detail="")
         again = after_failure(failure, before=before, in_a_row=1, detail="", ran_out_before=True)

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrpool_worker.supervisor.fair_queue import FairQueue, Job, Order, Work
+from ocrpool_worker.supervisor.fair_queue import FairQueue
+from ocrpool_worker.supervisor.requests import AcceptedRequest, RequestSpec, WorkItem
 
 
 @pytest.fixture(scope="module", autouse=True)
 def loop() -> Iterator[None]:
-    """Work carries a future, and a future wants a loop."""
+    """WorkItem carries a future, and a future wants a loop."""
     own = asyncio.new_event_loop()
     asyncio.set_event_loop(own)
     asyncio._set_running_loop(own)
@@ -24,12 +25,12 @@ def loop() -> Iterator[None]:
     own.close()
 
 
-def job(accepted: float = 0.0) -> Job:
-    return Job(Order("pdf"), b"x", accepted)
+def job(accepted: float = 0.0) -> AcceptedRequest:
+    return AcceptedRequest(RequestSpec("pdf"), b"x", accepted)
 
 
-def works(of: Job, count: int) -> list[Work]:
-    return [Work(of, "read", page, 0.0) for page in range(count)]
+def works(of: AcceptedRequest, count: int) -> list[WorkItem]:
+    return [WorkItem(of, "read", page, 0.0) for page in range(count)]
 
 
 def pulled(queue: FairQueue, instance: str = "i1") -> list[tuple[int, int | None]]:
@@ -118,8 +119,8 @@ STEPS = st.lists(
 @given(STEPS)
 def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
     queue, jobs = FairQueue(), [job() for _ in range(6)]
-    waiting: set[Work] = set()
-    running: list[tuple[Work, str]] = []
+    waiting: set[WorkItem] = set()
+    running: list[tuple[WorkItem, str]] = []
 
     def pull(instance: str, alone: bool) -> None:
         work = queue.pull(instance, alone=alone)
@@ -132,7 +133,7 @@ def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
 
     for action, number, instance in steps:
         if action == "put":
-            work = Work(jobs[number], "read", number, 0.0)
+            work = WorkItem(jobs[number], "read", number, 0.0)
             queue.put(work)
             waiting.add(work)
         elif action == "pull":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from ocrpool.protocol import Memory
-from ocrpool_worker.supervisor.memory_guard import Brake
+from ocrpool_worker.supervisor.memory_guard import MemoryGuard
 
 RESERVE = 1000
 
 
 def looks(*free: int | None) -> list[bool]:
-    brake = Brake(RESERVE)
+    guard = MemoryGuard(RESERVE)
     return [
-        brake.see(None if left is None else Memory(total=9000, used=9000 - left, free=left))
+        guard.should_shrink(
+            None if left is None else Memory(total=9000, used=9000 - left, free=left)
+        )
         for left in free
     ]
 

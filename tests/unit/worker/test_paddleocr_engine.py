@@ -22,7 +22,7 @@ from ocrpool_worker.errors import TooLarge
 from ocrpool_worker.instance.answers import page_lines
 from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.sides import MAX_SIDE
-from ocrpool_worker.supervisor.fair_queue import PageAnswer
+from ocrpool_worker.supervisor.requests import PageAnswer
 from tests.unit.worker.test_admission import png_header
 
 DETECTION = {"limit_side_len": 64, "limit_type": "min", "max_side_limit": 4000}

@@ -10,22 +10,22 @@ import pytest
 
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.supervisor import poison_cache
-from ocrpool_worker.supervisor.fair_queue import Order
-from ocrpool_worker.supervisor.poison_cache import REMEMBERED_MOST, REMEMBERED_SECONDS, Refusals
+from ocrpool_worker.supervisor.poison_cache import REMEMBERED_MOST, REMEMBERED_SECONDS, PoisonCache
+from ocrpool_worker.supervisor.requests import RequestSpec
 
-PLAIN = Order("image", params={"text_det_thresh": 0.4})
+PLAIN = RequestSpec("image", params={"text_det_thresh": 0.4})
 
 
-def add(found: Refusals, data: Buffer, now: float, order: Order = PLAIN) -> None:
+def add(found: PoisonCache, data: Buffer, now: float, order: RequestSpec = PLAIN) -> None:
     asyncio.run(found.add(data, order, now))
 
 
-def remaining(found: Refusals, data: Buffer, now: float, order: Order = PLAIN) -> float:
+def remaining(found: PoisonCache, data: Buffer, now: float, order: RequestSpec = PLAIN) -> float:
     return asyncio.run(found.remaining(data, order, now))
 
 
 def test_remembered_until_its_time_is_over() -> None:
-    found = Refusals()
+    found = PoisonCache()
     assert remaining(found, b"poison", 100.0) == 0
     add(found, b"poison", 100.0)
     assert remaining(found, b"poison", 100.0) == REMEMBERED_SECONDS
@@ -50,7 +50,7 @@ def test_remembered_until_its_time_is_over() -> None:
 def test_the_same_bytes_asked_for_in_another_way_are_another_request(
     change: dict[str, object],
 ) -> None:
-    found = Refusals()
+    found = PoisonCache()
     add(found, b"file", 0.0)
     assert remaining(found, b"file", 1.0, replace(PLAIN, **change)) == 0  # type: ignore[arg-type]
     again = replace(PLAIN, params=dict(reversed(PLAIN.params.items())), width=7)
@@ -58,7 +58,7 @@ def test_the_same_bytes_asked_for_in_another_way_are_another_request(
 
 
 def test_a_second_offence_starts_the_time_anew() -> None:
-    found = Refusals()
+    found = PoisonCache()
     add(found, b"first", 0.0)
     add(found, b"second", 1.0)
     add(found, b"first", 100.0)
@@ -68,7 +68,7 @@ def test_a_second_offence_starts_the_time_anew() -> None:
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
-    found = Refusals()
+    found = PoisonCache()
     for number in range(REMEMBERED_MOST + 1):
         add(found, f"{number:4}".encode(), 0.0)
     assert remaining(found, b"   0", 1.0) == 0
@@ -79,10 +79,10 @@ def test_the_oldest_goes_when_there_are_too_many() -> None:
 def test_no_digest_is_made_where_nothing_as_large_is_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def never(data: Buffer, order: Order) -> bytes:
+    def never(data: Buffer, order: RequestSpec) -> bytes:
         raise AssertionError("a digest was made for nothing")
 
-    found = Refusals()
+    found = PoisonCache()
     add(found, b"poison", 0.0)
     monkeypatch.setattr(poison_cache, "_digest", never)
     assert remaining(found, b"another", 1.0) == 0
@@ -93,12 +93,12 @@ def test_many_bytes_are_digested_in_a_thread(monkeypatch: pytest.MonkeyPatch) ->
     where: list[threading.Thread] = []
     made = poison_cache._digest
 
-    def noted(data: Buffer, order: Order) -> bytes:
+    def noted(data: Buffer, order: RequestSpec) -> bytes:
         where.append(threading.current_thread())
         return made(data, order)
 
     monkeypatch.setattr(poison_cache, "_digest", noted)
-    found, large = Refusals(), bytes(8 << 20)
+    found, large = PoisonCache(), bytes(8 << 20)
     add(found, large, 0.0)
     assert remaining(found, large, 1.0) > 0
     add(found, b"small", 1.0)

@@ -18,7 +18,7 @@ from ocrpool_worker.http.browsers import sent_by_a_foreign_page
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import errors_in_words
 from ocrpool_worker.settings import HttpSettings
-from ocrpool_worker.supervisor.supervisor import Pool
+from ocrpool_worker.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,10 +43,10 @@ class Unauthorized(RequestError):
 
 
 class ControlPort:
-    """The handlers of the control port over one pool."""
+    """The handlers of the control port over one supervisor."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, settings: HttpSettings) -> None:
-        self._pool = pool
+    def __init__(self, supervisor: Supervisor, metrics: Metrics, settings: HttpSettings) -> None:
+        self._supervisor = supervisor
         self._metrics = metrics
         self._token_file = settings.token_file
         self._lame_duck = settings.lame_duck_seconds
@@ -77,7 +77,7 @@ class ControlPort:
         """`{"target": n}`: ask for another number of instances; answers the state."""
         try:
             wanted = InstancesTarget.model_validate_json(await request.read())
-            self._pool.set_target(wanted.target)
+            self._supervisor.set_target(wanted.target)
         except ValidationError as error:
             message, field = errors_in_words(error)
             raise BadRequest(f'{message}; send {{"target": n}}', field=field) from None
@@ -88,8 +88,8 @@ class ControlPort:
     async def drain(self, request: web.Request) -> web.Response:
         """Not ready from now on, and after the lame-duck time no new request is taken; answers
         the state."""
-        again = self._pool.draining
-        self._pool.drain(self._lame_duck)
+        again = self._supervisor.draining
+        self._supervisor.drain(self._lame_duck)
         _log.warning(
             "drain asked for",
             extra={
@@ -103,8 +103,8 @@ class ControlPort:
 
     async def undrain(self, request: web.Request) -> web.Response:
         """Take back `drain`: requests are taken again; answers the state. 409 after SIGTERM."""
-        was = self._pool.draining
-        if not self._pool.undrain():
+        was = self._supervisor.draining
+        if not self._supervisor.undrain():
             raise Ending("the worker was told to end by a signal, which cannot be taken back")
         if was:
             _log.warning("drain taken back", extra={"peer": request.remote})
@@ -120,14 +120,14 @@ class ControlPort:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """A warm instance is there, and requests are taken."""
-        if self._pool.ready:
+        if self._supervisor.ready:
             return web.Response(text="ok\n")
-        problem = self._pool.problem()
+        problem = self._supervisor.problem()
         text = f"{problem.reason}: {problem.message}\n" if problem else "no instance is ready\n"
         return web.Response(status=503, text=text)
 
     def _state(self) -> web.Response:
-        text = self._pool.state().model_dump_json(by_alias=True)
+        text = self._supervisor.state().model_dump_json(by_alias=True)
         return web.Response(text=text, content_type="application/json")
 
     @web.middleware

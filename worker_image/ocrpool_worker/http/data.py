@@ -27,8 +27,8 @@ from ocrpool_worker.http.requests import OcrRequests, WrongRequest
 from ocrpool_worker.http.sending import Answer, Outgoing
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings
-from ocrpool_worker.supervisor.fair_queue import Form, Order, PageAnswer
-from ocrpool_worker.supervisor.supervisor import Pool
+from ocrpool_worker.supervisor.requests import Form, PageAnswer, RequestSpec
+from ocrpool_worker.supervisor.supervisor import Supervisor
 
 _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
 
@@ -62,10 +62,10 @@ class _Held:
 
 
 class DataPort:
-    """The handlers of the data port over one pool."""
+    """The handlers of the data port over one supervisor."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, settings: WorkerSettings) -> None:
-        self._pool = pool
+    def __init__(self, supervisor: Supervisor, metrics: Metrics, settings: WorkerSettings) -> None:
+        self._supervisor = supervisor
         self._metrics = metrics
         self._limits = settings.admission
         self._visualize = settings.http.visualize
@@ -95,7 +95,7 @@ class DataPort:
         """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
         log_id = ""
         try:
-            with self._pool.arriving(), _Held(self._bodies) as held:
+            with self._supervisor.track_arrival(), _Held(self._bodies) as held:
                 body = await self._bodies.read(request)
                 held.size = len(body)
                 asked, file = await self._take(body, held)
@@ -121,7 +121,7 @@ class DataPort:
 
     async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
         """The image or PDF as the body, parameters in the query string."""
-        with self._pool.arriving():
+        with self._supervisor.track_arrival():
             return await self._v1_ocr(request)
 
     async def _v1_ocr(self, request: web.Request) -> web.StreamResponse:
@@ -144,10 +144,10 @@ class DataPort:
     async def health(self, request: web.Request) -> web.Response:
         """PaddleX's health check, told truthfully: 503 while nothing could be read."""
         log_id = str(uuid.uuid4())
-        if self._pool.ready:
+        if self._supervisor.ready:
             text = {"logId": log_id, "errorCode": 0, "errorMsg": "Healthy"}
             return web.json_response(text)
-        problem = self._pool.problem()
+        problem = self._supervisor.problem()
         message = f"{problem.reason}: {problem.message}" if problem else "no instance is ready"
         return replies.paddlex_error(log_id, 503, message)
 
@@ -159,9 +159,9 @@ class DataPort:
             given = params.given()
             check_scaling(admitted.width, admitted.height, given, self._limits)
         except RequestError:
-            self._pool.counters["refused"] += 1
+            self._supervisor.counters["refused"] += 1
             raise
-        order = Order(
+        spec = RequestSpec(
             kind=admitted.kind,
             form=form,
             width=admitted.width,
@@ -169,7 +169,7 @@ class DataPort:
             params=given,
             pictures=pictures,
         )
-        pages = await self._pool.read(data, order, arrived=True)
+        pages = await self._supervisor.process(data, spec, arrived=True)
         kind = "image" if admitted.kind == "tiff" and len(pages) == 1 else admitted.kind
         return kind, pages
 
@@ -203,7 +203,7 @@ class DataPort:
     ) -> web.StreamResponse:
         began = time.perf_counter()
         response = await handler(request)
-        if self._pool.draining:
+        if self._supervisor.draining:
             # Whoever keeps connections shall open the next one elsewhere.
             response.force_close()
         resource = request.match_info.route.resource

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ocrpool.protocol import State
-from ocrpool_worker.supervisor.supervisor import Pool
+from ocrpool_worker.supervisor.supervisor import Supervisor
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 
@@ -92,9 +92,9 @@ class Metrics:
         self._waited.add(waited)
         self._took.add(took)
 
-    def watch(self, pool: Pool) -> None:
-        """Also report the pool's state at every scrape."""
-        self._registry.register(_StateCollector(pool))
+    def watch(self, supervisor: Supervisor) -> None:
+        """Also report the supervisor's state at every scrape."""
+        self._registry.register(_StateCollector(supervisor))
 
     def text(self) -> bytes:
         """In Prometheus' text format."""
@@ -143,15 +143,15 @@ class _Measured(Collector):
 
 
 class _StateCollector(Collector):
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
 
     def collect(self) -> Iterator[Metric]:
-        state = self._pool.state()
-        yield from _gauges(state, self._pool.answer_bytes)
+        state = self._supervisor.state()
+        yield from _gauges(state, self._supervisor.answer_bytes)
         yield from _by_instance(state)
         text = "Memory of the device that is never planned for"
-        reserve = self._pool.settings.memory.reserve
+        reserve = self._supervisor.settings.memory.reserve
         yield GaugeMetricFamily("ocrpool_memory_reserve_bytes", text, value=reserve)
         counters = state.counters.model_dump()
         for name, text in _COUNTERS.items():

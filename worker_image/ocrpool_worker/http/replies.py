@@ -16,7 +16,7 @@ from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
 from ocrpool_worker.http.sending import Answer
 from ocrpool_worker.ipc.shared_buffer import Buffer
-from ocrpool_worker.supervisor.fair_queue import PageAnswer
+from ocrpool_worker.supervisor.requests import PageAnswer
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json"

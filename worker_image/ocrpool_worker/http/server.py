@@ -1,4 +1,4 @@
-"""Runs a worker: the pool, its two ports, and an orderly end."""
+"""Runs a worker: the supervisor, its two ports, and an orderly end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ocrpool_worker.http.descriptors import share_descriptors
 from ocrpool_worker.http.listen import Listener, bind
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.settings import WorkerSettings
-from ocrpool_worker.supervisor.supervisor import Pool
+from ocrpool_worker.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 # A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
@@ -50,14 +50,14 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
     `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
     """
     metrics = Metrics()
-    pool = Pool(
+    supervisor = Supervisor(
         settings, probe=probe_for(settings.device), instances=instances, on_page=metrics.on_page
     )
-    metrics.watch(pool)
+    metrics.watch(supervisor)
     if not wait_on_failed_start:
-        await pool.check()
-    data = DataPort(pool, metrics, settings)
-    control = ControlPort(pool, metrics, settings.http)
+        await supervisor.verify_models()
+    data = DataPort(supervisor, metrics, settings)
+    control = ControlPort(supervisor, metrics, settings.http)
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         http = settings.http
@@ -83,27 +83,27 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
                 extra={"connections": shares.data, "maxConnections": http.max_connections},
             )
         stack.push_async_callback(data.close)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(supervisor.close)
         _log.info("listening", extra={"port": port, "controlPort": control_port})
-        pool.start()
+        supervisor.start()
         if not wait_on_failed_start:
-            await _first_ready(pool, stop)
+            await _first_ready(supervisor, stop)
         await stop.wait()
         _log.info(
             "draining",
             extra={"lameDuckSeconds": http.lame_duck_seconds, "graceSeconds": http.grace_seconds},
         )
-        pool.drain(http.lame_duck_seconds, ending=True)
+        supervisor.drain(http.lame_duck_seconds, ending=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
-                await pool.drained()
+                await supervisor.wait_until_drained()
                 await data.sent()
     _log.info("stopped")
 
 
-async def _first_ready(pool: Pool, stop: asyncio.Event) -> None:
+async def _first_ready(supervisor: Supervisor, stop: asyncio.Event) -> None:
     """Wait for a warm instance or the signal to stop. Raises BootError."""
-    ready = asyncio.ensure_future(pool.first_ready())
+    ready = asyncio.ensure_future(supervisor.wait_until_ready())
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

@@ -1,5 +1,5 @@
 """The instance's program, started by the supervisor with the numbers of three descriptors (socket,
-lifeline, mailbox) and the supervisor's pid.
+parent_pipe, shared_buffer) and the supervisor's pid.
 
 Boot: tie to the supervisor, receive the order, build the engine, warm it up, say `ready`. Then
 one page at a time until the supervisor hangs up. It is exec'd, never forked, with its environment
@@ -42,7 +42,7 @@ from ocrpool_worker.instance.parent_watch import die_with
 from ocrpool_worker.instance.progress import Progress
 from ocrpool_worker.instance.warmup import warm_up_pages
 from ocrpool_worker.ipc.frames import ChannelClosed, InstanceChannel
-from ocrpool_worker.ipc.shared_buffer import MailboxReader
+from ocrpool_worker.ipc.shared_buffer import SharedBufferReader
 
 EXIT_BOOT_FAILED = 3
 
@@ -50,9 +50,9 @@ EXIT_BOOT_FAILED = 3
 class Instance:
     """Serves one supervisor over one channel."""
 
-    def __init__(self, channel: InstanceChannel, mailbox: MailboxReader) -> None:
+    def __init__(self, channel: InstanceChannel, shared_buffer: SharedBufferReader) -> None:
         self._channel = channel
-        self._mailbox = mailbox
+        self._mailbox = shared_buffer
         self._max_pixels = 0
         self._progress = Progress(self._tell_progress, interval=1.0)
         self._resident = Resident()
@@ -159,7 +159,7 @@ class Instance:
         if self._document is not None and self._document[0] == job:
             return self._document[1]
         self._document = None
-        # A copy: the document is kept for its next pages, the mailbox is not ours for so long.
+        # A copy: the document is kept for its next pages, the buffer is not ours for so long.
         data = bytes(self._mailbox.view(size))
         document = open_document(kind, data, self._max_pixels)
         self._document = (job, document)
@@ -220,14 +220,14 @@ def _size(document: Document, index: int, form: str) -> tuple[int, int]:
 
 
 def main(arguments: list[str]) -> int:
-    descriptor, lifeline, mailbox, supervisor = (int(argument) for argument in arguments)
-    die_with(supervisor, lifeline)
+    descriptor, parent_pipe, shared_buffer, supervisor = (int(argument) for argument in arguments)
+    die_with(supervisor, parent_pipe)
     # Ctrl-C in a terminal reaches the whole group; ending instances is the supervisor's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for inherited in (descriptor, lifeline, mailbox):
+    for inherited in (descriptor, parent_pipe, shared_buffer):
         os.set_inheritable(inherited, False)
     channel = InstanceChannel(socket.socket(fileno=descriptor))
-    instance = Instance(channel, MailboxReader(mailbox))
+    instance = Instance(channel, SharedBufferReader(shared_buffer))
     try:
         try:
             with first_to_go():

@@ -21,7 +21,7 @@ def die_with(supervisor_pid: int, pipe: int) -> None:
     # It may have died before the call above; then we have been given to another parent.
     if os.getppid() != supervisor_pid:
         os._exit(0)
-    threading.Thread(target=_wait_for_end, args=(pipe,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(pipe,), name="parent_pipe", daemon=True).start()
 
 
 def _wait_for_end(pipe: int) -> None:

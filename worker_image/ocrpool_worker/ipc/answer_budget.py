@@ -11,7 +11,7 @@ from ocrpool_worker.errors import QueueFull, RequestError, TooLarge
 from ocrpool_worker.settings import AdmissionSettings
 
 
-class AnswerRoom:
+class AnswerBudget:
     """All answers that are held at once: `held` bytes."""
 
     def __init__(self, limits: AdmissionSettings) -> None:
@@ -19,11 +19,11 @@ class AnswerRoom:
         self._each = limits.max_answer
         self.held = 0
 
-    def take(self, size: int) -> HeldAnswer | None:
+    def take(self, size: int) -> CountedAnswer | None:
         """Something to collect `size` bytes in, or None where there is no room for so many."""
         if size > self._each or self.held + size > self._total:
             return None
-        return HeldAnswer(self, size)
+        return CountedAnswer(self, size)
 
     def check(self) -> None:
         """Raise what a new request meets now: QueueFull where nothing is left."""
@@ -57,12 +57,12 @@ class AnswerRoom:
         )
 
 
-class HeldAnswer(bytearray):
+class CountedAnswer(bytearray):
     """Counted in its room for as long as it lives, with the size that was announced."""
 
     __slots__ = ("_room", "_size")
 
-    def __init__(self, room: AnswerRoom, size: int) -> None:
+    def __init__(self, room: AnswerBudget, size: int) -> None:
         super().__init__()
         self._room = room
         self._size = size

@@ -1,7 +1,7 @@
 """Frames on the socket between supervisor and instance.
 
 A frame is a JSON head and an opaque payload: `u32 head length, u64 payload length, head, payload`,
-little-endian. Bodies of requests do not travel in frames but through the mailbox (`ipc.mailbox`).
+little-endian. Bodies of requests do not travel in frames but through `ipc.shared_buffer`.
 At most one request is on the way to an instance at any time, so a frame to an instance is small and
 never blocks.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ocrpool_worker.ipc.answer_budget import AnswerRoom
+from ocrpool_worker.ipc.answer_budget import AnswerBudget
 
 _PREFIX = struct.Struct("<IQ")
 _HEAD = msgspec.json.Decoder(dict[str, Any])
@@ -58,7 +58,7 @@ def encode(head: Mapping[str, Any], payload: bytes = b"") -> bytes:
 class FrameReader:
     """Cuts a stream of bytes into frames. A payload that finds no `room` is passed over."""
 
-    def __init__(self, room: AnswerRoom | None = None) -> None:
+    def __init__(self, room: AnswerBudget | None = None) -> None:
         self._room = room
         # A prefix and a head, until they are complete.
         self._start = bytearray()

@@ -26,7 +26,7 @@ _BODY = mmap.PAGESIZE
 _NUMBER = struct.Struct("<Q")
 
 
-class Mailbox:
+class SharedBuffer:
     """The supervisor's end. Close it exactly once."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Mailbox:
     def fileno(self) -> int:
         """The descriptor that the instance inherits. Raises ValueError once closed."""
         if self._descriptor < 0:
-            raise ValueError("the mailbox was closed")
+            raise ValueError("the shared_buffer was closed")
         return self._descriptor
 
     def put(self, data: Buffer, at: int = 0) -> None:
@@ -74,7 +74,7 @@ class Mailbox:
         self.close()
 
 
-class MailboxReader:
+class SharedBufferReader:
     """The instance's end."""
 
     def __init__(self, descriptor: int) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 # How often the clock is advanced, and the most that it advances at a time: what a busy machine
 # takes from a loop counts, a stop does not.
-BEAT_SECONDS = 0.2
-MOST_SECONDS = 0.5
+TICK_SECONDS = 0.2
+MAX_STEP_SECONDS = 0.5
 
 
-class AwakeClock:
+class ActiveClock:
     """Seconds in which the loop ran, of a monotonic `clock`. Runs from `start` to `stop`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -26,12 +26,12 @@ class AwakeClock:
         self._next: asyncio.TimerHandle | None = None
 
     def __call__(self) -> float:
-        return self._counted + min(self._clock() - self._beat_at, MOST_SECONDS)
+        return self._counted + min(self._clock() - self._beat_at, MAX_STEP_SECONDS)
 
     def start(self) -> None:
         """To be called inside the running loop."""
         self._counted, self._beat_at = self(), self._clock()
-        self._next = asyncio.get_running_loop().call_later(BEAT_SECONDS, self.start)
+        self._next = asyncio.get_running_loop().call_later(TICK_SECONDS, self.start)
 
     def stop(self) -> None:
         if self._next is not None:

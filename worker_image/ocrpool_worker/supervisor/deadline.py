@@ -22,7 +22,7 @@ class Deadline:
         *,
         since: Callable[[], float] | None = None,
     ) -> None:
-        """`clock`: one that stands while this process does (AwakeClock). `since`: asked again
+        """`clock`: one that stands while this process does (ActiveClock). `since`: asked again
         whenever the time seems to be over; the moment of making where it is left out."""
         self._limit = limit
         self._clock = clock

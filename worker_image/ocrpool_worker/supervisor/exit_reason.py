@@ -10,7 +10,7 @@ from ocrpool.protocol import Problem
 
 # `own`: its own fault, or its page's. `memory`: the kernel ended it for want of memory. `outside`:
 # somebody else sent it a signal. `worker`: its supervisor killed it. `asked`: it ended in order.
-Cause = Literal["own", "memory", "outside", "worker", "asked"]
+ExitCause = Literal["own", "memory", "outside", "worker", "asked"]
 
 _STARVED = "killed by the kernel, out of memory (the container's limit, or the machine's RAM)"
 # Signals that a process gets for what it does itself: by the kernel, a library, or a limit of its
@@ -37,17 +37,17 @@ _LAST_WORDS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class ExitReason:
     """`why`: how it ended, for example `killed by SIGSEGV`; `words`: what it printed last;
     `own`: what it had said itself is wrong."""
 
     why: str
-    cause: Cause
+    cause: ExitCause
     words: str = ""
     own: Problem | None = None
 
     @classmethod
-    def of(
+    def from_status(
         cls,
         status: int,
         *,
@@ -56,7 +56,7 @@ class Death:
         starved: bool = False,
         words: str = "",
         own: Problem | None = None,
-    ) -> Death:
+    ) -> ExitReason:
         """`status`: as of `subprocess`, a signal is negative. `killed_for`: why its supervisor has
         killed it, `asked_for`: why it was asked to end, if so. `starved`: the kernel counted a
         process that it ended for want of memory."""
@@ -74,7 +74,7 @@ class Death:
         return cls(f"exited with status {status}", "own", words, own)
 
     @property
-    def boot_problem(self) -> Problem:
+    def startup_problem(self) -> Problem:
         """Why its boot failed, if it was booting."""
         if self.own is not None:
             return self.own

@@ -15,9 +15,9 @@ from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError, Unava
 
 # How an attempt at a page ended badly. Out of memory is `memory` where the engine says so, and
 # `starved` where the kernel has ended the instance. `killed`: somebody else has.
-Failure = Literal["death", "memory", "starved", "device", "engine", "killed"]
+PageFailure = Literal["death", "memory", "starved", "device", "engine", "killed"]
 # What becomes of the instance: it has died, keep it, let it end in order, or kill it now.
-Fate = Literal["gone", "keep", "retire", "kill"]
+InstanceAction = Literal["gone", "keep", "retire", "kill"]
 
 # A page may cost this many instances before it is blamed, and lose as many to others' kills before
 # it is sent away.
@@ -43,24 +43,24 @@ CEILING_COOLDOWN = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FailureVerdict:
     """`error` is None where the page is put back; else it is the request's answer.
     `lower_ceiling`: the worker has room for one fewer than it thought."""
 
-    fate: Fate
+    fate: InstanceAction
     error: RequestError | None
     remember: bool = False
     lower_ceiling: bool = False
 
 
 def after_failure(
-    failure: Failure,
+    failure: PageFailure,
     *,
-    before: Sequence[Failure] = (),
+    before: Sequence[PageFailure] = (),
     in_a_row: int,
     detail: str,
     ran_out_before: bool = False,
-) -> Verdict:
+) -> FailureVerdict:
     """What follows when an instance fails on a page.
 
     `before`: how earlier tries at this page have failed; `in_a_row`: pages that this instance has
@@ -68,7 +68,7 @@ def after_failure(
     `ran_out_before`: memory ran out on this page before, and one page lowers the ceiling once.
     """
     if failure == "killed":
-        return Verdict(
+        return FailureVerdict(
             "gone", _sent_away(detail) if before.count("killed") >= ATTEMPTS - 1 else None
         )
     tries = [*(one for one in before if one != "killed"), failure]
@@ -77,11 +77,11 @@ def after_failure(
     if failure == "engine":
         worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
         error = EngineFailure(f"the engine failed on this page on two tries: {detail}")
-        return Verdict("retire" if worn_out else "keep", error if last else None)
-    fates: dict[Failure, Fate] = {"memory": "retire", "device": "kill"}
+        return FailureVerdict("retire" if worn_out else "keep", error if last else None)
+    fates: dict[PageFailure, InstanceAction] = {"memory": "retire", "device": "kill"}
     fate = fates.get(failure, "gone")
     if not last:
-        return Verdict(fate, None, lower_ceiling=lowers)
+        return FailureVerdict(fate, None, lower_ceiling=lowers)
     remember = all(one in _BLAMES for one in tries)
     words = {(_BLAMES | _SPARES).get(one, "") for one in tries}
     what = words.pop() if len(words) == 1 else "failed in two OCR processes"
@@ -89,7 +89,7 @@ def after_failure(
     poison = PoisonPage(
         f"this request {what} ({detail}){refused}. Check the file, or send it smaller"
     )
-    return Verdict(fate, poison, remember=remember, lower_ceiling=lowers)
+    return FailureVerdict(fate, poison, remember=remember, lower_ceiling=lowers)
 
 
 def _sent_away(detail: str) -> RequestError:

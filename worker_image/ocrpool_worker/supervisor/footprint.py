@@ -16,7 +16,7 @@ from ocrpool.protocol import Footprint
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class InstanceMemory:
     """What is known of one instance, in bytes; None where it cannot be had."""
 
     rss: int = 0
@@ -25,7 +25,7 @@ class Figures:
     nvml: int | None = None
 
     @classmethod
-    def of(cls, head: Mapping[str, object], nvml: int | None) -> Figures:
+    def of(cls, head: Mapping[str, object], nvml: int | None) -> InstanceMemory:
         """From what an instance said of itself, and what NVML says of its process."""
         device = head.get("device")
         return cls(
@@ -36,7 +36,7 @@ class Figures:
         )
 
 
-class Footprints:
+class FootprintEstimator:
     """The footprint of a worker's instances. `on_gpu` decides which figures count."""
 
     def __init__(self, *, on_gpu: bool) -> None:
@@ -46,7 +46,7 @@ class Footprints:
         self.overhead = 0
         self._booted_alone = 0
 
-    def booted(self, figures: Figures, lost: int | None) -> None:
+    def booted(self, figures: InstanceMemory, lost: int | None) -> None:
         """An instance is warm. `lost`: what the device lost meanwhile, if it booted alone."""
         if not self._on_gpu:
             return
@@ -57,7 +57,7 @@ class Footprints:
             self._booted_alone = max(self._booted_alone, lost)
             self._ratchet(lost, "boot")
 
-    def held(self, figures: Figures) -> tuple[int, str]:
+    def held(self, figures: InstanceMemory) -> tuple[int, str]:
         """(bytes that an instance holds now, source of that figure); ratchets the footprint."""
         held, source = self._held(figures)
         self._ratchet(max(held, figures.rss_peak) if source == "rss" else held, source)
@@ -67,7 +67,7 @@ class Footprints:
         """An instance that is warm held so much RAM in the middle of a page."""
         self._ratchet(resident, "rss")
 
-    def _held(self, figures: Figures) -> tuple[int, str]:
+    def _held(self, figures: InstanceMemory) -> tuple[int, str]:
         if not self._on_gpu and figures.reserved is None:
             return figures.rss, "rss"
         if figures.nvml is not None:

@@ -17,19 +17,23 @@ from ocrpool_worker.devices.snapshot import Look
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc import message_checks
-from ocrpool_worker.ipc.answer_budget import AnswerRoom
+from ocrpool_worker.ipc.answer_budget import AnswerBudget
 from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import failure_rules
 from ocrpool_worker.supervisor.deadline import Deadline
-from ocrpool_worker.supervisor.exit_reason import Death
-from ocrpool_worker.supervisor.fair_queue import Work
+from ocrpool_worker.supervisor.exit_reason import ExitReason
+from ocrpool_worker.supervisor.instance_set import InstanceSet
 from ocrpool_worker.supervisor.launch import Launcher
-from ocrpool_worker.supervisor.managed_instance import Member
-from ocrpool_worker.supervisor.managed_instances import Members
-from ocrpool_worker.supervisor.scheduling import Later
-from ocrpool_worker.supervisor.startup import DeviceGone, NoRoomEver, Nursery
-from ocrpool_worker.supervisor.startup_backoff import BootPolicy, Ceiling, Clock
+from ocrpool_worker.supervisor.managed_instance import ManagedInstance
+from ocrpool_worker.supervisor.requests import WorkItem
+from ocrpool_worker.supervisor.scheduling import Scheduler
+from ocrpool_worker.supervisor.startup import (
+    DeviceUnavailable,
+    InstanceStarter,
+    ReserveExceedsDevice,
+)
+from ocrpool_worker.supervisor.startup_backoff import Clock, InstanceCeiling, StartupBackoff
 
 _log = logging.getLogger(__name__)
 # How often broken model files are looked at again.
@@ -40,66 +44,66 @@ _LOST_SECONDS = 5.0
 _LEAVE_SECONDS = 5.0
 
 
-class Dispatcher(Protocol):
-    """What the crew tells the pool."""
+class InstanceEvents(Protocol):
+    """What the manager tells the pool."""
 
     def on_free(self) -> None:
-        """The crew has changed: there may be something to hand out."""
+        """The manager has changed: there may be something to hand out."""
 
-    def on_progress(self, work: Work) -> None:
-        """A member says that its work comes on."""
+    def on_progress(self, work: WorkItem) -> None:
+        """A instance says that its work comes on."""
 
-    def on_answer(self, member: Member, work: Work, frame: Frame) -> None:
-        """A member finished its work, well or badly; it is idle or retiring already."""
+    def on_answer(self, instance: ManagedInstance, work: WorkItem, frame: Frame) -> None:
+        """A instance finished its work, well or badly; it is idle or retiring already."""
 
-    def on_lost(self, member: Member, work: Work, death: Death) -> None:
-        """A member died over its work."""
+    def on_lost(self, instance: ManagedInstance, work: WorkItem, exit_reason: ExitReason) -> None:
+        """A instance died over its work."""
 
 
-class Crew:
-    """All members, and the one function that keeps their number."""
+class InstanceManager:
+    """All instances, and the one function that keeps their number."""
 
     def __init__(
         self,
         settings: WorkerSettings,
         launcher: Launcher,
-        dispatcher: Dispatcher,
+        events: InstanceEvents,
         counters: dict[str, float],
         *,
         target: int,
         clock: Clock,
-        awake: Clock,
+        active_clock: Clock,
         watch: DeviceWatch,
     ) -> None:
-        """`awake`: a clock that stands while this process does not run (AwakeClock)."""
+        """`active_clock`: a clock that stands while this process does not run (ActiveClock)."""
         self._settings = settings
         self._launcher = launcher
-        self._dispatcher = dispatcher
+        self._events = events
         self._counters = counters
         self._clock = clock
-        self._awake = awake
-        self._nursery = Nursery(
+        self._active_clock = active_clock
+        self._starter = InstanceStarter(
             settings,
             launcher,
             watch,
             clock=clock,
-            awake=awake,
+            active_clock=active_clock,
             on_frame=self._on_frame,
             on_gone=self._on_gone,
         )
-        self.members = Members()
+        self.instances = InstanceSet()
         self.target = target
-        self.ceiling = Ceiling(settings.instances.max, clock)
-        self.boots = BootPolicy(clock)
+        self.ceiling = InstanceCeiling(settings.instances.max, clock)
+        self.startup_backoff = StartupBackoff(clock)
         self._oom_kills = OomKills(clock())
         # How the last one ended that was not asked to.
-        self.last_death: Death | None = None
+        self.last_exit: ExitReason | None = None
         self._refused = False
         # One more than wanted while the only instance is replaced.
         self._surge = 0
         self._preparing = False
         self._closing = False
-        self._later = Later(self.tend)
+        self._scheduler = Scheduler(self.tend)
 
     @property
     def wanted(self) -> int:
@@ -107,112 +111,121 @@ class Crew:
 
     @property
     def footprint(self) -> Footprint:
-        return self._nursery.footprints.current
+        return self._starter.footprints.current
 
     @property
-    def answers(self) -> AnswerRoom:
-        """Where the members' answers are held."""
-        return self._nursery.answers
+    def answers(self) -> AnswerBudget:
+        """Where the instances' answers are held."""
+        return self._starter.answers
 
     @property
     def slow(self) -> Problem | None:
         """Why pages of the largest size will not be answered in time, if so."""
-        return self._nursery.slow
+        return self._starter.slow
 
     @property
     def ready(self) -> int:
         """Instances that read what they are given."""
-        return self.members.ready
+        return self.instances.ready
 
     @property
     def booting(self) -> int:
-        return self.members.booting or int(self._preparing)
+        return self.instances.booting or int(self._preparing)
 
-    def alone(self, member: Member) -> bool:
+    def alone(self, instance: ManagedInstance) -> bool:
         """Whether no other instance that reads is there or will come."""
-        none_comes = self.wanted <= len(self.members.here) or self.boots.problem is not None
-        return none_comes and not self.members.has_other(member)
+        none_comes = (
+            self.wanted <= len(self.instances.here) or self.startup_backoff.problem is not None
+        )
+        return none_comes and not self.instances.has_other(instance)
 
     def set_target(self, target: int) -> None:
         """Ask for another number of instances; also starts over after failed boots."""
         self.target = target
-        self.boots.forget()
+        self.startup_backoff.forget()
         self.tend()
 
     def see(self, look: Look) -> None:
         """A look at the device, and at those who are on it."""
         self._oom_kills.look(self._clock())
-        for member in self.members.values():
-            self._nursery.see(member, look)
+        for instance in self.instances.values():
+            self._starter.see(instance, look)
         self._end_stopped()
-        given_up = self.boots.problem is not None and self.boots.problem.reason == "DeviceError"
+        given_up = (
+            self.startup_backoff.problem is not None
+            and self.startup_backoff.problem.reason == "DeviceError"
+        )
         if given_up and self._refused and not look.refused:
-            self.boots.forget()  # the driver answers again
+            self.startup_backoff.forget()  # the driver answers again
         self._refused = look.refused
         self.tend()
 
     def note_stops(self) -> None:
         """Find out who stands by SIGSTOP, or under a debugger, and who goes on."""
-        self.members.note_stops(self._awake())
+        self.instances.note_stops(self._active_clock())
 
     def _end_stopped(self) -> None:
         """Replace who has nothing to do and stands for as long as a page may take; on a page that
         has a limit of its own."""
         self.note_stops()
-        if self.boots.problem is not None:
+        if self.startup_backoff.problem is not None:
             return  # nobody would come in its place, and it may go on
         limit = self._settings.admission.timeout_seconds
-        for member in self.members.here:
-            since = member.stopped_since
-            if member.state == "idle" and since is not None and self._awake() - since >= limit:
+        for instance in self.instances.here:
+            since = instance.stopped_since
+            if (
+                instance.state == "idle"
+                and since is not None
+                and self._active_clock() - since >= limit
+            ):
                 why = f"it was stopped (SIGSTOP) for {limit:g} s (admission.timeoutSeconds)"
-                self.discard(member, why)
+                self.discard(instance, why)
 
-    def out_of_memory(self, member: Member) -> None:
-        """Memory ran out for a member: one fewer from now on, for a while."""
+    def out_of_memory(self, instance: ManagedInstance) -> None:
+        """Memory ran out for a instance: one fewer from now on, for a while."""
         self._counters["out_of_memory"] += 1
         self.ceiling.lower(
-            sum(other.here for other in self.members.values() if other is not member)
+            sum(other.here for other in self.instances.values() if other is not instance)
         )
         _log.warning("out of memory", extra={"ceiling": self.ceiling.value})
 
     def brake(self) -> None:
         """Memory is critically low: give up the newest instance, unless it is the only one, or one
         is leaving already."""
-        here = self.members.here
-        if len(here) < 2 or len(here) < len(self.members):
+        here = self.instances.here
+        if len(here) < 2 or len(here) < len(self.instances):
             return  # what one that is leaving gives back has not been seen yet
         self._counters["braked"] += 1
         self.ceiling.lower(len(here) - 1)
-        newest = max(here, key=lambda member: member.born)
+        newest = max(here, key=lambda instance: instance.born)
         self.retire(newest, "the device's memory is critically low")
         self.tend()
 
-    def hand(self, member: Member, work: Work) -> None:
-        """Mark a member busy with `work`."""
-        member.work, member.since, member.state = work, self._clock(), "busy"
-        member.told = 0
+    def hand(self, instance: ManagedInstance, work: WorkItem) -> None:
+        """Mark a instance busy with `work`."""
+        instance.work, instance.since, instance.state = work, self._clock(), "busy"
+        instance.told = 0
 
-    def retire(self, member: Member, why: str) -> None:
+    def retire(self, instance: ManagedInstance, why: str) -> None:
         """Let it finish what it is on, and end."""
-        if not member.here:
+        if not instance.here:
             return
-        _log.info("instance retires", extra={"instance": member.ident, "why": why})
-        member.asked_for = why
-        booting = member.state == "booting"
-        member.state = "retiring"
+        _log.info("instance retires", extra={"instance": instance.ident, "why": why})
+        instance.asked_for = why
+        booting = instance.state == "booting"
+        instance.state = "retiring"
         if booting:  # it listens to nobody yet, and holds nothing of a client's
-            member.process.kill(why)
+            instance.process.kill(why)
         else:
-            member.process.hang_up()
-            self._expect_leave(member)
+            instance.process.hang_up()
+            self._expect_leave(instance)
 
-    def discard(self, member: Member, why: str) -> None:
+    def discard(self, instance: ManagedInstance, why: str) -> None:
         """End it now: it hangs, or its device context cannot be trusted any more."""
-        if member.here and not member.process.ended:  # else its end is counted when it is told
+        if instance.here and not instance.process.ended:  # else its end is counted when it is told
             self._counters["deaths"] += 1
-        member.state = "retiring"
-        member.process.kill(why)
+        instance.state = "retiring"
+        instance.process.kill(why)
 
     def tend(self) -> None:
         """Take the next step from what is there towards what is wanted."""
@@ -220,53 +233,55 @@ class Crew:
             return
         until_raise = self.ceiling.wait()
         if until_raise is not None:
-            self._later.wake_in(until_raise)
+            self._scheduler.wake_in(until_raise)
         self._dismiss_surplus()
         self._replace_one()
-        room = self.wanted + self._surge - len(self.members)
-        if room > 0 and not self.booting and self.boots.problem is None:
-            wait = self.boots.wait()
+        room = self.wanted + self._surge - len(self.instances)
+        if room > 0 and not self.booting and self.startup_backoff.problem is None:
+            wait = self.startup_backoff.wait()
             if wait > 0:
-                self._later.wake_in(wait)
+                self._scheduler.wake_in(wait)
             else:
                 self._preparing = True
-                self._later.spawn(self._boot())
-        self._dispatcher.on_free()
+                self._scheduler.spawn(self._boot())
+        self._events.on_free()
 
     async def close(self) -> None:
-        """End all members, at once where they are at work."""
+        """End all instances, at once where they are at work."""
         self._closing = True
-        await self._later.close()
-        members = tuple(self.members.values())
-        for member in members:
-            if member.work is not None:
-                member.state = "retiring"
-                member.process.kill("the worker stops")
+        await self._scheduler.close()
+        instances = tuple(self.instances.values())
+        for instance in instances:
+            if instance.work is not None:
+                instance.state = "retiring"
+                instance.process.kill("the worker stops")
             else:
-                self.retire(member, "the worker stops")
-        gone = [asyncio.ensure_future(member.process.wait()) for member in members]
+                self.retire(instance, "the worker stops")
+        gone = [asyncio.ensure_future(instance.process.wait()) for instance in instances]
         if gone:
             _, late = await asyncio.wait(gone, timeout=2)
-            for member in members:
-                member.process.kill("it did not end when asked to")
+            for instance in instances:
+                instance.process.kill("it did not end when asked to")
             if late:
                 await asyncio.wait(late)
 
     def _dismiss_surplus(self) -> None:
-        if self._surge and self.members.warm > self.wanted:
+        if self._surge and self.instances.warm > self.wanted:
             self._surge = 0  # the replacement is warm: the old one may go
-        for member in self.members.surplus(self.wanted + self._surge):
-            self.retire(member, member.recycle or f"{self.wanted} instances are wanted")
+        for instance in self.instances.surplus(self.wanted + self._surge):
+            self.retire(instance, instance.recycle or f"{self.wanted} instances are wanted")
 
     def _replace_one(self) -> None:
-        """Start replacing one worn-out member, if nothing else is going on."""
-        worn = next((m for m in self.members.values() if m.recycle and m.warm), None)
-        short = len(self.members) < self.wanted or any(not m.here for m in self.members.values())
+        """Start replacing one worn-out instance, if nothing else is going on."""
+        worn = next((m for m in self.instances.values() if m.recycle and m.warm), None)
+        short = len(self.instances) < self.wanted or any(
+            not m.here for m in self.instances.values()
+        )
         busy = self._surge or self.booting or short
-        if worn is None or busy or self.boots.problem is not None:
+        if worn is None or busy or self.startup_backoff.problem is not None:
             return
         self._counters["recycled"] += 1
-        if self.ready > 1 or not self._nursery.has_room_for(worn.peak):
+        if self.ready > 1 or not self._starter.has_room_for(worn.peak):
             self.retire(worn, worn.recycle or "")
         else:  # the only one: its replacement is warm before it goes
             extra = {"instance": worn.ident, "why": worn.recycle}
@@ -274,137 +289,139 @@ class Crew:
             self._surge = 1
 
     async def _boot(self) -> None:
-        member: Member | None = None
+        instance: ManagedInstance | None = None
         try:
-            member = await self._nursery.prepare(alone=not self.members, instances=self.wanted)
-            if self._closing or self.wanted + self._surge <= len(self.members):
+            instance = await self._starter.prepare(alone=not self.instances, instances=self.wanted)
+            if self._closing or self.wanted + self._surge <= len(self.instances):
                 return
-            await self._nursery.start(member)
-            self.members[member.ident] = member
+            await self._starter.start(instance)
+            self.instances[instance.ident] = instance
         except ModelError as error:
             self._boot_failed(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
             self._boot_failed(Problem(reason="BootFailed", message=message), hindered=True)
-        except DeviceGone:
-            self.boots.postpone(_LOST_SECONDS)  # the report says why
-        except NoRoomEver as error:
+        except DeviceUnavailable:
+            self.startup_backoff.postpone(_LOST_SECONDS)  # the report says why
+        except ReserveExceedsDevice as error:
             self._boot_failed(Problem(reason="InsufficientMemory", message=str(error)), final=True)
         finally:
             self._preparing = False
             self.tend()
 
-    def _on_frame(self, member: Member, frame: Frame) -> None:
-        message_checks.check(frame.head, asked=member.asked, number=member.given)
+    def _on_frame(self, instance: ManagedInstance, frame: Frame) -> None:
+        message_checks.check(frame.head, asked=instance.asked, number=instance.given)
         op = frame.head.get("op")
         if op == "failed":
-            self._nursery.note_failure(member, frame)
+            self._starter.note_failure(instance, frame)
             return
         if op == "ready":
-            self._later.spawn(self._warm(member, frame))
+            self._scheduler.spawn(self._warm(instance, frame))
             return
-        work = member.work
+        work = instance.work
         assert work is not None  # or it was not asked
         if op == "progress":
-            member.told += 1
+            instance.told += 1
             interval = self._settings.admission.progress_seconds
             message_checks.check_progress(
-                frame, member.told, self._clock() - member.since, interval
+                frame, instance.told, self._clock() - instance.since, interval
             )
-            self._dispatcher.on_progress(work)
+            self._events.on_progress(work)
             return
-        member.work = None
-        self._nursery.note(member, frame)
-        self._on_answer(member, work, frame)
+        instance.work = None
+        self._starter.note(instance, frame)
+        self._on_answer(instance, work, frame)
 
-    async def _warm(self, member: Member, frame: Frame) -> None:
-        if not await self._nursery.measure(member, frame):
+    async def _warm(self, instance: ManagedInstance, frame: Frame) -> None:
+        if not await self._starter.measure(instance, frame):
             return
-        if member.state == "booting" and member.ident in self.members:
-            self._on_ready(member, frame)
+        if instance.state == "booting" and instance.ident in self.instances:
+            self._on_ready(instance, frame)
 
-    def _on_ready(self, member: Member, frame: Frame) -> None:
-        member.cancel_timers()
+    def _on_ready(self, instance: ManagedInstance, frame: Frame) -> None:
+        instance.cancel_timers()
         self._counters["boots"] += 1
-        self.boots.ready()
-        member.since, member.state = self._clock(), "idle"
+        self.startup_backoff.ready()
+        instance.since, instance.state = self._clock(), "idle"
         names = ("buildSeconds", "warmSeconds", "pageSeconds")
         seconds = {name: frame.head.get(name) for name in names}
-        extra = {"instance": member.ident, "memory": member.memory, **seconds}
+        extra = {"instance": instance.ident, "memory": instance.memory, **seconds}
         _log.info("instance ready", extra=extra)
         self.tend()
 
-    def _on_answer(self, member: Member, work: Work, frame: Frame) -> None:
-        member.cancel_timers()
-        began, member.since = member.since, self._clock()
-        if member.state == "busy":
-            member.state = "idle"
+    def _on_answer(self, instance: ManagedInstance, work: WorkItem, frame: Frame) -> None:
+        instance.cancel_timers()
+        began, instance.since = instance.since, self._clock()
+        if instance.state == "busy":
+            instance.state = "idle"
         else:
-            self._expect_leave(member)
+            self._expect_leave(instance)
         op = frame.head.get("op")
         if op != "fault":
-            member.failed_in_a_row = 0
-            self.boots.useful()
+            instance.failed_in_a_row = 0
+            self.startup_backoff.useful()
         if op == "done":
-            member.answered += 1
+            instance.answered += 1
             self._counters["pages"] += 1
-        self._counters["page_seconds"] += member.since - began
+        self._counters["page_seconds"] += instance.since - began
         cap = self._settings.memory.per_instance
-        member.recycle = member.recycle or failure_rules.should_recycle(
-            answered=member.answered,
-            memory=member.memory,
-            memory_when_warm=member.memory_when_warm,
+        instance.recycle = instance.recycle or failure_rules.should_recycle(
+            answered=instance.answered,
+            memory=instance.memory,
+            memory_when_warm=instance.memory_when_warm,
             after_requests=self._settings.recycle.after_requests,
             growth=self._settings.recycle.memory_growth,
             cap=cap if isinstance(cap, int) else None,
         )
-        self._dispatcher.on_answer(member, work, frame)
+        self._events.on_answer(instance, work, frame)
         self.tend()
 
-    def _on_gone(self, member: Member, status: int) -> None:
-        member.cancel_timers()
-        self.members.pop(member.ident, None)
-        work, member.work = member.work, None
-        death = self._death_of(member, status)
-        extra = {"instance": member.ident, "cause": death.cause, "why": death.why}
-        if member.state == "booting":
-            self._boot_failed(self._nursery.blame(death.boot_problem), death)
-        elif not member.here and (death.cause == "asked" or member.process.killed_for is not None):
+    def _on_gone(self, instance: ManagedInstance, status: int) -> None:
+        instance.cancel_timers()
+        self.instances.pop(instance.ident, None)
+        work, instance.work = instance.work, None
+        exit_reason = self._exit_reason_of(instance, status)
+        extra = {"instance": instance.ident, "cause": exit_reason.cause, "why": exit_reason.why}
+        if instance.state == "booting":
+            self._boot_failed(self._starter.blame(exit_reason.startup_problem), exit_reason)
+        elif not instance.here and (
+            exit_reason.cause == "asked" or instance.process.killed_for is not None
+        ):
             _log.info("instance gone", extra=extra)
         else:
-            _log.warning("instance died", extra=extra | {"lastWords": death.words})
-            self._counters["killed"] += death.cause == "outside"
+            _log.warning("instance died", extra=extra | {"lastWords": exit_reason.words})
+            self._counters["killed"] += exit_reason.cause == "outside"
             self._counters["deaths"] += 1
-            if member.answered == 0:
-                self.boots.died_fruitless()
-        if death.cause != "asked":
-            self.last_death = death
-        if not any(other.recycle for other in self.members.values()):
+            if instance.answered == 0:
+                self.startup_backoff.died_fruitless()
+        if exit_reason.cause != "asked":
+            self.last_exit = exit_reason
+        if not any(other.recycle for other in self.instances.values()):
             self._surge = 0  # whom it was for has gone
         if work is not None:
             # Else the seconds that it was seen at work for would be gone from the sum with it.
-            self._counters["page_seconds"] += self._clock() - member.since
-            self._dispatcher.on_lost(member, work, death)
-        elif death.cause == "memory" and member.state != "booting":
-            self.out_of_memory(member)
+            self._counters["page_seconds"] += self._clock() - instance.since
+            self._events.on_lost(instance, work, exit_reason)
+        elif exit_reason.cause == "memory" and instance.state != "booting":
+            self.out_of_memory(instance)
         self.tend()
 
-    def _death_of(self, member: Member, status: int) -> Death:
-        process = member.process
+    def _exit_reason_of(self, instance: ManagedInstance, status: int) -> ExitReason:
+        process = instance.process
         sigkill = status == -signal.SIGKILL and process.killed_for is None
-        return Death.of(
+        return ExitReason.from_status(
             status,
             killed_for=process.killed_for,
-            asked_for=member.asked_for,
-            starved=sigkill and member.failure is None and self._oom_kills.claim(),
+            asked_for=instance.asked_for,
+            starved=sigkill and instance.failure is None and self._oom_kills.claim(),
             words=process.last_words,
-            own=member.failure,
+            own=instance.failure,
         )
 
     def _boot_failed(
         self,
         problem: Problem,
-        death: Death | None = None,
+        exit_reason: ExitReason | None = None,
         *,
         final: bool = False,
         hindered: bool = False,
@@ -414,18 +431,20 @@ class Crew:
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
         _log.error("instance failed to boot", extra=extra)
-        if problem.reason == "InsufficientMemory" and self.members.warm:
-            self.ceiling.lower(self.members.warm)  # what is there fits; one more does not
+        if problem.reason == "InsufficientMemory" and self.instances.warm:
+            self.ceiling.lower(self.instances.warm)  # what is there fits; one more does not
             return
-        if death is not None and death.cause == "outside":
+        if exit_reason is not None and exit_reason.cause == "outside":
             self._counters["killed"] += 1
-            self.boots.hindered(problem)
+            self.startup_backoff.hindered(problem)
         elif hindered:
-            self.boots.hindered(problem)
+            self.startup_backoff.hindered(problem)
         else:
-            told = death is not None and death.own is not None
-            self.boots.failed(problem, final=final or (told and problem.reason == "BootFailed"))
-        if self.boots.problem is not None and problem.reason.startswith("Model"):
+            told = exit_reason is not None and exit_reason.own is not None
+            self.startup_backoff.failed(
+                problem, final=final or (told and problem.reason == "BootFailed")
+            )
+        if self.startup_backoff.problem is not None and problem.reason.startswith("Model"):
             self._recheck_later()
 
     def _recheck_later(self) -> None:
@@ -437,21 +456,21 @@ class Crew:
             except ModelError:
                 self._recheck_later()
             else:
-                self.boots.forget()
+                self.startup_backoff.forget()
                 self.tend()
 
         def begin() -> None:
-            if self.boots.problem is not None and not self._closing:
-                self._later.spawn(recheck())
+            if self.startup_backoff.problem is not None and not self._closing:
+                self._scheduler.spawn(recheck())
 
         asyncio.get_running_loop().call_later(_RECHECK_SECONDS, begin)
 
-    def _expect_leave(self, member: Member) -> None:
-        """A retiring member that has no work should be gone soon."""
-        if member.work is None:
-            why = f"it did not end within {_LEAVE_SECONDS:g} s ({member.asked_for})"
-            late = Deadline(_LEAVE_SECONDS, self._awake, lambda: member.process.kill(why))
-            member.timers.append(late)
+    def _expect_leave(self, instance: ManagedInstance) -> None:
+        """A retiring instance that has no work should be gone soon."""
+        if instance.work is None:
+            why = f"it did not end within {_LEAVE_SECONDS:g} s ({instance.asked_for})"
+            late = Deadline(_LEAVE_SECONDS, self._active_clock, lambda: instance.process.kill(why))
+            instance.timers.append(late)
 
 
 def new_counters() -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""One instance as its supervisor sees it: an exec'd process, its socket, mailbox and lifeline.
+"""One instance as its supervisor sees it: an exec'd process, its socket, buffer and parent pipe.
 
-This module moves bytes and watches the process; what follows from a message or a death is the
+This module moves bytes and watches the process; what follows from a message or an exit is the
 pool's business.
 """
 
@@ -18,9 +18,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ocrpool_worker.ipc.answer_budget import AnswerRoom
+from ocrpool_worker.ipc.answer_budget import AnswerBudget
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame, FrameReader, encode
-from ocrpool_worker.ipc.shared_buffer import Mailbox
+from ocrpool_worker.ipc.shared_buffer import SharedBuffer
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
@@ -40,7 +40,7 @@ class InstanceProcess:
         ident: str,
         *,
         environment: Mapping[str, str],
-        answers: AnswerRoom,
+        answers: AnswerBudget,
         on_frame: Callable[[Frame], None],
         on_gone: Callable[[int], None],
     ) -> None:
@@ -51,14 +51,14 @@ class InstanceProcess:
         self._on_gone = on_gone
         self._reader = FrameReader(answers)
         self._sock: socket.socket | None = None
-        self._lifeline = -1
+        self._parent_pipe = -1
         self._process: asyncio.subprocess.Process | None = None
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._watch: asyncio.Task[None] | None = None
         self._outbox = bytearray()
         self._hung_up = False
         self._pidfd = -1
-        self.mailbox: Mailbox | None = None
+        self.shared_buffer: SharedBuffer | None = None
         # The last order that it had taken when it went.
         self.taken = 0
         # Why it was killed from here.
@@ -69,7 +69,7 @@ class InstanceProcess:
         ours, theirs = socket.socketpair()
         held, watched = -1, -1
         try:
-            self.mailbox = Mailbox()
+            self.shared_buffer = SharedBuffer()
             # The instance holds the reading end; the writing end closes with this process.
             watched, held = os.pipe()
             command: Sequence[str] = (
@@ -78,7 +78,7 @@ class InstanceProcess:
                 "ocrpool_worker.instance.main",
                 str(theirs.fileno()),
                 str(watched),
-                str(self.mailbox.fileno()),
+                str(self.shared_buffer.fileno()),
                 str(os.getpid()),
             )
             self._process = await asyncio.create_subprocess_exec(
@@ -87,14 +87,14 @@ class InstanceProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=dict(self._environment),
-                pass_fds=(theirs.fileno(), watched, self.mailbox.fileno()),
+                pass_fds=(theirs.fileno(), watched, self.shared_buffer.fileno()),
                 limit=_LINE_LIMIT,
                 # Ctrl-C in a terminal must not reach it: the supervisor ends it in order.
                 start_new_session=True,
             )
         except BaseException:
-            if self.mailbox is not None:
-                self.mailbox.close()
+            if self.shared_buffer is not None:
+                self.shared_buffer.close()
             ours.close()
             if held >= 0:
                 os.close(held)
@@ -107,14 +107,14 @@ class InstanceProcess:
         self.pid = self._process.pid
         with contextlib.suppress(OSError):  # a kernel or sandbox without it
             self._pidfd = os.pidfd_open(self.pid)
-        self._sock, self._lifeline = ours, held
+        self._sock, self._parent_pipe = ours, held
         loop = asyncio.get_running_loop()
         loop.add_reader(ours.fileno(), self._readable)
         self._watch = loop.create_task(self._watch_process(self._process))
 
     @property
     def listens(self) -> bool:
-        """Whether its socket is open; it closes a little before the death is reported."""
+        """Whether its socket is open; it closes a little before the exit is reported."""
         return self._sock is not None
 
     def send(self, head: Mapping[str, Any]) -> bool:
@@ -232,11 +232,11 @@ class InstanceProcess:
             self._sock.close()
             self._sock = None
             self._reader.close()
-            os.close(self._lifeline)
-            if self.mailbox is not None:
-                self.taken = self.mailbox.taken()
-                self.mailbox.close()
-                self.mailbox = None
+            os.close(self._parent_pipe)
+            if self.shared_buffer is not None:
+                self.taken = self.shared_buffer.taken()
+                self.shared_buffer.close()
+                self.shared_buffer = None
 
     async def _watch_process(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -27,7 +27,7 @@ CONTEXT_BYTES = 750 * 2**20
 
 
 @dataclass(frozen=True)
-class Launch:
+class LaunchPlan:
     """`environment` is complete; `order` is the first frame that the instance gets."""
 
     environment: Mapping[str, str]
@@ -44,7 +44,7 @@ class Launcher:
         self._factory = load_engine(settings.engine.name)
         self._told = False
 
-    async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> Launch:
+    async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> LaunchPlan:
         """Verify the model files, now, and say what to start. `instances`: how many there shall be
         with this one; `context_bytes`: what an instance was seen to hold of a GPU beyond its
         engine's own memory. Raises ModelError."""
@@ -74,7 +74,7 @@ class Launcher:
             _log.info("models verified", extra={"models": names, "notThere": missing})
         return found
 
-    def _launch(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> Launch:
+    def _launch(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> LaunchPlan:
         settings = self._settings
         on_gpu = settings.device.startswith("gpu")
         context = EngineContext(
@@ -102,7 +102,7 @@ class Launcher:
             "progressSeconds": settings.admission.progress_seconds,
             "dataLimit": None if on_gpu else context.memory_limit,
         }
-        return Launch(environment, order)
+        return LaunchPlan(environment, order)
 
 
 def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:

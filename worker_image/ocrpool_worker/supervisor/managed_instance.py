@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from ocrpool.protocol import InstanceState, Problem
 from ocrpool_worker.devices.snapshot import Look
 from ocrpool_worker.supervisor.deadline import Deadline
-from ocrpool_worker.supervisor.fair_queue import Work
-from ocrpool_worker.supervisor.footprint import Figures, Footprints
+from ocrpool_worker.supervisor.footprint import FootprintEstimator, InstanceMemory
 from ocrpool_worker.supervisor.instance_process import InstanceProcess
+from ocrpool_worker.supervisor.requests import WorkItem
 
 
 @dataclass(eq=False)
-class Member:
-    """Memory is in bytes, times are on the crew's clock."""
+class ManagedInstance:
+    """Memory is in bytes, times are on the manager's clock."""
 
     ident: str
     process: InstanceProcess
@@ -23,12 +23,12 @@ class Member:
     # The first frame that it gets.
     order: Mapping[str, object] = field(default_factory=dict)
     state: InstanceState = "booting"
-    work: Work | None = None
+    work: WorkItem | None = None
     # When it was given its work or, when it has none, since when it rests.
     since: float = 0.0
     # The number of the order that it was given last.
     given: int = 0
-    # The number of the request whose bytes are in its mailbox.
+    # The number of the request whose bytes are in its shared_buffer.
     holds: int = 0
     answered: int = 0
     # How often it has said that its work comes on.
@@ -81,7 +81,7 @@ class Member:
             return look.resident.get(self.process.pid, self.memory)
         return self.memory
 
-    def note_memory(self, figures: Figures, footprints: Footprints) -> None:
+    def note_memory(self, figures: InstanceMemory, footprints: FootprintEstimator) -> None:
         """Take over what is known of its memory."""
         self.memory, self.memory_source = footprints.held(figures)
         peak = figures.rss_peak if self.memory_source == "rss" else self.memory

@@ -12,14 +12,14 @@ CRITICAL_SHARE = 0.25
 LOOKS_IN_A_ROW = 2
 
 
-class Brake:
+class MemoryGuard:
     """Fed with every look at the device; says when to give up an instance."""
 
     def __init__(self, reserve: int) -> None:
         self._critical = reserve * CRITICAL_SHARE
         self._seen = 0
 
-    def see(self, memory: Memory | None) -> bool:
+    def should_shrink(self, memory: Memory | None) -> bool:
         """Whether an instance should go now. An unknown memory changes nothing."""
         if memory is None:
             return False

@@ -12,7 +12,7 @@ import json
 from collections import OrderedDict
 
 from ocrpool_worker.ipc.shared_buffer import Buffer
-from ocrpool_worker.supervisor.fair_queue import Order
+from ocrpool_worker.supervisor.requests import RequestSpec
 
 REMEMBERED_SECONDS = 600.0
 REMEMBERED_MOST = 1024
@@ -23,13 +23,13 @@ _AT_ONCE = 1 << 20
 Key = tuple[int, bytes]
 
 
-class Refusals:
+class PoisonCache:
     """Digests with an end date; the oldest goes when there are too many."""
 
     def __init__(self) -> None:
         self._until: OrderedDict[Key, float] = OrderedDict()
 
-    async def add(self, data: Buffer, order: Order, now: float) -> str:
+    async def add(self, data: Buffer, order: RequestSpec, now: float) -> str:
         """Refuse this request from now on. Returns its digest in hex, for the log."""
         key = await _key(data, order)
         self._until[key] = now + REMEMBERED_SECONDS
@@ -38,7 +38,7 @@ class Refusals:
             self._until.popitem(last=False)
         return key[1].hex()
 
-    async def remaining(self, data: Buffer, order: Order, now: float) -> float:
+    async def remaining(self, data: Buffer, order: RequestSpec, now: float) -> float:
         """Seconds for which this request is still refused; 0 when it is welcome.
 
         Costs nothing while nothing as large is remembered: no digest is made then.
@@ -53,14 +53,14 @@ class Refusals:
         return max(0.0, self._until.get(await _key(data, order), 0.0) - now)
 
 
-async def _key(data: Buffer, order: Order) -> Key:
+async def _key(data: Buffer, order: RequestSpec) -> Key:
     size = len(data)
     if size <= _AT_ONCE:
         return size, _digest(data, order)
     return size, await asyncio.to_thread(_digest, data, order)
 
 
-def _digest(data: Buffer, order: Order) -> bytes:
+def _digest(data: Buffer, order: RequestSpec) -> bytes:
     whole = hashlib.blake2b(data, digest_size=16)
     asked = (order.kind, order.form, order.pictures, order.shape, dict(order.params))
     whole.update(json.dumps(asked, sort_keys=True, default=repr).encode())

@@ -1,5 +1,4 @@
-"""What the crew does later: one alarm for the earliest time asked for, and tasks that are seen to
-their end."""
+"""One alarm for the earliest time asked for, and tasks that are seen to their end."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 
-class Later:
+class Scheduler:
     """`wake` is called when the alarm goes off. To be used, and closed, inside a running loop."""
 
     def __init__(self, wake: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from ocrpool_worker.supervisor import failure_rules
 Clock = Callable[[], float]
 
 
-class BootPolicy:
+class StartupBackoff:
     """Backs off after failures, and gives up after a few of them: no crash loop."""
 
     def __init__(self, clock: Clock) -> None:
@@ -70,7 +70,7 @@ class BootPolicy:
         self._next = 0.0
 
 
-class Ceiling:
+class InstanceCeiling:
     """What the worker allows itself: lowered by one when memory runs out, raised again by one
     after each cool-down without."""
 

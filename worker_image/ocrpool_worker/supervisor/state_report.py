@@ -10,7 +10,7 @@ from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import failure_rules
 from ocrpool_worker.supervisor.fair_queue import FairQueue
-from ocrpool_worker.supervisor.instance_manager import Crew
+from ocrpool_worker.supervisor.instance_manager import InstanceManager
 from ocrpool_worker.supervisor.startup_backoff import Clock
 
 
@@ -31,7 +31,7 @@ class DeviceHealth:
 
 
 def problem_of(
-    crew: Crew, health: DeviceHealth, device: Problem | None, *, draining: bool
+    manager: InstanceManager, health: DeviceHealth, device: Problem | None, *, draining: bool
 ) -> Problem | None:
     """Why the worker is not ready, or cannot have what it was asked for. `device`: what is wrong
     with the device itself."""
@@ -44,33 +44,33 @@ def problem_of(
             "(dmesg, nvidia-smi), or move the worker to another one"
         )
         return Problem(reason="DeviceError", message=message)
-    if crew.boots.problem is not None:
-        return crew.boots.problem
+    if manager.startup_backoff.problem is not None:
+        return manager.startup_backoff.problem
     if draining:
         return Problem(reason="Draining", message="the worker takes no new requests")
-    if not crew.ready and crew.target:
-        return _not_ready(crew)
-    return device or crew.slow
+    if not manager.ready and manager.target:
+        return _not_ready(manager)
+    return device or manager.slow
 
 
-def _not_ready(crew: Crew) -> Problem:
-    if crew.members.warm:
+def _not_ready(manager: InstanceManager) -> Problem:
+    if manager.instances.warm:
         message = (
             "every instance is stopped (SIGSTOP, or a debugger); continue them with SIGCONT: who "
             "stays so for admission.timeoutSeconds is replaced"
         )
         return Problem(reason="Stopped", message=message)
-    if not crew.boots.was_ready:
+    if not manager.startup_backoff.was_ready:
         return Problem(reason="Starting", message="no instance is warm yet")
     message = "no instance is warm yet"
-    if crew.last_death is not None:
-        message += f"; the last one: {crew.last_death.why}"
+    if manager.last_exit is not None:
+        message += f"; the last one: {manager.last_exit.why}"
     return Problem(reason="Restarting", message=message)
 
 
 def state_of(
     settings: WorkerSettings,
-    crew: Crew,
+    manager: InstanceManager,
     queue: FairQueue,
     counters: Mapping[str, float],
     watch: DeviceWatch,
@@ -85,32 +85,32 @@ def state_of(
     oldest = queue.oldest()
     look = watch.latest()
     identity, memory = watch.identity, look.memory
-    held = {member.ident: member.held_at(look) for member in crew.members.values()}
+    held = {instance.ident: instance.held_at(look) for instance in manager.instances.values()}
     each = tuple(
         Instance(
-            id=member.ident,
-            pid=member.process.pid,
-            state=member.state,
-            age_seconds=round(now - member.born, 3),
-            busy_seconds=round(now - member.since, 3) if member.work else 0.0,
-            requests=member.answered,
-            memory=held[member.ident],
-            peak=member.peak,
-            source=member.memory_source,
-            stopped=member.stopped_since is not None,
+            id=instance.ident,
+            pid=instance.process.pid,
+            state=instance.state,
+            age_seconds=round(now - instance.born, 3),
+            busy_seconds=round(now - instance.since, 3) if instance.work else 0.0,
+            requests=instance.answered,
+            memory=held[instance.ident],
+            peak=instance.peak,
+            source=instance.memory_source,
+            stopped=instance.stopped_since is not None,
         )
-        for member in crew.members.values()
+        for instance in manager.instances.values()
     )
     return State(
         device=Device(kind=identity.kind, name=identity.name, uuid=identity.uuid, memory=memory),
         instances=Instances(
-            target=crew.target,
-            ready=crew.ready,
-            booting=crew.booting,
-            ceiling=crew.ceiling.value,
+            target=manager.target,
+            ready=manager.ready,
+            booting=manager.booting,
+            ceiling=manager.ceiling.value,
             each=each,
         ),
-        footprint=crew.footprint,
+        footprint=manager.footprint,
         unattributed=None if memory is None else max(0, memory.used - sum(held.values())),
         queue=Queue(
             depth=len(queue),

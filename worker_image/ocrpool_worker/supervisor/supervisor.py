@@ -26,20 +26,27 @@ from ocrpool_worker.errors import (
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor import failure_rules
-from ocrpool_worker.supervisor.active_clock import AwakeClock
+from ocrpool_worker.supervisor.active_clock import ActiveClock
 from ocrpool_worker.supervisor.deadline import Deadline
-from ocrpool_worker.supervisor.dispatcher import NOBODY, Dispatch
-from ocrpool_worker.supervisor.fair_queue import FairQueue, Inspection, Job, Order, PageAnswer, Work
-from ocrpool_worker.supervisor.instance_manager import Crew, new_counters
+from ocrpool_worker.supervisor.dispatcher import NOBODY, Dispatcher
+from ocrpool_worker.supervisor.fair_queue import FairQueue
+from ocrpool_worker.supervisor.instance_manager import InstanceManager, new_counters
 from ocrpool_worker.supervisor.launch import Launcher
-from ocrpool_worker.supervisor.memory_guard import Brake
-from ocrpool_worker.supervisor.poison_cache import REMEMBERED_SECONDS, Refusals
+from ocrpool_worker.supervisor.memory_guard import MemoryGuard
+from ocrpool_worker.supervisor.poison_cache import REMEMBERED_SECONDS, PoisonCache
+from ocrpool_worker.supervisor.requests import (
+    AcceptedRequest,
+    Inspection,
+    PageAnswer,
+    RequestSpec,
+    WorkItem,
+)
 from ocrpool_worker.supervisor.state_report import DeviceHealth, problem_of, state_of
 
 _log = logging.getLogger(__name__)
 
 
-class Arriving:
+class TrackedArrival:
     """A request that counts as arriving within the block."""
 
     __slots__ = ("_count",)
@@ -54,7 +61,7 @@ class Arriving:
         self._count(-1)
 
 
-class Pool:
+class Supervisor:
     """Several instances behind one queue. Lives in one event loop, from `start` to `close`."""
 
     def __init__(
@@ -75,14 +82,14 @@ class Pool:
             probe,
             clock=clock,
             interval=settings.memory.look_seconds,
-            pids=lambda: [member.process.pid for member in self._crew.members.values()],
+            pids=lambda: [instance.process.pid for instance in self._manager.instances.values()],
         )
         # What condemns somebody for being late is measured with this one.
-        self._awake = AwakeClock(clock)
-        self._brake = Brake(settings.memory.reserve)
+        self._active_clock = ActiveClock(clock)
+        self._memory_guard = MemoryGuard(settings.memory.reserve)
         self._queue = FairQueue()
-        self._refusals = Refusals()
-        self._jobs: set[Job] = set()
+        self._poison_cache = PoisonCache()
+        self._jobs: set[AcceptedRequest] = set()
         self._health = DeviceHealth(clock)
         # Since it drains: the moment from which new requests are refused.
         self._refuses_from: float | None = None
@@ -90,48 +97,48 @@ class Pool:
         self._arriving = 0
         self._changed = asyncio.Event()
         target = settings.instances.min if instances is None else instances
-        self._dispatch = Dispatch(
+        self._dispatcher = Dispatcher(
             settings.admission,
             self._queue,
             self._health,
             self.counters,
             clock=clock,
-            awake=self._awake,
+            active_clock=self._active_clock,
             on_page=on_page,
             on_change=self._changed.set,
         )
         self._launcher = Launcher(settings, self._watch.identity.uuid)
-        self._crew = Crew(
+        self._manager = InstanceManager(
             settings,
             self._launcher,
-            self._dispatch,
+            self._dispatcher,
             self.counters,
             target=target,
             clock=clock,
-            awake=self._awake,
+            active_clock=self._active_clock,
             watch=self._watch,
         )
-        self._dispatch.serve(self._crew)
+        self._dispatcher.serve(self._manager)
 
     # -- life ------------------------------------------------------------------------------
 
-    async def check(self) -> None:
+    async def verify_models(self) -> None:
         """Whether an instance could be launched, model files verified. Raises ModelError."""
         await self._launcher.prepare()
 
     def start(self) -> None:
         """Begin to watch the device and to boot instances. Returns at once."""
-        self._awake.start()
+        self._active_clock.start()
         self._watch.start(self._on_look)
-        self._crew.tend()
+        self._manager.tend()
 
-    async def first_ready(self) -> None:
+    async def wait_until_ready(self) -> None:
         """Wait for the first warm instance. Raises BootError when there will be none."""
-        while not self._crew.ready:
-            problem = self._crew.boots.problem
+        while not self._manager.ready:
+            problem = self._manager.startup_backoff.problem
             if problem is not None:
                 raise BootError(problem.reason, problem.message)
-            if self._crew.target == 0:
+            if self._manager.target == 0:
                 return
             self._changed.clear()
             await self._changed.wait()
@@ -152,7 +159,7 @@ class Pool:
             self._refuses_from = None
         return not self._ending
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         """Wait until new requests are refused and no accepted one is left."""
         assert self._refuses_from is not None
         await asyncio.sleep(max(0.0, self._refuses_from - self._clock()))
@@ -166,9 +173,9 @@ class Pool:
         self._refuses_from = self._clock()
         for job in tuple(self._jobs):
             self._fail(job, Unavailable("the worker has stopped before this request was read"))
-        await self._crew.close()
+        await self._manager.close()
         await self._watch.stop()
-        self._awake.stop()
+        self._active_clock.stop()
 
     # -- steering and looking --------------------------------------------------------------
 
@@ -177,7 +184,7 @@ class Pool:
         most = self.settings.instances.max
         if not 0 <= target <= most:
             raise ValueError(f"target is {target}; it must be 0 to {most} (instances.max)")
-        self._crew.set_target(target)
+        self._manager.set_target(target)
 
     @property
     def draining(self) -> bool:
@@ -188,10 +195,10 @@ class Pool:
     def ready(self) -> bool:
         """At least one warm instance that is not stopped, not draining, and a device that
         works."""
-        self._crew.note_stops()
+        self._manager.note_stops()
         lost = self._watch.latest().problem
         return (
-            bool(self._crew.ready)
+            bool(self._manager.ready)
             and not self.draining
             and not self._health.failing
             and not (lost is not None and lost.reason == "DeviceLost")
@@ -200,13 +207,13 @@ class Pool:
     def problem(self) -> Problem | None:
         """Why the worker is not ready, or cannot have what it was asked for."""
         device = self._watch.latest().problem
-        return problem_of(self._crew, self._health, device, draining=self.draining)
+        return problem_of(self._manager, self._health, device, draining=self.draining)
 
     def state(self) -> State:
         """All that there is to know of this worker, as the operator sees it."""
         return state_of(
             self.settings,
-            self._crew,
+            self._manager,
             self._queue,
             self.counters,
             self._watch,
@@ -218,11 +225,11 @@ class Pool:
 
     # -- requests --------------------------------------------------------------------------
 
-    def arriving(self) -> Arriving:
+    def track_arrival(self) -> TrackedArrival:
         """Around a request from its head on: it is finished although the worker may begin to
-        refuse others while its body is on its way. Raises what `check_room` does."""
-        self.check_room()
-        return Arriving(self._count_arriving)
+        refuse others while its body is on its way. Raises what `check_capacity` does."""
+        self.check_capacity()
+        return TrackedArrival(self._count_arriving)
 
     def _count_arriving(self, change: int) -> None:
         self._arriving += change
@@ -232,9 +239,9 @@ class Pool:
     @property
     def answer_bytes(self) -> int:
         """Memory of the answers that are being collected or sent."""
-        return self._crew.answers.held
+        return self._manager.answers.held
 
-    def check_room(self, *, arrived: bool = False) -> None:
+    def check_capacity(self, *, arrived: bool = False) -> None:
         """Raise what a new request, or one that has `arrived` before, would meet now: Unavailable
         or QueueFull."""
         refuses = self._refuses_from is not None and self._clock() >= self._refuses_from
@@ -242,17 +249,17 @@ class Pool:
             raise Unavailable(
                 "the worker is draining; send the request to another one", retry_after=1
             )
-        crew = self._crew
-        crew.answers.check()
-        if not crew.ready:
+        manager = self._manager
+        manager.answers.check()
+        if not manager.ready:
             problem = self.problem()
-            if not crew.target:
+            if not manager.target:
                 raise Unavailable(NOBODY)
             # Between two instances a request may wait; before the first, or after the last, not.
             if problem is not None and problem.reason not in ("Restarting", "Stopped"):
                 raise Unavailable(f"{problem.reason}: {problem.message}", retry_after=5)
         limit = self.settings.admission.queue
-        if len(self._queue) >= limit and not crew.members.idle():
+        if len(self._queue) >= limit and not manager.instances.idle():
             self.counters["rejected"] += 1
             raise QueueFull(
                 f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); come "
@@ -261,13 +268,15 @@ class Pool:
                 retry_after=self._retry_after(),
             )
 
-    async def read(self, data: Buffer, order: Order, *, arrived: bool = False) -> list[PageAnswer]:
-        """Read one admitted request: its pages in order. `arrived`: inside of `arriving`.
+    async def process(
+        self, data: Buffer, order: RequestSpec, *, arrived: bool = False
+    ) -> list[PageAnswer]:
+        """Read one admitted request: its pages in order. `arrived`: inside of `track_arrival`.
 
         Raises a RequestError. When the caller is cancelled, what waits is dropped.
         """
-        left = await self._refusals.remaining(data, order, self._clock())
-        self.check_room(arrived=arrived)
+        left = await self._poison_cache.remaining(data, order, self._clock())
+        self.check_capacity(arrived=arrived)
         now = self._clock()
         if left:
             self.counters["refused"] += 1
@@ -277,11 +286,11 @@ class Pool:
                 field="file",
                 retry_after=left,
             )
-        job = Job(order, data, now, awake=self._awake())
+        job = AcceptedRequest(order, data, now, active_clock=self._active_clock())
         self.counters["requests"] += 1
         self._jobs.add(job)
         limit, since = self.settings.admission.timeout_seconds, lambda: job.progressed
-        deadline = Deadline(limit, self._awake, lambda: self._expire(job), since=since)
+        deadline = Deadline(limit, self._active_clock, lambda: self._expire(job), since=since)
         try:
             answers = await self._pages(job)
         except asyncio.CancelledError:
@@ -293,7 +302,7 @@ class Pool:
             if isinstance(error, TimedOut):
                 self.counters["timeouts"] += 1
             if isinstance(error, PoisonPage) and error.remember:
-                digest = await self._refusals.add(data, order, self._clock())
+                digest = await self._poison_cache.add(data, order, self._clock())
                 extra = {"digest": digest, "seconds": REMEMBERED_SECONDS}
                 _log.warning("request refused from now on", extra=extra)
             raise
@@ -303,12 +312,12 @@ class Pool:
         finally:
             deadline.cancel()
             self._queue.drop(job)
-            self._dispatch.give_up(job)
+            self._dispatcher.give_up(job)
             job.close()
             self._jobs.discard(job)
             self._changed.set()
 
-    async def _pages(self, job: Job) -> list[PageAnswer]:
+    async def _pages(self, job: AcceptedRequest) -> list[PageAnswer]:
         pages: list[int | None] = [None]
         if job.order.kind in ("pdf", "tiff"):
             count = await self._inspect(job)
@@ -329,7 +338,7 @@ class Pool:
             # request's bytes and the answers of its other pages until somebody collects garbage.
             works.clear()
 
-    async def _inspect(self, job: Job) -> int:
+    async def _inspect(self, job: AcceptedRequest) -> int:
         """Count a document's pages and hold them against the limits. Raises TooLarge."""
         found = await self._put(job, "inspect", None).done
         assert isinstance(found, Inspection)
@@ -352,15 +361,15 @@ class Pool:
                 raise
         return found.count
 
-    def _put(self, job: Job, op: Any, page: int | None) -> Work:
-        work = Work(job, op, page, self._clock())
+    def _put(self, job: AcceptedRequest, op: Any, page: int | None) -> WorkItem:
+        work = WorkItem(job, op, page, self._clock())
         self._queue.put(work)
-        self._dispatch.on_free()
+        self._dispatcher.on_free()
         return work
 
     # -- endings ---------------------------------------------------------------------------
 
-    def _expire(self, job: Job) -> None:
+    def _expire(self, job: AcceptedRequest) -> None:
         limit = self.settings.admission.timeout_seconds
         place = "in the queue" if job.waiting else "on an OCR process"
         message = (
@@ -369,22 +378,22 @@ class Pool:
         )
         self._fail(job, TimedOut(message, limit=limit))
 
-    def _fail(self, job: Job, error: RequestError) -> None:
+    def _fail(self, job: AcceptedRequest, error: RequestError) -> None:
         self._queue.drop(job)
         for work in job.open:
             if not work.done.done():
                 work.done.set_exception(error)
 
     def _on_look(self, look: Look) -> None:
-        self._crew.see(look)
-        if self._brake.see(look.memory):
-            self._crew.brake()
+        self._manager.see(look)
+        if self._memory_guard.should_shrink(look.memory):
+            self._manager.brake()
 
     def _retry_after(self) -> float:
         done = self.counters["pages"]
         mean = self.counters["page_seconds"] / done if done else 0.0
         return failure_rules.retry_after(
-            waiting=self._queue.pages, page_seconds=mean, ready=self._crew.ready
+            waiting=self._queue.pages, page_seconds=mean, ready=self._manager.ready
         )
 
 

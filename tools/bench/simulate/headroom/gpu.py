@@ -13,7 +13,7 @@ from typing import Any
 
 from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
 from ocrpool.protocol.state import InstanceState
-from ocrpool_worker.supervisor.memory_guard import Brake
+from ocrpool_worker.supervisor.memory_guard import MemoryGuard
 from tools.bench.simulate.headroom.traces import FINE, Trace
 
 CEILING_SECONDS = 300.0
@@ -51,7 +51,7 @@ class Gpu:
     def __init__(self, trace: Trace, *, brake: bool = False) -> None:
         """`brake`: with the worker's own brake, which is off in a simulation of the planner."""
         self.trace = trace
-        self._brake = Brake(trace.reserve) if brake else None
+        self._memory_guard = MemoryGuard(trace.reserve) if brake else None
         self._watch_at = WATCH_SECONDS if brake else _NEVER
         self.members: list[Member] = []
         self.target = 1
@@ -200,7 +200,7 @@ class Gpu:
         one, and the worker allows itself one fewer."""
         free = self._free()
         memory = Memory(total=self.trace.total, used=self.trace.total - free, free=free)
-        if self._brake is None or not self._brake.see(memory):
+        if self._memory_guard is None or not self._memory_guard.should_shrink(memory):
             return
         here = [one for one in self.members if one.gone == _NEVER]
         if len(here) < 2:
