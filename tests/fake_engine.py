@@ -36,7 +36,7 @@ _ACROSS = 64
 _MAGIC = b"ocrpool!"
 
 
-class StandInEngine:
+class FakeEngine:
     """Answers two lines: what the order says, and `pid N`; a third holds the request's params, and
     where the order has `bulk`, one of so many characters comes at last. With `words` in the order
     each line is a word."""
@@ -87,7 +87,7 @@ class StandInEngine:
 
     def refuse(self, params: Mapping[str, Any]) -> str | None:
         if params.get("use_doc_unwarping"):
-            return "useDocUnwarping: the stand-in engine unwarps nothing"
+            return "useDocUnwarping: the fake engine unwarps nothing"
         return None
 
     def device_memory(self) -> int | None:
@@ -137,7 +137,7 @@ class StandInEngine:
             os._exit(order["exit"])
 
 
-class StandInEngineWithModels(StandInEngine):
+class FakeEngineWithModels(FakeEngine):
     """The same, but it asks for staged model files (and does not open them)."""
 
     needs_models = True

@@ -47,7 +47,7 @@ def real_pool(name: str = "pages", **spec: Any) -> Object:
 
 
 def standin_pool(name: str = "pages", *, device: str = "cpu", **spec: Any) -> Object:
-    """The stand-in engine: boots in a second, and takes memory of the fake GPUs."""
+    """The fake engine: boots in a second, and takes memory of the fake GPUs."""
     resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
     engine = {"name": "charging:ChargingEngine", "options": {"bytes": 2 * GIB, "seconds": 0.1}}
     return _pool(
@@ -99,7 +99,7 @@ class Live:
         return {pod["metadata"]["uid"] for pod in self.pods.values()}
 
     def load(self, *, keep_alive: bool = False) -> SteadyLoad:
-        """A steady stream of pages for the stand-in engine, through the Service."""
+        """A steady stream of pages for the fake engine, through the Service."""
         url = f"{self.url()}/v1/ocr"
         return SteadyLoad(url, blank(), says("320x200"), keep_alive=keep_alive)
 
@@ -178,7 +178,7 @@ def apply(namespace: Namespace, body: Object) -> Live:
 
 
 def blank(width: int = 320, height: int = 200) -> bytes:
-    """A page for the stand-in engine, which reads its size on it."""
+    """A page for the fake engine, which reads its size on it."""
     return png(width, height, (b"\x00" + b"\xff" * width) * height)
 
 

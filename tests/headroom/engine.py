@@ -1,4 +1,4 @@
-"""A stand-in engine that takes memory of a fake GPU, as PaddleOCR takes it of a real one.
+"""A fake engine that takes memory of a fake GPU, as PaddleOCR takes it of a real one.
 
 It holds a context from its start, memory that follows the largest page so far and never falls, and
 tells only the latter of itself: Paddle does not see its context either.
@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocrpool_worker.engine.base import EngineContext
-from tests.fake_engine import StandInEngine
+from tests.fake_engine import FakeEngine
 
 CONTEXT = 512 << 20
 _OUT_OF_MEMORY = 1
 
 
-class FakeGpuEngine(StandInEngine):
+class FakeGpuEngine(FakeEngine):
     """`engine.options.vram`: bytes that it takes of the GPU, its context aside, when it reads the
     first warm-up page; an order's `vram` on a page raises that."""
 

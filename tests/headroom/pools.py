@@ -1,4 +1,4 @@
-"""Pools of the stand-in engine on fake GPUs, and what tests wait for."""
+"""Pools of the fake engine on fake GPUs, and what tests wait for."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_in_a_pod_a_boot_whose_reason_nobody_knows_is_the_devices_where_nvml_fai
     tmp_path: Path, pod: dict[str, Any], gpu: FakeGpu
 ) -> None:
     boot = {"raise": "RuntimeError:no idea", "once": str(tmp_path / "flag")}
-    engine = {"name": "tests.fake_engine:StandInEngine", "options": {"boot": boot}}
+    engine = {"name": "tests.fake_engine:FakeEngine", "options": {"boot": boot}}
     (tmp_path / "flag").touch()
     waits = ("--on-failed-start", "wait")
     with start_worker(tmp_path, *waits, settings=pod | {"engine": engine}) as worker:

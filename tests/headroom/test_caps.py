@@ -20,7 +20,7 @@ from tools.devcluster.fakegpu.device import FakeGpu
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """What an instance with the stand-in engine holds of the RAM when it is warm."""
+    """What an instance with the fake engine holds of the RAM when it is warm."""
     with start_worker(tmp_path_factory.mktemp("warm")) as worker:
         (one,) = worker.state()["instances"]["each"]
         return int(one["memory"])

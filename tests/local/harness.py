@@ -1,4 +1,4 @@
-"""Starts a real `ocrpool up` over real workers with the stand-in engine."""
+"""Starts a real `ocrpool up` over real workers with the fake engine."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ POOL: Object = {
         "scaleDownStabilizationSeconds": 1,
         "instances": {"min": 1, "max": 1},
         "memory": {"reserve": "0"},
-        "engine": {"name": "tests.fake_engine:StandInEngine"},
+        "engine": {"name": "tests.fake_engine:FakeEngine"},
         "admission": {"maxMegapixels": 0.25, "timeoutSeconds": 15},
         "recycle": {"memoryGrowth": 0},
         "template": {"graceSeconds": 1},
@@ -42,7 +42,7 @@ POOL: Object = {
 
 
 def pool(name: str = "pages", **spec: Any) -> Object:
-    """An OcrPool whose workers run the stand-in engine."""
+    """An OcrPool whose workers run the fake engine."""
     return {**POOL, "metadata": {"name": name}, "spec": {**POOL["spec"], **spec}}
 
 

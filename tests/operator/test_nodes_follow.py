@@ -81,7 +81,7 @@ def _pool(**autoscaling: object) -> Object:
             **autoscaling,
         },
         instances={"min": 1, "max": 1},
-        engine={"name": "tests.fake_engine:StandInEngine"},
+        engine={"name": "tests.fake_engine:FakeEngine"},
         memory={"reserve": "0"},
         disruption={"restSeconds": 2},
     )

@@ -70,7 +70,7 @@ def try_it(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_picture_is_read_and_nothing_is_left(lab: Lab) -> None:
     lab.start()
     url = f"http://{lab.kubelet.first_address}:8080"
-    # The stand-in engine says how large the picture is.
+    # The fake engine says how large the picture is.
     done = try_it(lab, f"--url={url}", "--expect=640x160")
     assert done.returncode == 0, done.stdout + done.stderr
     made, ready, read, removed = done.stdout.splitlines()

@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def pages(self) -> list[str]:
-        """What the stand-in engine said on each page of an answered `/v1/ocr`."""
+        """What the fake engine said on each page of an answered `/v1/ocr`."""
         assert self.status == 200, self
         return [page["lines"][0]["text"] for page in self.json["pages"]]
 

@@ -1,4 +1,4 @@
-"""Starts a real worker with the stand-in engine, talks to it over HTTP, and leaves nothing behind.
+"""Starts a real worker with the fake engine, talks to it over HTTP, and leaves nothing behind.
 
 Use it as `with start_worker(tmp_path, instances=2) as worker:`. When the block ends, the worker is
 stopped with SIGTERM and must end in order: status 0, no traceback in its log, no instance left.
@@ -19,7 +19,7 @@ import yaml
 from tests.worker.client import Answer, Worker, instances_of, pids_of, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINE = "tests.fake_engine:StandInEngine"
+ENGINE = "tests.fake_engine:FakeEngine"
 __all__ = ["Answer", "Worker", "instances_of", "launch", "pids_of", "start_worker", "wait_for"]
 
 SETTINGS: dict[str, Any] = {

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instances must find the stand-in engine."""
+    """Instances must find the fake engine."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 

@@ -22,7 +22,7 @@ from tests.worker.test_api import SETTINGS, said
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instances must find the stand-in engine."""
+    """Instances must find the fake engine."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 

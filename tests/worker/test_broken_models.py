@@ -16,7 +16,7 @@ from ocrpool_worker.models.stage import stage
 from tests.unit.worker.fake_models import DET, make_models
 from tests.worker.harness import Worker, launch, start_worker
 
-NEEDS_MODELS = {"engine": {"name": "tests.fake_engine:StandInEngineWithModels"}}
+NEEDS_MODELS = {"engine": {"name": "tests.fake_engine:FakeEngineWithModels"}}
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ CATALOGUE = (
     Image("testimage", OURS / "testimage" / "Dockerfile", OURS / "testimage"),
     Image("operator", REPOSITORY / "operator" / "Dockerfile", REPOSITORY),
     Image("worker", WORKER, REPOSITORY),
-    # A worker without Paddle, and on it the stand-in engine that takes memory of fake GPUs.
+    # A worker without Paddle, and on it the fake engine that takes memory of fake GPUs.
     Image(
         "bareworker",
         WORKER,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
 from ocrpool_worker.instance.warmup import WarmUpPage
-from tests.fake_engine import StandInEngine, order_in
+from tests.fake_engine import FakeEngine, order_in
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -46,7 +46,7 @@ def text_of(pixels: Pixels, params: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:32]
 
 
-class HostileEngine(StandInEngine):
+class HostileEngine(FakeEngine):
     """Answers the text, how often `SECRET` is in the pixels, and as much filling as a page asks
     for (`pad`, bytes)."""
 
