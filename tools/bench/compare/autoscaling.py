@@ -15,5 +15,5 @@ def run(setup: Setup) -> Report:
     if setup.quick:
         return measure(1, say, ("daily",))
     for kind in SHOWN:
-        draw(kind, 0, ROOT / "tools" / "bench" / "results" / f"demand-{kind}.png")
+        draw(kind, 0, ROOT / "tools" / "bench" / "results" / f"autoscaling-{kind}.png")
     return measure(SEEDS, say)

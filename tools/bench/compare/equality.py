@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.bench.lib.bare import BareOcr
-from tools.bench.lib.load import generate
+from tools.bench.lib.load_process import generate
 from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, say

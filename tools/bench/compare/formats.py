@@ -16,7 +16,7 @@ from typing import Any
 
 from tools.bench.lib.cpu import cpu_seconds
 from tools.bench.lib.format_pages import format_pages
-from tools.bench.lib.load import generate
+from tools.bench.lib.load_process import generate
 from tools.bench.lib.other_build import code_of
 from tools.bench.lib.payload import plain_request
 from tools.bench.lib.report import Goal, Report

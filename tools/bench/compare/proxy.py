@@ -9,7 +9,7 @@ from statistics import median
 
 from tools.bench.compare.serving import Turn
 from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load import generate
+from tools.bench.lib.load_process import generate
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.proxy import Proxy
 from tools.bench.lib.report import Goal, Report

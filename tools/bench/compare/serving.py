@@ -9,7 +9,7 @@ from functools import partial
 from statistics import median, quantiles
 
 from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load import Result, generate
+from tools.bench.lib.load_process import Result, generate
 from tools.bench.lib.other_build import code_of
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.report import Goal, Report

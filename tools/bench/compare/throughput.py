@@ -13,7 +13,7 @@ from typing import TypeVar
 from tools.bench.lib import direct
 from tools.bench.lib.bare import BareOcr, bare_rate
 from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load import generate
+from tools.bench.lib.load_process import generate
 from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, say, take_turns

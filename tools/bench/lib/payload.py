@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from tools.bench.lib.load import http_request
+from tools.bench.lib.load_process import http_request
 
 
 def json_body(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from tools.bench.lib.load import Result
+from tools.bench.lib.load_process import Result
 
 T = TypeVar("T")
 

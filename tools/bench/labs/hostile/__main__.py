@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.bench.labs.hostile import real, storms
+from tools.bench.labs.hostile import real_ocr, stress
 from tools.bench.labs.hostile.attacks import ATTACKS
 from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR, told
 from tools.bench.labs.hostile.outcome import Outcome
@@ -80,9 +80,9 @@ def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], Outcome]]]:
         name: lambda attack=attack: attack(quick)  # type: ignore[misc]
         for name, attack in ATTACKS.items()
     }
-    runs["malformed"] = lambda: storms.malformed(given.requests)
-    runs["faults"] = lambda: storms.faults(given.faults, given.pages)
-    runs["real"] = lambda: real.faults(given.models, quick=quick)
+    runs["malformed"] = lambda: stress.malformed(given.requests)
+    runs["faults"] = lambda: stress.faults(given.faults, given.pages)
+    runs["real"] = lambda: real_ocr.faults(given.models, quick=quick)
     return [(name, run) for name, run in runs.items() if name in given.only]
 
 

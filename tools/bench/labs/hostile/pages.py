@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_engine import order_png, tiff_of
 from tools.bench.labs.hostile.engine import SECRET, text_of
-from tools.bench.lib.load import http_request
+from tools.bench.lib.load_process import http_request
 from tools.bench.lib.payload import json_body
 
 if TYPE_CHECKING:

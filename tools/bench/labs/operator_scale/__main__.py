@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import tools.devcluster.kwok
-from tools.bench.labs.operator_scale import fake_workers, loss, pools, process
+from tools.bench.labs.operator_scale import fake_workers, node_loss, pools, process
 from tools.bench.labs.operator_scale.process import Between, between
 from tools.bench.labs.operator_scale.rounds import full_rounds
 from tools.bench.lib.machine import this_machine
@@ -45,7 +45,7 @@ class Figures:
     quiet: Between
     peak_memory: float
     rounds: list[float]
-    lost: loss.Loss | None
+    lost: node_loss.Loss | None
 
 
 def main() -> int:
@@ -135,7 +135,7 @@ def measure(
         _say(f"quiet: {quiet}")
         if args.lose:
             gone = nodes[:: max(1, round(1 / args.lose))]
-            lost = loss.lose(
+            lost = node_loss.lose(
                 api,
                 kwok,
                 operator,

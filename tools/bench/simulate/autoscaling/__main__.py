@@ -38,10 +38,10 @@ def main() -> int:
     took = time.monotonic() - started
     text = f"{report.markdown()}\nTook {took:.0f} s on {this_machine()}\n"
     print(text)
-    (given.out / "demand.md").write_text(text, encoding="utf-8")
+    (given.out / "autoscaling.md").write_text(text, encoding="utf-8")
     for kind in SHOWN:
-        draw(kind, given.plot, given.out / f"demand-{kind}.png")
-    print(f"written: {given.out / 'demand.md'} and the pictures of {' and '.join(SHOWN)} days")
+        draw(kind, given.plot, given.out / f"autoscaling-{kind}.png")
+    print(f"written: {given.out / 'autoscaling.md'} and the pictures of {' and '.join(SHOWN)} days")
     return int(given.check and any(not goal.met for goal in report.goals))
 
 

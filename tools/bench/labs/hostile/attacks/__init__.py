@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.bench.labs.hostile.attacks import answers, bodies, connections, control, ends, images
+from tools.bench.labs.hostile.attacks import answers, bodies, connections, control, images, kills
 from tools.bench.labs.hostile.outcome import Outcome
 
 # By the name that `--only` takes. The argument: whether it is to be short.
@@ -16,6 +16,6 @@ ATTACKS: dict[str, Callable[[bool], Outcome]] = {
     "drain": answers.drained_in_the_middle,
     "connections": connections.held,
     "origins": control.cross_origin,
-    "kills": ends.killed_from_outside,
-    "stops": ends.stopped,
+    "kills": kills.killed_from_outside,
+    "stops": kills.stopped,
 }

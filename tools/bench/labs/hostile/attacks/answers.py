@@ -10,7 +10,7 @@ import time
 
 from tests.fake_engine import order_png, tiff_of
 from tests.worker.malformed import http
-from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents

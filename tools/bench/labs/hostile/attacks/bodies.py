@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from tests.fake_engine import order_png
 from tests.worker.calls import call
-from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents

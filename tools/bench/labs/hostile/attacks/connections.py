@@ -8,7 +8,7 @@ import socket
 import time
 
 from tests.worker.client import exchange
-from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.worker.calls import call
 from tests.worker.client import wait_for
-from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.worker import bombs
 from tests.worker.malformed import valid_files
-from tools.bench.labs.hostile.load import Bystanders
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents, secret_page

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.worker.client import Answer
+from tools.bench.labs.hostile.bystanders import play
 from tools.bench.labs.hostile.faults import Faults, Misery, kinds
-from tools.bench.labs.hostile.load import play
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Account, Outcome
 from tools.bench.labs.hostile.pages import Innocent

@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterator
 
 from tests.worker.attack import Attack
+from tools.bench.labs.hostile.bystanders import Bystanders, play
 from tools.bench.labs.hostile.faults import Faults, Misery, kinds
-from tools.bench.labs.hostile.load import Bystanders, play
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents

@@ -1,7 +1,7 @@
 """The load generator: a process of its own that costs as little as it can.
 
 Requests are bytes made beforehand, one kept-alive connection a client, and of an answer only the
-status and Content-Length are looked at. `python -m tools.bench.lib.load PLAN` reads a plan
+status and Content-Length are looked at. `python -m tools.bench.lib.load_process PLAN` reads a plan
 (JSON, see
 `Plan`) and writes a result (JSON, see `Result`) to stdout.
 """
@@ -88,7 +88,7 @@ def generate(
         plan = Plan(port, clients, tuple(files), seconds, str(answers or ""))
         plan_file = Path(folder) / "plan.json"
         plan_file.write_text(json.dumps(asdict(plan)))
-        command = [sys.executable, "-m", "tools.bench.lib.load", str(plan_file)]
+        command = [sys.executable, "-m", "tools.bench.lib.load_process", str(plan_file)]
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT_SECONDS + seconds
         )

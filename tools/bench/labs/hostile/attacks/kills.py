@@ -9,8 +9,8 @@ import time
 
 from tests.fake_engine import order_png
 from tests.worker.client import pids_of
+from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.faults import Faults
-from tools.bench.labs.hostile.load import Bystanders
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.outcome import Outcome
 from tools.bench.labs.hostile.pages import innocents
