@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.load import SteadyLoad
 from tests.fake_engine import png
-from tools.bench.lib.samples import Sample
+from tools.bench.lib.samples import SamplePage
 from tools.devcluster.images import tag_of
 from tools.devcluster.testing import Namespace
 
@@ -199,7 +199,7 @@ def ask(url: str, body: bytes, *, seconds: float = 60) -> Any:
         return json.load(answer)
 
 
-def lacking(page: Sample, texts: Iterable[str]) -> list[str]:
+def lacking(page: SamplePage, texts: Iterable[str]) -> list[str]:
     """The lines of a page that were not read. Blanks, and the width of a comma or a yen sign beside
     Chinese text, are a matter of taste."""
     found = {_bare(text) for text in texts}
@@ -210,7 +210,7 @@ def _bare(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 
-def first_text(url: str, page: Sample, *, seconds: float = PATIENCE_SECONDS) -> list[str]:
+def first_text(url: str, page: SamplePage, *, seconds: float = PATIENCE_SECONDS) -> list[str]:
     """What is read on a page, asked for again until somebody answers."""
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""`tools.bench.labs.gpu.headroom`: its rehearsal on a CPU runs, and without a GPU it says so in
+"""`tools.bench.labs.gpu.headroom`: its rehearsal on a CPU runs, and without a GPU it fails with
 one line."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def test_without_a_gpu_it_is_one_line() -> None:
     if done.returncode == 0:
         pytest.skip("this machine has a GPU")
     assert done.returncode == 2
-    assert done.stderr.startswith("gpu_headroom: ")
+    assert done.stderr.startswith("bench-gpu: ")
     assert done.stderr.count("\n") == 1
 
 
@@ -42,6 +42,6 @@ def test_the_rehearsal_answers_every_page(tmp_path: Path) -> None:
     assert set(written["answers"]) == {"200"}
     assert {one["phase"] for one in written["seen"]} == {
         "alone",
-        "stranger takes",
-        "stranger gives back",
+        "another process takes memory",
+        "another process frees it",
     }

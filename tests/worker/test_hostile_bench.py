@@ -1,6 +1,6 @@
 """`make bench-hostile` in its short form: every attack and every kind of fault, no bound broken.
 
-A bound that breaks is told by name in the output. The bench can fail: it is held to that below.
+A bound that breaks is named in the output. The bench can fail: it is held to that below.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tests.fake_engine import order_png
 from tools.bench.labs.hostile.engine import KINDS, text_of
 from tools.bench.labs.hostile.faults import OUTSIDE
 from tools.bench.labs.hostile.measure import judge
-from tools.bench.labs.hostile.outcome import Account, Outcome
-from tools.bench.labs.hostile.pages import Innocent, innocents, pixels_of
+from tools.bench.labs.hostile.pages import CheckedRequest, checked_requests, pixels_of
+from tools.bench.labs.hostile.result import AttackResult, RequestCounts
 from tools.bench.labs.hostile.target import MIB
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def test_text_follows_from_pixels_and_parameters() -> None:
 
 
 def test_the_same_seed_gives_the_same_pages() -> None:
-    first, again = innocents(1), innocents(1)
+    first, again = checked_requests(1), checked_requests(1)
     ours = [next(first) for _ in range(20)]
     assert ours == [next(again) for _ in range(20)]
     assert len({one.texts for one in ours}) == 20
@@ -60,9 +60,9 @@ def test_the_same_seed_gives_the_same_pages() -> None:
     ],
 )
 def test_the_accountant_tells_them_apart(status: int, body: bytes, what: str) -> None:
-    account = Account()
-    again = account.judge(Innocent(0, b"", ("right",)), status, body, patient=True)
-    found = [name for name in ("right", "wrong", "refused", "again") if getattr(account, name)]
+    counts = RequestCounts()
+    again = counts.judge(CheckedRequest(0, b"", ("right",)), status, body, patient=True)
+    found = [name for name in ("right", "wrong", "refused", "again") if getattr(counts, name)]
     assert (found, again) == ([what], what == "again")
 
 
@@ -71,14 +71,14 @@ def test_the_accountant_tells_them_apart(status: int, body: bytes, what: str) ->
     [
         ({"cpu": 0.2, "cpu_of": "parse"}, "parse"),
         ({"peak": 250 * MIB}, "MiB"),
-        ({"account": Account(lost=1)}, "lost"),
-        ({"account": Account(doubled=1)}, "doubled"),
-        ({"account": Account(wrong=1)}, "wrong"),
-        ({"account": Account(refused=1)}, "refused"),
+        ({"counts": RequestCounts(lost=1)}, "lost"),
+        ({"counts": RequestCounts(doubled=1)}, "doubled"),
+        ({"counts": RequestCounts(wrong=1)}, "wrong"),
+        ({"counts": RequestCounts(refused=1)}, "refused"),
     ],
 )
 def test_a_broken_bound_is_told(broken: dict[str, object], said: str) -> None:
-    out = Outcome("one", resting=50 * MIB, budget=150 * MIB, peak=169 * MIB, cpu=0.09)
+    out = AttackResult("one", resting=50 * MIB, budget=150 * MIB, peak=169 * MIB, cpu=0.09)
     judge(out)
     assert out.problems == []
     for name, value in broken.items():

@@ -16,14 +16,14 @@ from ocrpool_worker.engine.regions import RegionLimit
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Worker
 from tests.worker.partial import DENSE
-from tools.bench.lib.page_image import Paper, font, png, tilt
+from tools.bench.lib.page_image import PageImage, font, png, tilt
 
 pytestmark = pytest.mark.timeout(400)
 TEXTS = ["Northwind Tea Company", "Green tea twelve boxes", "Please pay by Thursday"]
 
 
-def sheet(width: int = 520, height: int = 240, size: int = 32) -> Paper:
-    paper = Paper(width, height)
+def sheet(width: int = 520, height: int = 240, size: int = 32) -> PageImage:
+    paper = PageImage(width, height)
     paper.column(30, 24, TEXTS, size, 2 * size)
     return paper
 
@@ -54,7 +54,7 @@ def paddlex(worker: Worker, image: Image.Image, **fields: Any) -> dict[str, Any]
 
 def test_a_scan_of_300_dpi_that_is_turned_a_little(paddle_worker: Worker) -> None:
     """Article and price 7 inches apart: turned by 0.4°, the price is 14 pixels higher."""
-    paper = Paper(2300, 330)
+    paper = PageImage(2300, 330)
     rows = ("Apple", "Butter", "Coffee")
     for number, article in enumerate(rows):
         paper.text(60, 40 + 80 * number, article, 42)
@@ -80,7 +80,7 @@ def test_a_tiny_picture_is_read_within_its_frame(
     paddle_worker: Worker, text: str, frame: tuple[int, int], size: int, at: tuple[int, int]
 ) -> None:
     width, height = frame
-    paper = Paper(width, height)
+    paper = PageImage(width, height)
     paper.text(*at, text, size)
     (line,) = v1(paddle_worker, paper.image)["lines"]
     assert line["text"] == text
@@ -111,7 +111,7 @@ def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> 
     for line in clockwise["lines"]:  # as it is drawn, not as it is read
         across, down = zip(*line["polygon"], strict=True)
         assert line["polygon"][0] == pytest.approx([min(across), min(down)], abs=12)
-    blank = v1(paddle_worker, Paper(520, 240).image)
+    blank = v1(paddle_worker, PageImage(520, 240).image)
     assert blank["lines"] == []
     assert "warnings" not in blank
 
@@ -123,7 +123,7 @@ def test_letters_that_are_too_small_to_be_read_say_so(paddle_worker: Worker) -> 
 
 def test_the_longest_side_that_can_be_read(paddle_worker: Worker) -> None:
     """One pixel more, and OpenCV cannot cut the lines out."""
-    paper = Paper(32_766, 120)
+    paper = PageImage(32_766, 120)
     paper.text(32_000, 4, "2026", 100)
     assert texts(v1(paddle_worker, paper.image)) == ["2026"]
     for size in ((32_767, 40), (40, 32_767)):
@@ -148,7 +148,7 @@ def pool(models: Path) -> Iterator[InstancePool]:
 def dense(rows: int) -> Image.Image:
     """`rows` rows of 39 digits."""
     width, height = DENSE
-    paper = Paper(width, height)
+    paper = PageImage(width, height)
     for row in range(rows):
         for column in range(39):
             paper.text(8 + 31 * column, 8 + 31 * row, "8", 14)
@@ -225,7 +225,7 @@ def test_a_turned_page_has_its_polygons_in_the_picture_that_was_sent(pool: Insta
 
 def test_a_tiny_turned_picture_too(pool: InstancePool) -> None:
     """The margin around it is turned as well."""
-    paper = Paper(40, 20)
+    paper = PageImage(40, 20)
     paper.text(4, 0, "Tea", 16)
     image = paper.image.rotate(-90, expand=True)
     image.putpixel((0, 0), (255, 255, 1))

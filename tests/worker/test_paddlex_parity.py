@@ -17,10 +17,10 @@ from PIL import Image
 from tests.worker.calls import call, file_request, post_json
 from tests.worker.client import Answer, Worker
 from tests.worker.paddlex_server import paddlex_server
-from tools.bench.lib.samples import Sample, document_page, document_pdf, mixed_set
+from tools.bench.lib.samples import SamplePage, document_page, document_pdf, mixed_set
 
 pytestmark = pytest.mark.timeout(400)
-SAMPLES: dict[str, Sample] = {sample.name: sample for sample in mixed_set()}
+SAMPLES: dict[str, SamplePage] = {sample.name: sample for sample in mixed_set()}
 PNG, JPEG = SAMPLES["card"].data, SAMPLES["photo"].data
 
 

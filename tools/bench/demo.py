@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tools.bench.lib.boxes import Line, draw_boxes
-from tools.bench.lib.local_pool import Desk
-from tools.bench.lib.samples import Sample, mixed_set, sample_page
+from tools.bench.lib.boxes import BoxedLine, draw_boxes
+from tools.bench.lib.local_pool import LocalPool
+from tools.bench.lib.samples import SamplePage, mixed_set, sample_page
 from tools.bench.lib.servers import ROOT, StartError
 
 MOST = min(4, max(2, len(os.sched_getaffinity(0))))
@@ -42,12 +42,12 @@ def main() -> int:
         "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
         "admission": {"maxMegapixels": 4},
     }
-    desk = Desk(spec, models=given.models.resolve(), pool="demo", interval=0.5, public=True)
+    pool = LocalPool(spec, models=given.models.resolve(), pool="demo", interval=0.5, public=True)
     try:
-        with desk:
-            show(desk, given.out)
+        with pool:
+            show(pool, given.out)
             say("Ending `ocrpool up` with SIGTERM …")
-            code = desk.stop()
+            code = pool.stop()
             if code != 0:
                 raise DemoFailedError(f"it exited with {code}, not with 0")
     except (StartError, DemoFailedError, OSError) as error:
@@ -60,25 +60,25 @@ def main() -> int:
     return 0
 
 
-def show(desk: Desk, out: Path) -> None:
+def show(pool: LocalPool, out: Path) -> None:
     say(
         f"Starting `ocrpool up` on this machine's CPU: as many OCR processes as memory has room\n"
         f"for, {MOST} at most. (`ocrpool status` in another terminal shows it.)"
     )
     start = time.monotonic()
-    desk.wait_settled(tell=lambda decision: say(f"  {_since(start)}: {decision}"))
-    instances = desk.state().instances.each
+    pool.wait_settled(tell=lambda decision: say(f"  {_since(start)}: {decision}"))
+    instances = pool.state().instances.each
     pids = ", ".join(str(instance.pid) for instance in instances)
-    say(f"  {_since(start)}: {desk.decision}")
+    say(f"  {_since(start)}: {pool.decision}")
     say(f"Warm: {len(instances)} OCR processes: {pids}.")
-    read_sample(desk, out)
-    kill_under_load(desk, len(instances))
+    read_sample(pool, out)
+    kill_under_load(pool, len(instances))
 
 
-def read_sample(desk: Desk, out: Path) -> None:
+def read_sample(pool: LocalPool, out: Path) -> None:
     page = sample_page()
     start = time.monotonic()
-    lines = ask(desk.port, page)
+    lines = ask(pool.port, page)
     say(f"\nPOST /v1/ocr with the sample page: {len(lines)} lines in {_since(start)}.\n")
     for line in lines:
         print(f"    {line.score:.2f}  {line.text}")
@@ -89,7 +89,7 @@ def read_sample(desk: Desk, out: Path) -> None:
     say(f"\nThe page with its boxes: {_shown(picture)}")
 
 
-def kill_under_load(desk: Desk, instances: int) -> None:
+def kill_under_load(pool: LocalPool, instances: int) -> None:
     """Raises DemoFailedError where a request failed or got another page's text."""
     pages = [sample_page(), *mixed_set()]
     work = [pages[number % len(pages)] for number in range(REQUESTS)]
@@ -97,44 +97,44 @@ def kill_under_load(desk: Desk, instances: int) -> None:
     start = time.monotonic()
     killed: tuple[int, float] | None = None
     wrong: list[str] = []
-    port = desk.port
-    pool = ThreadPoolExecutor(CLIENTS)
+    port = pool.port
+    threads = ThreadPoolExecutor(CLIENTS)
     try:
-        futures = {pool.submit(ask, port, page): page for page in work}
+        futures = {threads.submit(ask, port, page): page for page in work}
         for count, future in enumerate(as_completed(futures), start=1):
             complaint = check(future, futures[future])
             if complaint:
                 wrong.append(complaint)
             if count == KILL_AFTER:
-                killed = kill_one(desk), time.monotonic()
+                killed = kill_one(pool), time.monotonic()
                 say(f"… {count} are answered. SIGKILL to OCR process {killed[0]}, on its page.")
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.shutdown(wait=False, cancel_futures=True)
     say(f"… all {REQUESTS} are back after {_since(start)}.")
     if wrong:
         raise DemoFailedError(f"{len(wrong)} requests failed:\n  " + "\n  ".join(wrong))
     assert killed is not None
-    counters = desk.state().counters
+    counters = pool.state().counters
     say(
         f"No request failed: {REQUESTS} of {REQUESTS} were answered, each with its own text.\n"
         f"By the worker's own count: processes that died: {counters.deaths}; "
         f"pages put back and read by another process: {counters.retried}."
     )
-    await_recovery(desk, instances, *killed)
+    await_recovery(pool, instances, *killed)
 
 
-def kill_one(desk: Desk) -> int:
+def kill_one(pool: LocalPool) -> int:
     """SIGKILL an instance, one that is on a page if there is one. Returns its process id."""
-    instances = desk.state().instances.each
+    instances = pool.state().instances.each
     victim = max(instances, key=lambda instance: (instance.state == "busy", instance.busy_seconds))
     os.kill(victim.pid, signal.SIGKILL)
     return victim.pid
 
 
-def await_recovery(desk: Desk, wanted: int, dead: int, killed_at: float) -> None:
+def await_recovery(pool: LocalPool, wanted: int, dead: int, killed_at: float) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
-        instances = desk.state().instances
+        instances = pool.state().instances
         pids = [instance.pid for instance in instances.each]
         if instances.ready == wanted and dead not in pids:
             say(
@@ -143,10 +143,10 @@ def await_recovery(desk: Desk, wanted: int, dead: int, killed_at: float) -> None
             )
             return
         time.sleep(0.2)
-    raise DemoFailedError(f"no replacement within {RECOVERY_SECONDS:.0f} s\n{desk.log_tail()}")
+    raise DemoFailedError(f"no replacement within {RECOVERY_SECONDS:.0f} s\n{pool.log_tail()}")
 
 
-def check(future: Future[list[Line]], page: Sample) -> str | None:
+def check(future: Future[list[BoxedLine]], page: SamplePage) -> str | None:
     """A complaint if the request failed, or brought text that is not this page's."""
     try:
         texts = [line.text for line in future.result()]
@@ -159,7 +159,7 @@ def check(future: Future[list[Line]], page: Sample) -> str | None:
     return None
 
 
-def ask(port: int, page: Sample) -> list[Line]:
+def ask(port: int, page: SamplePage) -> list[BoxedLine]:
     """One request. Raises OSError or ValueError where the answer is not a page's text."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
@@ -174,8 +174,8 @@ def ask(port: int, page: Sample) -> list[Line]:
     return [_line(line) for line in read["lines"]]
 
 
-def _line(raw: dict[str, Any]) -> Line:
-    return Line(raw["text"], raw["score"], tuple((x, y) for x, y in raw["polygon"]))
+def _line(raw: dict[str, Any]) -> BoxedLine:
+    return BoxedLine(raw["text"], raw["score"], tuple((x, y) for x, y in raw["polygon"]))
 
 
 def say(text: str) -> None:

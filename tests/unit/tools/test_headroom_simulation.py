@@ -8,7 +8,7 @@ import pytest
 
 from ocrpool.planner.instances.types import Decision
 from tools.bench.simulate.headroom.fixed import FixedCount
-from tools.bench.simulate.headroom.gpu import Gpu
+from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.measure import measure
 from tools.bench.simulate.headroom.simulation import run
 from tools.bench.simulate.headroom.traces import make
@@ -24,9 +24,9 @@ def test_memory_never_exceeds_the_device_after_it_has_run_out() -> None:
     for seed in range(20):
         trace = make(seed, 60)
 
-        def watch(gpu: Gpu, decision: Decision) -> None:
+        def watch(gpu: SimulatedGpu, decision: Decision) -> None:
             assert gpu.ours() + gpu.strangers(gpu.now) <= gpu.trace.total + 1
-            assert len(gpu.members) <= gpu.trace.maximum + 1
+            assert len(gpu.instances) <= gpu.trace.maximum + 1
 
         run(trace, watch=watch)
 
@@ -36,11 +36,11 @@ def test_a_quiet_gpu_is_filled_to_what_fits_and_left_alone() -> None:
     quiet = replace(
         trace, strangers=trace.strangers * 0.0, peaks=trace.peaks[:1], crash=0.0, maximum=64
     )
-    gpus: list[Gpu] = []
-    outcome = run(quiet, watch=lambda gpu, decision: gpus.append(gpu))
+    gpus: list[SimulatedGpu] = []
+    result = run(quiet, watch=lambda gpu, decision: gpus.append(gpu))
     fits = (quiet.total - quiet.reserve) // quiet.peaks[0][1]
-    assert len(gpus[-1].members) in (fits - 1, fits)
-    assert (outcome.out_of_memory, outcome.reversals) == (0, 0)
+    assert len(gpus[-1].instances) in (fits - 1, fits)
+    assert (result.out_of_memory, result.reversals) == (0, 0)
 
 
 def test_a_fixed_count_runs_out_where_the_planner_does_not() -> None:

@@ -13,7 +13,7 @@ from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, say
 from tools.bench.lib.samples import mixed_set, sample_page
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 CLIENTS = 16
 SEED = 20260417
@@ -35,7 +35,7 @@ def run(setup: Setup) -> Report:
         bare.begin(files)
         expected: list[list[str]] = bare.finish()["texts"]
         bare.stop()
-        worker = stack.enter_context(Worker(instances=2, models=setup.models)).wait_ready()
+        worker = stack.enter_context(WorkerServer(instances=2, models=setup.models)).wait_ready()
         say(f"reading {len(order)} pages through the worker")
         # Both endpoints, mixed: every other request goes to the other one.
         requests = [

@@ -21,7 +21,7 @@ from tools.bench.lib.other_build import code_of
 from tools.bench.lib.payload import plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, say, take_turns
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 ROUNDS = 9
 NOW, BEFORE = "this build", "the build before"
@@ -101,7 +101,7 @@ def _measured(
     """CPU seconds a page: page → build → one for each round."""
     with ExitStack() as stack:
         workers = [
-            Worker(
+            WorkerServer(
                 instances=1, models=models, engine=engine, settings=SETTINGS, name=name, code=place
             )
             for name, place in ((NOW, None), (BEFORE, code))
@@ -123,7 +123,7 @@ def _measured(
         return found
 
 
-def _seconds(worker: Worker, data: bytes, times: int) -> float:
+def _seconds(worker: WorkerServer, data: bytes, times: int) -> float:
     assert worker.process is not None
     before = cpu_seconds([worker.process.pid])
     checked(generate(worker.port, [plain_request(data)] * times, clients=1))

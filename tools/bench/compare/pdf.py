@@ -13,7 +13,7 @@ from tools.bench.lib.payload import pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
 from tools.bench.lib.samples import document_page, document_pdf
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 PAGES = 16
 
@@ -21,13 +21,17 @@ PAGES = 16
 def run(setup: Setup) -> Report:
     request = plain_request(document_pdf(PAGES))
     with ExitStack() as stack:
-        one = stack.enter_context(Worker(instances=1, models=setup.models, name="one instance"))
+        one = stack.enter_context(
+            WorkerServer(instances=1, models=setup.models, name="one instance")
+        )
         one.wait_ready()
-        two = stack.enter_context(Worker(instances=2, models=setup.models, name="two instances"))
+        two = stack.enter_context(
+            WorkerServer(instances=2, models=setup.models, name="two instances")
+        )
         two.wait_ready()
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ocrpool-bench-")))
 
-        def seconds(worker: Worker) -> float:
+        def seconds(worker: WorkerServer) -> float:
             result = checked(generate(worker.port, [request], clients=1, answers=folder))
             check_order(folder / "0")
             return result.latencies[0]

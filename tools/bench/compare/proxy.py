@@ -11,11 +11,11 @@ from tools.bench.compare.serving import Turn
 from tools.bench.lib.cpu import cpu_seconds
 from tools.bench.lib.load_process import generate
 from tools.bench.lib.payload import json_body, json_request
-from tools.bench.lib.proxy import Proxy
+from tools.bench.lib.proxy import ProxyServer
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
 from tools.bench.lib.samples import null_image_94k
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 MANY = 16
 DIRECT = "worker, directly"
@@ -28,12 +28,12 @@ def run(setup: Setup) -> Report:
     request = json_request(image)
     seconds, rounds = (1.0 if setup.quick else 4.0), setup.rounds(5)
     with ExitStack() as stack:
-        worker = stack.enter_context(Worker(instances=2, engine={"name": "noop"}))
+        worker = stack.enter_context(WorkerServer(instances=2, engine={"name": "noop"}))
         worker.wait_ready()
-        ways: dict[str, Worker | Proxy] = {DIRECT: worker}
+        ways: dict[str, WorkerServer | ProxyServer] = {DIRECT: worker}
         for buffer in BUFFERS:
             name = f"proxy, buffer {buffer}"
-            ways[name] = stack.enter_context(Proxy(worker.port, buffer=buffer, name=name))
+            ways[name] = stack.enter_context(ProxyServer(worker.port, buffer=buffer, name=name))
             ways[name].wait_ready()
         many = take_turns(_turns(ways, request, MANY, seconds), rounds)
         one = take_turns(_turns(ways, request, 1, seconds / 2), rounds)
@@ -84,9 +84,9 @@ def run(setup: Setup) -> Report:
 
 
 def _turns(
-    ways: dict[str, Worker | Proxy], request: bytes, clients: int, seconds: float
+    ways: dict[str, WorkerServer | ProxyServer], request: bytes, clients: int, seconds: float
 ) -> dict[str, Callable[[], Turn]]:
-    def measure(way: Worker | Proxy) -> Turn:
+    def measure(way: WorkerServer | ProxyServer) -> Turn:
         generate(way.port, [request], clients=clients, seconds=0.3)  # awake and warm
         assert way.process is not None
         before = cpu_seconds([way.process.pid])

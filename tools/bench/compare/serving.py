@@ -9,14 +9,14 @@ from functools import partial
 from statistics import median, quantiles
 
 from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load_process import Result, generate
+from tools.bench.lib.load_process import LoadResult, generate
 from tools.bench.lib.other_build import code_of
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
 from tools.bench.lib.samples import null_image_94k
 from tools.bench.lib.servers import Process, Server
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 MANY = 64
 AIOHTTP = "bare aiohttp"
@@ -37,7 +37,7 @@ ENGINES = {
 class Turn:
     """`cpu_ms`: milliseconds of CPU time a request, of all the server's processes together."""
 
-    result: Result
+    result: LoadResult
     cpu_ms: float
 
 
@@ -122,20 +122,20 @@ def _goals_before(
     )
 
 
-def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]:
-    servers: dict[str, Server | Worker] = {
+def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | WorkerServer]:
+    servers: dict[str, Server | WorkerServer] = {
         AIOHTTP: Server("tools.bench.compare.peers.bare_aiohttp", name=AIOHTTP),
         FASTEST: Server(
             "tools.bench.compare.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST
         ),
-        WORKER: Worker(instances=2, engine={"name": "noop"}),
+        WORKER: WorkerServer(instances=2, engine={"name": "noop"}),
         LITSERVE: Server("tools.bench.compare.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
     if before is not None:
         code = code_of(before)
         package = code / "worker_image" / "ocrpool_worker"
         engine = next(name for file, name in ENGINES.items() if (package / file).exists())
-        servers[BEFORE] = Worker(instances=2, engine={"name": engine}, name=BEFORE, code=code)
+        servers[BEFORE] = WorkerServer(instances=2, engine={"name": engine}, name=BEFORE, code=code)
     for server in servers.values():
         stack.enter_context(server)
         server.wait_ready()
@@ -143,9 +143,9 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | Worker]
 
 
 def _turns(
-    servers: dict[str, Server | Worker], request: bytes, clients: int, seconds: float
+    servers: dict[str, Server | WorkerServer], request: bytes, clients: int, seconds: float
 ) -> dict[str, Callable[[], Turn]]:
-    def measure(server: Server | Worker) -> Turn:
+    def measure(server: Server | WorkerServer) -> Turn:
         _only(server, list(servers.values()))
         generate(server.port, [request], clients=clients, seconds=0.3)  # awake and warm
         assert server.process is not None
@@ -157,10 +157,10 @@ def _turns(
     return {name: partial(measure, server) for name, server in servers.items()}
 
 
-def _only(server: Process, servers: list[Server | Worker]) -> None:
+def _only(server: Process, servers: list[Server | WorkerServer]) -> None:
     """Let one server run. LitServe's idle loops poll, which would cost all others. The worker is
     never frozen: it watches its instances' time."""
     for other in servers:
-        if other is not server and not isinstance(other, Worker):
+        if other is not server and not isinstance(other, WorkerServer):
             other.pause()
     server.resume()

@@ -17,9 +17,9 @@ from tools.bench.lib.load_process import generate
 from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, checked, ratio, say, take_turns
-from tools.bench.lib.samples import Sample, mixed_set
+from tools.bench.lib.samples import SamplePage, mixed_set
 from tools.bench.lib.servers import Process, Server
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 P = TypeVar("P", bound=Process)
 
@@ -85,7 +85,7 @@ class Turn:
 class _Contest:
     """The processes that compete, up and warm, and how to measure each."""
 
-    def __init__(self, setup: Setup, pages: list[Sample], stack: ExitStack) -> None:
+    def __init__(self, setup: Setup, pages: list[SamplePage], stack: ExitStack) -> None:
         self._pages = pages
         self._repeat = 1 if setup.quick else 4
         self._stack = stack
@@ -93,7 +93,7 @@ class _Contest:
         self.differing: dict[str, int] = {}
         self.contestants: dict[str, Callable[[], Turn]] = {}
         self._bare(setup.models)
-        worker = self._up(Worker(instances=INSTANCES, models=setup.models)).wait_ready()
+        worker = self._up(WorkerServer(instances=INSTANCES, models=setup.models)).wait_ready()
         self._serve(WORKER, worker, plain_request)
         self._serve(WORKER_JSON, worker, json_request)
         models = ("--models", str(setup.models))
@@ -141,7 +141,7 @@ class _Contest:
     def _serve(
         self,
         name: str,
-        server: Server | Worker,
+        server: Server | WorkerServer,
         request: Callable[[bytes], bytes],
         freeze: bool = False,
     ) -> None:

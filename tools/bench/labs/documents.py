@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.worker.documents.everything import KINDS
 from tests.worker.documents.kind import as_expected, judged
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="write the files to this folder")
     given = parser.parse_args()
     wrong = 0
-    with Worker(instances=1, models=given.models.resolve()) as worker:
+    with WorkerServer(instances=1, models=given.models.resolve()) as worker:
         worker.wait_ready()
         for number, kind in enumerate(KINDS):
             if given.only not in kind.name:

@@ -22,13 +22,13 @@ from typing import Any
 from ocrpool.protocol import State
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
-from tools.bench.lib.local_pool import Desk
+from tools.bench.lib.local_pool import LocalPool
 from tools.bench.lib.machine import this_machine
 from tools.bench.lib.report import Goal, Report, write
 from tools.bench.lib.rounds import say
-from tools.bench.lib.samples import Sample, large_page, mixed_set
+from tools.bench.lib.samples import SamplePage, large_page, mixed_set
 from tools.bench.lib.servers import ROOT, StartError
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 CLIENTS = 4
 MOST = 4
@@ -38,7 +38,7 @@ ENGINE = {"name": "paddleocr", "options": {"cpu_threads": 1}}
 
 
 @dataclass
-class Outcome:
+class RamLimitResult:
     """What came of one of the two. `killed` is the kernel's count, `deaths` and `failed_boots` the
     worker's; memory in bytes."""
 
@@ -81,7 +81,7 @@ def main() -> int:
     machine = this_machine()
     print(machine, end="\n\n", flush=True)
     try:
-        plan = Plan(
+        plan = RamLimitPlan(
             given.models.resolve(),
             scans() if given.scans else (large_page(), *mixed_set()),
             2 if given.scans else 3,
@@ -101,32 +101,32 @@ def main() -> int:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RamLimitPlan:
     """The same for both. Client n begins with page n × `stride`."""
 
     models: Path
-    pages: Sequence[Sample]
+    pages: Sequence[SamplePage]
     stride: int
     limit: int
     reserve: str
     seconds: float
 
 
-def scans() -> tuple[Sample, ...]:
+def scans() -> tuple[SamplePage, ...]:
     return tuple(page for other in mixed_set() for page in (large_page(), other))
 
 
-def measure(plan: Plan) -> Report:
-    fits = Outcome("ocrpool up")
+def measure(plan: RamLimitPlan) -> Report:
+    fits = RamLimitResult("ocrpool up")
     with memory_cgroup("grown", plan.limit) as group:
         found = grown(fits, group, plan)
-    fixed = Outcome(f"fixed, {found + 1} instances", instances=str(found + 1))
+    fixed = RamLimitResult(f"fixed, {found + 1} instances", instances=str(found + 1))
     with memory_cgroup("fixed", plan.limit) as group:
         one_more(fixed, group, plan)
     return report(fits, fixed, plan)
 
 
-def grown(out: Outcome, group: MemoryCgroup, plan: Plan) -> int:
+def grown(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> int:
     """`ocrpool up` under the limit. Returns the instances that it had at the end of the load."""
     spec: dict[str, Any] = {
         "instances": {"min": 1, "max": MOST},
@@ -134,26 +134,26 @@ def grown(out: Outcome, group: MemoryCgroup, plan: Plan) -> int:
         "engine": ENGINE,
         "admission": ADMISSION,
     }
-    with Desk(spec, models=plan.models, cgroup=group) as desk:
-        desk.wait_settled()
-        found = desk.state().instances.ready
-        say(f"{out.name}: grew to {found}; {desk.decision}")
+    with LocalPool(spec, models=plan.models, cgroup=group) as pool:
+        pool.wait_settled()
+        found = pool.state().instances.ready
+        say(f"{out.name}: grew to {found}; {pool.decision}")
         if found == MOST:
             raise StartError(f"{MOST} instances fit; give a lower --limit")
-        load(out, lambda: desk.port, desk.state, plan)
-        state = desk.state()
+        load(out, lambda: pool.port, pool.state, plan)
+        state = pool.state()
         held = min(state.instances.target, state.instances.ceiling)
-        say(f"{out.name}: has {held}; {desk.decision}")
+        say(f"{out.name}: has {held}; {pool.decision}")
         out.instances = f"1 → {found}, at the end {held}"
         note(out, group, state)
         return held
 
 
-def one_more(out: Outcome, group: MemoryCgroup, plan: Plan) -> None:
+def one_more(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> None:
     """A worker with a fixed number of instances under the limit; nothing holds it back."""
     count = int(out.instances)
     settings = {"admission": ADMISSION, "engine": ENGINE, "memory": {"reserve": 0}}
-    worker = Worker(instances=count, models=plan.models, settings=settings, cgroup=group)
+    worker = WorkerServer(instances=count, models=plan.models, settings=settings, cgroup=group)
     with worker:
         worker.wait_listening()
         booted = wait_warm(worker, count, seconds=300)
@@ -165,7 +165,7 @@ def one_more(out: Outcome, group: MemoryCgroup, plan: Plan) -> None:
             out.peak, out.killed = group.peak, group.killed
 
 
-def wait_warm(worker: Worker, count: int, *, seconds: float) -> int:
+def wait_warm(worker: WorkerServer, count: int, *, seconds: float) -> int:
     """Until all are warm or that time is over, for the kernel may have killed one. Returns how many
     are."""
     deadline = time.monotonic() + seconds
@@ -176,17 +176,17 @@ def wait_warm(worker: Worker, count: int, *, seconds: float) -> int:
     return ready
 
 
-def note(out: Outcome, group: MemoryCgroup, state: State) -> None:
+def note(out: RamLimitResult, group: MemoryCgroup, state: State) -> None:
     out.peak, out.killed = group.peak, group.killed
     out.deaths, out.failed_boots = state.counters.deaths, state.counters.boot_failures
     out.footprint = state.footprint.bytes
 
 
 def load(
-    out: Outcome,
+    out: RamLimitResult,
     port: Callable[[], int],
     state: Callable[[], State],
-    plan: Plan,
+    plan: RamLimitPlan,
 ) -> None:
     """Clients that send the pages over and over."""
     start = time.monotonic()
@@ -217,7 +217,7 @@ def load(
     out.seconds = time.monotonic() - start
 
 
-def ask(port: int, page: Sample) -> str:
+def ask(port: int, page: SamplePage) -> str:
     """Send one page; the status, or what happened instead."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=700)
     try:
@@ -234,9 +234,9 @@ def ask(port: int, page: Sample) -> str:
     return status
 
 
-def report(fits: Outcome, fixed: Outcome, plan: Plan) -> Report:
+def report(fits: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> Report:
     limit, outcomes = plan.limit, (fits, fixed)
-    lines: tuple[tuple[str, Callable[[Outcome], str]], ...] = (
+    lines: tuple[tuple[str, Callable[[RamLimitResult], str]], ...] = (
         ("instances", lambda one: one.instances),
         ("processes that the kernel killed", lambda one: str(one.killed)),
         ("instances that died at work", lambda one: str(one.deaths)),

@@ -38,7 +38,7 @@ Texts = dict[str, list[str]]
 
 
 @dataclass
-class Outcome:
+class ChildResult:
     """What one child did. `status`: its exit status, negative for the signal that killed it.
     `seconds`: from the first page's start to the last page's end, where it came to that."""
 
@@ -77,16 +77,16 @@ def main() -> int:
     for kind, title in KINDS.items():
         print(f"\n{THREADS} threads in one process; {title}; each reads the {pages} pages:")
         for number in range(1, given.tries + 1):
-            outcome = judge(_start(models, kind, THREADS), expected)
-            print(f"  try {number}: {outcome}", flush=True)
-            _details(outcome)
+            result = judge(_start(models, kind, THREADS), expected)
+            print(f"  try {number}: {result}", flush=True)
+            _details(result)
     print(f"\n{PROCESSES} processes with one thread each, at the same time:")
     children = [_start(models, "own", 1) for _ in range(PROCESSES)]
-    outcomes = [judge(child, expected) for child in children]
-    for number, outcome in enumerate(outcomes, start=1):
-        print(f"  process {number}: {outcome}")
-        _details(outcome)
-    return int(any(outcome.right < pages for outcome in outcomes))
+    results = [judge(child, expected) for child in children]
+    for number, result in enumerate(results, start=1):
+        print(f"  process {number}: {result}")
+        _details(result)
+    return int(any(result.right < pages for result in results))
 
 
 def read_all(models: Path, kind: str, threads: int) -> None:
@@ -174,22 +174,22 @@ def _records(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
     return records
 
 
-def judge(child: subprocess.Popen[str], expected: Texts) -> Outcome:
-    outcome = Outcome()
+def judge(child: subprocess.Popen[str], expected: Texts) -> ChildResult:
+    result = ChildResult()
     records = _records(child)
-    outcome.status = child.returncode
+    result.status = child.returncode
     read = [record for record in records if "texts" in record]
     for record in read:
         page: str = record["page"]
         texts: list[str] = record["texts"]
         if texts == expected[page]:
-            outcome.right += 1
+            result.right += 1
         else:
-            outcome.wrong.append(_difference(page, texts, expected))
-    outcome.errors = Counter(record["error"] for record in records if "error" in record)
+            result.wrong.append(_difference(page, texts, expected))
+    result.errors = Counter(record["error"] for record in records if "error" in record)
     if read:
-        outcome.seconds = max(r["ended"] for r in read) - min(r["begun"] for r in read)
-    return outcome
+        result.seconds = max(r["ended"] for r in read) - min(r["begun"] for r in read)
+    return result
 
 
 def _difference(page: str, texts: list[str], expected: Texts) -> str:
@@ -202,10 +202,10 @@ def _difference(page: str, texts: list[str], expected: Texts) -> str:
     return f"{page}: {len(texts)} lines instead of {len(expected[page])}"
 
 
-def _details(outcome: Outcome) -> None:
-    for text in outcome.wrong[:3]:
+def _details(result: ChildResult) -> None:
+    for text in result.wrong[:3]:
         print(f"         wrong without an error: {text}")
-    for error, count in outcome.errors.most_common(3):
+    for error, count in result.errors.most_common(3):
         print(f"         {count} × {error}")
 
 

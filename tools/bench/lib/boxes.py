@@ -14,7 +14,7 @@ _COLOURS: tuple[Colour, ...] = ((212, 62, 62), (36, 124, 76), (52, 92, 200), (19
 
 
 @dataclass(frozen=True)
-class Line:
+class BoxedLine:
     """A line of an answer of `POST /v1/ocr`; `polygon` in pixels, clockwise from the top left."""
 
     text: str
@@ -22,7 +22,7 @@ class Line:
     polygon: tuple[tuple[float, float], ...]
 
 
-def draw_boxes(page: bytes, lines: Sequence[Line]) -> Image.Image:
+def draw_boxes(page: bytes, lines: Sequence[BoxedLine]) -> Image.Image:
     """The page on the left with boxes drawn around its lines; on the right their text."""
     picture = Image.open(io.BytesIO(page)).convert("RGB")
     both = Image.new("RGB", (picture.width * 2, picture.height), WHITE)

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from tools.bench.lib.page_image import Paper
+from tools.bench.lib.page_image import PageImage
 from tools.bench.lib.samples import sample_page
 
 
@@ -29,7 +29,7 @@ def format_pages() -> dict[str, bytes]:
 
 
 def _small() -> Image.Image:
-    page = Paper(640, 480)
+    page = PageImage(640, 480)
     texts = ["Tide table of the harbour", "High water 06:41", "Low water 12:55", "潮汐表 四月"]
     page.column(40, 50, texts, 34, 100)
     return page.image

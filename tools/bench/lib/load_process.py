@@ -3,7 +3,7 @@
 Requests are bytes made beforehand, one kept-alive connection a client, and of an answer only the
 status and Content-Length are looked at. `python -m tools.bench.lib.load_process PLAN` reads a plan
 (JSON, see
-`Plan`) and writes a result (JSON, see `Result`) to stdout.
+`LoadPlan`) and writes a result (JSON, see `LoadResult`) to stdout.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """`requests`: files that each hold one whole HTTP request.
 
     With `seconds` 0 each request is sent once, by whichever client is free; otherwise clients go
@@ -41,7 +41,7 @@ class Plan:
 
 
 @dataclass
-class Result:
+class LoadResult:
     """`latencies` in seconds, from the first byte sent to the last byte received, as they came.
     `statuses`: HTTP status → how many. `broken`: connections that ended within an answer.
     `complaint`: the first answer other than 200, shortened."""
@@ -77,7 +77,7 @@ def generate(
     clients: int,
     seconds: float = 0.0,
     answers: Path | None = None,
-) -> Result:
+) -> LoadResult:
     """Run a load in a process of its own. Raises RuntimeError where the generator itself fails."""
     with tempfile.TemporaryDirectory(prefix="ocrpool-load-") as folder:
         files = []
@@ -85,7 +85,7 @@ def generate(
             file = Path(folder) / f"{number}.http"
             file.write_bytes(request)
             files.append(str(file))
-        plan = Plan(port, clients, tuple(files), seconds, str(answers or ""))
+        plan = LoadPlan(port, clients, tuple(files), seconds, str(answers or ""))
         plan_file = Path(folder) / "plan.json"
         plan_file.write_text(json.dumps(asdict(plan)))
         command = [sys.executable, "-m", "tools.bench.lib.load_process", str(plan_file)]
@@ -94,13 +94,13 @@ def generate(
         )
     if done.returncode != 0:
         raise RuntimeError(f"load generator: {done.stderr.decode(errors='replace')[-2000:]}")
-    return Result(**json.loads(done.stdout))
+    return LoadResult(**json.loads(done.stdout))
 
 
 class _Client(asyncio.Protocol):
     """One connection that sends the next request as soon as the last one is answered."""
 
-    def __init__(self, run: _Run) -> None:
+    def __init__(self, run: _LoadRun) -> None:
         self._run = run
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
@@ -158,15 +158,15 @@ class _Client(asyncio.Protocol):
         self._transport.write(request)
 
 
-class _Run:
+class _LoadRun:
     """What all clients share: the requests still to be sent, and what came back."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
         self._requests = [Path(file).read_bytes() for file in plan.requests]
         self._statuses: Counter[str] = Counter()
         self._last = 0.0
-        self.result = Result()
+        self.result = LoadResult()
         self.work = self._work()
 
     def _work(self) -> Iterator[tuple[int, bytes]]:
@@ -193,7 +193,7 @@ class _Run:
         print(why, file=sys.stderr)
         self.result.broken += 1
 
-    async def play(self) -> Result:
+    async def run(self) -> LoadResult:
         loop = asyncio.get_running_loop()
         start = time.perf_counter()
         clients = []
@@ -209,8 +209,8 @@ class _Run:
 
 
 def main() -> None:
-    plan = Plan(**json.loads(Path(sys.argv[1]).read_text()))
-    json.dump(asdict(asyncio.run(_Run(plan).play())), sys.stdout)
+    plan = LoadPlan(**json.loads(Path(sys.argv[1]).read_text()))
+    json.dump(asdict(asyncio.run(_LoadRun(plan).run())), sys.stdout)
 
 
 if __name__ == "__main__":

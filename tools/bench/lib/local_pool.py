@@ -18,7 +18,7 @@ from tools.bench.lib.cgroup import MemoryCgroup
 from tools.bench.lib.servers import Process
 
 
-class Desk(Process):
+class LocalPool(Process):
     """One CPU worker on free ports of 127.0.0.1, with as many instances as memory has room for.
 
     With `public`, `ocrpool status` sees it, as any other pool of this user.
@@ -29,7 +29,7 @@ class Desk(Process):
         spec: dict[str, Any],
         *,
         models: Path,
-        pool: str = "desk",
+        pool: str = "pool",
         interval: float = 2.0,
         public: bool = False,
         cgroup: MemoryCgroup | None = None,

@@ -24,7 +24,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(FONT_FILE), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-class Paper:
+class PageImage:
     """One page being drawn. `lines` are its texts in the order in which they were written."""
 
     def __init__(self, width: int, height: int, background: Colour = WHITE) -> None:

@@ -13,7 +13,7 @@ from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config
 from tools.bench.lib.servers import Process, StartError, free_port, get_status
 
 
-class Proxy(Process):
+class ProxyServer(Process):
     """Listens on 127.0.0.1:`port`. In the place of names, the worker's own address is said."""
 
     def __init__(self, worker_port: int, *, buffer: str, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from tools.bench.lib.load_process import Result
+from tools.bench.lib.load_process import LoadResult
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[
     return results
 
 
-def checked(result: Result) -> Result:
+def checked(result: LoadResult) -> LoadResult:
     """The result, if every request was answered with 200. Raises RuntimeError."""
     if result.failures:
         raise RuntimeError(

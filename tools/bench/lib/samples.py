@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from tools.bench.lib.page_image import Paper, add_noise, jpeg, png, shade, tilt
+from tools.bench.lib.page_image import PageImage, add_noise, jpeg, png, shade, tilt
 
 NULL_BASE64_BYTES = 94_000
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -20,7 +20,7 @@ _BLUE = (34, 68, 136)
 _GREY = (110, 116, 128)
 
 
-class Sample(NamedTuple):
+class SamplePage(NamedTuple):
     """One page: a name, the encoded file (PNG or JPEG), and the text that was written on it."""
 
     name: str
@@ -28,9 +28,9 @@ class Sample(NamedTuple):
     lines: tuple[str, ...]
 
 
-def sample_page() -> Sample:
+def sample_page() -> SamplePage:
     """The demo's page: an invoice in English and Chinese, 1000×1400 pixels."""
-    page = Paper(1000, 1400)
+    page = PageImage(1000, 1400)
     page.box(0, 0, 1000, 170, _BLUE)
     page.text(60, 42, "Northwind Tea Company", 46, (255, 255, 255))
     page.text(60, 106, "北风茶叶有限公司", 34, (214, 226, 248))
@@ -63,10 +63,10 @@ def sample_page() -> Sample:
     page.text(90, 1116, "请于三十日内付款，谢谢您的支持。", 28)
     page.text(90, 1168, "茶叶请存放在阴凉干燥处。", 28)
     page.text(60, 1290, "12 Harbour Road, Ningbo · 宁波市港口路12号", 24, _GREY)
-    return Sample("invoice", png(page.image), tuple(page.lines))
+    return SamplePage("invoice", png(page.image), tuple(page.lines))
 
 
-def mixed_set() -> list[Sample]:
+def mixed_set() -> list[SamplePage]:
     """Twelve pages of different sizes, kinds and encodings, the mixture that a service sees."""
     return [
         _photo(),
@@ -84,16 +84,16 @@ def mixed_set() -> list[Sample]:
     ]
 
 
-def _photo() -> Sample:
-    page = Paper(640, 480, (226, 214, 190))
+def _photo() -> SamplePage:
+    page = PageImage(640, 480, (226, 214, 190))
     page.column(90, 110, ["Ferry to Willow Island", "Departs 09:45 Pier 6"], 34, 62)
     page.column(90, 250, ["渡轮开往柳岛", "请提前十分钟登船"], 36, 66)
     image = shade(tilt(page.image, 2.5, (120, 108, 92)), 0.6)
-    return Sample("photo", jpeg(add_noise(image, 7, 1), 82), tuple(page.lines))
+    return SamplePage("photo", jpeg(add_noise(image, 7, 1), 82), tuple(page.lines))
 
 
-def _receipt() -> Sample:
-    page = Paper(420, 760, (250, 250, 247))
+def _receipt() -> SamplePage:
+    page = PageImage(420, 760, (250, 250, 247))
     page.text(210, 50, "CORNER BAKERY", 34, anchor="ma")
     page.text(210, 100, "Receipt 88213", 26, anchor="ma")
     y = 180
@@ -105,11 +105,11 @@ def _receipt() -> Sample:
     page.text(40, y + 24, "TOTAL EUR", 30)
     page.text(380, y + 24, "9.85", 30, anchor="ra")
     page.text(210, 560, "Thank you, come again", 24, anchor="ma")
-    return Sample("receipt", png(page.image), tuple(page.lines))
+    return SamplePage("receipt", png(page.image), tuple(page.lines))
 
 
-def _notice() -> Sample:
-    page = Paper(900, 700, (255, 253, 245))
+def _notice() -> SamplePage:
+    page = PageImage(900, 700, (255, 253, 245))
     page.text(450, 60, "停水通知", 60, (170, 30, 30), anchor="ma")
     texts = [
         "因管道维修，本周三上午八点至下午五点",
@@ -119,11 +119,11 @@ def _notice() -> Sample:
     page.column(70, 200, texts, 34, 76)
     page.text(830, 560, "花园小区物业管理处", 32, anchor="ra")
     page.text(830, 610, "二〇二六年五月六日", 32, anchor="ra")
-    return Sample("notice", png(page.image), tuple(page.lines))
+    return SamplePage("notice", png(page.image), tuple(page.lines))
 
 
-def _letter() -> Sample:
-    page = Paper(827, 1169)
+def _letter() -> SamplePage:
+    page = PageImage(827, 1169)
     page.text(90, 100, "Meadow Valley Observatory", 32, _BLUE)
     texts = [
         "Dear Professor Lindqvist,",
@@ -134,11 +134,11 @@ def _letter() -> Sample:
         "With kind regards, Amelia Thornbury",
     ]
     page.column(90, 240, texts, 25, 58)
-    return Sample("a4-100dpi", jpeg(page.image, 88), tuple(page.lines))
+    return SamplePage("a4-100dpi", jpeg(page.image, 88), tuple(page.lines))
 
 
-def _report() -> Sample:
-    page = Paper(1240, 1754)
+def _report() -> SamplePage:
+    page = PageImage(1240, 1754)
     page.text(140, 150, "Quarterly Rainfall Report", 54, _BLUE)
     page.text(140, 240, "季度降雨量报告", 46)
     y = 380
@@ -149,12 +149,12 @@ def _report() -> Sample:
         y += 110
     page.text(140, y + 60, "三月的雨量比去年同期多两成。", 40)
     page.text(620, 1640, "Station Birch Hill", 34, _GREY, anchor="ma")
-    return Sample("a4-150dpi", png(page.image), tuple(page.lines))
+    return SamplePage("a4-150dpi", png(page.image), tuple(page.lines))
 
 
-def large_page() -> Sample:
+def large_page() -> SamplePage:
     """An A4 page at 300 dpi, 2480×3508 pixels: after it an instance holds what it ever will."""
-    page = Paper(2480, 3508)
+    page = PageImage(2480, 3508)
     page.text(280, 240, "Minutes of the lighthouse council", 84)
     texts = [
         f"Item {number}: the lamp of tower {number * 13} was turned {number * 29} times"
@@ -162,69 +162,69 @@ def large_page() -> Sample:
     ]
     page.column(280, 480, texts, 56, 112)
     page.text(280, 3260, "灯塔会议记录，共二十四项。", 64)
-    return Sample("a4-300dpi", png(page.image), tuple(page.lines))
+    return SamplePage("a4-300dpi", png(page.image), tuple(page.lines))
 
 
-def _slide() -> Sample:
-    page = Paper(1280, 720, (24, 30, 46))
+def _slide() -> SamplePage:
+    page = PageImage(1280, 720, (24, 30, 46))
     page.text(90, 90, "Why bridges hum in the wind", 60, (255, 214, 120))
     for i, line in enumerate(["Vortex shedding", "Cable resonance", "桥梁为什么会唱歌"]):
         page.text(130, 260 + 110 * i, line, 46, (232, 236, 244))
     page.text(1190, 650, "Slide 17", 28, (150, 160, 180), anchor="ra")
-    return Sample("slide", jpeg(page.image, 90), tuple(page.lines))
+    return SamplePage("slide", jpeg(page.image, 90), tuple(page.lines))
 
 
-def _faint() -> Sample:
-    page = Paper(800, 560, (214, 214, 210))
+def _faint() -> SamplePage:
+    page = PageImage(800, 560, (214, 214, 210))
     for i, line in enumerate(["Carbon copy, second sheet", "Parcel weight 3.6 kg", "已签收"]):
         page.text(80, 110 + 120 * i, line, 38, (158, 158, 156))
-    return Sample("low-contrast", png(add_noise(page.image, 3, 2)), tuple(page.lines))
+    return SamplePage("low-contrast", png(add_noise(page.image, 3, 2)), tuple(page.lines))
 
 
-def _grey() -> Sample:
-    page = Paper(720, 520)
+def _grey() -> SamplePage:
+    page = PageImage(720, 520)
     page.column(70, 90, ["Library card 5520", "Member since 1998", "借书证有效"], 40, 120)
-    return Sample("grey", png(page.image.convert("L")), tuple(page.lines))
+    return SamplePage("grey", png(page.image.convert("L")), tuple(page.lines))
 
 
-def _turned() -> Sample:
+def _turned() -> SamplePage:
     """Stored lying on its side, with the EXIF tag that says so, as telephones do."""
-    page = Paper(600, 800, (244, 240, 232))
+    page = PageImage(600, 800, (244, 240, 232))
     page.column(
         70, 120, ["Recipe for lemon curd", "Four eggs, two lemons", "小火煮十分钟"], 36, 130
     )
     exif = Image.Exif()
     exif[_ORIENTATION] = 6
     sideways = page.image.transpose(Image.Transpose.ROTATE_90)
-    return Sample("exif-turned", jpeg(sideways, 90, exif), tuple(page.lines))
+    return SamplePage("exif-turned", jpeg(sideways, 90, exif), tuple(page.lines))
 
 
-def _label() -> Sample:
+def _label() -> SamplePage:
     """A PNG with an alpha channel in which nothing is transparent, as many programs write it."""
-    page = Paper(700, 360, (255, 232, 120))
+    page = PageImage(700, 360, (255, 232, 120))
     page.column(60, 60, ["FRAGILE GLASS", "小心轻放", "Order GX-7719"], 50, 90)
     image = page.image.convert("RGBA")
     image.putalpha(255)
-    return Sample("alpha", png(image), tuple(page.lines))
+    return SamplePage("alpha", png(image), tuple(page.lines))
 
 
-def _card() -> Sample:
-    page = Paper(360, 220, (236, 244, 240))
+def _card() -> SamplePage:
+    page = PageImage(360, 220, (236, 244, 240))
     page.column(30, 40, ["Otto Feldmann", "Piano tuner", "0171 445 902"], 28, 52)
-    return Sample("card", png(page.image), tuple(page.lines))
+    return SamplePage("card", png(page.image), tuple(page.lines))
 
 
-def _sign() -> Sample:
+def _sign() -> SamplePage:
     """A palette PNG, wide and low."""
-    page = Paper(1400, 300, (20, 96, 60))
+    page = PageImage(1400, 300, (20, 96, 60))
     page.text(60, 60, "火车站 Railway Station", 64, (255, 255, 255))
     page.text(60, 170, "出口向左 Exit on the left", 56, (255, 255, 255))
-    return Sample("sign", png(page.image.quantize(16)), tuple(page.lines))
+    return SamplePage("sign", png(page.image.quantize(16)), tuple(page.lines))
 
 
 def document_page(number: int) -> tuple[Image.Image, tuple[str, ...]]:
     """Page `number` (from 1) of the many-page document, and its text."""
-    page = Paper(620, 877)
+    page = PageImage(620, 877)
     page.text(70, 80, f"Logbook page {number}", 36, _BLUE)
     texts = [
         f"Sea mile {number * 37 + 1000} was passed",
@@ -258,7 +258,7 @@ def document_pdf(pages: int) -> bytes:
 
 def null_image_94k() -> bytes:
     """A 640×480 JPEG whose base64 is just under 94,000 bytes: what the serving layer is fed."""
-    page = Paper(640, 480, (200, 196, 188))
+    page = PageImage(640, 480, (200, 196, 188))
     page.text(120, 200, "Nobody reads this page", 36)
     image = add_noise(page.image, 18.5, 3)
     for quality in range(95, 5, -1):

@@ -23,7 +23,7 @@ def _python_path(code: Path) -> str:
     return ":".join(str(part) for part in parts if part.is_dir())
 
 
-class Worker(Process):
+class WorkerServer(Process):
     """`ocrpool-worker serve` on free ports of 127.0.0.1, with `instances` instances.
 
     `settings` are merged over defaults that suit a measurement. Warm-up grows with the largest

@@ -1,11 +1,11 @@
-"""`python -m tools.bench.labs.gpu.headroom`: the planner on a real GPU, with a stranger beside it.
+"""`make bench-gpu`: the planner on a real GPU that another process uses, too.
 
-Real CUDA processes as instances (convolutions on pages of real sizes, in the real supervisor), the
-real NVML, the real planner, and a stranger that leaves only some room, takes most of it, and gives
-it back. Needs one NVIDIA GPU, `torch` and this project's `worker` and `local` extras; no models.
+The instances are real CUDA processes (convolutions on pages of real sizes) in the real supervisor;
+NVML and the planner are real. Another process first leaves some memory free, then takes most of it,
+then gives it back. Needs one NVIDIA GPU, `torch` and the extras `worker` and `local`; no models.
 
-Not run on a GPU yet: only `--device cpu` has been, which rehearses the loop on the CPU's memory,
-without torch, and says nothing about GPUs.
+It has not run on a GPU yet. `--device cpu` rehearses the loop on the CPU's memory, without torch.
+A rehearsal shows nothing about GPUs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ocrpool_worker.errors import SettingsError
 from tools.bench.lib.machine import this_machine
 from tools.bench.lib.rounds import say
 from tools.bench.lib.servers import ROOT, Process, StartError
-from tools.bench.lib.worker import Worker
+from tools.bench.lib.worker import WorkerServer
 
 # A photo, and A4 at 150 and at 300 dpi, in pixels.
 PAGES = ((640, 480), (1240, 1754), (2480, 3508))
@@ -46,7 +46,7 @@ INTERVAL = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One observation and what was decided. Seconds, bytes."""
 
     phase: str
@@ -94,12 +94,12 @@ class Load:
                 self.answers[said] = self.answers.get(said, 0) + 1
 
 
-class Stranger(Process):
-    """The process beside us."""
+class OtherProcess(Process):
+    """Another process that holds memory of the device."""
 
     def __init__(self, kind: str) -> None:
         command = [sys.executable, "-m", "tools.bench.labs.gpu.other_process", kind]
-        super().__init__(command, name="stranger", pipes=True)
+        super().__init__(command, name="other", pipes=True)
 
     def hold(self, count: int) -> None:
         """Have it hold so many bytes. Raises StartError."""
@@ -113,13 +113,13 @@ class Stranger(Process):
             raise self.failed(f"could not hold {format_bytes(count)}: {said}")
 
 
-class Loop:
+class PlannerLoop:
     """Observe, plan, act; and remember what was seen."""
 
-    def __init__(self, worker: Worker, limits: Limits) -> None:
+    def __init__(self, worker: WorkerServer, limits: Limits) -> None:
         self._worker, self._limits = worker, limits
         self._history, self._begun = History(), time.monotonic()
-        self.seen: list[Seen] = []
+        self.seen: list[Observation] = []
 
     def run(self, phase: str, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -133,7 +133,7 @@ class Loop:
                 say(f"{phase}: {decision.sentence}")
             memory = state.device.memory
             self.seen.append(
-                Seen(
+                Observation(
                     phase,
                     round(now - self._begun, 2),
                     memory.free if memory else -1,
@@ -150,26 +150,26 @@ def main() -> int:
     given = _arguments()
     on_gpu = given.device != "cpu"
     if on_gpu and importlib.util.find_spec("torch") is None:
-        print("gpu_headroom: torch is not installed (pip install torch)", file=sys.stderr)
+        print("bench-gpu: torch is not installed (pip install torch)", file=sys.stderr)
         return 2
     try:
         probe = probe_for(given.device)
     except SettingsError as error:
-        print(f"gpu_headroom: {error}", file=sys.stderr)
+        print(f"bench-gpu: {error}", file=sys.stderr)
         return 2
     memory = probe.look().memory
     if memory is None:
-        print("gpu_headroom: the device does not tell its memory", file=sys.stderr)
+        print("bench-gpu: the device does not tell its memory", file=sys.stderr)
         return 2
     room = min(given.room, memory.free - given.reserve)
-    # On a GPU the stranger takes all but the room; a CPU's memory is others' too, so there the
-    # reserve is what is not to be touched.
+    # On a GPU the other process takes all memory but the room. A CPU's memory is used by other
+    # programs too, so there the reserve is raised instead.
     ballast = memory.free - given.reserve - room if on_gpu else 0
     reserve = given.reserve if on_gpu else memory.free - room
     try:
         seen, answers, counters = _measure(given, on_gpu, ballast, room, reserve)
     except StartError as error:
-        print(f"gpu_headroom: {error}", file=sys.stderr)
+        print(f"bench-gpu: {error}", file=sys.stderr)
         return 1
     _report(given.out, probe.identity().name, seen, answers, counters)
     lost = sum(count for said, count in answers.items() if said != "200")
@@ -178,7 +178,7 @@ def main() -> int:
 
 def _measure(
     given: argparse.Namespace, on_gpu: bool, ballast: int, room: int, reserve: int
-) -> tuple[list[Seen], dict[str, int], dict[str, Any]]:
+) -> tuple[list[Observation], dict[str, int], dict[str, Any]]:
     engine = "TorchEngine" if on_gpu else "RehearsalEngine"
     settings = {
         "device": given.device,
@@ -186,32 +186,36 @@ def _measure(
         "admission": {"maxMegapixels": MEGAPIXELS, "queue": 256},
         "memory": {"reserve": given.reserve},
     }
-    with _stranger(on_gpu) as stranger:
-        stranger.hold(ballast)
-        worker = Worker(
+    with _other_process(on_gpu) as other:
+        other.hold(ballast)
+        worker = WorkerServer(
             instances=1,
             engine={"name": f"tools.bench.labs.gpu.engine:{engine}", "options": {}},
             settings=settings,
         )
         with worker, Load(worker.wait_ready().port) as load:
-            loop = Loop(worker, Limits(1, given.max, reserve, cool_down=COOL_DOWN))
+            loop = PlannerLoop(worker, Limits(1, given.max, reserve, cool_down=COOL_DOWN))
             loop.run("alone", given.seconds)
-            stranger.hold(ballast + int(room * given.take))
-            loop.run("stranger takes", given.seconds)
-            stranger.hold(ballast)
-            loop.run("stranger gives back", given.seconds)
+            other.hold(ballast + int(room * given.take))
+            loop.run("another process takes memory", given.seconds)
+            other.hold(ballast)
+            loop.run("another process frees it", given.seconds)
             counters = worker.state().counters.model_dump(by_alias=True)
     return loop.seen, load.answers, counters
 
 
 @contextmanager
-def _stranger(on_gpu: bool) -> Iterator[Stranger]:
-    with Stranger("cuda" if on_gpu else "cpu") as process:
+def _other_process(on_gpu: bool) -> Iterator[OtherProcess]:
+    with OtherProcess("cuda" if on_gpu else "cpu") as process:
         yield process
 
 
 def _report(
-    out: Path, card: str, seen: Sequence[Seen], answers: dict[str, int], counters: dict[str, Any]
+    out: Path,
+    card: str,
+    seen: Sequence[Observation],
+    answers: dict[str, int],
+    counters: dict[str, Any],
 ) -> None:
     lines = [f"# Headroom on {card}", "", str(this_machine()), ""]
     lines += [

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tools.bench.labs.hostile import real_ocr, stress
 from tools.bench.labs.hostile.attacks import ATTACKS
-from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR, told
-from tools.bench.labs.hostile.outcome import Outcome
+from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, MEMORY_FACTOR, describe_error
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB
 from tools.bench.lib.machine import this_machine
 from tools.bench.lib.report import Goal, Report, write
@@ -35,14 +35,14 @@ def main() -> int:
     # Most attacks wait most of the time: several at once, each on a worker of its own.
     with ThreadPoolExecutor(given.jobs) as threads:
         first = sorted(runs, key=lambda run: run[0] not in SLOW)
-        begun = {name: threads.submit(_told, name, run) for name, run in first}
-        outcomes = [begun[name].result() for name, _ in runs]
-    report = report_of(outcomes, quick=given.quick)
+        begun = {name: threads.submit(_run_one, name, run) for name, run in first}
+        results = [begun[name].result() for name, _ in runs]
+    report = report_of(results, quick=given.quick)
     print(report.markdown(), flush=True)
     if given.write:
         label = "-hostile" + ("-quick" if given.quick else "")
         print(f"written: {write(given.out, machine, [report], quick=given.quick, label=label)}")
-    return int(any(one.problems for one in outcomes))
+    return int(any(one.problems for one in results))
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,9 +74,9 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], Outcome]]]:
+def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], AttackResult]]]:
     quick: bool = given.quick
-    runs: dict[str, Callable[[], Outcome]] = {
+    runs: dict[str, Callable[[], AttackResult]] = {
         name: lambda attack=attack: attack(quick)  # type: ignore[misc]
         for name, attack in ATTACKS.items()
     }
@@ -86,12 +86,12 @@ def _runs(given: argparse.Namespace) -> list[tuple[str, Callable[[], Outcome]]]:
     return [(name, run) for name, run in runs.items() if name in given.only]
 
 
-def _told(name: str, run: Callable[[], Outcome]) -> Outcome:
+def _run_one(name: str, run: Callable[[], AttackResult]) -> AttackResult:
     say(f"{name} …")
     try:
         out = run()
     except Exception as error:  # the other runs are worth their time all the same
-        out = Outcome(name, problems=[told(error)])
+        out = AttackResult(name, problems=[describe_error(error)])
     verdict = "held" if not out.problems else f"{len(out.problems)} bounds BROKEN"
     say(f"{out.name}: {verdict}, {out.seconds:.0f} s")
     for text in out.problems:
@@ -101,7 +101,7 @@ def _told(name: str, run: Callable[[], Outcome]) -> Outcome:
     return out
 
 
-def report_of(outcomes: Sequence[Outcome], *, quick: bool) -> Report:
+def report_of(results: Sequence[AttackResult], *, quick: bool) -> Report:
     """One row for each run."""
     return Report(
         part="hostile",
@@ -130,18 +130,18 @@ def report_of(outcomes: Sequence[Outcome], *, quick: bool) -> Report:
             "late ms",
             "bounds",
         ),
-        rows=tuple(_row(one) for one in outcomes),
+        rows=tuple(_row(one) for one in results),
         goals=(
-            Goal("bounds broken", sum(len(one.problems) for one in outcomes), 0, at_least=False),
+            Goal("bounds broken", sum(len(one.problems) for one in results), 0, at_least=False),
             Goal(
                 "longest callback, ms of CPU",
-                1000 * max((one.cpu for one in outcomes), default=0),
+                1000 * max((one.cpu for one in results), default=0),
                 1000 * CALLBACK_SECONDS,
                 at_least=False,
             ),
             Goal(
                 "most memory of a supervisor, of its budgets",
-                max((_share(one) for one in outcomes), default=0),
+                max((_share(one) for one in results), default=0),
                 MEMORY_FACTOR,
                 at_least=False,
             ),
@@ -150,27 +150,27 @@ def report_of(outcomes: Sequence[Outcome], *, quick: bool) -> Report:
             one.name: {
                 "problems": one.problems,
                 "notes": one.notes,
-                "statuses": {str(status): n for status, n in one.account.statuses.items()},
+                "statuses": {str(status): n for status, n in one.counts.statuses.items()},
                 "callback": one.cpu_of,
                 "seconds": one.seconds,
             }
-            for one in outcomes
+            for one in results
         },
     )
 
 
-def _share(out: Outcome) -> float:
+def _share(out: AttackResult) -> float:
     """What was taken beyond rest, of the budgets."""
     return max(0, out.peak - out.resting) / max(1, out.budget - out.resting)
 
 
-def _row(out: Outcome) -> tuple[str, ...]:
-    account = out.account
-    numbers = (out.faults, out.bad, account.sent, account.lost, account.doubled)
+def _row(out: AttackResult) -> tuple[str, ...]:
+    counts = out.counts
+    numbers = (out.faults, out.bad, counts.sent, counts.lost, counts.doubled)
     return (
         out.name,
         out.held,
-        *(str(number) for number in (*numbers, account.wrong, account.refused)),
+        *(str(number) for number in (*numbers, counts.wrong, counts.refused)),
         f"{out.peak // MIB} of {out.budget // MIB}",
         f"{out.cpu * 1000:.0f}",
         f"{out.stall * 1000:.0f}",

@@ -1,4 +1,4 @@
-"""The innocent: clients that send one page after the other, and check every answer."""
+"""Regular clients beside an attack: each sends one page after the other and checks every answer."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Self
 
 from tests.worker.attack import read_answer
 from tests.worker.calls import status_of, whole
-from tools.bench.labs.hostile.outcome import Account
-from tools.bench.labs.hostile.pages import Innocent
+from tools.bench.labs.hostile.pages import CheckedRequest
+from tools.bench.labs.hostile.result import RequestCounts
 
 # An answer may take this long, whatever is done to the worker; then it counts as lost.
 ANSWER_SECONDS = 90.0
-# How long a page is sent again that is told to come again.
+# A page that gets 429, 503 or 504 is sent again for so long.
 AGAIN_SECONDS = 60.0
 PAUSE_SECONDS = 0.1
 
 
-class Client:
+class BystanderClient:
     """One connection at a time, kept alive as long as the worker keeps it. `crowd`: the port may be
     full, so a connection that is closed before anything was answered is to come again."""
 
     def __init__(
-        self, port: int, account: Account, *, patient: bool, address: str, crowd: bool = False
+        self, port: int, counts: RequestCounts, *, patient: bool, address: str, crowd: bool = False
     ) -> None:
         self._port = port
-        self._account = account
+        self._account = counts
         self._patient = patient
         self._address = address
         self._crowd = crowd
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def read(self, request: Innocent) -> None:
+    async def read(self, request: CheckedRequest) -> None:
         """Send a page until there is an answer to it."""
         self._account.sent += 1
         deadline = time.monotonic() + AGAIN_SECONDS
@@ -120,8 +120,8 @@ def body_rest(head: bytes, body: bytes) -> bytes:
 
 async def play(
     port: int,
-    source: Iterator[Innocent],
-    account: Account,
+    source: Iterator[CheckedRequest],
+    counts: RequestCounts,
     *,
     clients: int,
     until: Callable[[], bool],
@@ -135,7 +135,7 @@ async def play(
     wait while `allowed` says no."""
 
     async def client() -> None:
-        one = Client(port, account, patient=patient, address=address, crowd=crowd)
+        one = BystanderClient(port, counts, patient=patient, address=address, crowd=crowd)
         try:
             while not until():
                 if not allowed():
@@ -160,8 +160,8 @@ class Bystanders:
     def __init__(
         self,
         port: int,
-        source: Iterator[Innocent],
-        account: Account,
+        source: Iterator[CheckedRequest],
+        counts: RequestCounts,
         *,
         clients: int = 2,
         patient: bool = True,
@@ -178,7 +178,7 @@ class Bystanders:
                     play(
                         port,
                         source,
-                        account,
+                        counts,
                         clients=clients,
                         until=self._over.is_set,
                         patient=patient,

@@ -1,4 +1,4 @@
-"""A test engine whose text follows from a page's pixels and parameters, and that fails when told.
+"""A test engine whose text follows from a page's pixels and parameters, and that fails on request.
 
 It is the stand-in of the tests with another text, so a page can carry an order
 (`tests.fake_engine`).
@@ -183,8 +183,8 @@ _FAULTS = {
     "stops-itself": Fault(_signal(signal.SIGSTOP)),
     "hang": Fault(lambda: time.sleep(_HANG_SECONDS)),
     "native-hang": Fault(_native_hang),
-    "memory-told": Fault(_raise(MemoryError("out of memory error on GPU 0"))),
-    "memory-untold": Fault(_starve),
+    "memory-reported": Fault(_raise(MemoryError("out of memory error on GPU 0"))),
+    "memory-oom-kill": Fault(_starve),
     "memory-null": Fault(_no_heap),
     "device-error": Fault(_raise(OSError("(External) CUDA error(700), an illegal access"))),
     "engine-error": Fault(_raise(ValueError("(InvalidArgument) Cannot parse tensor desc"))),

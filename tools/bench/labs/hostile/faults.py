@@ -1,4 +1,4 @@
-"""Faults from outside and from inside, one after the other at random, while pages are read."""
+"""Faults from outside and inside of the worker, in random order, while it reads pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Dice = random.Random
 
 
 @dataclass
-class Faults:
+class FaultInjector:
     """What was done to a worker so far: kind → how often. `missed`: it found nobody."""
 
     target: Target
@@ -158,32 +158,32 @@ def _gone(file: os.PathLike[str]) -> bool:
     return True
 
 
-OUTSIDE: dict[str, Callable[[Faults], bool]] = {
-    "SIGKILL from outside": Faults.kill,
-    "instance stopped for a while": Faults.pause_instance,
-    "supervisor stopped": Faults.pause_supervisor,
-    "full disk": Faults.full_disk,
-    "descriptor shortage": Faults.no_descriptors,
-    "clock jump": Faults.clock,
-    "resize": Faults.resize,
-    "client gone": Faults.gone_client,
+OUTSIDE: dict[str, Callable[[FaultInjector], bool]] = {
+    "SIGKILL from outside": FaultInjector.kill,
+    "instance stopped for a while": FaultInjector.pause_instance,
+    "supervisor stopped": FaultInjector.pause_supervisor,
+    "full disk": FaultInjector.full_disk,
+    "descriptor shortage": FaultInjector.no_descriptors,
+    "clock jump": FaultInjector.clock,
+    "resize": FaultInjector.resize,
+    "client gone": FaultInjector.gone_client,
 }
 
 
 def kinds(*, cgroup: bool, inside: bool = True) -> tuple[str, ...]:
     """All kinds that can be had: the kernel kills for want of memory in a cgroup only; `inside`:
     those that only the test engine has."""
-    ours = [one for one in engine.KINDS if inside and (cgroup or one != "memory-untold")]
+    ours = [one for one in engine.KINDS if inside and (cgroup or one != "memory-oom-kill")]
     return (*OUTSIDE, *ours)
 
 
-class Misery:
+class FaultSchedule:
     """Does so many faults in a thread, evenly spread over the requests that clients have sent.
     As a context manager; raises what went wrong in it."""
 
     def __init__(
         self,
-        faults: Faults,
+        faults: FaultInjector,
         names: tuple[str, ...],
         *,
         count: int,
@@ -217,7 +217,7 @@ class Misery:
         """Whether clients may go on: not further ahead than a few faults."""
         return self._sent() < self._every * (self._begun + 4) or not self._thread.is_alive()
 
-    def __enter__(self) -> Misery:
+    def __enter__(self) -> FaultSchedule:
         self._thread.start()
         return self
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
-from tools.bench.labs.hostile.outcome import Outcome
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target, target
 
 # The bounds that hold in every run.
@@ -17,7 +17,7 @@ MEMORY_FACTOR = 1.2
 
 
 @contextlib.contextmanager
-def measured(out: Outcome, **given: Any) -> Iterator[Target]:
+def measured(out: AttackResult, **given: Any) -> Iterator[Target]:
     """A worker (`given`: see `target`). What breaks, inside or at its end, becomes a problem of
     `out`. Raises AssertionError where the worker does not come up."""
     began = time.monotonic()
@@ -36,18 +36,18 @@ def measured(out: Outcome, **given: Any) -> Iterator[Target]:
     except (AssertionError, OSError, HTTPException) as error:
         if not started:
             raise
-        out.problems.append(told(error))
+        out.problems.append(describe_error(error))
     out.seconds = time.monotonic() - began
     judge(out)
 
 
-def judge(out: Outcome) -> None:
+def judge(out: AttackResult) -> None:
     """The bounds that hold in every run."""
-    account = out.account
+    counts = out.counts
     for what in ("lost", "doubled", "wrong", "refused"):
-        number = getattr(account, what)
-        out.expect(not number, f"{number} requests of innocents: {what}")
-    out.problems += account.notes
+        number = getattr(counts, what)
+        out.expect(not number, f"{number} requests of regular clients: {what}")
+    out.problems += counts.notes
     most = out.resting + MEMORY_FACTOR * (out.budget - out.resting)
     out.expect(
         out.peak <= most,
@@ -61,7 +61,7 @@ def judge(out: Outcome) -> None:
     )
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in a few lines: what was expected, and the end of the worker's log."""
     notes = "\n".join(getattr(error, "__notes__", []))
     return f"{type(error).__name__}: {str(error)[:1500]}\n{notes[-800:]}".strip()

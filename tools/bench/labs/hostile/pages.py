@@ -1,4 +1,4 @@
-"""Pages of the innocent: no two alike, each with the one right answer to it."""
+"""Pages of the regular clients: no two are alike, and each has exactly one right answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Innocent:
+class CheckedRequest:
     """`sent`: the whole HTTP request. `texts`: of each page of the right answer the first line, or
     with `all_lines` all of them."""
 
@@ -29,16 +29,16 @@ class Innocent:
     all_lines: bool = False
 
 
-def innocents(seed: int, **order: Any) -> Iterator[Innocent]:
+def checked_requests(seed: int, **order: Any) -> Iterator[CheckedRequest]:
     """Requests without end; number n depends on `seed` and n only. `order`: what the engine shall
     do with each page."""
     number = 0
     while True:
-        yield innocent(random.Random(f"{seed}/{number}"), number, **order)
+        yield checked_request(random.Random(f"{seed}/{number}"), number, **order)
         number += 1
 
 
-def innocent(dice: random.Random, number: int, **order: Any) -> Innocent:
+def checked_request(dice: random.Random, number: int, **order: Any) -> CheckedRequest:
     """One request: a PNG or a TIFF of two pages, as it is or in JSON, with a parameter or none."""
     threshold = round(dice.random(), 3) if dice.random() < 0.4 else None
     orders = [{"say": f"{number} {dice.random()}", **order}]
@@ -58,7 +58,7 @@ def innocent(dice: random.Random, number: int, **order: Any) -> Innocent:
     else:
         path = "/v1/ocr" if threshold is None else f"/v1/ocr?textDetThresh={threshold}"
         sent = http_request(path, data, "application/octet-stream")
-    return Innocent(number, sent, texts)
+    return CheckedRequest(number, sent, texts)
 
 
 def pixels_of(image: bytes) -> Pixels:

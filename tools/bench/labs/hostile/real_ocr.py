@@ -1,4 +1,4 @@
-"""Faults from outside while real PaddleOCR reads: every text as it was without them."""
+"""Faults from outside while real PaddleOCR reads: every text must equal the text without them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tests.worker.client import Answer
 from tools.bench.labs.hostile.bystanders import play
-from tools.bench.labs.hostile.faults import Faults, Misery, kinds
+from tools.bench.labs.hostile.faults import FaultInjector, FaultSchedule, kinds
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Account, Outcome
-from tools.bench.labs.hostile.pages import Innocent
+from tools.bench.labs.hostile.pages import CheckedRequest
+from tools.bench.labs.hostile.result import AttackResult, RequestCounts
 from tools.bench.labs.hostile.target import Target
 from tools.bench.lib.payload import json_request, plain_request
-from tools.bench.lib.samples import Sample, mixed_set
+from tools.bench.lib.samples import SamplePage, mixed_set
 
 FAULTS, PAGES, CLIENTS, INSTANCES = 60, 300, 4, 2
 # Small ones: what is tried is not how fast they are read.
@@ -24,10 +24,10 @@ NAMES = ("label", "card", "sign", "receipt")
 BOOT_SECONDS = 300.0
 
 
-def faults(models: Path, *, quick: bool) -> Outcome:
+def faults(models: Path, *, quick: bool) -> AttackResult:
     """60 faults of all kinds that come from outside, in 300 requests."""
     count, pages = (6, 30) if quick else (FAULTS, PAGES)
-    out = Outcome("faults with real PaddleOCR", held=f"{CLIENTS} clients")
+    out = AttackResult("faults with real PaddleOCR", held=f"{CLIENTS} clients")
     settings = {
         "engine": {"name": "paddleocr", "options": {"cpu_threads": 1}},
         "instances": {"min": 1, "max": INSTANCES, "bootSeconds": BOOT_SECONDS},
@@ -43,15 +43,15 @@ def faults(models: Path, *, quick: bool) -> Outcome:
         patience=BOOT_SECONDS,
     ) as aim:
         source = itertools.islice(_endless(_baseline(aim)), pages)
-        known = Faults(aim, random.Random(60))
-        with Misery(
+        known = FaultInjector(aim, random.Random(60))
+        with FaultSchedule(
             known,
             kinds(cgroup=False, inside=False),
             count=count,
             every=pages / count,
-            sent=lambda: out.account.sent,
-        ) as misery:
-            asyncio.run(_play(aim, source, out.account, misery))
+            sent=lambda: out.counts.sent,
+        ) as schedule:
+            asyncio.run(_play(aim, source, out.counts, schedule))
         out.faults = known.done.total()
         tried = out.faults + known.missed.total()
         out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
@@ -61,18 +61,20 @@ def faults(models: Path, *, quick: bool) -> Outcome:
     return out
 
 
-async def _play(aim: Target, source: Iterator[Innocent], account: Account, misery: Misery) -> None:
+async def _play(
+    aim: Target, source: Iterator[CheckedRequest], counts: RequestCounts, schedule: FaultSchedule
+) -> None:
     await play(
         aim.worker.port,
         source,
-        account,
+        counts,
         clients=CLIENTS,
         until=lambda: False,
-        allowed=misery.allows,
+        allowed=schedule.allows,
     )
 
 
-def _baseline(aim: Target) -> list[tuple[Sample, tuple[str, ...]]]:
+def _baseline(aim: Target) -> list[tuple[SamplePage, tuple[str, ...]]]:
     """The text of each page before anything is done to the worker."""
     samples = [sample for sample in mixed_set() if sample.name in NAMES]
     return [(sample, _text(aim.worker.post(sample.data, timeout=120))) for sample in samples]
@@ -82,7 +84,7 @@ def _text(answer: Answer) -> tuple[str, ...]:
     return tuple("\n".join(line["text"] for line in page["lines"]) for page in answer.json["pages"])
 
 
-def _endless(pages: Sequence[tuple[Sample, tuple[str, ...]]]) -> Iterator[Innocent]:
+def _endless(pages: Sequence[tuple[SamplePage, tuple[str, ...]]]) -> Iterator[CheckedRequest]:
     for number, (sample, text) in enumerate(itertools.cycle(pages)):
         form = json_request if number % 2 else plain_request
-        yield Innocent(number, form(sample.data), text, all_lines=True)
+        yield CheckedRequest(number, form(sample.data), text, all_lines=True)

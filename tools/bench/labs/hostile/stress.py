@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from tests.worker.attack import Attack
 from tools.bench.labs.hostile.bystanders import Bystanders, play
-from tools.bench.labs.hostile.faults import Faults, Misery, kinds
+from tools.bench.labs.hostile.faults import FaultInjector, FaultSchedule, kinds
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
 from tools.bench.lib.servers import StartError
@@ -24,12 +24,12 @@ CLIENTS, INSTANCES = 8, 3
 CGROUP_BYTES = 1500 * MIB
 
 
-def malformed(count: int) -> Outcome:
-    """So many malformed requests, and innocent pages beside them."""
-    out = Outcome("malformed requests", held="24 connections", bad=count)
+def malformed(count: int) -> AttackResult:
+    """Send `count` malformed requests while regular clients send pages."""
+    out = AttackResult("malformed requests", held="24 connections", bad=count)
     with measured(out, instances=2, settings={"admission": {"timeoutSeconds": 30}}) as aim:
         attack = Attack(aim.worker, seed=SEED, count=count)
-        with Bystanders(aim.worker.port, innocents(SEED), out.account):
+        with Bystanders(aim.worker.port, checked_requests(SEED), out.counts):
             asyncio.run(attack.run())
         for failure in attack.failures[:3]:
             out.problems.append(failure)
@@ -37,9 +37,9 @@ def malformed(count: int) -> Outcome:
     return out
 
 
-def faults(count: int, pages: int) -> Outcome:
+def faults(count: int, pages: int) -> AttackResult:
     """So many faults of all kinds, at random, while so many pages are read."""
-    out = Outcome("faults under load", held=f"{CLIENTS} clients")
+    out = AttackResult("faults under load", held=f"{CLIENTS} clients")
     settings = {
         "instances": {"min": 1, "max": INSTANCES + 1},
         # What hangs shall not hold an instance for long.
@@ -53,19 +53,21 @@ def faults(count: int, pages: int) -> Outcome:
     return out
 
 
-def _play(out: Outcome, aim: Target, names: tuple[str, ...], count: int, pages: int) -> None:
-    source = itertools.islice(innocents(SEED + 1, sleep=0.01), pages)
-    known = Faults(aim, random.Random(SEED))
-    misery = Misery(known, names, count=count, every=pages / count, sent=lambda: out.account.sent)
-    with misery:
+def _play(out: AttackResult, aim: Target, names: tuple[str, ...], count: int, pages: int) -> None:
+    source = itertools.islice(checked_requests(SEED + 1, sleep=0.01), pages)
+    known = FaultInjector(aim, random.Random(SEED))
+    schedule = FaultSchedule(
+        known, names, count=count, every=pages / count, sent=lambda: out.counts.sent
+    )
+    with schedule:
         asyncio.run(
             play(
                 aim.worker.port,
                 source,
-                out.account,
+                out.counts,
                 clients=CLIENTS,
                 until=lambda: False,
-                allowed=misery.allows,
+                allowed=schedule.allows,
             )
         )
     out.faults = known.done.total()
@@ -81,7 +83,7 @@ def _play(out: Outcome, aim: Target, names: tuple[str, ...], count: int, pages: 
     )
 
 
-def _converges(out: Outcome, aim: Target) -> None:
+def _converges(out: AttackResult, aim: Target) -> None:
     """After all that, the worker is as it was."""
     worker = aim.worker
     worker.set_target(INSTANCES)
@@ -100,7 +102,7 @@ def _converges(out: Outcome, aim: Target) -> None:
 
 
 @contextlib.contextmanager
-def _cgroup(out: Outcome) -> Iterator[MemoryCgroup | None]:
+def _cgroup(out: AttackResult) -> Iterator[MemoryCgroup | None]:
     with contextlib.ExitStack() as stack:
         try:
             group = stack.enter_context(memory_cgroup("hostile", CGROUP_BYTES))

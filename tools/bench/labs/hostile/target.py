@@ -1,4 +1,4 @@
-"""A worker to be attacked: a real one, with a gauge on its loop, and what it was seen to take."""
+"""A worker to be attacked: a real one, with a monitor on its loop, and what it was seen to take."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Loop:
+class LoopTimes:
     """Seconds of CPU of the loop's worst callback, its name, and how late the loop was by the clock
     (others' work included)."""
 
@@ -90,7 +90,7 @@ class Target:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.worker.pid}/fd"))
 
-    def loop(self) -> Loop:
+    def loop(self) -> LoopTimes:
         """The worst since the last time that this was asked."""
         file = self.folder / "loop.json"
         self.worker.signal(signal.SIGUSR1)
@@ -101,9 +101,9 @@ class Target:
                 return found if found["number"] > self._reports else None
             return None
 
-        found = wait_for("the loop's gauge is read", look)
+        found = wait_for("the loop's monitor is read", look)
         self._reports = found["number"]
-        return Loop(found["cpu"], found["cpuOf"], found["late"])
+        return LoopTimes(found["cpu"], found["cpuOf"], found["late"])
 
     @contextlib.contextmanager
     def limited(self, what: int, value: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Starts `ocrpool-worker` with a gauge on its event loop.
+"""Starts `ocrpool-worker` with a monitor on its event loop.
 
 `python -m tools.bench.labs.hostile.worker REPORT COOLDOWN serve …` does what `ocrpool-worker
 serve …` does,
@@ -37,7 +37,7 @@ _PROTOCOLS = ("create_server", "connect_accepted_socket")
 Callback = Callable[..., Any]
 
 
-class Gauge:
+class LoopMonitor:
     """The worst callbacks of a loop, and how late it was at most."""
 
     def __init__(self, report: str) -> None:
@@ -119,7 +119,7 @@ class Gauge:
         self._jump = 0.0 if self._jump else _DAY
 
 
-def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
+def timed_loop(monitor: LoopMonitor) -> type[uvloop.Loop]:
     """uvloop's loop, with all that it calls timed."""
     base = uvloop.Loop
 
@@ -133,11 +133,11 @@ def timed_loop(gauge: Gauge) -> type[uvloop.Loop]:
         return call
 
     def run_forever(loop: uvloop.Loop) -> None:
-        gauge.start(loop)
+        monitor.start(loop)
         base.run_forever(loop)
 
-    methods = {name: wrapped(name, place, gauge.timed) for name, place in _CALLBACKS.items()}
-    methods |= {name: wrapped(name, 1, gauge.time_protocol) for name in _PROTOCOLS}
+    methods = {name: wrapped(name, place, monitor.timed) for name, place in _CALLBACKS.items()}
+    methods |= {name: wrapped(name, 1, monitor.time_protocol) for name in _PROTOCOLS}
     return type("TimedLoop", (base,), {"run_forever": run_forever, **methods})
 
 
@@ -152,8 +152,8 @@ def main() -> int:
     report, cooldown, *arguments = sys.argv[1:]
     # Where the bench is killed, nobody is left behind.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    Gauge(report).install()
-    # Imported late: the gauge is there before anything of the worker.
+    LoopMonitor(report).install()
+    # Imported late: the monitor is there before anything of the worker.
     from ocrpool_worker import cli  # noqa: PLC0415
     from ocrpool_worker.supervisor import failure_rules  # noqa: PLC0415
 

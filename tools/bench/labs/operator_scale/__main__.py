@@ -18,7 +18,7 @@ from statistics import median
 
 import tools.devcluster.kwok
 from tools.bench.labs.operator_scale import fake_workers, node_loss, pools, process
-from tools.bench.labs.operator_scale.process import Between, between
+from tools.bench.labs.operator_scale.process import OperatorUsage, usage_between
 from tools.bench.labs.operator_scale.rounds import full_rounds
 from tools.bench.lib.machine import this_machine
 from tools.bench.lib.report import Goal, Report, write
@@ -37,15 +37,15 @@ LEASE_OF_SILENT = 120
 
 
 @dataclass(frozen=True)
-class Figures:
+class Measurements:
     bare: float
     created: float
     ready: float
-    starting: Between
-    quiet: Between
+    starting: OperatorUsage
+    quiet: OperatorUsage
     peak_memory: float
     rounds: list[float]
-    lost: node_loss.Loss | None
+    lost: node_loss.NodeLoss | None
 
 
 def main() -> int:
@@ -111,7 +111,7 @@ def measure(
     nodes: list[str],
     addresses: list[str],
     args: argparse.Namespace,
-) -> Figures:
+) -> Measurements:
     api = api_of(kubeconfig)
     total = args.pools * args.workers
     lost = None
@@ -127,11 +127,11 @@ def measure(
         pools.seconds_until("all are ready", lambda: pools.unready(api, args.workers) == 0, 900)
         ready = time.monotonic() - began
         _say(f"all ready in {ready:.1f} s")
-        starting = between(before, operator.now())
+        starting = usage_between(before, operator.now())
         _settle(operator, args.interval)
         before = operator.now()
         time.sleep(args.quiet_seconds)
-        quiet = between(before, operator.now())
+        quiet = usage_between(before, operator.now())
         _say(f"quiet: {quiet}")
         if args.lose:
             gone = nodes[:: max(1, round(1 / args.lose))]
@@ -147,7 +147,7 @@ def measure(
             _say(f"{lost}")
         memory = operator.peak_memory()
     rounds = full_rounds(kubeconfig, args.rounds, args.interval)
-    return Figures(bare, created, ready, starting, quiet, memory, rounds, lost)
+    return Measurements(bare, created, ready, starting, quiet, memory, rounds, lost)
 
 
 def _settle(operator: process.Operator, interval: float) -> None:
@@ -156,12 +156,12 @@ def _settle(operator: process.Operator, interval: float) -> None:
     while time.monotonic() < deadline:
         before = operator.now()
         time.sleep(interval * 3)
-        if not between(before, operator.now()).writes:
+        if not usage_between(before, operator.now()).writes:
             return
     raise SystemExit("the operator went on writing for 900 s with nothing to do")
 
 
-def _report(figures: Figures, args: argparse.Namespace) -> Report:
+def _report(figures: Measurements, args: argparse.Namespace) -> Report:
     quiet, lost = figures.quiet, figures.lost
     passes = quiet.rounds / args.pools
     rows = [

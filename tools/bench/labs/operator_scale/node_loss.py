@@ -9,7 +9,7 @@ from typing import Literal
 
 from tools.bench.labs.operator_scale import fake_workers
 from tools.bench.labs.operator_scale.pools import PODS, TIMEOUT_S, seconds_until, unready
-from tools.bench.labs.operator_scale.process import Between, Operator, between
+from tools.bench.labs.operator_scale.process import Operator, OperatorUsage, usage_between
 from tools.devcluster.kwok import Kwok
 from tools.devcluster.waiting import Api
 
@@ -20,13 +20,13 @@ PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True)
-class Loss:
+class NodeLoss:
     nodes: int
     workers: int
     # Seconds from the loss on.
     noticed: float
     recovered: float
-    during: Between
+    during: OperatorUsage
 
 
 def lose(
@@ -38,7 +38,7 @@ def lose(
     how: How,
     workers: int,
     addresses: Sequence[str],
-) -> Loss:
+) -> NodeLoss:
     """Take the nodes away and wait until every pool has all its workers again."""
     gone = set(lost)
     pods = [
@@ -56,4 +56,4 @@ def lose(
     noticed = time.monotonic() - began
     seconds_until("all are ready again", lambda: unready(api, workers) == 0, PATIENCE_S)
     recovered = time.monotonic() - began
-    return Loss(len(lost), len(pods), noticed, recovered, between(before, operator.now()))
+    return NodeLoss(len(lost), len(pods), noticed, recovered, usage_between(before, operator.now()))

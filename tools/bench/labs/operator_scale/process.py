@@ -18,7 +18,7 @@ PORT = 26000 + os.getpid() % 2000
 
 
 @dataclass(frozen=True)
-class Moment:
+class UsageSnapshot:
     """What the operator has used and done so far."""
 
     at: float
@@ -27,8 +27,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Between:
-    """What it used and did between two moments."""
+class OperatorUsage:
+    """What it used and did between two snapshots."""
 
     seconds: float
     cores: float
@@ -50,12 +50,12 @@ class Operator:
     def __init__(self, pid: int) -> None:
         self._pid = pid
 
-    def now(self) -> Moment:
+    def now(self) -> UsageSnapshot:
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=60) as response:
             lines = response.read().decode().splitlines()
         rows = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         figures = {name: float(value) for name, _, value in rows}
-        return Moment(time.monotonic(), self._cpu(), figures)
+        return UsageSnapshot(time.monotonic(), self._cpu(), figures)
 
     def peak_memory(self) -> float:
         """Resident MiB at the peak."""
@@ -69,7 +69,7 @@ class Operator:
         return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
-def between(before: Moment, after: Moment) -> Between:
+def usage_between(before: UsageSnapshot, after: UsageSnapshot) -> OperatorUsage:
     grown = {
         name: value - before.figures.get(name, 0.0)
         for name, value in after.figures.items()
@@ -80,7 +80,7 @@ def between(before: Moment, after: Moment) -> Between:
         for result in ("ok", "api", "error")
     }
     prefix = "ocrpool_operator_api_calls_total"
-    return Between(
+    return OperatorUsage(
         seconds=after.at - before.at,
         cores=(after.cpu_seconds - before.cpu_seconds) / (after.at - before.at),
         rounds=sum(rounds.values()),

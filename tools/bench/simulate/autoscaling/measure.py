@@ -10,12 +10,12 @@ from tools.bench.simulate.autoscaling import oracle
 from tools.bench.simulate.autoscaling.days import KINDS, Day, make
 from tools.bench.simulate.autoscaling.policies import (
     Decider,
-    Fixed,
+    FixedReplicas,
     Hindsight,
-    Ours,
+    PlannerPolicy,
     UtilisationHpa,
 )
-from tools.bench.simulate.autoscaling.simulation import Outcome, play
+from tools.bench.simulate.autoscaling.simulation import DayResult, simulate_day
 
 # Constants of the planner were chosen on seeds from 1000 on; these were first run for the report.
 FIRST_SEED = 0
@@ -25,50 +25,50 @@ BEST = "oracle"
 
 
 def measure(seeds: int, say: Callable[[str], None], kinds: Sequence[str] = KINDS) -> Report:
-    outcomes: list[Outcome] = []
+    results: list[DayResult] = []
     for kind in kinds:
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            outcomes += one_day(make(kind, seed))
-            say(f"{kind}, seed {seed}: {len(outcomes)} days played")
-    return report(outcomes, kinds)
+            results += one_day(make(kind, seed))
+            say(f"{kind}, seed {seed}: {len(results)} days played")
+    return report(results, kinds)
 
 
-def one_day(day: Day) -> list[Outcome]:
+def one_day(day: Day) -> list[DayResult]:
     """Every policy on the same day; the oracle first."""
     counts = oracle.workers_by_minute(day)
-    best = Outcome(
+    best = DayResult(
         day.kind, day.seed, BEST, oracle.seconds(day, counts) / 3600, 0.0, 0.0, 0, 0, len(day.at)
     )
     policies: dict[str, Decider] = {
-        PLANNER: Ours(day.maximum),
+        PLANNER: PlannerPolicy(day.maximum),
         HINDSIGHT: Hindsight(counts),
         HPA: UtilisationHpa(day.maximum),
-        FIXED: Fixed(max(counts)),
+        FIXED: FixedReplicas(max(counts)),
     }
     return [
         best,
         *(
-            play(day, name, policy, max(counts) if name == FIXED else counts[0])
+            simulate_day(day, name, policy, max(counts) if name == FIXED else counts[0])
             for name, policy in policies.items()
         ),
     ]
 
 
-def report(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> Report:
+def report(results: Sequence[DayResult], kinds: Sequence[str]) -> Report:
     rows = []
     for kind in kinds:
         for policy in (PLANNER, HINDSIGHT, HPA, FIXED):
-            rows.append(_row(outcomes, kind, policy))
-    seeds = len({one.seed for one in outcomes})
+            rows.append(_row(results, kind, policy))
+    seeds = len({one.seed for one in results})
     goals = []
     for kind in kinds:
-        ours = _of(outcomes, kind, PLANNER)
+        ours = _of(results, kind, PLANNER)
         goals += [
             Goal(f"{kind}: minutes within the target", 1 - _slow(ours), 0.99),
-            Goal(f"{kind}: GPU-hours / oracle", _ratio(outcomes, kind, PLANNER, BEST), 1.15, False),
+            Goal(f"{kind}: GPU-hours / oracle", _ratio(results, kind, PLANNER, BEST), 1.15, False),
         ]
     if "daily" in kinds:
-        share = _ratio(outcomes, "daily", PLANNER, FIXED)
+        share = _ratio(results, "daily", PLANNER, FIXED)
         goals.append(Goal("daily: GPU-hours / fixed at the peak", share, 0.5, False))
     return Report(
         part="demand",
@@ -97,31 +97,31 @@ def report(outcomes: Sequence[Outcome], kinds: Sequence[str]) -> Report:
         ),
         rows=tuple(rows),
         goals=tuple(goals),
-        rounds={"days": [asdict(one) for one in outcomes]},
+        rounds={"days": [asdict(one) for one in results]},
     )
 
 
-def _of(outcomes: Sequence[Outcome], kind: str, policy: str) -> list[Outcome]:
-    return [one for one in outcomes if one.kind == kind and one.policy == policy]
+def _of(results: Sequence[DayResult], kind: str, policy: str) -> list[DayResult]:
+    return [one for one in results if one.kind == kind and one.policy == policy]
 
 
-def _slow(outcomes: Sequence[Outcome]) -> float:
-    return sum(one.slow for one in outcomes) / len(outcomes)
+def _slow(results: Sequence[DayResult]) -> float:
+    return sum(one.slow for one in results) / len(results)
 
 
-def _ratio(outcomes: Sequence[Outcome], kind: str, policy: str, other: str) -> float:
-    mine, theirs = _of(outcomes, kind, policy), _of(outcomes, kind, other)
+def _ratio(results: Sequence[DayResult], kind: str, policy: str, other: str) -> float:
+    mine, theirs = _of(results, kind, policy), _of(results, kind, other)
     return sum(one.hours for one in mine) / sum(one.hours for one in theirs)
 
 
-def _row(outcomes: Sequence[Outcome], kind: str, policy: str) -> tuple[str, ...]:
-    found = _of(outcomes, kind, policy)
+def _row(results: Sequence[DayResult], kind: str, policy: str) -> tuple[str, ...]:
+    found = _of(results, kind, policy)
     refused = sum(one.refused for one in found)
     requests = sum(one.requests for one in found)
     return (
         kind,
         policy,
-        f"{_ratio(outcomes, kind, policy, BEST):.2f}",
+        f"{_ratio(results, kind, policy, BEST):.2f}",
         f"{1 - _slow(found):.2%}",
         f"{sum(one.wait for one in found) / len(found):.2f} s",
         f"{refused} ({refused / requests:.2%})",

@@ -12,9 +12,9 @@ from matplotlib import pyplot as plt
 
 from tools.bench.simulate.autoscaling import oracle
 from tools.bench.simulate.autoscaling.days import MINUTES, make
-from tools.bench.simulate.autoscaling.policies import Ours
-from tools.bench.simulate.autoscaling.pool import TARGET, Pool
-from tools.bench.simulate.autoscaling.simulation import play
+from tools.bench.simulate.autoscaling.policies import PlannerPolicy
+from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
+from tools.bench.simulate.autoscaling.simulation import simulate_day
 
 
 def draw(kind: str, seed: int, path: Path) -> None:
@@ -24,15 +24,15 @@ def draw(kind: str, seed: int, path: Path) -> None:
     time: list[float] = []
     asked: list[int] = []
     ready: list[int] = []
-    pools: list[Pool] = []
+    pools: list[SimulatedPool] = []
 
-    def watch(pool: Pool) -> None:
+    def watch(pool: SimulatedPool) -> None:
         time.append(pool.now / 3600)
         asked.append(len(pool.workers))
         ready.append(pool.ready)
         pools[:] = [pool]
 
-    outcome = play(day, "the planner", Ours(day.maximum), counts[0], watch)
+    result = simulate_day(day, "the planner", PlannerPolicy(day.maximum), counts[0], watch)
     hours = np.arange(MINUTES) / 60
     weights = np.add.reduceat(day.takes, day.first[:-1])
     minute = np.minimum((day.at / 60).astype(int), MINUTES - 1)
@@ -52,10 +52,10 @@ def draw(kind: str, seed: int, path: Path) -> None:
     workers.set_ylim(0, max(*asked, *counts) * 1.25)  # the legend's place
     workers.set_ylabel("workers")
     workers.legend(loc="upper left", ncols=4, framealpha=0.95)
-    ratio = outcome.hours * 3600 / oracle.seconds(day, counts)
+    ratio = result.hours * 3600 / oracle.seconds(day, counts)
     workers.set_title(
         f"Simulated day ({kind}, seed {seed}): {ratio:.2f} times the oracle's GPU-hours, "
-        f"{1 - outcome.slow:.1%} of the minutes within the target",
+        f"{1 - result.slow:.1%} of the minutes within the target",
         loc="left",
     )
     waiting.plot(hours, worst, color="#3f7d6b", linewidth=0.9)

@@ -6,17 +6,17 @@ import math
 from typing import Protocol
 
 from ocrpool.planner.workers.autoscaling import Decision, History, Policy, Seen, decide
-from tools.bench.simulate.autoscaling.pool import TARGET, Pool
+from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
 
 
 class Decider(Protocol):
     """Asked at every look; one object a day."""
 
-    def __call__(self, pool: Pool) -> int:
+    def __call__(self, pool: SimulatedPool) -> int:
         """Workers there shall be."""
 
 
-class Ours:
+class PlannerPolicy:
     """The planner with the defaults of `spec.autoscaling`."""
 
     def __init__(self, maximum: int, policy: Policy | None = None) -> None:
@@ -24,20 +24,20 @@ class Ours:
         self._history = History()
         self.last: Decision | None = None
 
-    def __call__(self, pool: Pool) -> int:
+    def __call__(self, pool: SimulatedPool) -> int:
         seen = Seen(pool.figures(), len(pool.workers))
         self.last = decide(self.policy, self._history, seen, pool.now)
         self._history = self.last.history
         return self.last.desired
 
 
-class Fixed:
+class FixedReplicas:
     """Always the same number."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def __call__(self, pool: Pool) -> int:
+    def __call__(self, pool: SimulatedPool) -> int:
         return self._count
 
 
@@ -58,7 +58,7 @@ class UtilisationHpa:
         self._work: dict[str, float] = {}
         self._wanted: list[tuple[float, int]] = []
 
-    def __call__(self, pool: Pool) -> int:
+    def __call__(self, pool: SimulatedPool) -> int:
         count = len(pool.workers)
         if pool.now - self._looked < 15:
             return count
@@ -92,6 +92,6 @@ class Hindsight:
     def __init__(self, counts: list[int]) -> None:
         self._counts = counts
 
-    def __call__(self, pool: Pool) -> int:
+    def __call__(self, pool: SimulatedPool) -> int:
         minute = min(int(pool.now / 60), len(self._counts) - 1)
         return max(self._counts[max(0, minute - 4) : minute + 1])

@@ -23,7 +23,7 @@ TARGET = 2.0  # seconds, the default of autoscaling.targetQueueSeconds
 
 
 @dataclass(slots=True)
-class Worker:
+class SimulatedWorker:
     """`free`: when each of its instances has ended its page, by instance."""
 
     number: int
@@ -39,14 +39,14 @@ class Worker:
         return sum(one <= now for one in self.ready)
 
 
-class Pool:
+class SimulatedPool:
     """Runs one day, a look at a time."""
 
     def __init__(self, day: Day, workers: int) -> None:
         self.day = day
         self.now = 0.0
-        self.workers: list[Worker] = []
-        self.given_back: list[Worker] = []
+        self.workers: list[SimulatedWorker] = []
+        self.given_back: list[SimulatedWorker] = []
         self.waits: list[float] = [math.inf] * len(day.at)
         self.refused = 0
         self._dice = random.Random(day.seed)
@@ -56,7 +56,7 @@ class Pool:
         self._line: deque[tuple[int, int, int]] = deque()
         self._waiting = self._answered = 0
         self._idle: list[tuple[float, int, int]] = []
-        self._by_number: dict[int, Worker] = {}
+        self._by_number: dict[int, SimulatedWorker] = {}
         self._at, self._takes = day.at.tolist(), day.takes.tolist()
         self._first = day.first.tolist()
         for _ in range(workers):
@@ -160,7 +160,7 @@ class Pool:
         self._numbers += 1
         day = self.day
         ready = [node + day.boot + day.fill * place for place in range(day.slots)]
-        worker = Worker(self._numbers, node, ready, list(ready))
+        worker = SimulatedWorker(self._numbers, node, ready, list(ready))
         worker.free = [-math.inf] * day.slots
         self.workers.append(worker)
         self._by_number[worker.number] = worker

@@ -9,14 +9,14 @@ import numpy as np
 
 from tools.bench.simulate.autoscaling.days import DAY, Day
 from tools.bench.simulate.autoscaling.policies import Decider
-from tools.bench.simulate.autoscaling.pool import Pool, slow_minutes
+from tools.bench.simulate.autoscaling.pool import SimulatedPool, slow_minutes
 
 # As the operator looks.
 INTERVAL = 5
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DayResult:
     """`hours`: of GPUs, paid. `slow`: the share of minutes over the target. `wait`: seconds that 95
     of 100 answered requests waited at most. `refused`: requests. `changes`: of the number."""
 
@@ -31,15 +31,15 @@ class Outcome:
     requests: int
 
 
-def play(
+def simulate_day(
     day: Day,
     name: str,
     policy: Decider,
     begin: int,
-    watch: Callable[[Pool], None] | None = None,
-) -> Outcome:
+    watch: Callable[[SimulatedPool], None] | None = None,
+) -> DayResult:
     """Let `policy` decide from midnight to midnight, beginning with `begin` full workers."""
-    pool = Pool(day, begin)
+    pool = SimulatedPool(day, begin)
     changes = 0
     for moment in range(INTERVAL, DAY + 1, INTERVAL):
         pool.run_until(float(moment))
@@ -52,7 +52,7 @@ def play(
     hours = pool.paid() / 3600
     pool.run_until(DAY + 900.0)  # what waits at midnight is still read
     waits = np.array(pool.waits)
-    return Outcome(
+    return DayResult(
         kind=day.kind,
         seed=day.seed,
         policy=name,

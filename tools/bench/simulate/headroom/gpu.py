@@ -24,7 +24,7 @@ _NEVER = math.inf
 
 
 @dataclass(slots=True)
-class Member:
+class SimulatedInstance:
     """`meets`: when it will next read a page larger than all before it, and what it holds then."""
 
     number: int
@@ -45,7 +45,7 @@ class Member:
         return self.held
 
 
-class Gpu:
+class SimulatedGpu:
     """Runs one trace, an interval at a time."""
 
     def __init__(self, trace: Trace, *, brake: bool = False) -> None:
@@ -53,7 +53,7 @@ class Gpu:
         self.trace = trace
         self._memory_guard = MemoryGuard(trace.reserve) if brake else None
         self._watch_at = WATCH_SECONDS if brake else _NEVER
-        self.members: list[Member] = []
+        self.instances: list[SimulatedInstance] = []
         self.target = 1
         self.now = 0.0
         self.footprint = 0
@@ -76,7 +76,7 @@ class Gpu:
         """What the worker says now, with the noise of the trace on `free`."""
         trace, now = self.trace, self.now
         free = self._free()
-        each = tuple(_told(one, now) for one in self.members)
+        each = tuple(_told(one, now) for one in self.instances)
         told = (each, self.target, self._ceiling, self.footprint, self.out_of_memory, self._boots)
         if told != self._told:  # most of it is as it was: made once, shown often
             self._told = told
@@ -110,7 +110,7 @@ class Gpu:
 
     def ours(self) -> int:
         now = self.now
-        return sum(one.holds(now) for one in self.members)
+        return sum(one.holds(now) for one in self.instances)
 
     def strangers(self, now: float) -> float:
         place = now / self.trace.interval * FINE
@@ -122,7 +122,7 @@ class Gpu:
     def run_until(self, end: float) -> None:
         """Let time go by, event by event."""
         while True:
-            nearest = min((self._next(one) for one in self.members), default=_NEVER)
+            nearest = min((self._next(one) for one in self.instances), default=_NEVER)
             nearest = min(nearest, self._raise_at, self._watch_at)
             until = min(nearest, end)
             self._pass(until)
@@ -130,7 +130,7 @@ class Gpu:
                 return
             self._happen()
 
-    def _next(self, one: Member) -> float:
+    def _next(self, one: SimulatedInstance) -> float:
         if self.now < one.ready:
             return min(one.ready, one.gone)
         return min(one.gone, one.meets, one.crash)
@@ -140,7 +140,7 @@ class Gpu:
         begin, self.now = self.now, until
         length = until - begin
         if length > 0:
-            ready = sum(begin >= one.ready and one.gone == _NEVER for one in self.members)
+            ready = sum(begin >= one.ready and one.gone == _NEVER for one in self.instances)
             self.ready_seconds += ready * length
         width = self.trace.interval / FINE
         most = self.ours()  # between events what we hold only grows
@@ -168,7 +168,7 @@ class Gpu:
             self._raise_at = now + CEILING_SECONDS
             if self._ceiling >= self.trace.maximum:
                 self._ceiling, self._raise_at = self.trace.maximum, _NEVER
-        for one in self.members:
+        for one in self.instances:
             if now >= one.gone or now >= one.crash:
                 continue
             alive.append(one)
@@ -181,12 +181,12 @@ class Gpu:
                 self.ratcheted += one.held - held
                 self._look_ahead(one)
             self.footprint = max(self.footprint, one.held)
-        self.members = alive
+        self.instances = alive
         if self._short():
             self._run_out()
         self._tend()
 
-    def _look_ahead(self, one: Member) -> None:
+    def _look_ahead(self, one: SimulatedInstance) -> None:
         """When it will meet the next larger kind of page."""
         one.level += 1
         if one.level < len(self.trace.peaks):
@@ -202,7 +202,7 @@ class Gpu:
         memory = Memory(total=self.trace.total, used=self.trace.total - free, free=free)
         if self._memory_guard is None or not self._memory_guard.should_shrink(memory):
             return
-        here = [one for one in self.members if one.gone == _NEVER]
+        here = [one for one in self.instances if one.gone == _NEVER]
         if len(here) < 2:
             return
         self.braked += 1
@@ -215,28 +215,30 @@ class Gpu:
     def _run_out(self) -> None:
         """Out of memory: the newest instance dies, and the worker allows itself one fewer."""
         self.out_of_memory += 1
-        if self.members:
-            newest = max(self.members, key=lambda one: one.number)
-            self.members.remove(newest)
-            self._ceiling = max(1, min(self._ceiling, len(self.members)))
+        if self.instances:
+            newest = max(self.instances, key=lambda one: one.number)
+            self.instances.remove(newest)
+            self._ceiling = max(1, min(self._ceiling, len(self.instances)))
             self._raise_at = self.now + CEILING_SECONDS
 
     def _tend(self) -> None:
         now, trace = self.now, self.trace
-        here = [one for one in self.members if one.gone == _NEVER]
+        here = [one for one in self.instances if one.gone == _NEVER]
         wanted = min(self.target, self._ceiling)
         for one in sorted(here, key=lambda one: -one.number)[: max(0, len(here) - wanted)]:
             one.gone = now + trace.death
-        if len(self.members) < wanted and all(now >= one.ready for one in here):
+        if len(self.instances) < wanted and all(now >= one.ready for one in here):
             self._numbers += 1
             warm = int(trace.peaks[0][1] * self._dice.uniform(0.99, 1.01))
-            one = Member(self._numbers, now, now + trace.boot * self._dice.uniform(0.8, 1.2), warm)
+            one = SimulatedInstance(
+                self._numbers, now, now + trace.boot * self._dice.uniform(0.8, 1.2), warm
+            )
             if trace.crash:
                 one.crash = one.ready + self._dice.expovariate(trace.crash)
-            self.members.append(one)
+            self.instances.append(one)
 
 
-def _told(one: Member, now: float) -> Instance:
+def _told(one: SimulatedInstance, now: float) -> Instance:
     """The instance as the worker tells of it: it hears of its memory when it is warm, and then
     with each page."""
     state: InstanceState = "idle"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from tools.bench.lib.report import Goal, Report
 from tools.bench.simulate.headroom.fixed import FixedCount
-from tools.bench.simulate.headroom.simulation import Outcome, run
+from tools.bench.simulate.headroom.simulation import TraceResult, run
 from tools.bench.simulate.headroom.traces import make
 
 # A fixed count and the brake are worth a look, not a night: one trace in so many.
@@ -19,43 +19,43 @@ def measure(
     traces: int, observations: int, say: Callable[[str], None], *, first: int = 0
 ) -> Report:
     """Run the traces of so many seeds, and those that ran out once more with the brake."""
-    outcomes = []
+    results = []
     for seed in range(first, first + traces):
-        outcomes.append(run(make(seed, observations)))
-        if len(outcomes) % max(1, traces // 10) == 0:
-            say(f"{len(outcomes)} of {traces} traces")
+        results.append(run(make(seed, observations)))
+        if len(results) % max(1, traces // 10) == 0:
+            say(f"{len(results)} of {traces} traces")
     some = range(first, first + max(1, traces // SOME))
     return report(
-        outcomes,
+        results,
         [run(make(seed, observations), FixedCount()) for seed in some],
         [run(make(seed, observations), brake=True) for seed in some],
-        [run(make(one.seed, observations), brake=True) for one in outcomes if one.out_of_memory],
+        [run(make(one.seed, observations), brake=True) for one in results if one.out_of_memory],
         observations,
     )
 
 
 def report(
-    outcomes: Sequence[Outcome],
-    fixed: Sequence[Outcome],
-    braked: Sequence[Outcome],
-    again: Sequence[Outcome],
+    results: Sequence[TraceResult],
+    fixed: Sequence[TraceResult],
+    braked: Sequence[TraceResult],
+    again: Sequence[TraceResult],
     observations: int,
 ) -> Report:
-    rows = [_row("all", outcomes)]
+    rows = [_row("all", results)]
     for low, high in _BANDS:
         name = f"surge {low:g} to {high:g} reserves" if high < 9 else f"surge over {low:g} reserve"
-        rows.append(_row(name, [one for one in outcomes if low <= one.surge < high]))
-    slower = [one for one in outcomes if one.growth < 1]
+        rows.append(_row(name, [one for one in results if low <= one.surge < high]))
+    slower = [one for one in results if one.growth < 1]
     rows.append(_row("strangers under 1 reserve per observation", slower))
     rows.append(_row("the first of them with the worker's brake", braked))
     rows.append(_row("those that ran out, with the brake", again))
     rows.append(_row("the first with a fixed count, as set by hand", fixed))
-    foreseeable = [one for one in outcomes if one.surge < 1]
+    foreseeable = [one for one in results if one.surge < 1]
     return Report(
         part="headroom",
         title=(
-            f"the planner on {len(outcomes)} simulated GPUs of {observations} observations each, "
-            f"seeds {outcomes[0].seed} to {outcomes[-1].seed}"
+            f"the planner on {len(results)} simulated GPUs of {observations} observations each, "
+            f"seeds {results[0].seed} to {results[-1].seed}"
         ),
         method=(
             "Seeded random traces: strangers that come and go, pages larger than all before, noise "
@@ -88,33 +88,33 @@ def report(
                 0,
                 False,
             ),
-            Goal("instance-seconds of the oracle's", _share(outcomes), 0.95),
-            Goal("hurried reversals", sum(one.hurried for one in outcomes), 0, False),
-            Goal("of them unforced", sum(one.unforced for one in outcomes), 0, False),
+            Goal("instance-seconds of the oracle's", _share(results), 0.95),
+            Goal("hurried reversals", sum(one.hurried for one in results), 0, False),
+            Goal("of them unforced", sum(one.unforced for one in results), 0, False),
         ),
         rounds={"outOfMemory": [asdict(one) for one in slower if one.out_of_memory]},
     )
 
 
-def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    if not outcomes:
+def _row(name: str, results: Sequence[TraceResult]) -> tuple[str, ...]:
+    if not results:
         return (name, "0", *["–"] * 6)
     return (
         name,
-        str(len(outcomes)),
-        f"{_ran_out(outcomes)} ({_ran_out(outcomes) / len(outcomes):.2%})",
-        f"{_share(outcomes):.1%}",
-        str(sum(one.steps for one in outcomes)),
-        str(sum(one.reversals for one in outcomes)),
-        str(sum(one.hurried for one in outcomes)),
-        str(sum(one.unforced for one in outcomes)),
+        str(len(results)),
+        f"{_ran_out(results)} ({_ran_out(results) / len(results):.2%})",
+        f"{_share(results):.1%}",
+        str(sum(one.steps for one in results)),
+        str(sum(one.reversals for one in results)),
+        str(sum(one.hurried for one in results)),
+        str(sum(one.unforced for one in results)),
     )
 
 
-def _ran_out(outcomes: Sequence[Outcome]) -> int:
-    return sum(one.out_of_memory > 0 for one in outcomes)
+def _ran_out(results: Sequence[TraceResult]) -> int:
+    return sum(one.out_of_memory > 0 for one in results)
 
 
-def _share(outcomes: Sequence[Outcome]) -> float:
-    best = sum(one.oracle for one in outcomes)
-    return sum(one.seconds for one in outcomes) / best if best else 0.0
+def _share(results: Sequence[TraceResult]) -> float:
+    best = sum(one.oracle for one in results)
+    return sum(one.seconds for one in results) / best if best else 0.0

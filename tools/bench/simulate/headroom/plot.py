@@ -10,7 +10,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 from ocrpool.planner.instances.types import Decision
-from tools.bench.simulate.headroom.gpu import Gpu
+from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.simulation import run
 from tools.bench.simulate.headroom.traces import GI, make
 
@@ -26,14 +26,14 @@ def draw(seed: int, observations: int, path: Path) -> None:
     ready: list[int] = []
     target: list[int] = []
 
-    def watch(gpu: Gpu, decision: Decision) -> None:
+    def watch(gpu: SimulatedGpu, decision: Decision) -> None:
         time.append(gpu.now / 60)
         ours.append(gpu.ours() / GI)
         strangers.append(gpu.strangers(gpu.now) / GI)
-        ready.append(sum(gpu.now >= one.ready for one in gpu.members))
+        ready.append(sum(gpu.now >= one.ready for one in gpu.instances))
         target.append(decision.target)
 
-    outcome = run(trace, watch=watch)
+    result = run(trace, watch=watch)
     total, reserve = trace.total / GI, trace.reserve / GI
     steps = [i for i in range(1, len(target)) if target[i] != target[i - 1]]
     figure, (memory, count) = plt.subplots(
@@ -56,13 +56,11 @@ def draw(seed: int, observations: int, path: Path) -> None:
     memory.set_ylabel("memory in use, GiB")
     memory.legend(loc="upper left", ncols=4, framealpha=0.95)
     said = (
-        f"{outcome.out_of_memory} × out of memory"
-        if outcome.out_of_memory
-        else "never out of memory"
+        f"{result.out_of_memory} × out of memory" if result.out_of_memory else "never out of memory"
     )
     memory.set_title(
-        f"Simulated GPU, seed {seed}: {outcome.seconds / outcome.oracle:.1%} of the oracle's "
-        f"instance-seconds, {said}, {outcome.steps} steps",
+        f"Simulated GPU, seed {seed}: {result.seconds / result.oracle:.1%} of the oracle's "
+        f"instance-seconds, {said}, {result.steps} steps",
         loc="left",
     )
     count.step(time, target, where="post", color="#8a8a8a", linewidth=1.4, label="asked for")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ocrpool.planner.instances.plan import plan
 from ocrpool.planner.instances.types import Decision, History, Limits
 from ocrpool.protocol import State
-from tools.bench.simulate.headroom.gpu import Gpu
+from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.oracle import instance_seconds
 from tools.bench.simulate.headroom.traces import Trace
 
@@ -16,7 +16,7 @@ Planner = Callable[[Limits, History, State, float], Decision]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TraceResult:
     """`growth`: the most that strangers grew in one observation interval. `surge`: in one reaction
     (interval, delay and retirement), and what our own instances took at most in one interval for
     pages larger than all before. Both in reserves. `hurried`: reversals that came within a
@@ -42,12 +42,12 @@ def limits_of(trace: Trace) -> Limits:
 def run(
     trace: Trace,
     planner: Planner = plan,
-    watch: Callable[[Gpu, Decision], None] | None = None,
+    watch: Callable[[SimulatedGpu, Decision], None] | None = None,
     *,
     brake: bool = False,
-) -> Outcome:
+) -> TraceResult:
     """Let `planner` steer a simulated worker, with or without its own brake, through the trace."""
-    gpu, limits, history = Gpu(trace, brake=brake), limits_of(trace), History()
+    gpu, limits, history = SimulatedGpu(trace, brake=brake), limits_of(trace), History()
     steps = reversals = hurried = unforced = direction = 0
     around = 0.0
     last_reversal = -limits.cool_down
@@ -74,7 +74,7 @@ def run(
         direction, around = way, _around(gpu)
         gpu.set_target(decision.target)
     gpu.run_until(trace.seconds)
-    return Outcome(
+    return TraceResult(
         seed=trace.seed,
         growth=trace.growth(trace.interval),
         surge=trace.growth(trace.reaction) + drift / trace.reserve,
@@ -88,6 +88,6 @@ def run(
     )
 
 
-def _around(gpu: Gpu) -> float:
+def _around(gpu: SimulatedGpu) -> float:
     """What strangers hold and what our instances may take, in bytes: what forces a step."""
-    return gpu.strangers(gpu.now) + gpu.footprint * len(gpu.members)
+    return gpu.strangers(gpu.now) + gpu.footprint * len(gpu.instances)

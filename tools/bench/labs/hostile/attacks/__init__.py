@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tools.bench.labs.hostile.attacks import answers, bodies, connections, control, images, kills
-from tools.bench.labs.hostile.outcome import Outcome
+from tools.bench.labs.hostile.result import AttackResult
 
 # By the name that `--only` takes. The argument: whether it is to be short.
-ATTACKS: dict[str, Callable[[bool], Outcome]] = {
+ATTACKS: dict[str, Callable[[bool], AttackResult]] = {
     "images": images.incomplete,
     "json": bodies.json_of_all_kinds,
     "uploads": bodies.stalled,

@@ -12,18 +12,18 @@ from tests.fake_engine import order_png, tiff_of
 from tests.worker.malformed import http
 from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
 # How long a client that takes nothing may be waited for; the setting says three.
 HELD_SECONDS = 60.0
 
 
-def slow_readers(quick: bool) -> Outcome:
+def slow_readers(quick: bool) -> AttackResult:
     """Readers of a byte a second, and of nothing, hold no more than the answers' budget."""
     count, pad = (40, 4 * MIB) if quick else (60, 16 * MIB)
-    out = Outcome(
+    out = AttackResult(
         "C2 slow readers", held=f"{count} readers, answers of {pad // MIB} MiB", bad=count
     )
     settings = {"http": {"takeSeconds": 3}, "admission": {"answerMemory": 64 * MIB}}
@@ -34,7 +34,7 @@ def slow_readers(quick: bool) -> Outcome:
             threading.Thread(target=_read, args=(aim.worker.port, n, pad, over), daemon=True)
             for n in range(count)
         ]
-        with Bystanders(aim.worker.port, innocents(4), out.account):
+        with Bystanders(aim.worker.port, checked_requests(4), out.counts):
             for reader in readers:
                 reader.start()
             deadline = time.monotonic() + HELD_SECONDS
@@ -56,7 +56,7 @@ def _read(port: int, number: int, pad: int, over: threading.Event) -> None:
         sock.sendall(http("/v1/ocr", order_png(say=f"reader {number}", pad=pad)))
         head = sock.recv(12)
         if head != b"HTTP/1.1 200":
-            return  # told to come again, or that it is too much
+            return  # 429 or 413
         while not over.wait(1):
             if number % 2 and not sock.recv(1):
                 return
@@ -64,7 +64,7 @@ def _read(port: int, number: int, pad: int, over: threading.Event) -> None:
             sock.sendall(b"\r\n")
 
 
-def _too_much(out: Outcome, aim: Target, pad: int) -> None:
+def _too_much(out: AttackResult, aim: Target, pad: int) -> None:
     """A document whose answer alone is over the budget is refused, with a reason."""
     pages = 2 * 64 * MIB // pad + 1
     out.bad += 1
@@ -75,10 +75,12 @@ def _too_much(out: Outcome, aim: Target, pad: int) -> None:
     )
 
 
-def drained_in_the_middle(quick: bool) -> Outcome:
+def drained_in_the_middle(quick: bool) -> AttackResult:
     """A request is open until its last byte is sent: SIGTERM while a large answer is on its way."""
     pad = 32 * MIB
-    out = Outcome("D1 drain during a large answer", held=f"an answer of {pad // MIB} MiB", bad=1)
+    out = AttackResult(
+        "D1 drain during a large answer", held=f"an answer of {pad // MIB} MiB", bad=1
+    )
     with measured(out, instances=1) as aim, socket.socket() as sock:
         sock.settimeout(30)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

@@ -13,8 +13,8 @@ from tests.fake_engine import order_png
 from tests.worker.calls import call
 from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import CALLBACK_SECONDS, measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
 # What a request may cost: twice its size, and what is small beside any of these.
@@ -25,16 +25,16 @@ HELD_SECONDS = 40.0
 FILE = base64.b64encode(order_png(say="json"))
 
 
-def json_of_all_kinds(quick: bool) -> Outcome:
+def json_of_all_kinds(quick: bool) -> AttackResult:
     """No request within `maxBody` holds the loop, or costs more than twice its size."""
     # Bodies up to 8 MiB are read in the loop, larger ones elsewhere.
     size = 7 * MIB if quick else 127 * MIB
-    out = Outcome("C1 JSON of every shape", held=f"bodies of {size // MIB} MiB")
+    out = AttackResult("C1 JSON of every shape", held=f"bodies of {size // MIB} MiB")
     # Twice the largest body is what one request may cost.
     settings = {"admission": {"maxBody": size + MIB, "bodyMemory": 2 * size + 32 * MIB}}
     with measured(out, instances=1, settings=settings) as aim:
         worst = aim.loop()
-        with Bystanders(aim.worker.port, innocents(2), out.account, clients=1):
+        with Bystanders(aim.worker.port, checked_requests(2), out.counts, clients=1):
             for name, body in bodies(size):
                 out.bad += 1
                 _send(out, aim, name, body)
@@ -50,7 +50,7 @@ def json_of_all_kinds(quick: bool) -> Outcome:
     return out
 
 
-def _send(out: Outcome, aim: Target, name: str, body: bytes) -> None:
+def _send(out: AttackResult, aim: Target, name: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
 
     def post() -> int:
@@ -102,9 +102,9 @@ def bodies(size: int) -> Iterator[tuple[str, bytes]]:
         yield name, made()
 
 
-def stalled(quick: bool) -> Outcome:
+def stalled(quick: bool) -> AttackResult:
     """Uploads that stop use up no more than their share, and not for long."""
-    out = Outcome("C4 stalled uploads")
+    out = AttackResult("C4 stalled uploads")
     count, size, seconds = 24, 8 * MIB, 6.0 if quick else 30.0
     out.bad, out.held = count, f"{count} uploads of {size // MIB} MiB that stand still"
     settings = {"admission": {"timeoutSeconds": 60}}
@@ -123,15 +123,15 @@ def stalled(quick: bool) -> Outcome:
         for thread in held:
             thread.start()
         time.sleep(1)  # they have arrived as far as they ever will
-        source = innocents(3)
-        with Bystanders(aim.worker.port, source, out.account, clients=2, patient=False):
+        source = checked_requests(3)
+        with Bystanders(aim.worker.port, source, out.counts, clients=2, patient=False):
             time.sleep(seconds)
             deadline = time.monotonic() + HELD_SECONDS
             while any(one.is_alive() for one in held) and time.monotonic() < deadline:
                 time.sleep(0.1)
             left = sum(thread.is_alive() for thread in held)
         out.expect(left == 0, f"{left} of {count} stalled uploads are held after all that time")
-        out.expect(out.account.right > 0, "no small body was read")
+        out.expect(out.counts.right > 0, "no small body was read")
     return out
 
 
@@ -151,4 +151,4 @@ def _stall(port: int, address: str, size: int, over: threading.Event) -> None:
                 except TimeoutError:
                     sock.sendall(b"x")
                 else:
-                    return  # hung up on, or told why before that
+                    return  # the worker closed the connection, perhaps after an error answer

@@ -10,8 +10,8 @@ import time
 from tests.worker.client import exchange
 from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
 DESCRIPTORS = 128
@@ -21,10 +21,10 @@ HEADER_SECONDS, HELD_SECONDS = 3, 60.0
 LOG_BYTES = MIB // 4
 
 
-def held(quick: bool) -> Outcome:
+def held(quick: bool) -> AttackResult:
     """Idle connections, and some that send a header a byte a second."""
     count = 100 if quick else 667
-    out = Outcome(
+    out = AttackResult(
         "C3 idle and dripping connections",
         held=f"{count} idle, {count} dripping, {DESCRIPTORS} descriptors",
         bad=2 * count,
@@ -36,7 +36,7 @@ def held(quick: bool) -> Outcome:
     with (
         measured(out, instances=2, settings=settings, descriptors=DESCRIPTORS) as aim,
         contextlib.ExitStack() as stack,
-        Bystanders(aim.worker.port, innocents(5), out.account, crowd=True),
+        Bystanders(aim.worker.port, checked_requests(5), out.counts, crowd=True),
     ):
         logged = aim.worker.log_file.stat().st_size
         idle = [_open(stack, aim) for _ in range(count)]
@@ -58,7 +58,9 @@ def _open(stack: contextlib.ExitStack, aim: Target) -> socket.socket:
     return sock
 
 
-def _wait(out: Outcome, aim: Target, idle: list[socket.socket], drips: list[socket.socket]) -> int:
+def _wait(
+    out: AttackResult, aim: Target, idle: list[socket.socket], drips: list[socket.socket]
+) -> int:
     """Until all are hung up on, or time is over; the control port is asked in between. Returns how
     many are left."""
     header = iter(b"POST /v1/ocr HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 1000)

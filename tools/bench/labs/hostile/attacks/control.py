@@ -6,8 +6,8 @@ from tests.worker.calls import call
 from tests.worker.client import wait_for
 from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import Target
 
 FOREIGN = (
@@ -20,11 +20,11 @@ FOREIGN = (
 )
 
 
-def cross_origin(quick: bool) -> Outcome:
+def cross_origin(quick: bool) -> AttackResult:
     """A foreign page changes nothing; a drain of one's own can be taken back."""
-    out = Outcome("E requests of web pages", held="2 clients")
+    out = AttackResult("E requests of web pages", held="2 clients")
     with measured(out, instances=1) as aim:
-        with Bystanders(aim.worker.port, innocents(6), out.account):
+        with Bystanders(aim.worker.port, checked_requests(6), out.counts):
             for headers in FOREIGN:
                 for method, path, body in (
                     ("POST", "/v1/drain", ""),
@@ -42,7 +42,7 @@ def cross_origin(quick: bool) -> Outcome:
     return out
 
 
-def _taken_back(out: Outcome, aim: Target) -> None:
+def _taken_back(out: AttackResult, aim: Target) -> None:
     worker = aim.worker
     worker.control("POST", "/v1/drain")
     out.expect(not worker.ready, "it is ready although it drains")

@@ -12,8 +12,8 @@ from tests.worker import bombs
 from tests.worker.malformed import valid_files
 from tools.bench.labs.hostile.bystanders import Bystanders
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents, secret_page
+from tools.bench.labs.hostile.pages import checked_requests, secret_page
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import Target
 
 CUTS = (0.3, 0.6, 0.9)
@@ -21,7 +21,7 @@ SIZE = (400, 300)
 
 
 @dataclass(frozen=True)
-class Cut:
+class TruncatedFile:
     """`statuses`: those that are right for it."""
 
     name: str
@@ -29,11 +29,11 @@ class Cut:
     statuses: tuple[int, ...]
 
 
-def incomplete(quick: bool) -> Outcome:
-    out = Outcome("A incomplete images", held="a heap full of another's page")
+def incomplete(quick: bool) -> AttackResult:
+    out = AttackResult("A incomplete images", held="a heap full of another's page")
     with measured(out, instances=1) as aim:
         secret = secret_page(*SIZE)
-        with Bystanders(aim.worker.port, innocents(1), out.account, clients=1):
+        with Bystanders(aim.worker.port, checked_requests(1), out.counts, clients=1):
             for number, cut in enumerate(cuts()):
                 if quick and number % 2:
                     continue
@@ -46,7 +46,7 @@ def incomplete(quick: bool) -> Outcome:
     return out
 
 
-def _try(out: Outcome, aim: Target, cut: Cut) -> None:
+def _try(out: AttackResult, aim: Target, cut: TruncatedFile) -> None:
     answer = aim.worker.post(cut.data)
     out.expect(
         answer.status in cut.statuses,
@@ -59,17 +59,19 @@ def _try(out: Outcome, aim: Target, cut: Cut) -> None:
         out.expect(found == "secret 0", f"{cut.name}: another's page is in its pixels ({found})")
 
 
-def cuts() -> Iterator[Cut]:
+def cuts() -> Iterator[TruncatedFile]:
     """Every format, cut at several places."""
     for name, data in {**jpegs(), **valid_files()}.items():
         # A document may be read as far as it goes; its pixels are its own all the same.
         readable = name.startswith("pdf")
         for share in CUTS:
             part = data[: int(len(data) * share)]
-            yield Cut(f"{share:.0%} of a {name}", part, (200, 422) if readable else (422,))
+            yield TruncatedFile(
+                f"{share:.0%} of a {name}", part, (200, 422) if readable else (422,)
+            )
         last = (422,) if "jpeg" in name and "tiff" not in name else (200, 422)
-        yield Cut(f"{name} without its last two bytes", data[:-2], last)
-    yield Cut("pdf of a cut jpeg", pdf_of_jpeg(jpegs()["large jpeg"], 0.3), (200, 422))
+        yield TruncatedFile(f"{name} without its last two bytes", data[:-2], last)
+    yield TruncatedFile("pdf of a cut jpeg", pdf_of_jpeg(jpegs()["large jpeg"], 0.3), (200, 422))
 
 
 def complete() -> Iterator[tuple[str, bytes]]:

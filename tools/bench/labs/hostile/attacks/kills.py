@@ -10,23 +10,23 @@ import time
 from tests.fake_engine import order_png
 from tests.worker.client import pids_of
 from tools.bench.labs.hostile.bystanders import Bystanders
-from tools.bench.labs.hostile.faults import Faults
+from tools.bench.labs.hostile.faults import FaultInjector
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.outcome import Outcome
-from tools.bench.labs.hostile.pages import innocents
+from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
 STOPPED_SECONDS, LIMIT_SECONDS = 6.0, 5
 
 
-def killed_from_outside(quick: bool) -> Outcome:
+def killed_from_outside(quick: bool) -> AttackResult:
     """SIGKILL without want of memory is nobody's fault: no page is refused for it."""
-    out = Outcome("D2 SIGKILL from outside", held="6 clients")
+    out = AttackResult("D2 SIGKILL from outside", held="6 clients")
     count = 8 if quick else 86
     with measured(out, instances=3, settings={"instances": {"max": 3}}) as aim:
-        faults = Faults(aim, random.Random(7))
-        source = innocents(7, sleep=0.05)
-        with Bystanders(aim.worker.port, source, out.account, clients=6, pause=0):
+        faults = FaultInjector(aim, random.Random(7))
+        source = checked_requests(7, sleep=0.05)
+        with Bystanders(aim.worker.port, source, out.counts, clients=6, pause=0):
             for _ in range(count):
                 faults.one("SIGKILL from outside")
                 time.sleep(0.1)
@@ -37,8 +37,8 @@ def killed_from_outside(quick: bool) -> Outcome:
     return out
 
 
-def _twice(out: Outcome, aim: Target) -> int:
-    """Two kills for one page: it may be told to come again, and then it is read."""
+def _twice(out: AttackResult, aim: Target) -> int:
+    """Kill two instances on the same page: 503 is allowed, and the next try must be read."""
     worker = aim.worker
     worker.until_ready(3)
     gate = aim.folder / "gate"
@@ -59,9 +59,9 @@ def _twice(out: Outcome, aim: Target) -> int:
     return len(victims)
 
 
-def stopped(quick: bool) -> Outcome:
+def stopped(quick: bool) -> AttackResult:
     """What has arrived while the supervisor was stopped counts before what is late."""
-    out = Outcome("D3 the supervisor stopped", held="2 pages", faults=2 if quick else 5)
+    out = AttackResult("D3 the supervisor stopped", held="2 pages", faults=2 if quick else 5)
     settings = {"admission": {"timeoutSeconds": LIMIT_SECONDS}}
     with measured(out, instances=2, settings=settings) as aim:
         worker = aim.worker

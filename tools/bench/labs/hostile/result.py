@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tools.bench.labs.hostile.pages import Innocent, texts_in
+from tools.bench.labs.hostile.pages import CheckedRequest, texts_in
 
 # Statuses that say "come again", and are no verdict on the page.
 COME_AGAIN = {429, 503, 504}
 
 
 @dataclass
-class Account:
-    """The requests of the innocent. `lost`: no answer at all, or none but "come again" to the end;
-    `doubled`: more than one; `refused`: the page was found guilty."""
+class RequestCounts:
+    """Requests of the regular clients. `lost`: no answer, or 429, 503 or 504 until the client gave
+    up; `doubled`: more than one answer; `refused`: an error that is about the page itself."""
 
     sent: int = 0
     right: int = 0
@@ -26,7 +26,7 @@ class Account:
     statuses: Counter[int] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
-    def judge(self, request: Innocent, status: int, body: bytes, *, patient: bool) -> bool:
+    def judge(self, request: CheckedRequest, status: int, body: bytes, *, patient: bool) -> bool:
         """Enter one answer; whether the request is to be sent again."""
         self.statuses[status] += 1
         if status == 200:
@@ -47,7 +47,7 @@ class Account:
         self.note(f"request {request.number} was refused: {status} {body[:300]!r}")
         return False
 
-    def lose(self, request: Innocent, why: str) -> None:
+    def lose(self, request: CheckedRequest, why: str) -> None:
         self.lost += 1
         self.note(f"request {request.number} was lost: {why}")
 
@@ -57,7 +57,7 @@ class Account:
 
 
 @dataclass
-class Outcome:
+class AttackResult:
     """One row. `held`: the load in words; memory in bytes, times in seconds; `problems`: every
     bound that broke, in a sentence; `notes`: what could not be tried here, and why."""
 
@@ -65,7 +65,7 @@ class Outcome:
     held: str = ""
     faults: int = 0
     bad: int = 0
-    account: Account = field(default_factory=Account)
+    counts: RequestCounts = field(default_factory=RequestCounts)
     peak: int = 0
     resting: int = 0
     budget: int = 0
