@@ -8,14 +8,14 @@ import time
 import pytest
 
 from tools.devcluster.build.parts import KUBERNETES
-from tools.devcluster.testing import Cluster, Namespace, handle
+from devcluster.testing import Cluster, Namespace, handle
 
 WIDGET = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
     "metadata": {"name": "widgets.devcluster.test"},
     "spec": {
-        "group": "tools.devcluster.test",
+        "group": "devcluster.test",
         "scope": "Namespaced",
         "names": {"kind": "Widget", "plural": "widgets"},
         "versions": [
@@ -60,7 +60,7 @@ def _config_map(name: str, owner: dict[str, str] | None = None) -> dict[str, obj
 
 def _widget(name: str, **spec: int) -> dict[str, object]:
     return {
-        "apiVersion": "tools.devcluster.test/v1",
+        "apiVersion": "devcluster.test/v1",
         "kind": "Widget",
         "metadata": {"name": name},
         "spec": spec,

@@ -10,7 +10,7 @@ from typing import Any
 from tools.devcluster.fakegpu.device import RESOURCE
 from tools.devcluster.kwok import TOLERATION, Kwok
 from tools.devcluster.settings import load
-from tools.devcluster.testing import Cluster, Namespace
+from devcluster.testing import Cluster, Namespace
 
 
 def _pod(name: str, *, gpus: int = 0, tolerates: bool = True, **metadata: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_each_pod_has_an_address_of_its_own_on_loopback(kwok: Kwok, namespace: N
 def test_a_deleted_pod_ends_and_waits_for_its_finalizers(kwok: Kwok, namespace: Namespace) -> None:
     kwok.add(1)
     namespace.apply(_pod("plain"))
-    namespace.apply(_pod("held", finalizers=["tools.devcluster.test/hold"]))
+    namespace.apply(_pod("held", finalizers=["devcluster.test/hold"]))
     namespace.kubectl("wait", "--for=condition=Ready", "pod/plain", "pod/held", "--timeout=60s")
 
     namespace.kubectl("delete", "pod", "plain", "held", "--wait=false")

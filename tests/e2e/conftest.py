@@ -17,7 +17,7 @@ from tools.devcluster.testing import Cluster, Namespace
 Told = Callable[[str], None]
 Quarters = Callable[[], AbstractContextManager[Namespace]]
 _TOLD = pytest.StashKey[list[str]]()
-FIRST, LAST = "test_install", "test_chart_life"
+FIRST, LAST = "test_install", "test_chart_lifecycle"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
