@@ -1,4 +1,4 @@
-"""The node with ocrpool on it: installed once for all of these tests."""
+"""A node with ocrpool installed on it, once for all of these tests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import installs
-from tests.e2e.installs import Installed
+from tests.e2e.installs import Installation
 from tools.devcluster.testing import Cluster, Namespace
 
-# These bring and remove the installation themselves: before all others, and after them.
-Told = Callable[[str], None]
-Quarters = Callable[[], AbstractContextManager[Namespace]]
-_TOLD = pytest.StashKey[list[str]]()
+# The tests of these modules install and uninstall ocrpool themselves, so they run first and last.
+ReportLine = Callable[[str], None]
+RestrictedNamespaces = Callable[[], AbstractContextManager[Namespace]]
+_LINES = pytest.StashKey[list[str]]()
 FIRST, LAST = "test_install", "test_chart_lifecycle"
 
 
@@ -29,9 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Told:
+def report_line(request: pytest.FixtureRequest) -> ReportLine:
     """Prints a line with a measured figure at the end of the run."""
-    return request.config.stash.setdefault(_TOLD, []).append
+    return request.config.stash.setdefault(_LINES, []).append
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,24 +39,24 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, None, None]:
     yield
-    for line in config.stash.get(_TOLD, []):
+    for line in config.stash.get(_LINES, []):
         terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
-def installed(node: Cluster) -> Iterator[Installed]:
+def installation(node: Cluster) -> Iterator[Installation]:
     """With helm; see `test_install.py` for kubectl."""
     with installs.with_helm(node) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def quarters(installed: Installed) -> Quarters:
+def restricted_namespaces(installation: Installation) -> RestrictedNamespaces:
     """Namespaces for pools, where only what is restricted may run."""
 
     @contextmanager
-    def quarter() -> Iterator[Namespace]:
-        cluster = installed.cluster
+    def restricted_namespace() -> Iterator[Namespace]:
+        cluster = installation.cluster
         own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
         level = "pod-security.kubernetes.io/enforce=restricted"
         cluster.kubectl("create", "namespace", own.name)
@@ -66,11 +66,11 @@ def quarters(installed: Installed) -> Quarters:
         own.kubectl("delete", "ocrpools", "--all", timeout_s=installs.GONE_SECONDS)
         cluster.kubectl("delete", "namespace", own.name, "--wait=false")
 
-    return quarter
+    return restricted_namespace
 
 
 @pytest.fixture
-def quarter(quarters: Quarters) -> Iterator[Namespace]:
+def restricted_namespace(restricted_namespaces: RestrictedNamespaces) -> Iterator[Namespace]:
     """One test's own."""
-    with quarters() as own:
+    with restricted_namespaces() as own:
         yield own

@@ -28,8 +28,8 @@ GONE_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Installed:
-    """The operator runs. `began`: when the command that installed it was given (monotonic)."""
+class Installation:
+    """A running operator. `began`: when the install command started (monotonic seconds)."""
 
     cluster: Cluster
     began: float
@@ -66,13 +66,13 @@ class Installed:
 
 
 @contextmanager
-def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installed]:
+def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installation]:
     """`kubectl apply -k FOLDER`, and all of it gone at the end: pools first, they are drained."""
     where = str(folder)
     began = time.monotonic()
     cluster.kubectl("apply", "--kustomize", where)
     try:
-        yield Installed(cluster, began)
+        yield Installation(cluster, began)
     finally:
         _delete_pools(cluster)
         cluster.kubectl("delete", "--kustomize", where, timeout_s=GONE_SECONDS)
@@ -80,12 +80,12 @@ def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installed]:
 
 
 @contextmanager
-def with_helm(cluster: Cluster) -> Iterator[Installed]:
+def with_helm(cluster: Cluster) -> Iterator[Installation]:
     """`helm install`, and all of it gone at the end: also the CRD, which helm leaves."""
     began = time.monotonic()
     cluster.helm("install", RELEASE, str(CHART), *IN_SYSTEM, "--create-namespace", *IMAGES)
     try:
-        yield Installed(cluster, began)
+        yield Installation(cluster, began)
     finally:
         _delete_pools(cluster)
         cluster.helm("uninstall", RELEASE, *IN_SYSTEM, "--wait", timeout_s=GONE_SECONDS)

@@ -46,7 +46,7 @@ def real_pool(name: str = "pages", **spec: Any) -> Object:
     )
 
 
-def standin_pool(name: str = "pages", *, device: str = "cpu", **spec: Any) -> Object:
+def fake_engine_pool(name: str = "pages", *, device: str = "cpu", **spec: Any) -> Object:
     """The fake engine: boots in a second, and takes memory of the fake GPUs."""
     resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
     engine = {"name": "charging:ChargingEngine", "options": {"bytes": 2 * GIB, "seconds": 0.1}}
@@ -77,7 +77,7 @@ def _pool(name: str, image: str, template: Object, spec: Object) -> Object:
 
 
 @dataclass(frozen=True)
-class Live:
+class LivePool:
     """A pool that was applied."""
 
     namespace: Namespace
@@ -101,7 +101,7 @@ class Live:
     def load(self, *, keep_alive: bool = False) -> SteadyLoad:
         """A steady stream of pages for the fake engine, through the Service."""
         url = f"{self.url()}/v1/ocr"
-        return SteadyLoad(url, blank(), says("320x200"), keep_alive=keep_alive)
+        return SteadyLoad(url, blank(), expect_text("320x200"), keep_alive=keep_alive)
 
     def condition(self, kind: str) -> Object:
         """One of the three conditions; empty before the operator has written any."""
@@ -172,9 +172,9 @@ class Live:
         return "\n".join(words)
 
 
-def apply(namespace: Namespace, body: Object) -> Live:
+def apply(namespace: Namespace, body: Object) -> LivePool:
     namespace.apply(body)
-    return Live(namespace, body["metadata"]["name"])
+    return LivePool(namespace, body["metadata"]["name"])
 
 
 def blank(width: int = 320, height: int = 200) -> bytes:
@@ -182,7 +182,7 @@ def blank(width: int = 320, height: int = 200) -> bytes:
     return png(width, height, (b"\x00" + b"\xff" * width) * height)
 
 
-def says(text: str) -> Callable[[object], str]:
+def expect_text(text: str) -> Callable[[object], str]:
     """A check of an answer of /v1/ocr: what is wrong with it, or nothing."""
 
     def check(answer: Any) -> str:
@@ -192,14 +192,14 @@ def says(text: str) -> Callable[[object], str]:
     return check
 
 
-def ask(url: str, body: bytes, *, seconds: float = 60) -> Any:
+def post_page(url: str, body: bytes, *, seconds: float = 60) -> Any:
     """POST a page. Raises HTTPError and OSError."""
     request = urllib.request.Request(url, data=body, method="POST")
     with urllib.request.urlopen(request, timeout=seconds) as answer:
         return json.load(answer)
 
 
-def lacking(page: SamplePage, texts: Iterable[str]) -> list[str]:
+def missing_lines(page: SamplePage, texts: Iterable[str]) -> list[str]:
     """The lines of a page that were not read. Blanks, and the width of a comma or a yen sign beside
     Chinese text, are a matter of taste."""
     found = {_bare(text) for text in texts}
@@ -215,7 +215,7 @@ def first_text(url: str, page: SamplePage, *, seconds: float = PATIENCE_SECONDS)
     deadline = time.monotonic() + seconds
     while True:
         try:
-            answer = ask(f"{url}/v1/ocr", page.data)
+            answer = post_page(f"{url}/v1/ocr", page.data)
         except OSError as error:  # an HTTPError is one, too
             if time.monotonic() > deadline:
                 words = error.read().decode() if isinstance(error, urllib.error.HTTPError) else ""

@@ -7,67 +7,69 @@ import json
 import pytest
 
 from tests.e2e import pools
-from tests.e2e.installs import OPERATOR, Installed
+from tests.e2e.installs import OPERATOR, Installation
 from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
 
-def test_an_image_that_does_not_exist(quarter: Namespace) -> None:
-    body = pools.standin_pool(template={"image": "localhost/ocrpool/nonesuch:dev"})
-    pool = pools.apply(quarter, body)
+def test_an_image_that_does_not_exist(restricted_namespace: Namespace) -> None:
+    body = pools.fake_engine_pool(template={"image": "localhost/ocrpool/nonesuch:dev"})
+    pool = pools.apply(restricted_namespace, body)
 
-    told = pool.until_reason("Degraded", "ImageNotAvailable")
+    condition = pool.until_reason("Degraded", "ImageNotAvailable")
 
-    assert "localhost/ocrpool/nonesuch:dev" in told["message"]
-    assert "template.image" in told["message"]
+    assert "localhost/ocrpool/nonesuch:dev" in condition["message"]
+    assert "template.image" in condition["message"]
     # The next edit mends it.
-    pools.apply(quarter, pools.standin_pool())
+    pools.apply(restricted_namespace, pools.fake_engine_pool())
     pool.until_ready(1)
     assert pool.condition("Degraded")["status"] == "False"
 
 
-def test_a_gpu_that_no_node_has(quarter: Namespace) -> None:
+def test_a_gpu_that_no_node_has(restricted_namespace: Namespace) -> None:
     spec = {"device": "gpu", "resourceName": "nvidia.com/mig-1g.10gb"}
-    pool = pools.apply(quarter, pools.standin_pool(**spec))
+    pool = pools.apply(restricted_namespace, pools.fake_engine_pool(**spec))
 
-    told = pool.until_reason("Degraded", "WaitingForCapacity")
+    condition = pool.until_reason("Degraded", "WaitingForCapacity")
 
-    assert "nvidia.com/mig-1g.10gb" in told["message"]
+    assert "nvidia.com/mig-1g.10gb" in condition["message"]
     assert pool.condition("Ready")["reason"] == "WaitingForCapacity"
 
 
-def test_a_folder_without_models(quarter: Namespace) -> None:
+def test_a_folder_without_models(restricted_namespace: Namespace) -> None:
     body = pools.real_pool(models={"dir": "/tmp/nothing"})
-    pool = pools.apply(quarter, body)
+    pool = pools.apply(restricted_namespace, body)
 
-    told = pool.until_reason("Degraded", "ModelMissing")
+    condition = pool.until_reason("Degraded", "ModelMissing")
 
-    assert "/tmp/nothing" in told["message"]
+    assert "/tmp/nothing" in condition["message"]
 
 
-def test_more_memory_asked_for_than_the_container_has(quarter: Namespace) -> None:
+def test_more_memory_asked_for_than_the_container_has(restricted_namespace: Namespace) -> None:
     """The kernel kills its first instance while it warms up; after the third it is not tried on."""
     resources = {"requests": {"cpu": "100m"}, "limits": {"memory": "768Mi"}}
-    pool = pools.apply(quarter, pools.real_pool(template={"resources": resources}))
+    pool = pools.apply(restricted_namespace, pools.real_pool(template={"resources": resources}))
 
-    told = pool.until_reason("Degraded", "InsufficientMemory", seconds=240)
+    condition = pool.until_reason("Degraded", "InsufficientMemory", seconds=240)
 
-    assert "killed by the kernel, out of memory" in told["message"]
+    assert "killed by the kernel, out of memory" in condition["message"]
 
 
-def test_rights_that_were_taken_away(installed: Installed, quarter: Namespace) -> None:
-    role = json.loads(installed.cluster.kubectl("get", "clusterrole", OPERATOR, "-o", "json"))
+def test_rights_that_were_taken_away(
+    installation: Installation, restricted_namespace: Namespace
+) -> None:
+    role = json.loads(installation.cluster.kubectl("get", "clusterrole", OPERATOR, "-o", "json"))
     rules = [each for each in role["rules"] if each["resources"] != ["pods"]]
     less = {"op": "replace", "path": "/rules", "value": rules}
     all_of_them = {**less, "value": role["rules"]}
     change = ("patch", "clusterrole", OPERATOR, "--type=json")
-    installed.cluster.kubectl(*change, f"--patch={json.dumps([less])}")
+    installation.cluster.kubectl(*change, f"--patch={json.dumps([less])}")
     try:
-        pool = pools.apply(quarter, pools.standin_pool())
-        told = pool.until_reason("Degraded", "Forbidden")
-        assert "pods" in told["message"]
-        assert "give the operator the rights" in told["message"]
+        pool = pools.apply(restricted_namespace, pools.fake_engine_pool())
+        condition = pool.until_reason("Degraded", "Forbidden")
+        assert "pods" in condition["message"]
+        assert "give the operator the rights" in condition["message"]
     finally:
-        installed.cluster.kubectl(*change, f"--patch={json.dumps([all_of_them])}")
+        installation.cluster.kubectl(*change, f"--patch={json.dumps([all_of_them])}")
     pool.until_ready(1)

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from tests.e2e import installs, pools
-from tests.e2e.conftest import Quarters
-from tests.e2e.installs import CHART, CRD, IMAGES, IN_SYSTEM, RELEASE, SELECTOR, Installed
-from tests.e2e.pools import Live
+from tests.e2e.conftest import RestrictedNamespaces
+from tests.e2e.installs import CHART, CRD, IMAGES, IN_SYSTEM, RELEASE, SELECTOR, Installation
+from tests.e2e.pools import LivePool
 from tools.devcluster.testing import Cluster, handle
 
 pytestmark = [
@@ -27,9 +27,9 @@ WAIT = ("--wait", "--timeout=100s")
 
 
 @pytest.fixture(scope="module")
-def pool(quarters: Quarters) -> Iterator[Live]:
-    with quarters() as quarter:
-        live = pools.apply(quarter, pools.standin_pool(replicas=2))
+def pool(restricted_namespaces: RestrictedNamespaces) -> Iterator[LivePool]:
+    with restricted_namespaces() as restricted_namespace:
+        live = pools.apply(restricted_namespace, pools.fake_engine_pool(replicas=2))
         live.until_ready(2)
         yield live
 
@@ -49,9 +49,9 @@ def _version(cluster: Cluster) -> str:
 
 
 def test_upgraded_and_rolled_back_while_the_pool_serves(
-    installed: Installed, pool: Live, tmp_path: Path
+    installation: Installation, pool: LivePool, tmp_path: Path
 ) -> None:
-    cluster, before, uids = installed.cluster, _version(installed.cluster), pool.uids
+    cluster, before, uids = installation.cluster, _version(installation.cluster), pool.uids
     revision = json.loads(cluster.helm("list", *IN_SYSTEM, "--output=json"))[0]["revision"]
     with pool.load() as load:
         change = ("--reuse-values", "--set=operator.logLevel=debug", *WAIT)
@@ -70,15 +70,15 @@ def test_upgraded_and_rolled_back_while_the_pool_serves(
 
 
 def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
-    installed: Installed, pool: Live
+    installation: Installation, pool: LivePool
 ) -> None:
     """The CRD, the pools and their workers stay; workers without an operator serve on."""
-    cluster, uids = installed.cluster, pool.uids
+    cluster, uids = installation.cluster, pool.uids
     with pool.load() as load:
         cluster.helm("uninstall", RELEASE, *IN_SYSTEM, "--wait", timeout_s=110)
         gone = ("wait", "--for=delete", "pod", f"--selector={SELECTOR}", "--timeout=60s")
-        installed.system.kubectl(*gone, timeout_s=70)
-        left = installed.system.kubectl("get", "all,secret,configmap,lease", "--output=name")
+        installation.system.kubectl(*gone, timeout_s=70)
+        left = installation.system.kubectl("get", "all,secret,configmap,lease", "--output=name")
         cluster.kubectl("get", "crd", CRD)
         assert pool.uids == uids
 

@@ -22,12 +22,14 @@ def _has_grown(body: Object) -> bool:
     )
 
 
-def test_instances_grow_by_headroom_under_the_containers_limit(quarter: Namespace) -> None:
+def test_instances_grow_by_headroom_under_the_containers_limit(
+    restricted_namespace: Namespace,
+) -> None:
     body = pools.real_pool(
         instances={"min": 1, "max": 8},
         template={"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": str(LIMIT)}}},
     )
-    pool = pools.apply(quarter, body)
+    pool = pools.apply(restricted_namespace, body)
 
     grown = pool.until("as many instances as there is room for", _has_grown, seconds=240)
 
@@ -41,6 +43,6 @@ def test_instances_grow_by_headroom_under_the_containers_limit(quarter: Namespac
             clients.map(lambda _: pools.first_text(pool.url(), page), range(4 * count)),
         )
     for texts in found:
-        assert pools.lacking(page, texts) == []
+        assert pools.missing_lines(page, texts) == []
     (pod,) = pool.pods.values()
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0

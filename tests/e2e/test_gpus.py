@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e import pools
-from tests.e2e.pools import GIB, Live
+from tests.e2e.pools import GIB, LivePool
 from tools.devcluster.testing import Namespace, handle
 
 pytestmark = [
@@ -15,12 +15,14 @@ pytestmark = [
 
 
 @pytest.fixture
-def pool(quarter: Namespace) -> Live:
-    return pools.apply(quarter, pools.standin_pool(device="gpu", replicas=2))
+def pool(restricted_namespace: Namespace) -> LivePool:
+    return pools.apply(restricted_namespace, pools.fake_engine_pool(device="gpu", replicas=2))
 
 
-def test_a_worker_has_a_gpu_each_and_a_third_waits_for_one(quarter: Namespace, pool: Live) -> None:
-    gpus = {gpu.uuid: gpu for gpu in quarter.cluster.gpus}
+def test_a_worker_has_a_gpu_each_and_a_third_waits_for_one(
+    restricted_namespace: Namespace, pool: LivePool
+) -> None:
+    gpus = {gpu.uuid: gpu for gpu in restricted_namespace.cluster.gpus}
     body = pool.until_ready(2)
 
     workers = body["status"]["workers"]
@@ -30,12 +32,12 @@ def test_a_worker_has_a_gpu_each_and_a_third_waits_for_one(quarter: Namespace, p
         assert worker["memory"]["total"] == own.total
         assert own.charges == [2 * GIB]
         assert worker["footprint"] >= 2 * GIB
-    check = pools.says("320x200")
-    assert not check(pools.ask(f"{pool.url()}/v1/ocr", pools.blank()))
+    check = pools.expect_text("320x200")
+    assert not check(pools.post_page(f"{pool.url()}/v1/ocr", pools.blank()))
 
     pool.patch(replicas=3)
-    told = pool.until_reason("Degraded", "WaitingForCapacity")
-    assert "nvidia.com/gpu" in told["message"]
+    condition = pool.until_reason("Degraded", "WaitingForCapacity")
+    assert "nvidia.com/gpu" in condition["message"]
     assert pool.body["status"]["readyReplicas"] == 2
 
     pool.patch(replicas=1)

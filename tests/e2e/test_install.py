@@ -8,29 +8,31 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import installs, pools
-from tests.e2e.conftest import Told
-from tests.e2e.installs import IN_SYSTEM, RELEASE, Installed
+from tests.e2e.conftest import ReportLine
+from tests.e2e.installs import IN_SYSTEM, RELEASE, Installation
 from tools.bench.lib.samples import sample_page
 from tools.devcluster.testing import Cluster, Namespace
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 
 
-def _read_a_real_page(found: Installed, namespace: Namespace) -> float:
+def _read_a_real_page(found: Installation, namespace: Namespace) -> float:
     """Seconds from the installing command to the text of a page."""
     page = sample_page()
     pool = pools.apply(namespace, pools.real_pool())
     pool.until("the operator has seen the pool", lambda body: bool(body.get("status")))
     texts = pools.first_text(pool.url(), page)
     seconds = time.monotonic() - found.began
-    assert pools.lacking(page, texts) == []
+    assert pools.missing_lines(page, texts) == []
     return seconds
 
 
-def test_with_kubectl(node: Cluster, namespace: Namespace, tmp_path: Path, told: Told) -> None:
+def test_with_kubectl(
+    node: Cluster, namespace: Namespace, tmp_path: Path, report_line: ReportLine
+) -> None:
     with installs.with_kubectl(node, installs.overlay(tmp_path)) as found:
         seconds = _read_a_real_page(found, namespace)
-    told(f"from kubectl apply -k to the text of a real page: {seconds:.1f} s")
+    report_line(f"from kubectl apply -k to the text of a real page: {seconds:.1f} s")
 
 
 def test_without_the_crd_the_log_says_what_to_do(
@@ -42,19 +44,21 @@ def test_without_the_crd_the_log_says_what_to_do(
         found.await_log("Is the CRD installed (kubectl apply -f manifests/crd.yaml)?")
         # From then on it works without being restarted.
         node.kubectl("apply", f"--filename={manifests / 'crd.yaml'}")
-        pool = pools.apply(namespace, pools.standin_pool())
+        pool = pools.apply(namespace, pools.fake_engine_pool())
         pool.until_ready(1)
     node.kubectl("delete", "namespace", installs.SYSTEM, timeout_s=installs.GONE_SECONDS)
 
 
-def test_with_helm(installed: Installed, namespace: Namespace, told: Told) -> None:
-    seconds = _read_a_real_page(installed, namespace)
-    told(f"from helm install to the text of a real page: {seconds:.1f} s")
+def test_with_helm(
+    installation: Installation, namespace: Namespace, report_line: ReportLine
+) -> None:
+    seconds = _read_a_real_page(installation, namespace)
+    report_line(f"from helm install to the text of a real page: {seconds:.1f} s")
 
 
-def test_helm_test_reads_a_picture_and_leaves_nothing(installed: Installed) -> None:
+def test_helm_test_reads_a_picture_and_leaves_nothing(installation: Installation) -> None:
     wait = ("--timeout=250s",)
-    said = installed.cluster.helm("test", RELEASE, *IN_SYSTEM, *wait, timeout_s=300)
+    said = installation.cluster.helm("test", RELEASE, *IN_SYSTEM, *wait, timeout_s=300)
     assert "Phase:          Succeeded" in said, said
-    left = installed.system.kubectl("get", "ocrpools,pods,roles,sa", "--output=name")
+    left = installation.system.kubectl("get", "ocrpools,pods,roles,sa", "--output=name")
     assert "test" not in left

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import pools
-from tests.e2e.conftest import Quarters
-from tests.e2e.installs import Installed
+from tests.e2e.conftest import RestrictedNamespaces
+from tests.e2e.installs import Installation
 from tests.e2e.nodes import kill_processes_of
-from tests.e2e.pools import Live
+from tests.e2e.pools import LivePool
 from tools.devcluster.images import tag_of
 from tools.devcluster.testing import handle
 
@@ -27,32 +27,32 @@ PROXY = {"replicas": 2, "image": tag_of("proxy"), "imagePullPolicy": "Never"}
 
 
 @pytest.fixture(scope="module")
-def pool(quarters: Quarters) -> Iterator[Live]:
-    with quarters() as quarter:
-        body = pools.standin_pool(
+def pool(restricted_namespaces: RestrictedNamespaces) -> Iterator[LivePool]:
+    with restricted_namespaces() as restricted_namespace:
+        body = pools.fake_engine_pool(
             replicas=2,
             instances={"min": 2, "max": 2},
             engine={"name": "charging:ChargingEngine", "options": {"seconds": 0.4}},
             proxy=PROXY,
         )
-        live = pools.apply(quarter, body)
+        live = pools.apply(restricted_namespace, body)
         live.until_ready(2)
         _await_proxy(live)
         yield live
 
 
-def _await_proxy(pool: Live) -> None:
+def _await_proxy(pool: LivePool) -> None:
     wait = ("rollout", "status", f"deployment/{pool.name}-proxy", "--timeout=100s")
     pool.namespace.kubectl(*wait, timeout_s=110)
     pool.until("the Service goes to the proxy", lambda _: "ocrpool.dev/proxy" in _selector(pool))
 
 
-def _selector(pool: Live) -> dict[str, str]:
+def _selector(pool: LivePool) -> dict[str, str]:
     found: dict[str, str] = pool.namespace.get("service", pool.name)["spec"]["selector"]
     return found
 
 
-def test_a_changed_spec_is_rolled(pool: Live) -> None:
+def test_a_changed_spec_is_rolled(pool: LivePool) -> None:
     before = pool.uids
     with pool.load(keep_alive=True) as load:
         pool.patch(admission={"queue": 65})
@@ -62,16 +62,16 @@ def test_a_changed_spec_is_rolled(pool: Live) -> None:
     assert not load.failed
 
 
-def test_the_operator_is_restarted(installed: Installed, pool: Live) -> None:
+def test_the_operator_is_restarted(installation: Installation, pool: LivePool) -> None:
     before = pool.uids
     with pool.load(keep_alive=True) as load:
-        installed.restart()
+        installation.restart()
 
     assert pool.uids == before
     assert not load.failed
 
 
-def test_a_worker_pod_is_deleted(pool: Live) -> None:
+def test_a_worker_pod_is_deleted(pool: LivePool) -> None:
     """As `kubectl drain` and the eviction API do it: the operator hears of it afterwards."""
     before = pool.uids
     with pool.load(keep_alive=True) as load:
@@ -83,7 +83,7 @@ def test_a_worker_pod_is_deleted(pool: Live) -> None:
     assert not load.failed
 
 
-def test_the_proxy_itself_is_rolled(pool: Live) -> None:
+def test_the_proxy_itself_is_rolled(pool: LivePool) -> None:
     with pool.load(keep_alive=True) as load:
         pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-proxy")
         _await_proxy(pool)
@@ -91,7 +91,7 @@ def test_the_proxy_itself_is_rolled(pool: Live) -> None:
     assert not load.failed
 
 
-def test_a_worker_is_killed_outright(pool: Live) -> None:
+def test_a_worker_is_killed_outright(pool: LivePool) -> None:
     """Only what it held may fail, with an error that says so; what is safe is sent again."""
     with pool.load(keep_alive=True) as load:
         time.sleep(2)
@@ -106,7 +106,7 @@ def test_a_worker_is_killed_outright(pool: Live) -> None:
         assert "WorkerLost" in each.error
 
 
-def test_a_node_is_drained(second_node: str, pool: Live) -> None:
+def test_a_node_is_drained(second_node: str, pool: LivePool) -> None:
     """All of the pool on one node, then `kubectl drain` of that node: eviction by eviction."""
     cluster = pool.namespace.cluster
     (first,) = (

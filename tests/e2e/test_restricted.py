@@ -10,8 +10,8 @@ import pytest
 from ocrpool.resource.names import CONTROL_PORT, DATA_PORT
 from tests.devcluster.pods import await_ready, pod, run_python
 from tests.e2e import pools
-from tests.e2e.installs import Installed
-from tests.e2e.pools import Live
+from tests.e2e.installs import Installation
+from tests.e2e.pools import LivePool
 from tests.operator import rights
 from tools.devcluster.testing import Namespace
 
@@ -20,8 +20,8 @@ Right = tuple[str, str, str]
 
 
 @pytest.fixture
-def pool(quarter: Namespace) -> Live:
-    live = pools.apply(quarter, pools.standin_pool())
+def pool(restricted_namespace: Namespace) -> LivePool:
+    live = pools.apply(restricted_namespace, pools.fake_engine_pool())
     live.until_ready(1)
     return live
 
@@ -43,7 +43,7 @@ for port in ({data}, {control}):
 """
 
 
-def _control(pool: Live, *words: str) -> tuple[int, str]:
+def _control(pool: LivePool, *words: str) -> tuple[int, str]:
     """What the control port of the pool's worker answers inside of its pod: path, token."""
     (name,) = pool.pods
     ask = ASK.format(port=CONTROL_PORT)
@@ -52,7 +52,7 @@ def _control(pool: Live, *words: str) -> tuple[int, str]:
     return int(status), text
 
 
-def test_the_control_port_asks_for_the_token(pool: Live) -> None:
+def test_the_control_port_asks_for_the_token(pool: LivePool) -> None:
     template = "--output=go-template={{.data.token|base64decode}}"
     token = pool.namespace.kubectl("get", "secret", f"{pool.name}-control", template)
 
@@ -64,7 +64,7 @@ def test_the_control_port_asks_for_the_token(pool: Live) -> None:
 
 
 def test_from_another_namespace_only_the_data_port_answers(
-    pool: Live, namespace: Namespace
+    pool: LivePool, namespace: Namespace
 ) -> None:
     """The pool's NetworkPolicy, which this node enforces. Its operator has seen it ready."""
     namespace.apply(pod("stranger"))
@@ -82,7 +82,7 @@ def test_from_another_namespace_only_the_data_port_answers(
     assert control in ("ConnectionRefusedError", "TimeoutError")
 
 
-def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: Live) -> None:
+def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: LivePool) -> None:
     """The namespace enforces the level `restricted`, so that it runs at all says the rest."""
     (name,) = pool.pods
     look = (
@@ -103,7 +103,7 @@ def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: Liv
     assert found[2] == "False"
 
 
-def test_the_first_process_reaps_what_dead_instances_leave(pool: Live) -> None:
+def test_the_first_process_reaps_what_dead_instances_leave(pool: LivePool) -> None:
     """An orphan's end is nobody's but process 1's to notice; the supervisor does not know it."""
     (name,) = pool.pods
     orphan = "import os\nif os.fork() == 0:\n    os.fork() or os.execlp('sleep', 'sleep', '0.2')"
@@ -121,7 +121,7 @@ def test_the_first_process_reaps_what_dead_instances_leave(pool: Live) -> None:
     assert found == ["tini", "0"]
 
 
-def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: Live) -> None:
+def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: LivePool) -> None:
     (name,) = pool.pods
     letters = "ŁąřőğİΩαЖщŠž发票號請カな한글"
     look = (
@@ -134,7 +134,7 @@ def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: Live) ->
     assert found == ["wqy-microhei.ttc", "[]"]
 
 
-def _allowed(installed: Installed, account: str, namespace: str) -> set[Right]:
+def _allowed(installation: Installation, account: str, namespace: str) -> set[Right]:
     """`kubectl auth can-i --list`, as the API server answers it: (verb, group, resource)."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -144,7 +144,7 @@ def _allowed(installed: Installed, account: str, namespace: str) -> set[Right]:
     # Its own check of what it sends would ask for rights that the account need not have.
     words = ("create", "--filename=-", "--output=json", "--validate=false", f"--as={account}")
     groups = ("--as-group=system:serviceaccounts", "--as-group=system:authenticated")
-    answer = json.loads(installed.cluster.kubectl(*words, *groups, manifest=review))
+    answer = json.loads(installation.cluster.kubectl(*words, *groups, manifest=review))
     return _flat(answer["status"]["resourceRules"])
 
 
@@ -159,17 +159,17 @@ def _flat(rules: list[dict[str, Any]]) -> set[Right]:
 
 
 def test_the_operator_may_do_what_the_tests_see_it_do_and_nothing_else(
-    installed: Installed, quarter: Namespace
+    installation: Installation, restricted_namespace: Namespace
 ) -> None:
     """tests/operator/test_rights.py holds these rules against the calls that it makes."""
-    nobody = f"system:serviceaccount:{quarter.name}:default"
-    everybodys = _allowed(installed, nobody, quarter.name)
+    nobody = f"system:serviceaccount:{restricted_namespace.name}:default"
+    everybodys = _allowed(installation, nobody, restricted_namespace.name)
     lease = {(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update")}
 
-    assert _allowed(installed, installed.account, quarter.name) - everybodys == _flat(
-        rights.rules()
-    )
+    assert _allowed(
+        installation, installation.account, restricted_namespace.name
+    ) - everybodys == _flat(rights.rules())
     assert (
-        _allowed(installed, installed.account, installed.system.name) - everybodys
+        _allowed(installation, installation.account, installation.system.name) - everybodys
         == _flat(rights.rules()) | lease
     )

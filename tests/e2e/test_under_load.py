@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import pools
-from tests.e2e.conftest import Quarters
-from tests.e2e.installs import Installed
+from tests.e2e.conftest import RestrictedNamespaces
+from tests.e2e.installs import Installation
 from tests.e2e.nodes import kill_processes_of
-from tests.e2e.pools import Live
+from tests.e2e.pools import LivePool
 from tools.devcluster.testing import handle
 
 pytestmark = [
@@ -26,14 +26,14 @@ UNSEEN_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
-def pool(quarters: Quarters) -> Iterator[Live]:
-    with quarters() as quarter:
-        live = pools.apply(quarter, pools.standin_pool(replicas=2))
+def pool(restricted_namespaces: RestrictedNamespaces) -> Iterator[LivePool]:
+    with restricted_namespaces() as restricted_namespace:
+        live = pools.apply(restricted_namespace, pools.fake_engine_pool(replicas=2))
         live.until_ready(2)
         yield live
 
 
-def test_a_changed_spec_is_rolled_without_a_failed_request(pool: Live) -> None:
+def test_a_changed_spec_is_rolled_without_a_failed_request(pool: LivePool) -> None:
     before = pool.uids
     with pool.load() as load:
         pool.patch(admission={"queue": 65})
@@ -44,7 +44,7 @@ def test_a_changed_spec_is_rolled_without_a_failed_request(pool: Live) -> None:
     assert not load.failed
 
 
-def test_the_number_of_workers_follows_without_a_failed_request(pool: Live) -> None:
+def test_the_number_of_workers_follows_without_a_failed_request(pool: LivePool) -> None:
     with pool.load() as load:
         pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=3")
         pool.until_ready(3)
@@ -54,10 +54,12 @@ def test_the_number_of_workers_follows_without_a_failed_request(pool: Live) -> N
     assert not load.failed
 
 
-def test_the_operator_is_restarted_and_nobody_notices(installed: Installed, pool: Live) -> None:
+def test_the_operator_is_restarted_and_nobody_notices(
+    installation: Installation, pool: LivePool
+) -> None:
     before = pool.uids
     with pool.load() as load:
-        installed.restart()
+        installation.restart()
         # The new ones do their work: an edit is followed.
         pool.patch(instances={"min": 2, "max": 2})
         pool.until("two instances each", lambda body: body["status"]["instances"]["ready"] == 4)
@@ -67,7 +69,7 @@ def test_the_operator_is_restarted_and_nobody_notices(installed: Installed, pool
     assert not load.failed
 
 
-def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: Live) -> None:
+def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: LivePool) -> None:
     """Through the Service: what is sent to it before kubelet has seen its end is refused, too."""
     with pool.load() as load:
         time.sleep(2)

@@ -34,7 +34,7 @@ for which, given in json.load(sys.stdin):
 """
 
 
-class Machine:
+class FakeMachine:
     """Four GPUs, the last of which is cut into two slices."""
 
     def __init__(self, folder: Path) -> None:
@@ -65,11 +65,11 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "gpus")
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path / "gpus")
 
 
-def test_a_number_counts_the_visible_ones(machine: Machine) -> None:
+def test_a_number_counts_the_visible_ones(machine: FakeMachine) -> None:
     a, b, c, _ = uuids = [gpu.uuid for gpu in machine.gpus]
     cases = {
         ("0", None): a,
@@ -90,7 +90,7 @@ def test_a_number_counts_the_visible_ones(machine: Machine) -> None:
     assert machine.find(*cases) == list(cases.values())
 
 
-def test_slices_are_named_by_their_uuid_or_come_with_their_gpu(machine: Machine) -> None:
+def test_slices_are_named_by_their_uuid_or_come_with_their_gpu(machine: FakeMachine) -> None:
     one, two = (each.uuid for each in machine.slices)
     cases = {
         ("", one): one,
@@ -106,7 +106,7 @@ def test_slices_are_named_by_their_uuid_or_come_with_their_gpu(machine: Machine)
     assert by_uuid.startswith(f"device: gpu:{machine.gpus[3].uuid} is in MIG mode")
 
 
-def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: Machine) -> None:
+def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: FakeMachine) -> None:
     c, mig = machine.gpus[2].uuid, machine.slices[0].uuid
     cases = {
         ("2", "2,1"): "CUDA_VISIBLE_DEVICES leaves 2 (it is '2,1')",
@@ -130,14 +130,14 @@ def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: Machine)
     assert several.startswith("device: gpu names none of the 2 GPUs that are visible here")
 
 
-def test_numbers_follow_the_bus_and_not_the_driver(machine: Machine) -> None:
+def test_numbers_follow_the_bus_and_not_the_driver(machine: FakeMachine) -> None:
     for gpu, bus in zip(machine.gpus, (9, 3, 7, 5), strict=True):
         gpu.set_bus(bus)
     by_bus = [machine.gpus[at].uuid for at in (1, 2, 0)]
     assert machine.find(("0", None), ("2", None), ("", "3")) == [by_bus[0], by_bus[1], by_bus[2]]
 
 
-def test_the_fastest_first_is_known_where_all_are_alike(machine: Machine) -> None:
+def test_the_fastest_first_is_known_where_all_are_alike(machine: FakeMachine) -> None:
     fastest = "FASTEST_FIRST"
     first = machine.gpus[0].uuid
     assert machine.find(("0", "0"), ("0", first), order=fastest) == [first, first]
@@ -149,7 +149,7 @@ def test_the_fastest_first_is_known_where_all_are_alike(machine: Machine) -> Non
     assert machine.find(("0", "0"), order="PCI_BUS_ID") == [first]
 
 
-def test_a_lost_gpu_keeps_its_number_and_spoils_no_other(machine: Machine) -> None:
+def test_a_lost_gpu_keeps_its_number_and_spoils_no_other(machine: FakeMachine) -> None:
     a, b, c, _ = (gpu.uuid for gpu in machine.gpus)
     machine.gpus[1].set_fault(15)
     cases = {("0", None): a, ("0", "2,1"): c, (c, None): c, ("", c): c, ("1", "0,2"): c}

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from tests.operator.api import Api, Object, Refused
-from tests.proxy.dns import Names
+from tests.proxy.dns import FakeDns
 
 PROBE = 8405
 # The line with the name that stands for all workers.
@@ -91,7 +91,7 @@ class ClusterDns:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._names: Names | None = None
+        self._names: FakeDns | None = None
         self._endpoints: Endpoints | None = None
 
     @property
@@ -111,7 +111,7 @@ class ClusterDns:
         [line] = [row for row in config["data"]["haproxy.cfg"].splitlines() if SERVERS in row]
         service = line.split()[3].partition(".")[0]
         self._endpoints = Endpoints(self._api, meta["namespace"], service)
-        self._names = Names(source=self._endpoints)
+        self._names = FakeDns(source=self._endpoints)
         self._names.__enter__()
 
     def close(self) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.haproxy import Lab
+from tests.proxy.haproxy import ProxyEnvironment
 
 _nets = itertools.count()
 
 
 @pytest.fixture
-def lab(haproxy: str, tmp_path: Path) -> Iterator[Lab]:
+def environment(haproxy: str, tmp_path: Path) -> Iterator[ProxyEnvironment]:
     """Workers and a proxy on addresses 127.x.y.z that nothing else has."""
     net = f"127.{20 + os.getpid() % 200}.{200 + next(_nets) % 50}"
-    with Lab(haproxy, tmp_path, net) as found:
+    with ProxyEnvironment(haproxy, tmp_path, net) as found:
         yield found

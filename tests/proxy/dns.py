@@ -9,19 +9,21 @@ from collections.abc import Iterable
 from typing import Protocol
 
 
-class Addresses(Protocol):
+class AddressSource(Protocol):
     """Whoever knows the addresses of the moment."""
 
     addresses: list[str]
 
 
-class Names:
+class FakeDns:
     """Use as a context manager; `addresses` may change at any time. UDP on 127.0.0.1:`port`.
 
     No server of its own would do for a real one: it knows one answer, and none for AAAA.
     """
 
-    def __init__(self, addresses: Iterable[str] = (), *, source: Addresses | None = None) -> None:
+    def __init__(
+        self, addresses: Iterable[str] = (), *, source: AddressSource | None = None
+    ) -> None:
         self.addresses = list(addresses)
         self._source = source or self
         self.silent = False
@@ -30,7 +32,7 @@ class Names:
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name="dns", daemon=True)
 
-    def __enter__(self) -> Names:
+    def __enter__(self) -> FakeDns:
         self._thread.start()
         return self
 

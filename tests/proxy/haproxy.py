@@ -16,7 +16,7 @@ from typing import Any
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cluster.proxy_stats import up_addresses
 from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, haproxy_cfg, proxy_config
-from tests.proxy.dns import Names
+from tests.proxy.dns import FakeDns
 from tests.worker.client import Answer, exchange, wait_for
 from tests.worker.harness import Worker, launch, merged, until_listening
 
@@ -33,7 +33,7 @@ SPEC: dict[str, Any] = {
 WORKER: dict[str, Any] = {"http": {"graceSeconds": 15, "lameDuckSeconds": 3}}
 
 
-class Proxy:
+class HaproxyProcess:
     """One HAProxy on an address of its own."""
 
     def __init__(self, program: str, folder: Path, address: str, spec: PoolSpec, dns: int) -> None:
@@ -78,7 +78,7 @@ class Proxy:
         return "\n".join(self.log.read_text(encoding="utf-8").splitlines()[-30:])
 
 
-class Lab:
+class ProxyEnvironment:
     """Use as a context manager; at its end nothing of it runs."""
 
     def __init__(self, program: str, folder: Path, net: str) -> None:
@@ -86,12 +86,12 @@ class Lab:
         self._folder = folder
         self._net = net
         self._made = 0
-        self.names = Names()
+        self.dns = FakeDns()
         self.workers: list[Worker] = []
-        self.proxies: list[Proxy] = []
+        self.proxies: list[HaproxyProcess] = []
 
-    def __enter__(self) -> Lab:
-        self.names.__enter__()
+    def __enter__(self) -> ProxyEnvironment:
+        self.dns.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,7 +101,7 @@ class Lab:
             proxy.process.wait()
         for worker in self.workers:
             worker.clean_up()
-        self.names.__exit__()
+        self.dns.__exit__()
 
     def worker(self, *, instances: int = 1, host: str | None = None, **settings: Any) -> Worker:
         """One more, ready; the names do not know it yet."""
@@ -122,11 +122,11 @@ class Lab:
         worker.until_ready(instances)
         return worker
 
-    def proxy(self, **spec: Any) -> Proxy:
+    def proxy(self, **spec: Any) -> HaproxyProcess:
         """One more, listening."""
         address = f"{self._net}.{200 + len(self.proxies)}"
         pool = PoolSpec.model_validate(merged(SPEC, spec))
-        proxy = Proxy(self._program, self._folder, address, pool, self.names.port)
+        proxy = HaproxyProcess(self._program, self._folder, address, pool, self.dns.port)
         self.proxies.append(proxy)
 
         def listens() -> bool:
@@ -140,7 +140,7 @@ class Lab:
 
     def serve(self, *workers: Worker) -> None:
         """The names say these workers, and every proxy that runs has heard it."""
-        self.names.addresses = [worker.host for worker in workers]
+        self.dns.addresses = [worker.host for worker in workers]
         hosts = {worker.host for worker in workers}
         for proxy in self.proxies:
             if proxy.process.poll() is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_engine import order_png
-from tests.proxy.haproxy import PORT, SECRET, Lab, Proxy
+from tests.proxy.haproxy import PORT, SECRET, HaproxyProcess, ProxyEnvironment
 from tests.worker.client import Answer, wait_for
 
 pytestmark = pytest.mark.timeout(120)
@@ -19,7 +19,7 @@ SIZE = 90_000
 LIMITS = {"maxBody": 100_000, "bodyMemory": 640_000}
 
 
-def send(proxy: Proxy, client: str, body: bytes, header: str | None = None) -> Answer:
+def send(proxy: HaproxyProcess, client: str, body: bytes, header: str | None = None) -> Answer:
     connection = http.client.HTTPConnection(
         proxy.address, PORT, timeout=60, source_address=(client, 0)
     )
@@ -39,14 +39,14 @@ def page(say: str, gate: Path | None = None) -> bytes:
 
 @pytest.mark.parametrize("header", [None, "192.0.2.1", f"192.0.2.1 {SECRET}", "192.0.2.1 x"])
 def test_a_client_that_holds_much_is_refused_and_no_other(
-    lab: Lab, tmp_path: Path, header: str | None
+    environment: ProxyEnvironment, tmp_path: Path, header: str | None
 ) -> None:
     """Whatever it says of itself: the proxy says who it is."""
     gate, secret = tmp_path / "gate", tmp_path / "secret"
     secret.write_text(SECRET)
-    proxy = lab.proxy()
-    worker = lab.worker(admission=LIMITS, http={"proxySecretFile": str(secret)})
-    lab.serve(worker)
+    proxy = environment.proxy()
+    worker = environment.worker(admission=LIMITS, http={"proxySecretFile": str(secret)})
+    environment.serve(worker)
     with ThreadPoolExecutor(8) as threads:
         held: list[Future[Answer]] = [
             threads.submit(send, proxy, "127.0.0.2", page(str(number), gate), header)

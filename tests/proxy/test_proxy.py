@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 
 from tests.fake_engine import order_png
-from tests.proxy.haproxy import Lab, Proxy
+from tests.proxy.haproxy import HaproxyProcess, ProxyEnvironment
 from tests.proxy.load import Load
 from tests.worker.client import Answer, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_rolling_two_workers_under_load_loses_nothing(lab: Lab) -> None:
+def test_rolling_two_workers_under_load_loses_nothing(environment: ProxyEnvironment) -> None:
     """As the operator rolls: a pod is replaced by one of another address, then the other one."""
-    proxy = lab.proxy()
-    first, second = lab.worker(), lab.worker()
-    lab.serve(first, second)
+    proxy = environment.proxy()
+    first, second = environment.worker(), environment.worker()
+    environment.serve(first, second)
     with Load(lambda: proxy.address) as load:
         load.some()
         serving = [first, second]
@@ -35,43 +35,45 @@ def test_rolling_two_workers_under_load_loses_nothing(lab: Lab) -> None:
             load.some()
             old.signal(signal.SIGTERM)
             assert old.ended() == 0
-            serving = [each for each in serving if each is not old] + [lab.worker()]
-            lab.serve(*serving)
+            serving = [each for each in serving if each is not old] + [environment.worker()]
+            environment.serve(*serving)
         load.some()
     assert load.failures == []
 
 
-def test_sigterm_under_load_loses_nothing(lab: Lab) -> None:
+def test_sigterm_under_load_loses_nothing(environment: ProxyEnvironment) -> None:
     """A pod that is deleted or evicted: kubelet says SIGTERM, and nobody has told the proxy."""
-    proxy = lab.proxy()
-    lab.serve(lab.worker(), lab.worker())
+    proxy = environment.proxy()
+    environment.serve(environment.worker(), environment.worker())
     with Load(lambda: proxy.address) as load:
         load.some()
-        lab.workers[0].signal(signal.SIGTERM)
-        assert lab.workers[0].ended() == 0
+        environment.workers[0].signal(signal.SIGTERM)
+        assert environment.workers[0].ended() == 0
         load.some()
     assert load.failures == []
 
 
-def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(lab: Lab) -> None:
+def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(
+    environment: ProxyEnvironment,
+) -> None:
     """Between a worker's refusal and the proxy's next look at it lies half a second."""
-    proxy = lab.proxy()
-    lab.serve(lab.worker(http={"lameDuckSeconds": 0}), lab.worker())
+    proxy = environment.proxy()
+    environment.serve(environment.worker(http={"lameDuckSeconds": 0}), environment.worker())
     with Load(lambda: proxy.address) as load:
         load.some()
-        lab.workers[0].control("POST", "/v1/drain")
+        environment.workers[0].control("POST", "/v1/drain")
         load.some()
     assert load.failures == []
-    assert "/v1/ocr" in proxy.tail() or lab.workers[0].counters()["requests"] > 0
+    assert "/v1/ocr" in proxy.tail() or environment.workers[0].counters()["requests"] > 0
 
 
-def test_sigkill_loses_nothing_that_can_be_sent_again(lab: Lab) -> None:
-    proxy = lab.proxy()
-    lab.serve(lab.worker(instances=2), lab.worker(instances=2))
+def test_sigkill_loses_nothing_that_can_be_sent_again(environment: ProxyEnvironment) -> None:
+    proxy = environment.proxy()
+    environment.serve(environment.worker(instances=2), environment.worker(instances=2))
     with Load(lambda: proxy.address) as load:
         load.some()
-        lab.workers[0].until_busy()
-        lab.workers[0].signal(signal.SIGKILL)
+        environment.workers[0].until_busy()
+        environment.workers[0].signal(signal.SIGKILL)
         load.some()
     assert load.failures == []
 
@@ -82,11 +84,13 @@ def large(**order: object) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_what_cannot_be_sent_again_fails_cleanly(lab: Lab, tmp_path: Path, path: str) -> None:
+def test_what_cannot_be_sent_again_fails_cleanly(
+    environment: ProxyEnvironment, tmp_path: Path, path: str
+) -> None:
     """Only what the dead worker held and the proxy could not keep, and the client is told."""
-    proxy = lab.proxy()
-    worker = lab.worker()
-    lab.serve(worker)
+    proxy = environment.proxy()
+    worker = environment.worker()
+    environment.serve(worker)
     gate = tmp_path / "gate"
     body = large(gate=str(gate))
     if path == "/ocr":
@@ -94,8 +98,8 @@ def test_what_cannot_be_sent_again_fails_cleanly(lab: Lab, tmp_path: Path, path:
     with ThreadPoolExecutor() as pool:
         held = pool.submit(proxy.post, body, path)
         worker.until_busy()
-        other = lab.worker()
-        lab.serve(worker, other)
+        other = environment.worker()
+        environment.serve(worker, other)
         worker.signal(signal.SIGKILL)
         answer = held.result()
     assert_clean(answer, 502, path)
@@ -120,13 +124,13 @@ def assert_clean(answer: Answer, status: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_without_workers_it_says_so(lab: Lab, path: str) -> None:
-    proxy = lab.proxy()
+def test_without_workers_it_says_so(environment: ProxyEnvironment, path: str) -> None:
+    proxy = environment.proxy()
     assert not proxy.ready
     assert_clean(proxy.post(b"", path), 503, path)
     # Once it has seen a worker it stays ready: its errors are better than a refused connection.
-    worker = lab.worker()
-    lab.serve(worker)
+    worker = environment.worker()
+    environment.serve(worker)
     wait_for("it is ready", lambda: proxy.ready)
     worker.signal(signal.SIGKILL)
     wait_for("the proxy has left it", lambda: not proxy.sees())
@@ -134,10 +138,12 @@ def test_without_workers_it_says_so(lab: Lab, path: str) -> None:
     assert proxy.ready
 
 
-def test_a_page_that_ends_workers_ends_two_at_most(lab: Lab, tmp_path: Path) -> None:
+def test_a_page_that_ends_workers_ends_two_at_most(
+    environment: ProxyEnvironment, tmp_path: Path
+) -> None:
     """Whole workers die over it, as where the kernel's out-of-memory killer takes all of a pod."""
-    proxy = lab.proxy()
-    lab.serve(*(lab.worker() for _ in range(3)))
+    proxy = environment.proxy()
+    environment.serve(*(environment.worker() for _ in range(3)))
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
         held = pool.submit(proxy.post, order_png(gate=str(gate)))
@@ -145,24 +151,24 @@ def test_a_page_that_ends_workers_ends_two_at_most(lab: Lab, tmp_path: Path) -> 
             victims: list[int] = []
 
             def busy(victims: list[int] = victims) -> bool:
-                alive = [each for each in lab.workers if each.process.poll() is None]
+                alive = [each for each in environment.workers if each.process.poll() is None]
                 victims[:] = [each.pid for each in alive if each.pids("busy")]
                 return bool(victims)
 
             wait_for("a worker has it", busy)
             [pid] = victims
             os.kill(pid, signal.SIGKILL)
-            next(each for each in lab.workers if each.pid == pid).ended()
+            next(each for each in environment.workers if each.pid == pid).ended()
         answer = held.result()
     assert_clean(answer, 502, "/v1/ocr")
-    assert sum(each.process.poll() is None for each in lab.workers) == 1
+    assert sum(each.process.poll() is None for each in environment.workers) == 1
 
 
-def test_the_worker_with_the_fewest_is_next(lab: Lab, tmp_path: Path) -> None:
+def test_the_worker_with_the_fewest_is_next(environment: ProxyEnvironment, tmp_path: Path) -> None:
     """One worker is stuck on its first page: it gets no second before the others have as many."""
-    proxy = lab.proxy()
-    stuck, free = lab.worker(), lab.worker()
-    lab.serve(stuck, free)
+    proxy = environment.proxy()
+    stuck, free = environment.worker(), environment.worker()
+    environment.serve(stuck, free)
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
         first = pool.submit(proxy.post, order_png(gate=str(gate)))
@@ -178,14 +184,14 @@ def test_the_worker_with_the_fewest_is_next(lab: Lab, tmp_path: Path) -> None:
         assert first.result().status == 200
 
 
-def test_a_full_worker_says_so_itself(lab: Lab, tmp_path: Path) -> None:
+def test_a_full_worker_says_so_itself(environment: ProxyEnvironment, tmp_path: Path) -> None:
     """429 is passed on and not tried elsewhere: the one that said it had the fewest."""
-    proxy = lab.proxy()
-    lab.serve(lab.worker(admission={"queue": 0}))
+    proxy = environment.proxy()
+    environment.serve(environment.worker(admission={"queue": 0}))
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
         held = pool.submit(proxy.post, order_png(gate=str(gate)))
-        lab.workers[0].until_busy()
+        environment.workers[0].until_busy()
         answer = proxy.post(order_png())
         assert (answer.status, answer.reason) == (429, "QueueFull")
         assert "admission.queue" in answer.message
@@ -194,13 +200,17 @@ def test_a_full_worker_says_so_itself(lab: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_it_holds_no_more_than_it_has_memory_for(lab: Lab, tmp_path: Path, path: str) -> None:
-    proxy = lab.proxy(proxy={"maxRequests": 2})
-    lab.serve(lab.worker())
+def test_it_holds_no_more_than_it_has_memory_for(
+    environment: ProxyEnvironment, tmp_path: Path, path: str
+) -> None:
+    proxy = environment.proxy(proxy={"maxRequests": 2})
+    environment.serve(environment.worker())
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
         held = [pool.submit(proxy.post, order_png(gate=str(gate))) for _ in range(2)]
-        lab.workers[0].until("both are there", lambda state: state["counters"]["requests"] == 2)
+        environment.workers[0].until(
+            "both are there", lambda state: state["counters"]["requests"] == 2
+        )
         answer = proxy.post(order_png(), path)
         assert_clean(answer, 429, path)
         assert "proxy.maxRequests" in answer.body.decode()
@@ -208,24 +218,24 @@ def test_it_holds_no_more_than_it_has_memory_for(lab: Lab, tmp_path: Path, path:
         assert [each.result().status for each in held] == [200, 200]
 
 
-def test_it_goes_on_without_dns(lab: Lab) -> None:
-    proxy = lab.proxy()
-    lab.serve(lab.worker(), lab.worker())
-    lab.names.silent = True
+def test_it_goes_on_without_dns(environment: ProxyEnvironment) -> None:
+    proxy = environment.proxy()
+    environment.serve(environment.worker(), environment.worker())
+    environment.dns.silent = True
     with Load(lambda: proxy.address) as load:
         load.some(100)
-        lab.workers[0].signal(signal.SIGTERM)
-        assert lab.workers[0].ended() == 0
+        environment.workers[0].signal(signal.SIGTERM)
+        assert environment.workers[0].ended() == 0
         load.some()
     assert load.failures == []
 
 
-def test_a_proxy_that_ends_loses_nothing(lab: Lab) -> None:
+def test_a_proxy_that_ends_loses_nothing(environment: ProxyEnvironment) -> None:
     """A proxy is rolled, too. It says that it ends, sends its clients away with their next answer,
     takes what still comes for a while, and finishes what it has."""
-    old, new = lab.proxy(), lab.proxy()
-    lab.serve(lab.worker(), lab.worker())
-    target: list[Proxy] = [old]
+    old, new = environment.proxy(), environment.proxy()
+    environment.serve(environment.worker(), environment.worker())
+    target: list[HaproxyProcess] = [old]
     with Load(lambda: target[0].address) as load:
         load.some()
         old.end()
@@ -237,10 +247,12 @@ def test_a_proxy_that_ends_loses_nothing(lab: Lab) -> None:
     assert load.failures == []
 
 
-def test_a_client_that_hangs_up_takes_its_request_with_it(lab: Lab, tmp_path: Path) -> None:
-    proxy = lab.proxy()
-    worker = lab.worker()
-    lab.serve(worker)
+def test_a_client_that_hangs_up_takes_its_request_with_it(
+    environment: ProxyEnvironment, tmp_path: Path
+) -> None:
+    proxy = environment.proxy()
+    worker = environment.worker()
+    environment.serve(worker)
     body = order_png(gate=str(tmp_path / "gate"))
     with socket.create_connection((proxy.address, 8080)) as client:
         head = f"POST /v1/ocr HTTP/1.1\r\nHost: w\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -250,9 +262,9 @@ def test_a_client_that_hangs_up_takes_its_request_with_it(lab: Lab, tmp_path: Pa
     (tmp_path / "gate").touch()
 
 
-def test_it_tells_its_metrics(lab: Lab) -> None:
-    proxy = lab.proxy()
-    lab.serve(lab.worker())
+def test_it_tells_its_metrics(environment: ProxyEnvironment) -> None:
+    proxy = environment.proxy()
+    environment.serve(environment.worker())
     assert proxy.post(order_png()).status == 200
     text = proxy.ops("/metrics").body.decode()
     assert 'haproxy_backend_http_responses_total{proxy="workers",code="2xx"} 1' in text
