@@ -27,7 +27,7 @@ from ocrpool.local.pool_file import PoolFile, load_pool, worker_settings
 from ocrpool.local.runtime_state import RuntimeState, WorkerRuntimeState, claim_pool, running_pools
 from ocrpool.local.shutdown import ShutdownSignals
 from ocrpool.local.table import Row, display, table
-from ocrpool.planner.instances.types import Limits
+from ocrpool.planner.instances.types import InstanceLimits
 from ocrpool.protocol import Device, State
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 from ocrpool.version import VERSION
@@ -169,7 +169,7 @@ def _up(args: argparse.Namespace) -> int:
             interval=args.interval,
         )
 
-    def limits(worker: str) -> Limits:
+    def limits(worker: str) -> InstanceLimits:
         limits = pool.limits(worker)
         return limits if args.cool_down is None else replace(limits, cool_down=args.cool_down)
 

@@ -17,8 +17,8 @@ from ocrpool.local.notices import Notices
 from ocrpool.local.runtime_state import RuntimeState, WorkerRuntimeState, write_state
 from ocrpool.local.shutdown import ShutdownSignals
 from ocrpool.local.worker_process import WorkerProcess, WorkerUnreachable
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceLimits
 
 # Time for the instances to exit, on top of the worker's own grace period.
 STOP_SECONDS = 10.0
@@ -30,7 +30,7 @@ class LocalController:
     def __init__(
         self,
         pool: str,
-        limits: Callable[[str], Limits],
+        limits: Callable[[str], InstanceLimits],
         workers: Sequence[WorkerProcess],
         folder: Path,
         *,
@@ -117,7 +117,9 @@ class LocalController:
             return
         try:
             state = await worker.observe(session)
-            decision = plan(self._limits(worker.name), worker.history, state, self._clock())
+            decision = plan_instances(
+                self._limits(worker.name), worker.history, state, self._clock()
+            )
             if decision.target != state.instances.target:
                 await worker.set_target(session, decision.target)
             # The history advances only now: a target that was not delivered is decided again.

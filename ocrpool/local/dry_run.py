@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ocrpool.planner.instances.plan import IN_A_ROW, plan
-from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.planner.instances.plan import OBSERVATIONS_BEFORE_GROWTH, plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
 
 
-def next_decision(limits: Limits, state: State) -> Decision:
+def next_decision(limits: InstanceLimits, state: State) -> InstanceDecision:
     """The decision for a worker whose state does not change."""
-    history = History()
-    for look in range(IN_A_ROW):
-        decision = plan(limits, history, state, float(look))
+    history = InstanceHistory()
+    for look in range(OBSERVATIONS_BEFORE_GROWTH):
+        decision = plan_instances(limits, history, state, float(look))
         history = decision.history
     return decision
 
 
-def steps(limits: Limits, device: Device, footprint: int) -> Iterator[Decision]:
+def steps(limits: InstanceLimits, device: Device, footprint: int) -> Iterator[InstanceDecision]:
     """Each decision from one instance on, when every instance takes `footprint` bytes and nothing
     else on the device changes. The last one is the stable decision."""
     count = min(1, limits.maximum)
@@ -30,7 +30,7 @@ def steps(limits: Limits, device: Device, footprint: int) -> Iterator[Decision]:
         count = decision.target
 
 
-def _simulated_state(limits: Limits, device: Device, footprint: int, count: int) -> State:
+def _simulated_state(limits: InstanceLimits, device: Device, footprint: int, count: int) -> State:
     memory = device.memory
     if memory is not None:
         free = max(0, memory.free - count * footprint)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ocrpool.local.cel_rules import violated_rules
 from ocrpool.local.errors import EXIT_USAGE, LocalError
 from ocrpool.planner.instances.limits import limits_of
-from ocrpool.planner.instances.types import Limits
+from ocrpool.planner.instances.types import InstanceLimits
 from ocrpool.planner.workers.revision import worker_settings as settings_of
 from ocrpool.resource.crd import custom_resource_definition
 from ocrpool.resource.spec import PoolSpec
@@ -51,7 +51,7 @@ class PoolFile:
     name: str
     spec: PoolSpec
 
-    def limits(self, worker: str = "") -> Limits:
+    def limits(self, worker: str = "") -> InstanceLimits:
         """The planner's limits for one worker of this pool."""
         return limits_of(self.spec, f"{self.name}/{worker}")
 

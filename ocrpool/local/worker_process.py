@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from ocrpool.local.worker_log import WorkerLog
-from ocrpool.planner.instances.types import Decision, History
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory
 from ocrpool.protocol import State, backoff_seconds
 
 Clock = Callable[[], float]
@@ -50,8 +50,8 @@ class WorkerProcess:
         self.host: str = settings["http"]["host"]
         self.port = self.control_port = 0
         self.state: State | None = None
-        self.history = History()
-        self.decision: Decision | None = None
+        self.history = InstanceHistory()
+        self.decision: InstanceDecision | None = None
         # Shown instead of the decision while there is none.
         self.note = "starting"
         self.was_ready = False
@@ -90,7 +90,7 @@ class WorkerProcess:
         """Start the process. Raises OSError if the machine cannot create one."""
         self._write_settings()
         self.port = self.control_port = 0
-        self.state, self.history, self.note = None, History(), "starting"
+        self.state, self.history, self.note = None, InstanceHistory(), "starting"
         first = str(self._settings["instances"]["min"])
         command = [sys.executable, "-m", "ocrpool.local.child", str(os.getpid())]
         output = self._log.open()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ocrpool.protocol import State
-from ocrpool.resource.names import OPERATOR, index_of
+from ocrpool.resource.names import OPERATOR, worker_index
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import PoolStatus
 
@@ -14,7 +14,7 @@ from ocrpool.resource.status import PoolStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PoolProblem:
     """Something is not as it should be: one word for machines, one sentence for people."""
 
     reason: str
@@ -24,7 +24,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class ObservedPod:
     """A worker's pod, as far as anybody here cares.
 
     `ending` is the moment at which its grace period is over, once it was deleted.
@@ -44,7 +44,7 @@ class Pod:
     draining: float | None = None
     # What it tells a cluster autoscaler: may its node go? None: nothing.
     evictable: bool | None = None
-    trouble: Trouble | None = None
+    trouble: PoolProblem | None = None
     # The uid of its controller, and the kind and name of it.
     owner: str = ""
     made_by: str = ""
@@ -52,7 +52,7 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WorkerObservation:
     """What a worker said, or why nothing was learnt from it, for the how-manieth time in a row."""
 
     state: State | None = None
@@ -61,11 +61,11 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class ObservedWorker:
     """A pod and what it says of itself."""
 
-    pod: Pod
-    look: Look = Look()
+    pod: ObservedPod
+    look: WorkerObservation = WorkerObservation()
 
     @property
     def state(self) -> State | None:
@@ -92,18 +92,18 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
+class ObservedProxy:
     """The proxy's pods, and by the uid of each that answered: the addresses that it sends to."""
 
-    pods: tuple[Pod, ...] = ()
+    pods: tuple[ObservedPod, ...] = ()
     sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
-    def ready(self) -> tuple[Pod, ...]:
+    def ready(self) -> tuple[ObservedPod, ...]:
         """Those that take requests."""
         return tuple(pod for pod in self.pods if pod.ready and pod.ending is None)
 
-    def blind_for(self, worker: Pod) -> tuple[Pod, ...]:
+    def blind_for(self, worker: ObservedPod) -> tuple[ObservedPod, ...]:
         """Those that take requests and do not know that this worker does, too."""
         return tuple(
             pod for pod in self.ready if worker.ip not in self.sees.get(pod.uid, frozenset())
@@ -111,7 +111,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ObservedPool:
     """One OcrPool as it was read."""
 
     namespace: str
@@ -150,7 +150,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailureCount:
     """How often in a row a place had to get a new pod, and when it last did."""
 
     times: int
@@ -158,20 +158,20 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PoolSnapshot:
     """All that is known of a pool at one moment."""
 
-    pool: Pool
+    pool: ObservedPool
     revision: str
-    workers: tuple[Worker, ...]
+    workers: tuple[ObservedWorker, ...]
     now: float
-    failures: Mapping[str, Failure] = field(default_factory=dict)
+    failures: Mapping[str, FailureCount] = field(default_factory=dict)
     # None where spec.proxy asks for none.
-    proxy: Proxy | None = None
+    proxy: ObservedProxy | None = None
     # Uids of workers that have been idle for long enough for their node to go.
     resting: frozenset[str] = frozenset()
 
-    def in_place(self) -> dict[int, Worker]:
+    def in_place(self) -> dict[int, ObservedWorker]:
         """The workers by their place; strangers are left out."""
-        placed = ((index_of(self.pool.name, each.pod.name), each) for each in self.workers)
+        placed = ((worker_index(self.pool.name, each.pod.name), each) for each in self.workers)
         return {index: each for index, each in placed if index is not None}

@@ -16,13 +16,13 @@ STATUS_BYTES = 2**20
 MESSAGE_CHARACTERS = 300
 
 
-def cut(text: str, most: int = MESSAGE_CHARACTERS) -> str:
+def shorten(text: str, most: int = MESSAGE_CHARACTERS) -> str:
     """Somebody else's words on one line, and no longer than that."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def told_once(reports: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
+def deduplicate_problems(reports: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
     """Those in trouble first, else in their order. Of several with the same problem the first says
     it, and the others whose it is."""
     ordered = sorted(reports, key=lambda each: not (each.problem or each.failures))
@@ -37,7 +37,7 @@ def told_once(reports: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
     return tuple(found)
 
 
-def spelled_out(reports: Iterable[WorkerReport]) -> dict[str, str]:
+def expand_problems(reports: Iterable[WorkerReport]) -> dict[str, str]:
     """By name: the problem of every worker, in full."""
     said = {each.name: each.problem for each in reports}
     return {
@@ -46,7 +46,7 @@ def spelled_out(reports: Iterable[WorkerReport]) -> dict[str, str]:
     }
 
 
-def fitted(status: PoolStatus, most: int = STATUS_BYTES) -> PoolStatus:
+def fit_status(status: PoolStatus, most: int = STATUS_BYTES) -> PoolStatus:
     """The same in at most so many bytes. First the figures of workers that are well go, then those
     of all, then workers from the end of the list; counts and conditions stay as they are."""
     if _size(status) <= most:

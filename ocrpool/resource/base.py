@@ -18,13 +18,13 @@ class ApiModel(BaseModel):
     )
 
 
-def rules(*pairs: tuple[str, str]) -> ConfigDict:
+def cel_rules(*pairs: tuple[str, str]) -> ConfigDict:
     """CEL rules of a type, as (rule, sentence that a person gets when it does not hold)."""
     found: list[Any] = [{"rule": rule, "message": message} for rule, message in pairs]
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": found})
 
 
-def rule(rule: str, message: str) -> dict[str, Any]:
+def cel_rule(rule: str, message: str) -> dict[str, Any]:
     """The same for one field."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
@@ -55,11 +55,11 @@ QuantityOrAuto = Annotated[
     WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": rf"^auto$|{QUANTITY_PATTERN}"}),
 ]
 # Objects of Kubernetes' own types; the API server checks them when the pod is made.
-Free = Annotated[
+FreeForm = Annotated[
     dict[str, Any],
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
-FreeList = Annotated[
+FreeFormList = Annotated[
     tuple[dict[str, Any], ...],
     WithJsonSchema(
         {

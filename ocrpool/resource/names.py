@@ -42,7 +42,7 @@ CONTROL_PORT = 8081
 PROXY_PORT = 8405
 
 
-def disruption_notes(evictable: bool) -> dict[str, str]:
+def disruption_annotations(evictable: bool) -> dict[str, str]:
     """The annotations that tell both of them whether a pod's node may go."""
     return {
         SAFE_TO_EVICT: "true" if evictable else "false",
@@ -110,7 +110,7 @@ def worker_name(pool: str, index: int) -> str:
     return f"{pool}-{index}"
 
 
-def index_of(pool: str, pod: str) -> int | None:
+def worker_index(pool: str, pod: str) -> int | None:
     """The place that a pod's name says, or None where it is not a worker's name."""
     head, _, tail = pod.rpartition("-")
     return int(tail) if head == pool and tail.isdecimal() else None

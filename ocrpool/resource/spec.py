@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field
 
 from ocrpool.resource.base import (
     ApiModel,
-    Free,
-    FreeList,
+    FreeForm,
+    FreeFormList,
     Quantity,
     QuantityOrAuto,
     Strings,
-    rule,
-    rules,
+    cel_rule,
+    cel_rules,
 )
 from ocrpool.resource.names import LABEL_PREFIX, OPERATOR, SAFE_TO_EVICT
 
@@ -47,7 +47,7 @@ PodLabels = Annotated[
         max_length=MOST_LABELS,
         json_schema_extra={
             "maxProperties": MOST_LABELS,
-            **rule(f"self.all(key, !key.startsWith('{LABEL_PREFIX}'))", RESERVED),
+            **cel_rule(f"self.all(key, !key.startsWith('{LABEL_PREFIX}'))", RESERVED),
         },
     ),
 ]
@@ -62,7 +62,7 @@ NO_ZERO = (
 class Autoscaling(ApiModel):
     """The number of workers follows the work."""
 
-    model_config = rules(
+    model_config = cel_rules(
         (
             "self.minReplicas <= self.maxReplicas",
             "autoscaling.minReplicas must not be above autoscaling.maxReplicas",
@@ -72,7 +72,7 @@ class Autoscaling(ApiModel):
         default=1,
         le=1000,
         description="Fewest workers, at least 1.",
-        json_schema_extra=rule("self >= 1", NO_ZERO),
+        json_schema_extra=cel_rule("self >= 1", NO_ZERO),
     )
     max_replicas: int = Field(default=8, ge=1, le=1000, description="Most workers.")
     target_queue_seconds: float = Field(
@@ -116,7 +116,7 @@ class DisruptionSpec(ApiModel):
 class InstanceRange(ApiModel):
     """How many OCR processes one worker may hold."""
 
-    model_config = rules(
+    model_config = cel_rules(
         ("self.min <= self.max", "instances.min must not be above instances.max"),
     )
     min: int = Field(
@@ -156,7 +156,7 @@ class EngineSpec(ApiModel):
         max_length=200,
         description="Engine: `paddleocr`, `noop`, or `module:attribute` found in the image.",
     )
-    options: Free = Field(
+    options: FreeForm = Field(
         default_factory=dict,
         description="Passed to the engine as they are: PaddleOCR(**options), e.g. {lang: ch}.",
     )
@@ -180,7 +180,7 @@ class ModelClaim(ApiModel):
 class ModelsSpec(ApiModel):
     """Where the staged model files come from. Nothing is downloaded when a worker boots."""
 
-    model_config = rules(
+    model_config = cel_rules(
         (
             "!(has(self.claim) && has(self.hostPath))",
             "models.claim and models.hostPath exclude each other",
@@ -244,7 +244,7 @@ class RecycleSpec(ApiModel):
         default=1.5,
         ge=0,
         description="Times the memory that it held when warm; 0 = never.",
-        json_schema_extra=rule(
+        json_schema_extra=cel_rule(
             "self == 0.0 || self > 1.0", "recycle.memoryGrowth must be above 1, or 0 for never"
         ),
     )
@@ -269,7 +269,9 @@ class ProxySpec(ApiModel):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="When the image is pulled."
     )
-    image_pull_secrets: FreeList = Field(default=(), description="Secrets for pulling the image.")
+    image_pull_secrets: FreeFormList = Field(
+        default=(), description="Secrets for pulling the image."
+    )
     buffer: str = Field(
         default="4Mi",
         pattern=r"^([1-9]|[1-5][0-9]|6[0-4])Mi$",
@@ -284,7 +286,7 @@ class ProxySpec(ApiModel):
         description="Most requests that one pod of the proxy holds; more are answered 429. Its "
         "memory follows: twice `buffer` for each at worst.",
     )
-    resources: Free = Field(
+    resources: FreeForm = Field(
         default_factory=dict,
         description="Requests and limits of the container. Without a memory limit the one that "
         "`buffer` and `maxRequests` ask for at worst is set.",
@@ -294,8 +296,8 @@ class ProxySpec(ApiModel):
     node_selector: Strings = Field(
         default_factory=dict, description="Labels that a node must have."
     )
-    tolerations: FreeList = Field(default=(), description="Taints that the pods tolerate.")
-    affinity: Free = Field(
+    tolerations: FreeFormList = Field(default=(), description="Taints that the pods tolerate.")
+    affinity: FreeForm = Field(
         default_factory=dict,
         description="Affinity of the pods. Without it they prefer different nodes.",
     )
@@ -315,24 +317,28 @@ class TemplateSpec(ApiModel):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="When the image is pulled."
     )
-    image_pull_secrets: FreeList = Field(default=(), description="Secrets for pulling the image.")
+    image_pull_secrets: FreeFormList = Field(
+        default=(), description="Secrets for pulling the image."
+    )
     labels: PodLabels = Field(default_factory=dict, description="More labels of the pods.")
     annotations: Strings = Field(default_factory=dict, description="More annotations of the pods.")
     node_selector: Strings = Field(
         default_factory=dict, description="Labels that a node must have."
     )
-    tolerations: FreeList = Field(default=(), description="Taints that the pods tolerate.")
-    affinity: Free = Field(default_factory=dict, description="Affinity of the pods.")
+    tolerations: FreeFormList = Field(default=(), description="Taints that the pods tolerate.")
+    affinity: FreeForm = Field(default_factory=dict, description="Affinity of the pods.")
     priority_class_name: str | None = Field(default=None, description="PriorityClass of the pods.")
     runtime_class_name: str | None = Field(default=None, description="RuntimeClass of the pods.")
     service_account_name: str | None = Field(
         default=None, description="ServiceAccount of the pods; no token of it is mounted."
     )
-    resources: Free = Field(
+    resources: FreeForm = Field(
         default_factory=dict,
         description="Requests and limits of the container. The device is added by the operator.",
     )
-    env: FreeList = Field(default=(), description="More environment variables of the container.")
+    env: FreeFormList = Field(
+        default=(), description="More environment variables of the container."
+    )
     lame_duck_seconds: float = Field(
         default=3,
         ge=0,
@@ -351,7 +357,7 @@ class TemplateSpec(ApiModel):
 class PoolSpec(ApiModel):
     """A pool of workers, one whole device each."""
 
-    model_config = rules(
+    model_config = cel_rules(
         (
             "!(has(self.replicas) && has(self.autoscaling))",
             "replicas and autoscaling exclude each other: set one of them",
@@ -403,7 +409,7 @@ class PoolSpec(ApiModel):
         default="gpu",
         description="What a worker owns: one GPU (or MIG slice), or the container's CPUs. It "
         "cannot be changed: make another pool.",
-        json_schema_extra=rule(
+        json_schema_extra=cel_rule(
             "self == oldSelf", "device cannot be changed: make another pool with the other device"
         ),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ocrpool.planner.observed import Pool
+from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, PROXY_PORT, lease_name
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.manifests.objects import clients_service, companions, worker_pod
@@ -168,7 +168,9 @@ def test_pods_are_restricted_ones(helm: Helm, cluster: Cluster, name: str) -> No
 def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> None:
     said = {"device": device, "models": {"claim": {"name": "models"}}, "proxy": {}}
     spec = PoolSpec.model_validate(said)
-    pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1"))
+    pool = ObservedPool(
+        HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1")
+    )
     ingress = [{"ports": [{"port": 8080}]}]
     others = companions(pool, ingress, evict=True, domain="cluster.local")
     proxy = named(list(others), "Deployment")["spec"]["template"]
@@ -188,7 +190,7 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
 def test_the_same_pod_is_refused_when_it_wants_more(cluster: Cluster) -> None:
     """That the namespaces of these tests do refuse."""
     spec = PoolSpec.model_validate({"models": {"hostPath": "/models"}}).with_image("w:1")
-    pool = Pool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec)
+    pool = ObservedPool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec)
     with pytest.raises(AssertionError, match="violates PodSecurity"):
         dry_run(cluster, [worker_pod(pool, "scans-0", "revision")])
 

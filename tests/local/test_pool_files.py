@@ -11,7 +11,7 @@ import yaml
 from ocrpool.local.devices import find_devices
 from ocrpool.local.errors import LocalError
 from ocrpool.local.pool_file import load_pool, worker_settings
-from ocrpool.planner.instances.types import Limits
+from ocrpool.planner.instances.types import InstanceLimits
 from ocrpool.resource.spec import PoolSpec
 from tests.local.harness import pool_file, run
 from tests.unit.resource.spec_cases import BROKEN
@@ -43,7 +43,7 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     file.write_text(WHOLE)
     pool = load_pool(file)
     limits = pool.limits("worker-0")
-    assert limits == Limits(2, 6, 3 * 2**29, 3 * 2**30, name="test/worker-0")
+    assert limits == InstanceLimits(2, 6, 3 * 2**29, 3 * 2**30, name="test/worker-0")
     settings = worker_settings(
         pool, "cpu", models=None, host="127.0.0.1", port=8080, control_port=8081
     )
@@ -79,7 +79,7 @@ def test_two_observations_are_two_looks_at_the_device(tmp_path: Path) -> None:
 def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:
     file = tmp_path / "pool.yaml"
     file.write_text(HEAD)
-    assert load_pool(file).limits() == Limits(1, 8, 2**30, name="test/")
+    assert load_pool(file).limits() == InstanceLimits(1, 8, 2**30, name="test/")
 
 
 @pytest.mark.parametrize(

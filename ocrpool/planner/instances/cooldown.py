@@ -6,18 +6,18 @@ import math
 import zlib
 from dataclasses import replace
 
-from ocrpool.planner.instances.types import History, Limits
+from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 
 # A growth that had to be taken back within a cool-down makes the next one twice as long, so often.
 MOST_RELAPSES = 2
 
 
-def grown(history: History, now: float) -> History:
+def after_growth(history: InstanceHistory, now: float) -> InstanceHistory:
     """After a growth; only one that follows a shrink can be a relapse."""
     return replace(history, grown_at=now) if history.grow_after > -math.inf else history
 
 
-def shrunk(limits: Limits, history: History, now: float) -> History:
+def after_shrink(limits: InstanceLimits, history: InstanceHistory, now: float) -> InstanceHistory:
     """After a shrink."""
     relapses = history.relapses
     if now - history.grown_at < limits.cool_down * 2**relapses:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocrpool.planner.instances.headroom import Account
+from ocrpool.planner.instances.headroom import MemoryHeadroom
 from ocrpool.planner.instances.throughput import Throughput
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 
@@ -21,7 +21,7 @@ def compare(left: int, right: int) -> tuple[str, str]:
     return texts
 
 
-def room(figures: Account, sign: str, margin: int) -> str:
+def room(figures: MemoryHeadroom, sign: str, margin: int) -> str:
     """`room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint + …)`."""
     shown, need = compare(figures.room, figures.footprint + margin)
     return (
@@ -31,7 +31,7 @@ def room(figures: Account, sign: str, margin: int) -> str:
     )
 
 
-def left_below(figures: Account, bound: int) -> str:
+def left_below(figures: MemoryHeadroom, bound: int) -> str:
     """`left 0.3Gi (1.7Gi free − 1.4Gi promised) < 896Mi`."""
     shown, limit = compare(figures.left, bound)
     returning = f" + {size(figures.returning)} returning" if figures.returning else ""
@@ -41,7 +41,7 @@ def left_below(figures: Account, bound: int) -> str:
     )
 
 
-def too_little(figures: Account, fell: int, keep: int, times: float) -> str:
+def too_little(figures: MemoryHeadroom, fell: int, keep: int, times: float) -> str:
     """`left 1.1Gi (1.1Gi free − 0 promised) < 1.2Gi, 1.25 × the 1Gi reserve`."""
     most = f"{size(figures.reserve)} reserve"
     if fell > figures.reserve:
@@ -49,7 +49,7 @@ def too_little(figures: Account, fell: int, keep: int, times: float) -> str:
     return f"{left_below(figures, keep)}, {times:g} × the {most}"
 
 
-def missing(figures: Account, hidden: int, keep: int, instances: int) -> str:
+def missing(figures: MemoryHeadroom, hidden: int, keep: int, instances: int) -> str:
     """`missing 204.8Mi (1.2Gi − 1Gi left) ≤ 1 × 1.4Gi footprint`."""
     behind = f" + {size(hidden)} behind the boot" if hidden else ""
     return (
@@ -68,12 +68,12 @@ def rates(measured: Throughput) -> str:
     )
 
 
-def reserve_too_large(figures: Account) -> str:
+def reserve_too_large(figures: MemoryHeadroom) -> str:
     reserve, total = compare(figures.reserve, figures.total)
     return f"the reserve of {reserve} leaves nothing of the device's {total}"
 
 
-def fits_never(figures: Account) -> str:
+def fits_never(figures: MemoryHeadroom) -> str:
     need, total = compare(figures.reserve + figures.footprint, figures.total)
     return (
         f"not even one fits: {need} ({size(figures.footprint)} footprint + "

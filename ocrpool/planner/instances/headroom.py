@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ocrpool.planner.instances.types import History, Limits, Reason
+from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits, InstanceReason
 from ocrpool.protocol import State
 
 # Differences of less than so much of the reserve say nothing of strangers.
@@ -13,7 +13,7 @@ NOISE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class MemoryHeadroom:
     """Bytes. `promised` is what the instances may still take up to their footprint, `returning`
     what instances that are on their way out still hold."""
 
@@ -38,7 +38,9 @@ class Account:
         return self.free - self.promised + self.returning
 
 
-def account(limits: Limits, history: History, state: State) -> Account:
+def measure_headroom(
+    limits: InstanceLimits, history: InstanceHistory, state: State
+) -> MemoryHeadroom:
     """The figures of one observation whose memory is known and plausible.
 
     A worker may not know what an instance holds before it is warm. Until then, what has gone from
@@ -64,10 +66,12 @@ def account(limits: Limits, history: History, state: State) -> Account:
         promised += max(0, footprint - held)
     if state.footprint.bytes == 0:
         promised = 0  # not measured: nothing can be promised yet
-    return Account(memory.total, memory.free, footprint, promised, returning, limits.reserve, sated)
+    return MemoryHeadroom(
+        memory.total, memory.free, footprint, promised, returning, limits.reserve, sated
+    )
 
 
-def unusable(state: State) -> tuple[Reason, str] | None:
+def why_unusable(state: State) -> tuple[InstanceReason, str] | None:
     """Why nothing can be planned with this observation, or None.
 
     Says `DeviceLost` or `DeviceUnreadable` where the worker has no figures of the device,
@@ -78,7 +82,7 @@ def unusable(state: State) -> tuple[Reason, str] | None:
         told = state.problem
         lost = told is not None and told.reason == "DeviceLost"
         why = f": {told.message}" if told is not None and told.reason.startswith("Device") else ""
-        reason: Reason = "DeviceLost" if lost else "DeviceUnreadable"
+        reason: InstanceReason = "DeviceLost" if lost else "DeviceUnreadable"
         return reason, f"the {state.device.kind}'s memory cannot be read{why}"
     if memory.total <= 0:
         return "ImplausibleFigures", f"the device claims {memory.total} bytes of memory"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ocrpool.planner.instances.types import Limits
+from ocrpool.planner.instances.types import InstanceLimits
 from ocrpool.protocol.quantity import parse_bytes
 from ocrpool.resource.spec import PoolSpec
 
 
-def limits_of(spec: PoolSpec, name: str = "") -> Limits:
+def limits_of(spec: PoolSpec, name: str = "") -> InstanceLimits:
     """`name`: the worker's own; with one, its cool-downs differ from those of its neighbours."""
     memory = spec.memory
     per_instance = None if memory.per_instance == "auto" else parse_bytes(memory.per_instance)
-    return Limits(
+    return InstanceLimits(
         minimum=spec.instances.min,
         maximum=spec.instances.max,
         reserve=parse_bytes(memory.reserve),

@@ -15,12 +15,17 @@ from dataclasses import dataclass, replace
 
 from ocrpool.planner.instances import cooldown, explain, throughput
 from ocrpool.planner.instances.explain import compare, size
-from ocrpool.planner.instances.headroom import NOISE, Account, account, unusable
-from ocrpool.planner.instances.types import Decision, History, Limits, Reason
+from ocrpool.planner.instances.headroom import NOISE, MemoryHeadroom, measure_headroom, why_unusable
+from ocrpool.planner.instances.types import (
+    InstanceDecision,
+    InstanceHistory,
+    InstanceLimits,
+    InstanceReason,
+)
 from ocrpool.protocol import State
 
 # Room for one more may be a hiccup; seen twice in a row it is believed.
-IN_A_ROW = 2
+OBSERVATIONS_BEFORE_GROWTH = 2
 # Looks from when others begin to take memory until a step against it is felt: one until it is seen,
 # a part of the next until the worker has heard and an instance has ended on its page.
 REACTION = 1.25
@@ -28,17 +33,19 @@ REACTION = 1.25
 SLACK = 0.1
 
 
-def plan(limits: Limits, history: History, state: State, now: float) -> Decision:
+def plan_instances(
+    limits: InstanceLimits, history: InstanceHistory, state: State, now: float
+) -> InstanceDecision:
     """Decide for one worker from one observation and what was remembered of those before."""
     instances = state.instances
     if state.counters.boots < history.boots:
         history = _started_again(limits, history, now)
-    trouble = unusable(state)
+    trouble = why_unusable(state)
     if trouble is not None:
         return _hold(state, trouble[0], trouble[1], _blind(history))
     if state.draining:
         return _hold(state, "Draining", "the worker drains", _blind(history))
-    figures = account(limits, history, state)
+    figures = measure_headroom(limits, history, state)
     out_of_memory = (
         history.out_of_memory is not None and state.counters.out_of_memory > history.out_of_memory
     )
@@ -57,16 +64,18 @@ def plan(limits: Limits, history: History, state: State, now: float) -> Decision
     return case.grow_or_hold()
 
 
-def _hold(state: State, reason: Reason, why: str, history: History) -> Decision:
+def _hold(
+    state: State, reason: InstanceReason, why: str, history: InstanceHistory
+) -> InstanceDecision:
     target = state.instances.target
-    return Decision(target, reason, f"{target}: hold, {why}", history)
+    return InstanceDecision(target, reason, f"{target}: hold, {why}", history)
 
 
-def _started_again(limits: Limits, history: History, now: float) -> History:
+def _started_again(limits: InstanceLimits, history: InstanceHistory, now: float) -> InstanceHistory:
     """Another worker has taken its place and counts from nothing. Memory may be what ended the one
     before, all its instances with it: it is taken for a shrink, and what it learnt is forgotten."""
-    after = cooldown.shrunk(limits, history, now)
-    return History(
+    after = cooldown.after_shrink(limits, history, now)
+    return InstanceHistory(
         grow_after=after.grow_after,
         grown_at=after.grown_at,
         relapses=after.relapses,
@@ -74,14 +83,18 @@ def _started_again(limits: Limits, history: History, now: float) -> History:
     )
 
 
-def _blind(history: History) -> History:
+def _blind(history: InstanceHistory) -> InstanceHistory:
     """After an observation that says nothing, no streak goes on."""
     return replace(history, roomy=0, left=None, free=None, settled_free=None)
 
 
 def _looked(
-    limits: Limits, history: History, state: State, figures: Account, now: float
-) -> History:
+    limits: InstanceLimits,
+    history: InstanceHistory,
+    state: State,
+    figures: MemoryHeadroom,
+    now: float,
+) -> InstanceHistory:
     """The history with this observation in it; `left` is still that of the one before."""
     booting = state.instances.booting or any(one.state == "booting" for one in state.instances.each)
     roomy = state.footprint.bytes > 0 and figures.room >= figures.footprint + margin(limits)
@@ -91,11 +104,11 @@ def _looked(
         settled_free=history.settled_free if booting else figures.free,
         out_of_memory=state.counters.out_of_memory,
         boots=state.counters.boots,
-        throughput=throughput.observe(history.throughput, state, now),
+        throughput=throughput.record_throughput(history.throughput, state, now),
     )
 
 
-def margin(limits: Limits) -> int:
+def margin(limits: InstanceLimits) -> int:
     """Bytes that a growth must leave beyond the reserve."""
     return math.ceil((REACTION + SLACK - 1) * limits.reserve)
 
@@ -104,10 +117,10 @@ def margin(limits: Limits) -> int:
 class _Case:
     """All that bears on one decision."""
 
-    limits: Limits
-    history: History
+    limits: InstanceLimits
+    history: InstanceHistory
     state: State
-    figures: Account
+    figures: MemoryHeadroom
     now: float
 
     @property
@@ -133,7 +146,7 @@ class _Case:
         """Bytes that must be left, or others may have it all before the next step is felt."""
         return math.ceil(REACTION * max(self.limits.reserve, self.fell))
 
-    def _seen(self, step: int = 0) -> History:
+    def _seen(self, step: int = 0) -> InstanceHistory:
         """The history with these figures as the last; `step`: what will be left more."""
         figures = self.figures
         return replace(
@@ -143,27 +156,29 @@ class _Case:
             footprint=figures.footprint,
         )
 
-    def hold(self, reason: Reason, why: str) -> Decision:
+    def hold(self, reason: InstanceReason, why: str) -> InstanceDecision:
         return _hold(self.state, reason, why, self._seen())
 
-    def to(self, target: int, reason: Reason, why: str) -> Decision:
+    def to(self, target: int, reason: InstanceReason, why: str) -> InstanceDecision:
         """Another target. A smaller one begins a cool-down, longer after each relapse."""
         # What the step itself will do to what is left, so that the next look sees others' doing.
         step = (self.here - target) * self.figures.footprint
         history = replace(self._seen(step), roomy=0)
         if target > self.state.instances.target:
-            history = cooldown.grown(history, self.now)
+            history = cooldown.after_growth(history, self.now)
         else:
-            history = cooldown.shrunk(self.limits, history, self.now)
-        return Decision(target, reason, f"{self.state.instances.target} → {target}: {why}", history)
+            history = cooldown.after_shrink(self.limits, history, self.now)
+        return InstanceDecision(
+            target, reason, f"{self.state.instances.target} → {target}: {why}", history
+        )
 
-    def unmeasured(self) -> Decision:
+    def unmeasured(self) -> InstanceDecision:
         """Without a footprint: one instance, to measure it."""
         if self.state.instances.target == 0 and self.limits.minimum > 0:
             return self.to(1, "Limits", "one instance, to measure its footprint")
         problem = self.state.problem
         if problem is not None and problem.reason != "Starting":
-            reason: Reason = (
+            reason: InstanceReason = (
                 "InsufficientMemory" if problem.reason == "InsufficientMemory" else "NotMeasured"
             )
             return self.hold(reason, f"{problem.reason}: {problem.message}")
@@ -173,7 +188,7 @@ class _Case:
 
     # -- fewer -----------------------------------------------------------------------------
 
-    def shrink_after_out_of_memory(self) -> Decision:
+    def shrink_after_out_of_memory(self) -> InstanceDecision:
         """At once: memory did run out. The worker may have lowered its own ceiling already."""
         fewer = self._too_many() if self.state.footprint.bytes else 0
         target = min(self.state.instances.target - 1, self.here - fewer)
@@ -183,21 +198,21 @@ class _Case:
             return self._stuck_at_minimum(why)
         return self.to(target, "Shrink", why)
 
-    def shrink(self) -> Decision:
+    def shrink(self) -> InstanceDecision:
         """By as many as bring back what is to be kept."""
         target = max(self.limits.minimum, self.here - self._too_many())
         low = explain.too_little(self.figures, self.fell, self.keep, REACTION)
         need = explain.missing(self.figures, self._hidden, self.keep, self._too_many())
         return self.to(target, "Shrink", f"{low}; {need}")
 
-    def follow_ceiling(self) -> Decision:
+    def follow_ceiling(self) -> InstanceDecision:
         ceiling = self.state.instances.ceiling
         target = max(self.limits.minimum, ceiling)
         return self.to(target, "AtCeiling", f"the worker allows itself {ceiling} instances")
 
     # -- more, or as many ------------------------------------------------------------------
 
-    def grow_or_hold(self) -> Decision:
+    def grow_or_hold(self) -> InstanceDecision:
         """One more where every condition is met; else the first that is not."""
         figures, limits, instances = self.figures, self.limits, self.state.instances
         target = instances.target
@@ -216,7 +231,7 @@ class _Case:
         if self.now < self.history.grow_after:
             left = math.ceil(self.history.grow_after - self.now)
             return self.hold("CoolDown", f"{room}, but it cools down for {left} s more")
-        if self.history.roomy < IN_A_ROW:
+        if self.history.roomy < OBSERVATIONS_BEFORE_GROWTH:
             return self.hold("Hold", f"{room}, seen once")
         if self.fell > NOISE * limits.reserve:  # no boot begins while others take memory
             return self.hold("Hold", f"{room}, but {size(self.fell)} went since the last look")
@@ -227,7 +242,7 @@ class _Case:
             return self.hold("Hold", f"{room}; measuring what the last instance brought")
         return self.to(target + 1, "Grow", room)
 
-    def _obstacle(self) -> tuple[Reason, str] | None:
+    def _obstacle(self) -> tuple[InstanceReason, str] | None:
         """What stands against one more whatever happened before."""
         figures, limits, instances = self.figures, self.limits, self.state.instances
         if limits.reserve >= figures.total:
@@ -245,7 +260,7 @@ class _Case:
             return "Hold", explain.room(figures, "<", margin(limits))
         return None
 
-    def _up_to_minimum(self) -> Decision:
+    def _up_to_minimum(self) -> InstanceDecision:
         """The user's least number may use the reserve, but no memory that is not there."""
         figures, limits = self.figures, self.limits
         spare = figures.free - figures.promised
@@ -275,5 +290,5 @@ class _Case:
         missing = self.keep + self._hidden - self.figures.left
         return max(0, -(-missing // self.figures.footprint))
 
-    def _stuck_at_minimum(self, why: str) -> Decision:
+    def _stuck_at_minimum(self, why: str) -> InstanceDecision:
         return self.hold("InsufficientMemory", f"{why}; but instances.min is {self.limits.minimum}")

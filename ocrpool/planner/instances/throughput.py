@@ -22,7 +22,7 @@ WORTH = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ThroughputSample:
     """What `instances` warm instances did under load: pages, in seconds, and how many
     instance-seconds of them were spent on pages."""
 
@@ -46,8 +46,8 @@ class Throughput:
     """The sample of the present count and that of one fewer; and where the counters stood at the
     last look, if it was under load (`at` is NaN where it was not)."""
 
-    now: Sample = field(default_factory=Sample)
-    fewer: Sample = field(default_factory=Sample)
+    now: ThroughputSample = field(default_factory=ThroughputSample)
+    fewer: ThroughputSample = field(default_factory=ThroughputSample)
     at: float = math.nan
     pages: int = 0
     page_seconds: float = 0.0
@@ -80,14 +80,14 @@ class Throughput:
         return gain + error < WORTH / self.fewer.instances
 
 
-def observe(before: Throughput, state: State, now: float) -> Throughput:
+def record_throughput(before: Throughput, state: State, now: float) -> Throughput:
     """Take one more look at the counters."""
     counters, ready = state.counters, state.instances.ready
     loaded = ready > 0 and _under_load(state)
     steady = loaded and ready == before.now.instances and not math.isnan(before.at)
     sample, fewer = before.now, before.fewer
     if steady and now > before.at and counters.pages >= before.pages:
-        sample = Sample(
+        sample = ThroughputSample(
             ready,
             sample.pages + counters.pages - before.pages,
             sample.seconds + now - before.at,
@@ -101,8 +101,8 @@ def observe(before: Throughput, state: State, now: float) -> Throughput:
         if ready == sample.instances + 1:
             fewer = sample
         elif ready <= fewer.instances:
-            fewer = Sample()
-        sample = Sample(ready)
+            fewer = ThroughputSample()
+        sample = ThroughputSample(ready)
     at = now if loaded else math.nan
     return Throughput(sample, fewer, at, counters.pages, counters.page_seconds)
 

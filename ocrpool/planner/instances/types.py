@@ -9,7 +9,7 @@ from typing import Literal
 from ocrpool.planner.instances.throughput import Throughput
 
 # One word for machines; the sentence is for people.
-Reason = Literal[
+InstanceReason = Literal[
     "Grow",
     "Shrink",
     "Hold",
@@ -29,7 +29,7 @@ Reason = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InstanceLimits:
     """What the user allows one worker.
 
     `reserve` and `per_instance` are bytes; `per_instance` is None where the footprint is measured
@@ -47,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class InstanceHistory:
     """What one round hands to the next: the caller keeps it and gives it back, nothing else does.
 
     A default History is right for a worker that was never seen.
@@ -74,10 +74,10 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class InstanceDecision:
     """`target`: what to ask the worker for. `sentence` can be checked with its own numbers."""
 
     target: int
-    reason: Reason
+    reason: InstanceReason
     sentence: str
-    history: History
+    history: InstanceHistory

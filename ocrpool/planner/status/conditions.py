@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ocrpool.planner.observed import Trouble
+from ocrpool.planner.observed import PoolProblem
 from ocrpool.resource.status import Condition
 
 Kind = Literal["Ready", "Progressing", "Degraded"]
@@ -14,7 +14,7 @@ Truth = Literal["True", "False"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConditionInputs:
     """The figures that the conditions follow from. A problem comes with its worker, or ``."""
 
     wanted: int
@@ -28,11 +28,11 @@ class Finding:
     # Pods of the proxy that there shall be and that are ready; 0 and 0 where it has none.
     proxy_wanted: int = 0
     proxy_ready: int = 0
-    problems: tuple[tuple[str, Trouble], ...] = ()
+    problems: tuple[tuple[str, PoolProblem], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class ConditionDraft:
     """A condition before it gets its times."""
 
     type: Kind
@@ -41,8 +41,8 @@ class Word:
     message: str
 
 
-def conditions(
-    finding: Finding, before: Sequence[Condition], generation: int, stamp: str
+def build_conditions(
+    finding: ConditionInputs, before: Sequence[Condition], generation: int, stamp: str
 ) -> tuple[Condition, ...]:
     """All three; the transition time changes only where the status does."""
     old = {each.type: each for each in before}
@@ -63,31 +63,35 @@ def conditions(
     return tuple(found)
 
 
-def _ready(finding: Finding) -> Word:
+def _ready(finding: ConditionInputs) -> ConditionDraft:
     if finding.deleting:
-        return Word("Ready", "False", "Deleting", "the pool is being deleted")
+        return ConditionDraft("Ready", "False", "Deleting", "the pool is being deleted")
     if finding.wanted == 0:
-        return Word("Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas")
+        return ConditionDraft(
+            "Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas"
+        )
     counts = f"{finding.ready} of {finding.wanted} workers are ready"
     blocking = next((each for _, each in finding.problems if each.blocks), None)
     if blocking is not None:
-        return Word("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
+        return ConditionDraft("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
     if finding.ready >= finding.wanted:
         if finding.proxy_wanted and not finding.proxy_ready:
             text = f"{counts}; no pod of the proxy is, and the Service goes to the workers"
-            return Word("Ready", "False", "ProxyNotReady", text)
-        return Word("Ready", "True", "AllWorkersReady", counts)
+            return ConditionDraft("Ready", "False", "ProxyNotReady", text)
+        return ConditionDraft("Ready", "True", "AllWorkersReady", counts)
     if finding.problems:
-        return Word("Ready", "False", finding.problems[0][1].reason, f"{counts}; {_tell(finding)}")
+        return ConditionDraft(
+            "Ready", "False", finding.problems[0][1].reason, f"{counts}; {_tell(finding)}"
+        )
     moving = _progressing(finding)
     if moving.status == "True":
-        return Word("Ready", "False", moving.reason, f"{counts}; {moving.message}")
-    return Word("Ready", "False", "WorkersNotReady", counts)
+        return ConditionDraft("Ready", "False", moving.reason, f"{counts}; {moving.message}")
+    return ConditionDraft("Ready", "False", "WorkersNotReady", counts)
 
 
-def _progressing(finding: Finding) -> Word:
-    def yes(reason: str, message: str) -> Word:
-        return Word("Progressing", "True", reason, message)
+def _progressing(finding: ConditionInputs) -> ConditionDraft:
+    def yes(reason: str, message: str) -> ConditionDraft:
+        return ConditionDraft("Progressing", "True", reason, message)
 
     if finding.deleting:
         return yes("Deleting", f"{finding.pods} workers are drained and deleted")
@@ -110,20 +114,20 @@ def _progressing(finding: Finding) -> Word:
     stuck = finding.phases.count("NotReady")
     if stuck:
         text = f"{stuck} workers are not ready, and waiting alone will not mend it"
-        return Word("Progressing", "False", "Stuck", text)
+        return ConditionDraft("Progressing", "False", "Stuck", text)
     told = "nothing is in motion; Degraded says what is wrong"
     if not finding.problems:
         told = "everything that was asked for is there"
-    return Word("Progressing", "False", "Settled", told)
+    return ConditionDraft("Progressing", "False", "Settled", told)
 
 
-def _degraded(finding: Finding) -> Word:
+def _degraded(finding: ConditionInputs) -> ConditionDraft:
     if not finding.problems:
-        return Word("Degraded", "False", "AsExpected", "nothing is known to be wrong")
-    return Word("Degraded", "True", finding.problems[0][1].reason, _tell(finding))
+        return ConditionDraft("Degraded", "False", "AsExpected", "nothing is known to be wrong")
+    return ConditionDraft("Degraded", "True", finding.problems[0][1].reason, _tell(finding))
 
 
-def _tell(finding: Finding) -> str:
+def _tell(finding: ConditionInputs) -> str:
     """The first problem in full, and how many more there are."""
     name, first = finding.problems[0]
     text = f"{name}: {first.message}" if name else first.message

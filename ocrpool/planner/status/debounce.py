@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ocrpool.planner.instances.types import Decision, Reason
+from ocrpool.planner.instances.types import InstanceDecision, InstanceReason
 
 # Reasons that a person should know of and do something about.
-TROUBLES: dict[Reason, str] = {
+ADVICE: dict[InstanceReason, str] = {
     "InsufficientMemory": "lower instances.min, memory.reserve or admission.maxMegapixels, or give "
     "the worker a larger device",
     "DeviceLost": "look at the node (dmesg), and reset or replace the device",
@@ -25,35 +25,37 @@ PASSED_AFTER = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedDecision:
     """The decision that is told; `rival`: the kind of the last one, where that was another, and
     `looks`: for how many looks in a row it was."""
 
-    decision: Decision
+    decision: InstanceDecision
     rival: str = ""
     looks: int = 0
 
 
-def tell(before: Told | None, decision: Decision, *, step: bool) -> Told:
+def debounce(
+    before: ReportedDecision | None, decision: InstanceDecision, *, step: bool
+) -> ReportedDecision:
     """What is told after one more decision. `step`: it asks for another target."""
     if before is None or step:
-        return Told(decision)
+        return ReportedDecision(decision)
     told, kind = before.decision, kind_of(decision)
     if kind == kind_of(told):
-        return Told(decision)
+        return ReportedDecision(decision)
     looks = before.looks + 1
-    passing = told.reason in TROUBLES and decision.reason not in TROUBLES
+    passing = told.reason in ADVICE and decision.reason not in ADVICE
     settled = looks >= PASSED_AFTER if passing else looks >= BELIEVED_AFTER
     if settled and kind == before.rival:
-        return Told(decision)
-    return Told(told, kind, looks)
+        return ReportedDecision(decision)
+    return ReportedDecision(told, kind, looks)
 
 
-def kind_of(decision: Decision) -> str:
+def kind_of(decision: InstanceDecision) -> str:
     """The same for decisions that differ in their figures only."""
-    return f"{decision.reason} {decision.target} {shape(decision.sentence)}"
+    return f"{decision.reason} {decision.target} {without_numbers(decision.sentence)}"
 
 
-def shape(sentence: str) -> str:
+def without_numbers(sentence: str) -> str:
     """A sentence without its figures."""
     return re.sub(r"−?[\d.]+[KMGT]?i?", "#", sentence)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ocrpool.planner.observed import Pod, Pool, Trouble
-from ocrpool.planner.status.conditions import Finding, conditions
-from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.observed import ObservedPod, ObservedPool, PoolProblem
+from ocrpool.planner.status.conditions import ConditionInputs, build_conditions
+from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.resource.names import selector_of
 from ocrpool.resource.status import PoolStatus
 
 
-def frozen_status(pool: Pool, pods: Sequence[Pod], now: float) -> PoolStatus:
+def invalid_spec_status(pool: ObservedPool, pods: Sequence[ObservedPod], now: float) -> PoolStatus:
     """The last status, with what can be counted without a spec, and the reason `InvalidSpec`."""
     before = pool.status
     message = f"{pool.invalid}; its workers stay as they are until it is applied again, corrected"
     ready = sum(1 for pod in pods if pod.ready and pod.draining is None and pod.ending is None)
-    finding = Finding(
+    finding = ConditionInputs(
         # Unless it was followed before, nobody can know how many it wants.
         wanted=max(1, before.desired_replicas),
         deleting=False,
@@ -24,7 +24,7 @@ def frozen_status(pool: Pool, pods: Sequence[Pod], now: float) -> PoolStatus:
         pods=len(pods),
         outdated=0,
         phases=(),
-        problems=(("", Trouble("InvalidSpec", message)),),
+        problems=(("", PoolProblem("InvalidSpec", message)),),
     )
     return before.model_copy(
         update={
@@ -32,6 +32,8 @@ def frozen_status(pool: Pool, pods: Sequence[Pod], now: float) -> PoolStatus:
             "replicas": len(pods),
             "ready_replicas": ready,
             "selector": selector_of(pool.name),
-            "conditions": conditions(finding, before.conditions, pool.generation, stamp_of(now)),
+            "conditions": build_conditions(
+                finding, before.conditions, pool.generation, format_timestamp(now)
+            ),
         }
     )

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocrpool.planner.instances.types import Decision
-from ocrpool.planner.observed import Failure, Seen, Trouble, Worker
-from ocrpool.planner.size_limit import cut, spelled_out, told_once
-from ocrpool.planner.status.conditions import Finding, conditions
-from ocrpool.planner.status.debounce import TROUBLES, shape
-from ocrpool.planner.timestamps import stamp_of
-from ocrpool.planner.workers.placement import places_of
-from ocrpool.planner.workers.plan import PROXY_SECONDS, Plan
+from ocrpool.planner.instances.types import InstanceDecision
+from ocrpool.planner.observed import FailureCount, ObservedWorker, PoolProblem, PoolSnapshot
+from ocrpool.planner.size_limit import deduplicate_problems, expand_problems, shorten
+from ocrpool.planner.status.conditions import ConditionInputs, build_conditions
+from ocrpool.planner.status.debounce import ADVICE, without_numbers
+from ocrpool.planner.timestamps import format_timestamp
+from ocrpool.planner.workers.placement import choose_placement
+from ocrpool.planner.workers.plan import PROXY_SECONDS, WorkerPlan
 from ocrpool.protocol import Memory
 from ocrpool.resource.names import selector_of
 from ocrpool.resource.status import (
@@ -39,7 +39,7 @@ MISSES_IN_A_ROW = 2
 _IN_ORDER = {"Starting", "Restarting", "Draining"}
 _LAST_TIME = "; the last time: "
 # Said while more work comes in than the most workers carry.
-AT_MAX = Trouble(
+AT_MAX = PoolProblem(
     "AtMaxReplicas",
     "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
     "target, then requests are refused (429); raise maxReplicas, or send less",
@@ -47,29 +47,29 @@ AT_MAX = Trouble(
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class ReconcileResult:
     """What one round of reconciling knows at its end."""
 
-    seen: Seen
-    plan: Plan
+    seen: PoolSnapshot
+    plan: WorkerPlan
     # By pod name: what its instances' number follows from.
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    decisions: Mapping[str, InstanceDecision] = field(default_factory=dict)
     # By pod name: places that got a new pod because the old one failed.
-    failures: Mapping[str, Failure] = field(default_factory=dict)
+    failures: Mapping[str, FailureCount] = field(default_factory=dict)
     # What the API server refused, or what is wrong with the pool as a whole.
-    troubles: Sequence[Trouble] = ()
+    troubles: Sequence[PoolProblem] = ()
     autoscaling: AutoscalingReport | None = None
 
 
-def status_of(this: Round) -> PoolStatus:
+def build_status(this: ReconcileResult) -> PoolStatus:
     """What is to be written; equal to what is there where nothing worth a word has changed."""
     seen, before = this.seen, this.seen.pool.status
-    problems = spelled_out(before.workers)
+    problems = expand_problems(before.workers)
     old = {
         each.name: each.model_copy(update={"problem": problems[each.name]})
         for each in before.workers
     }
-    names: dict[str, Worker | None] = dict.fromkeys(places_of(seen).kept)
+    names: dict[str, ObservedWorker | None] = dict.fromkeys(choose_placement(seen).kept)
     names.update({worker.pod.name: worker for worker in seen.workers})
     reports = tuple(
         _worker(this, name, worker, old.get(name))
@@ -77,7 +77,7 @@ def status_of(this: Round) -> PoolStatus:
     )
     ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
     proxy = seen.proxy
-    finding = Finding(
+    finding = ConditionInputs(
         wanted=seen.pool.wanted,
         deleting=seen.pool.deleting,
         ready=ready,
@@ -103,8 +103,10 @@ def status_of(this: Round) -> PoolStatus:
         proxy=ProxyReport(replicas=len(proxy.pods), ready_replicas=len(proxy.ready))
         if proxy is not None
         else None,
-        workers=told_once(reports),
-        conditions=conditions(finding, before.conditions, seen.pool.generation, stamp_of(seen.now)),
+        workers=deduplicate_problems(reports),
+        conditions=build_conditions(
+            finding, before.conditions, seen.pool.generation, format_timestamp(seen.now)
+        ),
     )
 
 
@@ -117,7 +119,9 @@ def _natural(name: str) -> tuple[str, int]:
     return (head, int(tail)) if tail.isdecimal() else (name, -1)
 
 
-def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, Trouble]]:
+def _problems(
+    this: ReconcileResult, reports: Sequence[WorkerReport]
+) -> list[tuple[str, PoolProblem]]:
     """Everything that is wrong, with whom it is about, empty for the pool; what workers share is
     one thing."""
     found = [("", trouble) for trouble in dict.fromkeys(this.troubles)]
@@ -128,14 +132,14 @@ def _problems(this: Round, reports: Sequence[WorkerReport]) -> list[tuple[str, T
     for problem, names in having.items():
         reason, _, message = problem.partition(": ")
         who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        found.append((who, Trouble(reason, message)))
+        found.append((who, PoolProblem(reason, message)))
     found += [("proxy", trouble) for trouble in _proxy_troubles(this.seen)]
     if this.autoscaling is not None and this.autoscaling.at_max:
         found.append(("", AT_MAX))
     return found
 
 
-def _proxy_troubles(seen: Seen) -> list[Trouble]:
+def _proxy_troubles(seen: PoolSnapshot) -> list[PoolProblem]:
     """What keeps the proxy from its work, each thing once."""
     if seen.proxy is None:
         return []
@@ -155,19 +159,19 @@ def _proxy_troubles(seen: Seen) -> list[Trouble]:
                 f"sends nothing to {', '.join(unseen[:3])}, ready for over {PROXY_SECONDS:g} s; "
                 "look at the cluster's DNS and at NetworkPolicies"
             )
-            troubles.append(Trouble("ProxyBlind", text))
+            troubles.append(PoolProblem("ProxyBlind", text))
             break
     return troubles
 
 
 def _worker(
-    this: Round, name: str, worker: Worker | None, old: WorkerReport | None
+    this: ReconcileResult, name: str, worker: ObservedWorker | None, old: WorkerReport | None
 ) -> WorkerReport:
     failure = this.failures.get(name)
     shared: dict[str, Any] = {
         "name": name,
         "failures": failure.times if failure else 0,
-        "failed_at": stamp_of(failure.at) if failure and failure.times else None,
+        "failed_at": format_timestamp(failure.at) if failure and failure.times else None,
     }
     if worker is None:
         waits = dict(this.plan.waiting).get(name)
@@ -214,24 +218,24 @@ def _last_time(old: WorkerReport | None) -> str:
 
 def _steady_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
     """The old one where only its figures are others, and those that are told beside it are not."""
-    if old is None or shape(old.decision) != shape(sentence):
+    if old is None or without_numbers(old.decision) != without_numbers(sentence):
         return sentence
     same = (new.memory, new.footprint, new.instances) == (old.memory, old.footprint, old.instances)
     return old.decision if same else sentence
 
 
-def _shortage(decision: Decision, sentence: str, minimum: int) -> str:
+def _shortage(decision: InstanceDecision, sentence: str, minimum: int) -> str:
     """What the planner found wrong that the worker itself does not say, or nothing."""
     reason = decision.reason
     if reason == "AtCeiling" and decision.target < minimum:
         reason = "InsufficientMemory"
-    if reason not in TROUBLES:
+    if reason not in ADVICE:
         return ""
     _, _, why = sentence.partition(": hold, ")
-    return f"{reason}: {why or sentence}; {TROUBLES[reason]}"
+    return f"{reason}: {why or sentence}; {ADVICE[reason]}"
 
 
-def _phase(worker: Worker) -> Phase:
+def _phase(worker: ObservedWorker) -> Phase:
     pod = worker.pod
     if pod.ending is not None:
         return "Ending"
@@ -247,7 +251,7 @@ def _phase(worker: Worker) -> Phase:
     return "Booting"
 
 
-def _problem(worker: Worker, now: float) -> str:
+def _problem(worker: ObservedWorker, now: float) -> str:
     pod = worker.pod
     if worker.leaving:
         return f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble else ""
@@ -261,11 +265,11 @@ def _problem(worker: Worker, now: float) -> str:
     return ""
 
 
-def _own_words(worker: Worker) -> str:
+def _own_words(worker: ObservedWorker) -> str:
     said = worker.state.problem if worker.state is not None else None
     if said is None or said.reason in _IN_ORDER:
         return ""
-    return f"{said.reason}: {cut(said.message, 400)}"
+    return f"{said.reason}: {shorten(said.message, 400)}"
 
 
 def _steady(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:

@@ -15,7 +15,14 @@ from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ocrpool.planner.workers.load import Figures, Load, Past, backlog_of, load_of, observe
+from ocrpool.planner.workers.load import (
+    LoadEstimate,
+    LoadHistory,
+    WorkerLoad,
+    estimate_backlog,
+    estimate_load,
+    record_load,
+)
 
 # With so many idle instances, at most 5 % of the pages wait longer than the target: waits have the
 # tail exp(−idle × target / page) in a queue before many instances, and e⁻³ = 5 %.
@@ -30,11 +37,11 @@ MARGIN = 0.05
 # Looks that come closer than this are one.
 LEAST_SECONDS = 0.4
 
-Reason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeasured"]
+WorkerDecisionReason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeasured"]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AutoscalingPolicy:
     """What the user allows. `up` and `down` are seconds for which more, or fewer, must have been
     wanted. `shared`: one queue before all workers (a proxy that knows who is free), instead of a
     queue at each."""
@@ -48,20 +55,20 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PoolLoad:
     """One look at a pool. `silent`: workers that serve and tell nothing."""
 
-    workers: tuple[Figures, ...]
+    workers: tuple[WorkerLoad, ...]
     desired: int
     silent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class WorkerDemand:
     """What one look asks for, and the sum that it comes from, in instances; before the limits."""
 
     at: float
-    load: Load
+    load: LoadEstimate
     backlog: float
     catch_up: float
     spare: float
@@ -72,36 +79,40 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class AutoscalingHistory:
     """What one round hands to the next. A default one is right for a pool that was never seen."""
 
-    past: Past = field(default_factory=Past)
-    needs: tuple[Need, ...] = ()
+    past: LoadHistory = field(default_factory=LoadHistory)
+    needs: tuple[WorkerDemand, ...] = ()
     since: float | None = None
     at_max: bool = False
     silent_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class WorkerDecision:
     """`desired`: workers there shall be. `sentence` can be checked with its own numbers."""
 
     desired: int
-    reason: Reason
+    reason: WorkerDecisionReason
     sentence: str
-    history: History
+    history: AutoscalingHistory
 
 
-def decide(policy: Policy, history: History, seen: Seen, now: float) -> Decision:
+def decide_worker_count(
+    policy: AutoscalingPolicy, history: AutoscalingHistory, seen: PoolLoad, now: float
+) -> WorkerDecision:
     """Decide for one pool from one look and what was remembered of those before."""
     history, need = _looked(policy, history, seen, now)
     inside = min(max(seen.desired, policy.minimum), policy.maximum)
     if inside != seen.desired:
         word = "minReplicas" if inside > seen.desired else "maxReplicas"
-        return Decision(inside, "Limits", f"{seen.desired} → {inside}: {word} is {inside}", history)
+        return WorkerDecision(
+            inside, "Limits", f"{seen.desired} → {inside}: {word} is {inside}", history
+        )
     if need is None:
         why = "no worker serves yet, so nothing is measured"
-        return Decision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
+        return WorkerDecision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
     upwards = _within(history, now, policy.up)
     downwards = _within(history, now, policy.down)
     least = min((one.more for one in upwards), default=0)
@@ -110,26 +121,28 @@ def decide(policy: Policy, history: History, seen: Seen, now: float) -> Decision
     if least > inside:
         if inside == policy.maximum:
             why = f"{_sum(need)} instances; maxReplicas is {policy.maximum}"
-            return Decision(inside, "AtMax", f"{inside}: hold, {why}", history)
+            return WorkerDecision(inside, "AtMax", f"{inside}: hold, {why}", history)
         desired = min(need.more, policy.maximum)
-        return Decision(desired, "Grow", _grown(policy, need, inside, desired), history)
+        return WorkerDecision(desired, "Grow", _grown(policy, need, inside, desired), history)
     if downwards and most.fewer < inside and inside > policy.minimum:
         if now - history.silent_at <= policy.down:
             why = "a worker that serves told nothing, so none is given back"
-            return Decision(inside, "Silent", f"{inside}: hold, {why}", history)
+            return WorkerDecision(inside, "Silent", f"{inside}: hold, {why}", history)
         desired = max(most.fewer, policy.minimum)
-        return Decision(desired, "Shrink", _shrunk(policy, most, inside, desired), history)
-    return Decision(inside, "Hold", f"{inside}: hold, {_sum(need)} instances", history)
+        return WorkerDecision(desired, "Shrink", _shrunk(policy, most, inside, desired), history)
+    return WorkerDecision(inside, "Hold", f"{inside}: hold, {_sum(need)} instances", history)
 
 
-def needed(policy: Policy, load: float, spare: float, slots: float) -> int:
+def workers_for_load(policy: AutoscalingPolicy, load: float, spare: float, slots: float) -> int:
     """Workers of `slots` instances each for so much load, at least one."""
     if policy.shared:
         return max(1, math.ceil(round((load + spare) / slots, 6)))
     return max(1, math.ceil(round(load / (slots - spare), 6)))
 
 
-def spare_of(policy: Policy, page_seconds: float, slots: float, load: float) -> float:
+def spare_instances(
+    policy: AutoscalingPolicy, page_seconds: float, slots: float, load: float
+) -> float:
     """Instances that must be idle so that a page rarely waits longer than the target: of all, or
     of each worker."""
     most = max(slots, load) if policy.shared else MOST_SPARE * slots
@@ -137,13 +150,13 @@ def spare_of(policy: Policy, page_seconds: float, slots: float, load: float) -> 
 
 
 def _looked(
-    policy: Policy, history: History, seen: Seen, now: float
-) -> tuple[History, Need | None]:
+    policy: AutoscalingPolicy, history: AutoscalingHistory, seen: PoolLoad, now: float
+) -> tuple[AutoscalingHistory, WorkerDemand | None]:
     """The history with this look in it, and what it asks for; None where nothing is known."""
     past = history.past
     if past.at is not None and 0 <= now - past.at < LEAST_SECONDS:
         return history, history.needs[-1] if history.needs else None
-    past = observe(past, seen.workers, now)
+    past = record_load(past, seen.workers, now)
     silent_at = now if seen.silent else history.silent_at
     history = replace(history, past=past, silent_at=silent_at)
     serving = [each for each in seen.workers if each.serving]
@@ -156,13 +169,13 @@ def _looked(
     return replace(history, needs=needs, since=since), need
 
 
-def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
-    load, backlog, slots = load_of(past, policy.down), backlog_of(past), past.slots
-    spare = spare_of(policy, past.page_seconds, slots, load.soon)
+def _need(policy: AutoscalingPolicy, past: LoadHistory, instances: int, now: float) -> WorkerDemand:
+    load, backlog, slots = estimate_load(past, policy.down), estimate_backlog(past), past.slots
+    spare = spare_instances(policy, past.page_seconds, slots, load.soon)
     late = backlog / max(1, instances) > policy.target
     catch_up = backlog / CATCH_UP_SECONDS if late else 0.0
     total = (max(load.soon, load.fast) if late else load.soon) + catch_up
-    return Need(
+    return WorkerDemand(
         at=now,
         load=load,
         backlog=backlog,
@@ -170,23 +183,28 @@ def _need(policy: Policy, past: Past, instances: int, now: float) -> Need:
         spare=spare,
         slots=slots,
         total=total,
-        more=needed(policy, total, spare, slots),
-        fewer=needed(policy, total * (1 + MARGIN), spare, slots),
+        more=workers_for_load(policy, total, spare, slots),
+        fewer=workers_for_load(policy, total * (1 + MARGIN), spare, slots),
     )
 
 
-def _within(history: History, now: float, seconds: float) -> tuple[Need, ...]:
+def _within(history: AutoscalingHistory, now: float, seconds: float) -> tuple[WorkerDemand, ...]:
     """The looks of a window; none before the pool has been looked at for that long."""
     if history.since is None or now - history.since < seconds:
         return ()
     return _since(history.needs, now - seconds)
 
 
-def _since(needs: tuple[Need, ...], moment: float) -> tuple[Need, ...]:
+def _since(needs: tuple[WorkerDemand, ...], moment: float) -> tuple[WorkerDemand, ...]:
     return needs[bisect_left(needs, moment, key=lambda one: one.at) :]
 
 
-def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[Need, ...]) -> bool:
+def _at_max(
+    policy: AutoscalingPolicy,
+    history: AutoscalingHistory,
+    up: tuple[WorkerDemand, ...],
+    down: tuple[WorkerDemand, ...],
+) -> bool:
     """More is needed than is allowed: said after the short window, taken back after the long."""
     if up and min(one.more for one in up) > policy.maximum:
         return True
@@ -196,7 +214,7 @@ def _at_max(policy: Policy, history: History, up: tuple[Need, ...], down: tuple[
 # -- sentences ---------------------------------------------------------------------------------
 
 
-def _sum(need: Need) -> str:
+def _sum(need: WorkerDemand) -> str:
     """`load 9.10 (now 7.00, so much in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
     load = need.total - need.catch_up
     text = f"load {load:.2f}"
@@ -207,7 +225,7 @@ def _sum(need: Need) -> str:
     return text + _backlog(need)
 
 
-def _backlog(need: Need) -> str:
+def _backlog(need: WorkerDemand) -> str:
     if not need.catch_up:
         return ""
     return (
@@ -216,14 +234,14 @@ def _backlog(need: Need) -> str:
     )
 
 
-def _holds(policy: Policy, need: Need, workers: int) -> str:
+def _holds(policy: AutoscalingPolicy, need: WorkerDemand, workers: int) -> str:
     """What so many workers carry."""
     if policy.shared:
         return f"{workers} × {need.slots:.2f} − {need.spare:.2f} spare"
     return f"{workers} × ({need.slots:.2f} − {need.spare:.2f} spare)"
 
 
-def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
+def _grown(policy: AutoscalingPolicy, need: WorkerDemand, before: int, after: int) -> str:
     text = (
         f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before)} instances, more "
         f"for {policy.up:g} s"
@@ -233,7 +251,7 @@ def _grown(policy: Policy, need: Need, before: int, after: int) -> str:
     return f"{text}; ≤ {_holds(policy, need, after)}"
 
 
-def _shrunk(policy: Policy, need: Need, before: int, after: int) -> str:
+def _shrunk(policy: AutoscalingPolicy, need: WorkerDemand, before: int, after: int) -> str:
     return (
         f"{before} → {after}: ({_sum(need)}) × {1 + MARGIN:g} ≤ "
         f"{_holds(policy, need, after)} instances, the most within {policy.down:g} s"

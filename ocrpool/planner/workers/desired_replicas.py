@@ -9,24 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ocrpool.planner.instances.headroom import account, unusable
+from ocrpool.planner.instances.headroom import measure_headroom, why_unusable
 from ocrpool.planner.instances.limits import limits_of
-from ocrpool.planner.instances.types import History as InstanceHistory
-from ocrpool.planner.instances.types import Reason
-from ocrpool.planner.observed import Pool, Worker
-from ocrpool.planner.timestamps import stamp_of
-from ocrpool.planner.workers.autoscaling import Decision, History, Policy, Seen, decide
-from ocrpool.planner.workers.load import Figures
+from ocrpool.planner.instances.types import InstanceHistory, InstanceReason
+from ocrpool.planner.observed import ObservedPool, ObservedWorker
+from ocrpool.planner.timestamps import format_timestamp
+from ocrpool.planner.workers.autoscaling import (
+    AutoscalingHistory,
+    AutoscalingPolicy,
+    PoolLoad,
+    WorkerDecision,
+    decide_worker_count,
+)
+from ocrpool.planner.workers.load import WorkerLoad
 from ocrpool.protocol import State
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import AutoscalingReport
 
 # Decisions about a worker's instances after which more of them are still to be expected.
-_FILLING: frozenset[Reason] = frozenset({"Grow", "Hold", "Limits", "Booting"})
+_FILLING: frozenset[InstanceReason] = frozenset({"Grow", "Hold", "Limits", "Booting"})
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class IdleRecord:
     """Requests that a worker had accepted when it was last looked at, and since when it has not
     had another and held none."""
 
@@ -35,34 +40,34 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ReplicaHistory:
     """Of one pool. A default one is right after a restart."""
 
-    demand: History = field(default_factory=History)
+    demand: AutoscalingHistory = field(default_factory=AutoscalingHistory)
     # (moment, spec.replicas) of the looks within the window.
     asked: tuple[tuple[float, int], ...] = ()
-    rests: Mapping[str, Rest] = field(default_factory=dict)
+    rests: Mapping[str, IdleRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredReplicas:
     """Workers there shall be, what is said of it, and who rests (uids)."""
 
     workers: int
-    memory: Memory
-    decision: Decision | None = None
+    memory: ReplicaHistory
+    decision: WorkerDecision | None = None
     resting: frozenset[str] = frozenset()
 
 
-def wanted_of(
-    pool: Pool,
-    workers: tuple[Worker, ...],
-    told: Mapping[str, Reason],
-    memory: Memory,
+def decide_desired_replicas(
+    pool: ObservedPool,
+    workers: tuple[ObservedWorker, ...],
+    told: Mapping[str, InstanceReason],
+    memory: ReplicaHistory,
     now: float,
     *,
     wall: float | None = None,
-) -> Wanted:
+) -> DesiredReplicas:
     """Decide for one pool. `told`: the last reason of each worker's instances, by uid. `now` is on
     any clock that never jumps; `wall` is the same moment since the epoch, where that is another."""
     rests = _rests(memory.rests, workers, pool.spec.disruption.rest_seconds, now)
@@ -71,33 +76,33 @@ def wanted_of(
     )
     memory = replace(memory, rests=rests)
     if pool.deleting:
-        return Wanted(0, memory, resting=resting)
-    policy = policy_of(pool.spec)
+        return DesiredReplicas(0, memory, resting=resting)
+    policy = autoscaling_policy(pool.spec)
     if policy is None:
         count, asked = _steady(pool, memory.asked, now)
-        memory = replace(memory, asked=asked, demand=History())
-        return Wanted(count, memory, resting=resting)
+        memory = replace(memory, asked=asked, demand=AutoscalingHistory())
+        return DesiredReplicas(count, memory, resting=resting)
     figures = (
-        figures_of(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
+        worker_load(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
         for each in workers
     )
     silent = sum(
         1 for each in workers if each.pod.ready and not each.leaving and each.state is None
     )
-    seen = Seen(
+    seen = PoolLoad(
         tuple(each for each in figures if each is not None), pool.status.desired_replicas, silent
     )
-    decision = decide(policy, memory.demand, seen, now)
+    decision = decide_worker_count(policy, memory.demand, seen, now)
     memory = replace(memory, demand=decision.history, asked=())
-    return Wanted(decision.desired, memory, decision, resting)
+    return DesiredReplicas(decision.desired, memory, decision, resting)
 
 
-def policy_of(spec: PoolSpec) -> Policy | None:
+def autoscaling_policy(spec: PoolSpec) -> AutoscalingPolicy | None:
     """What `spec.autoscaling` allows; None where the number is the user's."""
     scaling = spec.autoscaling
     if scaling is None:
         return None
-    return Policy(
+    return AutoscalingPolicy(
         minimum=scaling.min_replicas,
         maximum=scaling.max_replicas,
         target=scaling.target_queue_seconds,
@@ -108,7 +113,9 @@ def policy_of(spec: PoolSpec) -> Policy | None:
     )
 
 
-def report_of(pool: Pool, decision: Decision | None, now: float) -> AutoscalingReport | None:
+def autoscaling_report(
+    pool: ObservedPool, decision: WorkerDecision | None, now: float
+) -> AutoscalingReport | None:
     """What the status says: the sentence of the last change, since the figures of every look are
     others."""
     if pool.spec.autoscaling is None or decision is None:
@@ -119,23 +126,25 @@ def report_of(pool: Pool, decision: Decision | None, now: float) -> AutoscalingR
             desired=decision.desired,
             decision=decision.sentence,
             at_max=decision.history.at_max,
-            last_scale_time=stamp_of(now),
+            last_scale_time=format_timestamp(now),
         )
     return before.model_copy(update={"at_max": decision.history.at_max})
 
 
-def figures_of(spec: PoolSpec, worker: Worker, told: Reason | None, now: float) -> Figures | None:
+def worker_load(
+    spec: PoolSpec, worker: ObservedWorker, told: InstanceReason | None, now: float
+) -> WorkerLoad | None:
     """One worker as it counts; None where it says nothing. `now`: since the epoch."""
     state = worker.state
     if state is None:
         return None
     counters = state.counters
     on_pages = sum(each.busy_seconds for each in state.instances.each if each.state == "busy")
-    return Figures(
+    return WorkerLoad(
         name=worker.pod.uid,
         serving=worker.serving,
         instances=state.instances.ready + state.instances.booting,
-        room=room_of(spec, state, told),
+        room=expected_growth(spec, state, told),
         work=counters.page_seconds + on_pages,
         pages=counters.pages,
         answered=counters.answered,
@@ -145,13 +154,13 @@ def figures_of(spec: PoolSpec, worker: Worker, told: Reason | None, now: float) 
     )
 
 
-def room_of(spec: PoolSpec, state: State, told: Reason | None) -> int:
+def expected_growth(spec: PoolSpec, state: State, told: InstanceReason | None) -> int:
     """Further instances that the worker is likely to get: as many as memory, `instances.max` and
     its own ceiling leave, and none where its last decision says that it does not grow."""
-    if (told is not None and told not in _FILLING) or unusable(state) is not None:
+    if (told is not None and told not in _FILLING) or why_unusable(state) is not None:
         return 0
     limits = limits_of(spec)
-    figures = account(limits, InstanceHistory(), state)
+    figures = measure_headroom(limits, InstanceHistory(), state)
     if not figures.footprint or state.footprint.bytes == 0:
         return 0
     here = state.instances.ready + state.instances.booting
@@ -160,7 +169,7 @@ def room_of(spec: PoolSpec, state: State, told: Reason | None) -> int:
 
 
 def _steady(
-    pool: Pool, before: tuple[tuple[float, int], ...], now: float
+    pool: ObservedPool, before: tuple[tuple[float, int], ...], now: float
 ) -> tuple[int, tuple[tuple[float, int], ...]]:
     """The most replicas that were asked for within the window."""
     asked = 1 if pool.spec.replicas is None else pool.spec.replicas
@@ -172,9 +181,12 @@ def _steady(
 
 
 def _rests(
-    before: Mapping[str, Rest], workers: tuple[Worker, ...], seconds: float, now: float
-) -> dict[str, Rest]:
-    found: dict[str, Rest] = {}
+    before: Mapping[str, IdleRecord],
+    workers: tuple[ObservedWorker, ...],
+    seconds: float,
+    now: float,
+) -> dict[str, IdleRecord]:
+    found: dict[str, IdleRecord] = {}
     for worker in workers:
         uid, state = worker.pod.uid, worker.state
         known = before.get(uid)
@@ -185,9 +197,9 @@ def _rests(
         requests = state.counters.requests
         if known is None and worker.pod.evictable and worker.idle:
             # Its annotation is what an operator before this one remembered.
-            known = Rest(requests, now - seconds)
+            known = IdleRecord(requests, now - seconds)
         restful = worker.serving and worker.idle
         if known is None or not restful or known.requests != requests:
-            known = Rest(requests, now)
+            known = IdleRecord(requests, now)
         found[uid] = known
     return found

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ocrpool.planner.observed import Failure, Worker
-from ocrpool.planner.timestamps import seconds_of
-from ocrpool.planner.workers.plan import SOUND_SECONDS, Action, Delete
+from ocrpool.planner.observed import FailureCount, ObservedWorker
+from ocrpool.planner.timestamps import parse_timestamp
+from ocrpool.planner.workers.plan import SOUND_SECONDS, DeletePod, WorkerAction
 from ocrpool.resource.status import PoolStatus
 
 
-def failures_of(status: PoolStatus, workers: Sequence[Worker], now: float) -> dict[str, Failure]:
+def failures_from_status(
+    status: PoolStatus, workers: Sequence[ObservedWorker], now: float
+) -> dict[str, FailureCount]:
     """What the status remembers, less the places whose pod has served for long enough."""
     sound = {
         worker.pod.name
@@ -19,17 +21,19 @@ def failures_of(status: PoolStatus, workers: Sequence[Worker], now: float) -> di
         if worker.pod.ready and now - max(worker.pod.created, worker.pod.turned) >= SOUND_SECONDS
     }
     return {
-        each.name: Failure(each.failures, seconds_of(each.failed_at) or 0.0)
+        each.name: FailureCount(each.failures, parse_timestamp(each.failed_at) or 0.0)
         for each in status.workers
         if each.failures and each.name not in sound
     }
 
 
-def counted(failures: dict[str, Failure], done: Sequence[Action], now: float) -> dict[str, Failure]:
+def count_failures(
+    failures: dict[str, FailureCount], done: Sequence[WorkerAction], now: float
+) -> dict[str, FailureCount]:
     """The same after what was done."""
     found = dict(failures)
     for action in done:
-        if isinstance(action, Delete) and action.failed:
-            before = found.get(action.pod.name, Failure(0, 0.0))
-            found[action.pod.name] = Failure(before.times + 1, float(int(now)))
+        if isinstance(action, DeletePod) and action.failed:
+            before = found.get(action.pod.name, FailureCount(0, 0.0))
+            found[action.pod.name] = FailureCount(before.times + 1, float(int(now)))
     return found

@@ -30,7 +30,7 @@ MOST_LEAD = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class WorkerLoad:
     """One worker as it counts. `work`: seconds that its instances spent on pages, the one on which
     they are included. `room`: further instances that its device is likely to take. `age`: seconds
     since its pod was made. Counters since the worker started."""
@@ -48,7 +48,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LoadSample:
     """What came between one look and the next, and what waited at its end."""
 
     at: float
@@ -61,11 +61,11 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class LoadHistory:
     """What is remembered of earlier looks."""
 
-    counted: tuple[Figures, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    counted: tuple[WorkerLoad, ...] = ()
+    samples: tuple[LoadSample, ...] = ()
     at: float | None = None
     page_seconds: float = PAGE_SECONDS
     pages_each: float = 1.0
@@ -74,7 +74,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadEstimate:
     """Instances kept busy: `fast`, over half a minute; `now`, over some minutes; `soon`, when a
     worker that is asked for now would serve, `lead` seconds later."""
 
@@ -84,7 +84,7 @@ class Load:
     lead: float
 
 
-def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
+def record_load(past: LoadHistory, workers: tuple[WorkerLoad, ...], now: float) -> LoadHistory:
     """Take one more look. A worker that is silent for a while is counted when it speaks again."""
     before = {each.name: each for each in past.counted}
     work, pages, answered, refused, lead = 0.0, 0, 0, 0, past.lead
@@ -108,7 +108,7 @@ def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
     samples = past.samples
     if past.at is not None and now > past.at:
         waiting = sum(each.waiting for each in workers)
-        new = Sample(now, now - past.at, work, pages, answered, refused, waiting)
+        new = LoadSample(now, now - past.at, work, pages, answered, refused, waiting)
         samples = (*samples[_first_after(samples, now - MEMORY_SECONDS) :], new)
     counted = before | {each.name: each for each in workers}
     here = {each.name for each in workers}
@@ -123,7 +123,7 @@ def observe(past: Past, workers: tuple[Figures, ...], now: float) -> Past:
     )
 
 
-def _weighed(past: Past) -> Past:
+def _weighed(past: LoadHistory) -> LoadHistory:
     """With what a page takes, and how many pages a request has, over all that is remembered."""
     pages, answered, work = 0, 0, 0.0
     for one in past.samples:
@@ -137,32 +137,32 @@ def _weighed(past: Past) -> Past:
     )
 
 
-def load_of(past: Past, seconds: float) -> Load:
+def estimate_load(past: LoadHistory, seconds: float) -> LoadEstimate:
     """What came in, at most over the last so many seconds, and where it is going."""
     if not past.samples:
-        return Load(0.0, 0.0, 0.0, past.lead)
+        return LoadEstimate(0.0, 0.0, 0.0, past.lead)
     span = min(CALM_SECONDS, seconds)
     fast, now = _came_within(past, min(LOAD_SECONDS, span)), _came_within(past, span)
     rise = max(0.0, min(_slope(past, each) for each in TREND_SECONDS))
-    return Load(fast, now, now + rise * (past.lead + span / 2), past.lead)
+    return LoadEstimate(fast, now, now + rise * (past.lead + span / 2), past.lead)
 
 
-def backlog_of(past: Past) -> float:
+def estimate_backlog(past: LoadHistory) -> float:
     """Page-seconds that wait."""
     return past.samples[-1].waiting * past.page_seconds if past.samples else 0.0
 
 
-def _came_within(past: Past, seconds: float) -> float:
+def _came_within(past: LoadHistory, seconds: float) -> float:
     samples = past.samples
     first = _first_after(samples, samples[-1].at - seconds)
     return _came(past, min(first, len(samples) - 1), len(samples))
 
 
-def _first_after(samples: tuple[Sample, ...], moment: float) -> int:
+def _first_after(samples: tuple[LoadSample, ...], moment: float) -> int:
     return bisect_right(samples, moment, key=lambda one: one.at)
 
 
-def _came(past: Past, first: int, end: int) -> float:
+def _came(past: LoadHistory, first: int, end: int) -> float:
     """The load over samples[first:end], which are some."""
     seconds, work, refused = 0.0, 0.0, 0
     for one in past.samples[first:end]:
@@ -175,7 +175,7 @@ def _came(past: Past, first: int, end: int) -> float:
     return max(0.0, work + grown + min(away, MOST_REFUSED * work)) / seconds
 
 
-def _slope(past: Past, span: float) -> float:
+def _slope(past: LoadHistory, span: float) -> float:
     """Growth of the load per second over the last `span` seconds, by least squares over its
     sixths; 0 where not so much is remembered."""
     samples = past.samples

@@ -11,12 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import count, islice
 
-from ocrpool.planner.observed import Seen, Worker
-from ocrpool.resource.names import index_of, worker_name
+from ocrpool.planner.observed import ObservedWorker, PoolSnapshot
+from ocrpool.resource.names import worker_index, worker_name
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Placement:
     """`kept`: names of the places that the pool has, pods or not; `empty`: those of them without
     a pod; `surplus`: uids of pods that shall go."""
 
@@ -25,21 +25,23 @@ class Places:
     surplus: frozenset[str]
 
 
-def places_of(seen: Seen) -> Places:
+def choose_placement(seen: PoolSnapshot) -> Placement:
     """Decide from what is there. Pods that leave hold their place until they are gone."""
     there, wanted = seen.in_place(), seen.pool.wanted
     strangers = {
-        each.pod.uid for each in seen.workers if index_of(seen.pool.name, each.pod.name) is None
+        each.pod.uid for each in seen.workers if worker_index(seen.pool.name, each.pod.name) is None
     }
     chosen = _least_useful(seen, list(there.values()), max(0, len(there) - wanted))
     surplus = frozenset(strangers | {each.pod.uid for each in chosen})
     free = islice((index for index in count() if index not in there), max(0, wanted - len(there)))
     empty = [worker_name(seen.pool.name, index) for index in free]
     kept = [each.pod.name for each in there.values() if each.pod.uid not in surplus]
-    return Places(tuple(kept + empty), tuple(empty), surplus)
+    return Placement(tuple(kept + empty), tuple(empty), surplus)
 
 
-def _least_useful(seen: Seen, workers: list[Worker], number: int) -> list[Worker]:
+def _least_useful(
+    seen: PoolSnapshot, workers: list[ObservedWorker], number: int
+) -> list[ObservedWorker]:
     """So many of them: first what leaves or is over, then what waits for a node, then what boots or
     is broken, then what an edit of the spec will replace, then what serves, so that whole nodes
     become empty."""
@@ -64,13 +66,13 @@ def _least_useful(seen: Seen, workers: list[Worker], number: int) -> list[Worker
     return chosen
 
 
-def _serves(seen: Seen, worker: Worker) -> bool:
+def _serves(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
     pod = worker.pod
     gone = worker.leaving or pod.over
     return pod.ready and not gone and pod.revision == seen.revision
 
 
-def _uselessness(seen: Seen, worker: Worker) -> tuple[int, float, int]:
+def _uselessness(seen: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float, int]:
     """The least first."""
     pod, last = worker.pod, -_index(seen, worker)
     if pod.ending is not None:
@@ -84,5 +86,5 @@ def _uselessness(seen: Seen, worker: Worker) -> tuple[int, float, int]:
     return (5 if pod.ready else 4), 0.0, last
 
 
-def _index(seen: Seen, worker: Worker) -> int:
-    return index_of(seen.pool.name, worker.pod.name) or 0
+def _index(seen: PoolSnapshot, worker: ObservedWorker) -> int:
+    return worker_index(seen.pool.name, worker.pod.name) or 0

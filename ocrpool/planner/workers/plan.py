@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ocrpool.planner.observed import Failure, Pod, Seen, Worker
-from ocrpool.planner.size_limit import cut
-from ocrpool.planner.workers.placement import Places, places_of
+from ocrpool.planner.observed import FailureCount, ObservedPod, ObservedWorker, PoolSnapshot
+from ocrpool.planner.size_limit import shorten
+from ocrpool.planner.workers.placement import Placement, choose_placement
 from ocrpool.protocol import backoff_seconds
-from ocrpool.resource.names import index_of
+from ocrpool.resource.names import worker_index
 
 # After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
 # The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
@@ -33,7 +33,7 @@ SOUND_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Create:
+class CreatePod:
     """Make the pod of a place."""
 
     name: str
@@ -41,63 +41,65 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Retire:
+class RemoveFromService:
     """Take a pod out of the Service and note since when; nothing new reaches it."""
 
-    pod: Pod
+    pod: ObservedPod
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Restore:
+class RestoreToService:
     """Take a draining pod back into service: it is wanted again, and was not told to refuse."""
 
-    pod: Pod
+    pod: ObservedPod
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MarkEvictable:
     """Tell cluster autoscalers whether its node may go."""
 
-    pod: Pod
+    pod: ObservedPod
     evictable: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class DrainWorker:
     """Tell its worker to refuse what still comes."""
 
-    pod: Pod
+    pod: ObservedPod
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class DeletePod:
     """Delete a pod. `failed`: it counts against its place. `force`: nobody will confirm it."""
 
-    pod: Pod
+    pod: ObservedPod
     why: str
     failed: bool = False
     force: bool = False
 
 
-Action = Create | Retire | Restore | Mark | Drain | Delete
+WorkerAction = (
+    CreatePod | RemoveFromService | RestoreToService | MarkEvictable | DrainWorker | DeletePod
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorkerPlan:
     """What is to be done now, and when to look again if nothing happens before."""
 
-    actions: tuple[Action, ...] = ()
+    actions: tuple[WorkerAction, ...] = ()
     wake: float | None = None
     # Places that wait for their back-off: name → sentence.
     waiting: tuple[tuple[str, str], ...] = ()
 
 
-def plan(seen: Seen) -> Plan:
+def plan_workers(seen: PoolSnapshot) -> WorkerPlan:
     """Decide for every place of the pool. Pure; the same facts give the same plan."""
-    places = places_of(seen)
-    actions: list[Action] = []
+    places = choose_placement(seen)
+    actions: list[WorkerAction] = []
     wakes: list[float] = []
     waiting: list[tuple[str, str]] = []
     for worker in seen.workers:
@@ -114,27 +116,27 @@ def plan(seen: Seen) -> Plan:
             times = seen.failures[name].times
             waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
         else:
-            actions.append(Create(name, "the place is empty"))
+            actions.append(CreatePod(name, "the place is empty"))
     actions += _roll(seen, places, actions)
     actions += _mark(seen, actions)
-    return Plan(tuple(actions), min(wakes, default=None), tuple(waiting))
+    return WorkerPlan(tuple(actions), min(wakes, default=None), tuple(waiting))
 
 
-def backoff_until(failure: Failure | None) -> float:
+def backoff_until(failure: FailureCount | None) -> float:
     """The moment from which a place may get its next pod; 0 where it never failed."""
     if failure is None or failure.times == 0:
         return 0.0
     return failure.at + backoff_seconds(failure.times, first=BACKOFF_SECONDS, most=BACKOFF_MOST)
 
 
-def drain_limit(seen: Seen) -> float:
+def drain_limit(seen: PoolSnapshot) -> float:
     """Seconds after which a draining worker is ended whatever it holds."""
     spec = seen.pool.spec
     away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
     return away + spec.admission.page_limit + 5
 
 
-def _why_not_wanted(seen: Seen, worker: Worker, places: Places) -> str | None:
+def _why_not_wanted(seen: PoolSnapshot, worker: ObservedWorker, places: Placement) -> str | None:
     """Why a pod shall go altogether, or None."""
     if seen.pool.deleting:
         return "the pool is being deleted"
@@ -143,20 +145,24 @@ def _why_not_wanted(seen: Seen, worker: Worker, places: Places) -> str | None:
     return None
 
 
-def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | float]:
+def _for_one(
+    seen: PoolSnapshot, worker: ObservedWorker, why: str | None
+) -> Iterator[WorkerAction | float]:
     """Steps of one pod, and moments at which to look again."""
     pod = worker.pod
     if pod.ending is not None:
         if seen.now < pod.ending + LOST_SECONDS:
             yield pod.ending + LOST_SECONDS
         else:
-            yield Delete(pod, f"node {pod.node or '(none)'} does not confirm its end", force=True)
+            yield DeletePod(
+                pod, f"node {pod.node or '(none)'} does not confirm its end", force=True
+            )
         return
     if pod.over:
-        yield Delete(pod, "it has ended", failed=why is None)
+        yield DeletePod(pod, "it has ended", failed=why is None)
         return
     if why is None and _may_return(seen, worker):
-        yield Restore(pod, f"{seen.pool.wanted} workers are wanted again")
+        yield RestoreToService(pod, f"{seen.pool.wanted} workers are wanted again")
         return
     if why is not None or pod.draining is not None:
         yield from _leave(seen, worker, why or "it was being drained")
@@ -165,15 +171,15 @@ def _for_one(seen: Seen, worker: Worker, why: str | None) -> Iterator[Action | f
     if since is not None:
         until = max(since, backoff_until(seen.failures.get(pod.name)))
         if seen.now >= until:
-            yield Delete(pod, f"its device keeps failing: {_said(worker)}", failed=True)
+            yield DeletePod(pod, f"its device keeps failing: {_said(worker)}", failed=True)
         else:
             yield until
         return
     if pod.revision != seen.revision and not pod.ready:
-        yield Delete(pod, "the spec changed, and it serves nothing")
+        yield DeletePod(pod, "the spec changed, and it serves nothing")
 
 
-def _device_fails_from(worker: Worker) -> float | None:
+def _device_fails_from(worker: ObservedWorker) -> float | None:
     """From when on a pod may be replaced because its device fails and it serves nothing: inside a
     container that the driver has turned its back on, waiting does not help."""
     problem = worker.state.problem if worker.state is not None else None
@@ -187,12 +193,12 @@ def _device_fails_from(worker: Worker) -> float | None:
     return None
 
 
-def _said(worker: Worker) -> str:
+def _said(worker: ObservedWorker) -> str:
     problem = worker.state.problem if worker.state is not None else None
-    return f"{problem.reason}: {cut(problem.message, 200)}" if problem is not None else ""
+    return f"{problem.reason}: {shorten(problem.message, 200)}" if problem is not None else ""
 
 
-def _may_return(seen: Seen, worker: Worker) -> bool:
+def _may_return(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
     """It drains, as it is it would be made again, and its worker still takes requests."""
     pod, state = worker.pod, worker.state
     return (
@@ -203,11 +209,11 @@ def _may_return(seen: Seen, worker: Worker) -> bool:
     )
 
 
-def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
+def _leave(seen: PoolSnapshot, worker: ObservedWorker, why: str) -> Iterator[WorkerAction | float]:
     pod, state = worker.pod, worker.state
     if pod.draining is None:
         # What is not ready holds nothing that its own end would not finish.
-        yield Retire(pod, why) if pod.ready else Delete(pod, why)
+        yield RemoveFromService(pod, why) if pod.ready else DeletePod(pod, why)
         return
     lame_duck = seen.pool.spec.template.lame_duck_seconds
     told = pod.draining + max(0.0, SETTLE_SECONDS - lame_duck)
@@ -215,60 +221,62 @@ def _leave(seen: Seen, worker: Worker, why: str) -> Iterator[Action | float]:
     if seen.now < told:
         yield told
     elif seen.now >= limit:
-        yield Delete(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
+        yield DeletePod(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
     elif state is not None and not state.draining:
-        yield Drain(pod)
+        yield DrainWorker(pod)
     elif seen.now < settled:
         yield settled
     elif worker.idle:
-        yield Delete(pod, "drained")
+        yield DeletePod(pod, "drained")
     else:
         yield min(limit, seen.now + 1.0)
 
 
-def known_to_proxy(seen: Seen, pod: Pod) -> bool:
+def known_to_proxy(seen: PoolSnapshot, pod: ObservedPod) -> bool:
     """Whether the proxy sends requests to a worker that is ready, or should long have done so."""
     if seen.proxy is None or seen.now - pod.turned > PROXY_SECONDS:
         return True
     return not seen.proxy.blind_for(pod)
 
 
-def may_evict(seen: Seen) -> bool:
+def may_evict(seen: PoolSnapshot) -> bool:
     """Whether an eviction may take one more worker: all that are wanted are ready, and with a proxy
     each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
     which is before the proxy has heard of it: the last of the old ones would go too early."""
     if seen.proxy is None:
         return True
-    surplus = places_of(seen).surplus
+    surplus = choose_placement(seen).surplus
     kept = [each for each in seen.in_place().values() if each.pod.uid not in surplus]
     return len(kept) >= seen.pool.wanted and all(
         each.pod.ready and not each.leaving and known_to_proxy(seen, each.pod) for each in kept
     )
 
 
-def _roll(seen: Seen, places: Places, before: list[Action]) -> Iterator[Action]:
+def _roll(
+    seen: PoolSnapshot, places: Placement, before: list[WorkerAction]
+) -> Iterator[WorkerAction]:
     """One pod of an old revision, if every other place serves."""
-    busy = any(isinstance(action, Create | Retire | Delete) for action in before)
+    busy = any(isinstance(action, CreatePod | RemoveFromService | DeletePod) for action in before)
     kept = [each for each in seen.in_place().values() if each.pod.uid not in places.surplus]
     if busy or len(kept) < seen.pool.wanted or not all(each.serving for each in kept):
         return
     if any(not known_to_proxy(seen, each.pod) for each in kept):
         return
-    for worker in sorted(kept, key=lambda each: index_of(seen.pool.name, each.pod.name) or 0):
+    for worker in sorted(kept, key=lambda each: worker_index(seen.pool.name, each.pod.name) or 0):
         if worker.pod.revision != seen.revision:
-            yield Retire(worker.pod, "the spec changed")
+            yield RemoveFromService(worker.pod, "the spec changed")
             return
 
 
-def _mark(seen: Seen, before: list[Action]) -> Iterator[Action]:
+def _mark(seen: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerAction]:
     """Annotations of pods that stay; those that leave get theirs with their first step."""
     if not seen.pool.spec.tells_autoscalers:
         return
-    acted = {action.pod.uid for action in before if not isinstance(action, Create)}
+    acted = {action.pod.uid for action in before if not isinstance(action, CreatePod)}
     for worker in seen.workers:
         pod = worker.pod
         if worker.leaving or pod.over or pod.uid in acted:
             continue
         rests = pod.uid in seen.resting
         if pod.evictable != rests:
-            yield Mark(pod, rests)
+            yield MarkEvictable(pod, rests)

@@ -13,7 +13,7 @@ from typing import Any
 from ocrpool.resource.spec import AdmissionSpec, EngineSpec, PoolSpec
 
 # As many instances as a spec can ask for: how many there are is the operator's to say.
-MOST_INSTANCES = 256
+MAX_INSTANCES = 256
 CONFIG_FILE = "/etc/ocrpool/settings.yaml"
 # The keys of a pool's Secret, mounted as a folder; a worker finds `proxy` beside the token.
 TOKEN_KEY, PROXY_KEY = "token", "proxy"
@@ -33,7 +33,7 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
         del said["admission"]["pageSeconds"]
     return {
         "device": spec.device,
-        "instances": {"min": 1, "max": MOST_INSTANCES},
+        "instances": {"min": 1, "max": MAX_INSTANCES},
         "engine": said["engine"],
         "models": {"dir": spec.models_dir},
         "admission": said["admission"],

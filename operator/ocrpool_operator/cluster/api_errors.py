@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ocrpool.planner.observed import Trouble
-from ocrpool.planner.size_limit import cut
+from ocrpool.planner.observed import PoolProblem
+from ocrpool.planner.size_limit import shorten
 from ocrpool_operator.cluster.client import ApiError
 
 
 class TroubleError(Exception):
     """Something cannot be done, and stays so until somebody changes something."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: PoolProblem) -> None:
         super().__init__(trouble.message)
         self.trouble = trouble
 
@@ -27,24 +27,24 @@ def is_too_large(error: ApiError) -> bool:
     return error.status == 413 or "too large" in said or "larger than max" in said
 
 
-def trouble_of(error: ApiError) -> Trouble:
+def trouble_of(error: ApiError) -> PoolProblem:
     """A refusal that stays until somebody changes something. Raises `error` if it passes."""
     if is_passing(error):
         raise error
-    text = cut(error.message, 500)
+    text = shorten(error.message, 500)
     if error.status == 401:
         # Credentials run out and are renewed; what is in the hands of the login is not the pool's.
         raise error
     if error.status == 403 and "exceeded quota" in text:
-        return Trouble("QuotaExceeded", f"{text}; raise the ResourceQuota or ask for less")
+        return PoolProblem("QuotaExceeded", f"{text}; raise the ResourceQuota or ask for less")
     if error.status == 403 and "being terminated" in text:
-        return Trouble("NamespaceTerminating", text)
+        return PoolProblem("NamespaceTerminating", text)
     if error.status == 403 and "violates PodSecurity" in text:
-        return Trouble("PodRefused", f"{text}; look at the template")
+        return PoolProblem("PodRefused", f"{text}; look at the template")
     if error.status == 403:
-        return Trouble(
+        return PoolProblem(
             "Forbidden", f"{text}; give the operator the rights in manifests/base/rbac.yaml"
         )
     if error.status == 422:
-        return Trouble("Refused", f"{text}; look at spec.template")
-    return Trouble("Refused", f"{error.reason}: {text}")
+        return PoolProblem("Refused", f"{text}; look at spec.template")
+    return PoolProblem("Refused", f"{error.reason}: {text}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ocrpool.planner.observed import Pod, Pool
+from ocrpool.planner.observed import ObservedPod, ObservedPool
 from ocrpool.resource.names import LABEL_POOL
 
 Key = tuple[str, str]
@@ -24,12 +24,12 @@ class Store:
     """Pools, their pods, and their companions. Keys are (namespace, pool)."""
 
     def __init__(self) -> None:
-        self.pools: dict[Key, Pool] = {}
-        self._pods: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
-        self._proxies: defaultdict[Key, dict[str, Pod]] = defaultdict(dict)
+        self.pools: dict[Key, ObservedPool] = {}
+        self._pods: defaultdict[Key, dict[str, ObservedPod]] = defaultdict(dict)
+        self._proxies: defaultdict[Key, dict[str, ObservedPod]] = defaultdict(dict)
         self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
-    def put_pool(self, pool: Pool) -> bool:
+    def put_pool(self, pool: ObservedPool) -> bool:
         """Keep what was read, unless it is older than what is held. Answers whether somebody
         changed more than the status, which is our own word."""
         held = self.pools.get(pool.key)
@@ -38,11 +38,11 @@ class Store:
         self.pools[pool.key] = pool
         return held is None or replace(held, status=pool.status, version=pool.version) != pool
 
-    def pods(self, key: Key) -> tuple[Pod, ...]:
+    def pods(self, key: Key) -> tuple[ObservedPod, ...]:
         """All that bear the labels of a pool's workers, whosever they are."""
         return tuple(self._pods.get(key, {}).values())
 
-    def put_pod(self, key: Key, pod: Pod) -> None:
+    def put_pod(self, key: Key, pod: ObservedPod) -> None:
         held = self._pods[key].get(pod.name)
         if held is None or held.version <= pod.version:
             self._pods[key][pod.name] = pod
@@ -52,18 +52,18 @@ class Store:
         if held is not None and held.uid == uid:
             del self._pods[key][name]
 
-    def replace_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+    def replace_pods(self, key: Key, pods: Iterable[ObservedPod]) -> None:
         """What a list said: all of it, and nothing else."""
         self._pods[key] = {pod.name: pod for pod in pods}
 
-    def proxy_pods(self, key: Key) -> tuple[Pod, ...]:
+    def proxy_pods(self, key: Key) -> tuple[ObservedPod, ...]:
         """All that bear the label of a pool's proxy; the Deployment's controller makes them."""
         return tuple(self._proxies.get(key, {}).values())
 
-    def put_proxy_pod(self, key: Key, pod: Pod) -> None:
+    def put_proxy_pod(self, key: Key, pod: ObservedPod) -> None:
         self._proxies[key][pod.uid] = pod
 
-    def replace_proxy_pods(self, key: Key, pods: Iterable[Pod]) -> None:
+    def replace_proxy_pods(self, key: Key, pods: Iterable[ObservedPod]) -> None:
         self._proxies[key] = {pod.uid: pod for pod in pods}
 
     def drop_proxy_pod(self, key: Key, uid: str) -> None:

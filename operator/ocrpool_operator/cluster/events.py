@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ocrpool.planner.observed import Pool
-from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.observed import ObservedPool
+from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.resource.names import GROUP, KIND, MANAGER, VERSION
 from ocrpool.resource.status import Condition, PoolStatus
 from ocrpool_operator.cluster.client import EVENTS, ApiError, Client
@@ -22,9 +22,11 @@ class Events:
         self._client = client
         self._now = now
 
-    async def post(self, pool: Pool, reason: str, message: str, *, warning: bool = False) -> None:
+    async def post(
+        self, pool: ObservedPool, reason: str, message: str, *, warning: bool = False
+    ) -> None:
         moment = self._now()
-        stamp = stamp_of(moment)
+        stamp = format_timestamp(moment)
         body = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -54,7 +56,7 @@ class Events:
         except ApiError as error:
             _log.warning("event not posted: %s", error, extra={"pool": where})
 
-    async def transitions(self, pool: Pool, after: PoolStatus) -> None:
+    async def transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
         """An Event for every condition whose status or reason is another one than before."""
         old = {each.type: each for each in pool.status.conditions}
         for new in after.conditions:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ocrpool.planner.observed import Pod, Pool, Trouble
+from ocrpool.planner.observed import ObservedPod, ObservedPool, PoolProblem
 from ocrpool.resource import names
 
 Body = Mapping[str, Any]
@@ -27,14 +27,14 @@ def controller_of(body: Body) -> Mapping[str, str]:
     return next((each for each in references if each.get("controller")), {})
 
 
-def is_of(pool: Pool, body: Body) -> bool:
+def is_of(pool: ObservedPool, body: Body) -> bool:
     """Whether an object is this pool's."""
     return controller_of(body).get("uid") == pool.uid
 
 
-def name_taken(kind: str, body: Body, *, blocks: bool = False) -> Trouble:
+def name_taken(kind: str, body: Body, *, blocks: bool = False) -> PoolProblem:
     """An object is in the way of one of ours."""
-    return Trouble(NAME_TAKEN, f"{kind} {body['metadata']['name']} {_whose(body)}", blocks)
+    return PoolProblem(NAME_TAKEN, f"{kind} {body['metadata']['name']} {_whose(body)}", blocks)
 
 
 def _whose(body: Body) -> str:
@@ -53,7 +53,7 @@ def _whose(body: Body) -> str:
     return "has no owner"
 
 
-def told_once(troubles: Iterable[Trouble]) -> list[Trouble]:
+def told_once(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
     """All names that are taken as one trouble, the first: one Event, and one sentence that has all
     of them."""
     found = list(troubles)
@@ -63,19 +63,19 @@ def told_once(troubles: Iterable[Trouble]) -> list[Trouble]:
     said = [each.message for each in taken]
     more = f"; and {len(said) - _MOST_TOLD} more" if len(said) > _MOST_TOLD else ""
     message = f"{'; '.join(said[:_MOST_TOLD])}{more}: {_STAYS}"
-    one = Trouble(NAME_TAKEN, message, any(each.blocks for each in taken))
+    one = PoolProblem(NAME_TAKEN, message, any(each.blocks for each in taken))
     others = [each for each in found if each.reason != NAME_TAKEN]
     return [one, *others]
 
 
-def foreign_pods(pool: Pool, pods: Iterable[Pod]) -> list[Trouble]:
+def foreign_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolProblem]:
     """Pods that look like this pool's workers and are not."""
     found = sorted(pod.name for pod in pods if pod.ending is None and not pod.over)
     if not found:
         return []
     told = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     return [
-        Trouble(
+        PoolProblem(
             "ForeignPod",
             f"{told}: not this pool's, but with its labels. The operator leaves it alone; yet the "
             f"pool's Service may send it pages. Take its label {names.LABEL_POOL} off, or change "
@@ -84,12 +84,12 @@ def foreign_pods(pool: Pool, pods: Iterable[Pod]) -> list[Trouble]:
     ]
 
 
-def in_front(pool: Pool, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+def in_front(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the label of a proxy those that its Deployment made, by a ReplicaSet."""
     kind, deployment = "ReplicaSet", names.proxy_name(pool.name)
     return tuple(pod for pod in pods if pod.made_by.rpartition("-")[0] == f"{kind} {deployment}")
 
 
-def owned(pool: Pool, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+def owned(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the labels of workers those that this pool owns."""
     return tuple(pod for pod in pods if pod.owner == pool.uid)

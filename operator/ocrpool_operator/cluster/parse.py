@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ocrpool.planner.observed import Pod, Pool, Trouble
-from ocrpool.planner.size_limit import cut
-from ocrpool.planner.timestamps import seconds_of
+from ocrpool.planner.observed import ObservedPod, ObservedPool, PoolProblem
+from ocrpool.planner.size_limit import shorten
+from ocrpool.planner.timestamps import parse_timestamp
 from ocrpool.resource import names
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import PoolStatus
@@ -24,7 +24,7 @@ _SWIFT_SECONDS = 2.0
 _BACKING_OFF = re.compile(r'^Back-off pulling image ".*?": ErrImagePull: ', re.DOTALL)
 
 
-def pool_from(body: Body) -> Pool:
+def pool_from(body: Body) -> ObservedPool:
     """A pool as it was read. Where the types refuse its spec, `invalid` says why and the spec is
     the default one, which only its deletion may be guided by.
 
@@ -45,7 +45,7 @@ def pool_from(body: Body) -> Pool:
     except ValidationError:
         # Written by another version: what it said is lost, what is there will be seen again.
         status = PoolStatus()
-    return Pool(
+    return ObservedPool(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
@@ -60,7 +60,7 @@ def pool_from(body: Body) -> Pool:
     )
 
 
-def pod_from(body: Body, *, template: str = "template") -> Pod:
+def pod_from(body: Body, *, template: str = "template") -> ObservedPod:
     """A worker's pod, or one of the proxy. `template`: the field of the spec that it is made
     from, for sentences about it."""
     meta, status = body["metadata"], body.get("status") or {}
@@ -68,20 +68,20 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     phase = status.get("phase", "")
     ready = conditions.get("Ready", {}).get("status") == "True"
-    turned = seconds_of(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
+    turned = parse_timestamp(conditions.get("Ready", {}).get("lastTransitionTime")) or 0.0
     controller = controller_of(body)
-    return Pod(
+    return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
         revision=notes.get(names.REVISION, ""),
         node=(body.get("spec") or {}).get("nodeName", ""),
         ip=status.get("podIP", ""),
-        created=seconds_of(meta.get("creationTimestamp")) or 0.0,
+        created=parse_timestamp(meta.get("creationTimestamp")) or 0.0,
         ready=ready,
         turned=turned,
         over=phase in ("Failed", "Succeeded"),
-        ending=seconds_of(meta.get("deletionTimestamp")),
-        draining=seconds_of(notes.get(names.DRAINING_SINCE)),
+        ending=parse_timestamp(meta.get("deletionTimestamp")),
+        draining=parse_timestamp(notes.get(names.DRAINING_SINCE)),
         evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
         trouble=None if ready else _trouble(phase, status, conditions, template, turned),
         owner=controller.get("uid", ""),
@@ -92,25 +92,25 @@ def pod_from(body: Body, *, template: str = "template") -> Pod:
 
 def _trouble(
     phase: str, status: Body, conditions: Mapping[str, Body], template: str, turned: float
-) -> Trouble | None:
+) -> PoolProblem | None:
     """Why Kubernetes cannot run a pod, with what to do about it."""
     if phase == "Failed":
-        text = cut(status.get("message") or status.get("reason") or "its container ended")
-        return Trouble("PodFailed", f"the pod ended: {text}; it is replaced")
+        text = shorten(status.get("message") or status.get("reason") or "its container ended")
+        return PoolProblem("PodFailed", f"the pod ended: {text}; it is replaced")
     for container in status.get("containerStatuses") or ():
         found = _container_trouble(container, template, turned)
         if found is not None:
             return found
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        said = cut(scheduled.get("message") or scheduled.get("reason", ""))
-        return Trouble(
+        said = shorten(scheduled.get("message") or scheduled.get("reason", ""))
+        return PoolProblem(
             "WaitingForCapacity",
             f"no node takes it: {said}; add a node, or look at resourceName, nodeSelector and "
             "tolerations",
         )
     if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
-        return Trouble(
+        return PoolProblem(
             "NodeLost",
             "its node does not answer; look at the node. It is replaced once Kubernetes evicts it, "
             "after the pod's tolerationSeconds (5 minutes)",
@@ -129,27 +129,27 @@ def _recovered(container: Body, turned: float) -> bool:
     """Whether the pod's readiness has `turned` since its container was started again: kubelet keeps
     the last end of a container for as long as the pod lives."""
     running = (container.get("state") or {}).get("running") or {}
-    started = seconds_of(running.get("startedAt"))
+    started = parse_timestamp(running.get("startedAt"))
     return started is not None and turned > started + _SWIFT_SECONDS
 
 
-def _container_trouble(container: Body, template: str, turned: float) -> Trouble | None:
+def _container_trouble(container: Body, template: str, turned: float) -> PoolProblem | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     # Kubelet takes turns between an error and the same with how it waits before its next try.
-    message = cut(_BACKING_OFF.sub("", waiting.get("message", "")))
+    message = shorten(_BACKING_OFF.sub("", waiting.get("message", "")))
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        return Trouble(
+        return PoolProblem(
             "ImageNotAvailable",
             f"image {container.get('image', '')!r}: {message or reason}; look at {template}.image, "
             "imagePullPolicy and imagePullSecrets",
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return Trouble("ContainerRefused", f"{message or reason}; look at {template}")
+        return PoolProblem("ContainerRefused", f"{message or reason}; look at {template}")
     last = (container.get("lastState") or {}).get("terminated") or {}
     if last.get("reason") == "OOMKilled" and not _recovered(container, turned):
         what = container.get("name", "container")
-        return Trouble(
+        return PoolProblem(
             "InsufficientMemory",
             f"the {what} used more memory than its container may, was ended with all its "
             f"instances, and starts again; raise {template}.resources.limits.memory, or lower "
@@ -159,7 +159,7 @@ def _container_trouble(container: Body, template: str, turned: float) -> Trouble
         said = " ".join(str(last.get("message", "")).split())[-300:]
         ended = f"exit code {last.get('exitCode', '?')}"
         what = container.get("name", "container")
-        return Trouble(
+        return PoolProblem(
             f"{what.capitalize()}Crashes",
             f"the {what} ends at once ({ended}): {said or 'it says nothing'}; look at its log",
         )

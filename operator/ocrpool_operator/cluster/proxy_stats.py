@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 import aiohttp
 
-from ocrpool.planner.observed import Pod
+from ocrpool.planner.observed import ObservedPod
 from ocrpool.resource.names import PROXY_PORT
 
 TIMEOUT_SECONDS = 3.0
 
 
 async def views_of(
-    session: aiohttp.ClientSession, pods: Iterable[Pod]
+    session: aiohttp.ClientSession, pods: Iterable[ObservedPod]
 ) -> dict[str, frozenset[str]]:
     """By the uid of every pod that answered: the addresses that it sends to. Never raises."""
     asked = [pod for pod in pods if pod.ip]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ocrpool.planner.observed import Pool, Trouble
+from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.protocol import backoff_seconds
 from ocrpool_operator.cluster.cache import Key
 
@@ -22,7 +22,7 @@ class _Refusal:
     about: tuple[str, int]
     times: int
     until: float
-    trouble: Trouble
+    trouble: PoolProblem
 
 
 class Refusals:
@@ -33,12 +33,12 @@ class Refusals:
         self._now = now
         self._held: dict[Key, dict[str, _Refusal]] = {}
 
-    def pending(self, pool: Pool, what: str) -> Trouble | None:
+    def pending(self, pool: ObservedPool, what: str) -> PoolProblem | None:
         """What was said to this call, while it is too early to ask again."""
         held = self._of(pool).get(what)
         return held.trouble if held is not None and self._now() < held.until else None
 
-    def note(self, pool: Pool, what: str, trouble: Trouble) -> None:
+    def note(self, pool: ObservedPool, what: str, trouble: PoolProblem) -> None:
         """It was refused, again or for the first time."""
         before = self._of(pool).get(what)
         times = 1 if before is None else before.times + 1
@@ -46,11 +46,11 @@ class Refusals:
         kept = self._held.setdefault(pool.key, {})
         kept[what] = _Refusal(_about(pool), times, self._now() + pause, trouble)
 
-    def done(self, pool: Pool, what: str) -> None:
+    def done(self, pool: ObservedPool, what: str) -> None:
         """It was done after all, or need not be done any more."""
         self._held.get(pool.key, {}).pop(what, None)
 
-    def wake(self, pool: Pool) -> float:
+    def wake(self, pool: ObservedPool) -> float:
         """The next moment at which a call may be tried again; infinity where none waits."""
         now = self._now()
         waits = (each.until for each in self._of(pool).values() if each.until > now)
@@ -60,11 +60,11 @@ class Refusals:
         """The pool is gone."""
         self._held.pop(key, None)
 
-    def _of(self, pool: Pool) -> dict[str, _Refusal]:
+    def _of(self, pool: ObservedPool) -> dict[str, _Refusal]:
         held = self._held.get(pool.key, {})
         return {what: each for what, each in held.items() if each.about == _about(pool)}
 
 
-def _about(pool: Pool) -> tuple[str, int]:
+def _about(pool: ObservedPool) -> tuple[str, int]:
     """What a refusal was about: this pool, as it was spelled then."""
     return pool.uid, pool.generation

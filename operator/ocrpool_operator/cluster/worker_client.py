@@ -10,7 +10,7 @@ from dataclasses import replace
 import aiohttp
 from pydantic import ValidationError
 
-from ocrpool.planner.observed import Look, Pod
+from ocrpool.planner.observed import ObservedPod, WorkerObservation
 from ocrpool.protocol import State
 from ocrpool.resource.names import CONTROL_PORT
 from ocrpool_operator.cluster.fence import Fence, Fenced, never_fenced
@@ -43,13 +43,15 @@ class Workers:
         self._misses: dict[str, int] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def look_at(self, pods: Iterable[Pod], token: str) -> dict[str, Look]:
+    async def look_at(
+        self, pods: Iterable[ObservedPod], token: str
+    ) -> dict[str, WorkerObservation]:
         """The state of every pod that has an address, by the pod's uid. Never raises."""
         asked = [pod for pod in pods if pod.ip and not pod.over]
         looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
         return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
 
-    def _counted(self, pod: Pod, look: Look) -> Look:
+    def _counted(self, pod: ObservedPod, look: WorkerObservation) -> WorkerObservation:
         """With the number of failed looks in a row."""
         if look.state is not None:
             self._misses.pop(pod.uid, None)
@@ -60,11 +62,11 @@ class Workers:
         self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
         return replace(look, misses=self._misses[pod.uid])
 
-    async def set_target(self, pod: Pod, token: str, target: int) -> Look:
+    async def set_target(self, pod: ObservedPod, token: str, target: int) -> WorkerObservation:
         """Ask a worker for so many instances."""
         return await self._call("PUT", pod, "instances", token, body={"target": target})
 
-    async def drain(self, pod: Pod, token: str) -> Look:
+    async def drain(self, pod: ObservedPod, token: str) -> WorkerObservation:
         """Tell a worker to take nothing new."""
         return await self._call("POST", pod, "drain", token)
 
@@ -78,8 +80,13 @@ class Workers:
             yield self._writes, min(self._seconds, left)
 
     async def _call(
-        self, method: str, pod: Pod, path: str, token: str, body: dict[str, int] | None = None
-    ) -> Look:
+        self,
+        method: str,
+        pod: ObservedPod,
+        path: str,
+        token: str,
+        body: dict[str, int] | None = None,
+    ) -> WorkerObservation:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{CONTROL_PORT}/v1/{path}"
         try:
@@ -98,16 +105,26 @@ class Workers:
                             text += await response.content.read(MOST_BYTES)
                         status = response.status
         except Fenced as error:
-            return Look(error=str(error))
+            return WorkerObservation(error=str(error))
         except TimeoutError:
-            return Look(error=f"its control port does not answer within {self._seconds:g} s")
+            return WorkerObservation(
+                error=f"its control port does not answer within {self._seconds:g} s"
+            )
         except (aiohttp.ClientError, OSError) as error:
-            return Look(error=f"its control port cannot be reached ({type(error).__name__})")
+            return WorkerObservation(
+                error=f"its control port cannot be reached ({type(error).__name__})"
+            )
         if status == 401:
-            return Look(error="it refuses our token (401); the Secret and the pod disagree")
+            return WorkerObservation(
+                error="it refuses our token (401); the Secret and the pod disagree"
+            )
         if status != 200:
-            return Look(error=f"its control port answers {status} to {method} /v1/{path}")
+            return WorkerObservation(
+                error=f"its control port answers {status} to {method} /v1/{path}"
+            )
         try:
-            return Look(state=State.model_validate_json(text))
+            return WorkerObservation(state=State.model_validate_json(text))
         except ValidationError:
-            return Look(error="its control port answers something that is not a worker's state")
+            return WorkerObservation(
+                error="its control port answers something that is not a worker's state"
+            )

@@ -6,13 +6,13 @@ import hashlib
 import json
 from typing import Any
 
-from ocrpool.planner.observed import Pool
+from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
 
 Object = dict[str, Any]
 
 
-def meta_of(pool: Pool, name: str) -> Object:
+def meta_of(pool: ObservedPool, name: str) -> Object:
     """Its name and labels, and the pool as its owner, with which it is collected."""
     return {
         "name": name,

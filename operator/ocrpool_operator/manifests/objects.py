@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from ocrpool.planner.observed import Pod, Pool
-from ocrpool.planner.timestamps import stamp_of
+from ocrpool.planner.observed import ObservedPod, ObservedPool
+from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.planner.workers.revision import (
     CONFIG_FILE,
     PROXY_KEY,
@@ -32,7 +32,7 @@ Ingress = Sequence[Object] | None
 
 
 def companions(
-    pool: Pool, ingress: Ingress = None, *, evict: bool, domain: str
+    pool: ObservedPool, ingress: Ingress = None, *, evict: bool, domain: str
 ) -> tuple[Object, ...]:
     """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
     `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
@@ -41,7 +41,7 @@ def companions(
     return (*_always(pool, evict=evict), *proxy_objects(pool, domain), *policies)
 
 
-def clients_service(pool: Pool, *, proxied: bool) -> Object:
+def clients_service(pool: ObservedPool, *, proxied: bool) -> Object:
     """The Service that clients talk to. `proxied`: it goes to the proxy; else to the workers."""
     workers = {**_workers(pool), names.LABEL_SERVING: "true"}
     return {
@@ -55,11 +55,11 @@ def clients_service(pool: Pool, *, proxied: bool) -> Object:
     }
 
 
-def _workers(pool: Pool) -> dict[str, str]:
+def _workers(pool: ObservedPool) -> dict[str, str]:
     return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}
 
 
-def _always(pool: Pool, *, evict: bool) -> tuple[Object, ...]:
+def _always(pool: ObservedPool, *, evict: bool) -> tuple[Object, ...]:
     settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
     return (
         {
@@ -81,7 +81,7 @@ def _always(pool: Pool, *, evict: bool) -> tuple[Object, ...]:
     )
 
 
-def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ...]:
+def _network_policies(pool: ObservedPool, ingress: Sequence[Object]) -> tuple[Object, ...]:
     """Who may reach the workers, and their proxy. Kubelet's probes come from the node and always
     may. The same rules for both: neither listens where the other does, but for the data port."""
     selected = {pool.name: names.labels_of(pool.name)}
@@ -91,7 +91,7 @@ def _network_policies(pool: Pool, ingress: Sequence[Object]) -> tuple[Object, ..
 
 
 def _network_policy(
-    pool: Pool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
+    pool: ObservedPool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
 ) -> Object:
     spec = {
         "podSelector": {"matchLabels": labels},
@@ -106,7 +106,7 @@ def _network_policy(
     }
 
 
-def control_secret(pool: Pool, token: str, proxy: str) -> Object:
+def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
     """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
     what lets its proxy, and nobody else, tell them who a client is."""
     return {
@@ -118,13 +118,13 @@ def control_secret(pool: Pool, token: str, proxy: str) -> Object:
     }
 
 
-def worker_pod(pool: Pool, name: str, revision: str) -> Object:
+def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
     """The pod of one place."""
     template = pool.spec.template
     meta = meta_of(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
     # It boots: its node is needed. What it says later is `pod_notes`.
-    notes = names.disruption_notes(False) if pool.spec.tells_autoscalers else {}
+    notes = names.disruption_annotations(False) if pool.spec.tells_autoscalers else {}
     meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
@@ -146,12 +146,14 @@ def worker_pod(pool: Pool, name: str, revision: str) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told(spec)}
 
 
-def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool = False) -> Object:
+def pod_notes(
+    pool: ObservedPool, pod: ObservedPod, *, draining: float | None, evictable: bool = False
+) -> Object:
     """What changes in a pod during its life, whole: server-side apply takes away what is left
     out."""
-    notes = names.disruption_notes(evictable) if pool.spec.tells_autoscalers else {}
+    notes = names.disruption_annotations(evictable) if pool.spec.tells_autoscalers else {}
     if draining is not None:
-        notes[names.DRAINING_SINCE] = stamp_of(draining)
+        notes[names.DRAINING_SINCE] = format_timestamp(draining)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -165,7 +167,7 @@ def pod_notes(pool: Pool, pod: Pod, *, draining: float | None, evictable: bool =
     }
 
 
-def _container(pool: Pool) -> Object:
+def _container(pool: ObservedPool) -> Object:
     spec = pool.spec
     resources = {key: dict(value) for key, value in spec.template.resources.items()}
     if spec.device == "gpu":
@@ -204,7 +206,7 @@ def _container(pool: Pool) -> Object:
     }
 
 
-def _volumes(pool: Pool) -> list[Object]:
+def _volumes(pool: ObservedPool) -> list[Object]:
     volumes: list[Object] = [
         {"name": "settings", "configMap": {"name": names.settings_name(pool.name)}},
         {"name": "control", "secret": {"secretName": names.token_name(pool.name)}},

@@ -7,9 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ocrpool.planner.observed import Failure, Pod, Pool, Seen, Trouble
-from ocrpool.planner.workers.failures import counted
-from ocrpool.planner.workers.plan import Action, Create, Delete, Drain, Mark, Plan, Restore, Retire
+from ocrpool.planner.observed import (
+    FailureCount,
+    ObservedPod,
+    ObservedPool,
+    PoolProblem,
+    PoolSnapshot,
+)
+from ocrpool.planner.workers.failures import count_failures
+from ocrpool.planner.workers.plan import (
+    CreatePod,
+    DeletePod,
+    DrainWorker,
+    MarkEvictable,
+    RemoveFromService,
+    RestoreToService,
+    WorkerAction,
+    WorkerPlan,
+)
 from ocrpool.resource import names
 from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
 from ocrpool_operator.cluster.cache import Store
@@ -33,8 +48,8 @@ _NAMED = 10
 class Done:
     """What came of a plan."""
 
-    troubles: tuple[Trouble, ...]
-    failures: dict[str, Failure]
+    troubles: tuple[PoolProblem, ...]
+    failures: dict[str, FailureCount]
     # Something was done, or changed under our hands: there will be something new to see.
     moved: bool
 
@@ -59,15 +74,17 @@ class Actor:
         self._refusals = refusals
         self._now = now
 
-    async def carry_out(self, pool: Pool, seen: Seen, plan: Plan, token: str) -> Done:
+    async def carry_out(
+        self, pool: ObservedPool, seen: PoolSnapshot, plan: WorkerPlan, token: str
+    ) -> Done:
         """Every action of the plan. Raises ApiError, after all were tried, if the API server is
         away; what it refuses for good is told, and tried again with pauses."""
         gate = asyncio.Semaphore(AT_ONCE)
-        troubles: list[Trouble] = []
-        done: list[Action] = []
+        troubles: list[PoolProblem] = []
+        done: list[WorkerAction] = []
         conflicts = 0
 
-        async def one(action: Action) -> None:
+        async def one(action: WorkerAction) -> None:
             nonlocal conflicts
             what = f"{type(action).__name__} {_name(action)}"
             async with gate:
@@ -78,7 +95,7 @@ class Actor:
                 try:
                     await self._do(pool, seen, action, token)
                 except ApiError as error:
-                    if error.status == 404 and not isinstance(action, Create):
+                    if error.status == 404 and not isinstance(action, CreatePod):
                         return
                     if error.reason == "Conflict":
                         # It changed under our hands: the next round will see it.
@@ -97,26 +114,28 @@ class Actor:
         results = await asyncio.gather(
             *(one(action) for action in plan.actions), return_exceptions=True
         )
-        await self._tell_created(pool, [each for each in done if isinstance(each, Create)])
+        await self._tell_created(pool, [each for each in done if isinstance(each, CreatePod)])
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        failures = counted(dict(seen.failures), done, self._now())
+        failures = count_failures(dict(seen.failures), done, self._now())
         # In one order: what is told in another one is written again.
         told = tuple(sorted(troubles, key=lambda each: each.message))
         return Done(told, failures, bool(done) or conflicts > 0)
 
-    async def _is_free(self, pool: Pool, action: Action, refused: Trouble) -> bool:
+    async def _is_free(
+        self, pool: ObservedPool, action: WorkerAction, refused: PoolProblem
+    ) -> bool:
         """Whether a name that was taken is free now. Strangers' pods are not watched; looking
         costs no write."""
         return refused.reason == NAME_TAKEN and await self._at(pool, _name(action)) is None
 
-    async def _at(self, pool: Pool, name: str) -> Object | None:
+    async def _at(self, pool: ObservedPool, name: str) -> Object | None:
         """The pod of that name, whoever owns it."""
         found = await self._client.list(PODS, pool.namespace, "", name=name)
         return found[0] if found else None
 
-    async def _create(self, pool: Pool, wanted: Object) -> Object:
+    async def _create(self, pool: ObservedPool, wanted: Object) -> Object:
         """Make a pod. One of ours that is there already lacks its labels, or we would have seen
         it; it gets them back. Raises ApiError; TroubleError where the name is another's."""
         try:
@@ -133,28 +152,30 @@ class Actor:
         labels = {"metadata": {"labels": names.labels_of(pool.name)}}
         return await self._client.patch(PODS, pool.namespace, name, steps_to(there, labels))
 
-    async def _do(self, pool: Pool, seen: Seen, action: Action, token: str) -> None:
+    async def _do(
+        self, pool: ObservedPool, seen: PoolSnapshot, action: WorkerAction, token: str
+    ) -> None:
         match action:
-            case Create(name):
+            case CreatePod(name):
                 wanted = worker_pod(pool, name, seen.revision)
                 self._keep(pool, await self._create(pool, wanted))
-            case Retire(pod, why):
+            case RemoveFromService(pod, why):
                 await self._note(pool, pod, draining=self._now())
                 await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
-            case Restore(pod, why):
+            case RestoreToService(pod, why):
                 await self._note(pool, pod)
                 await self._events.post(pool, "WorkerRestored", f"{pod.name}: {why}")
-            case Mark(pod, evictable):
+            case MarkEvictable(pod, evictable):
                 await self._note(pool, pod, evictable=evictable)
-            case Drain(pod):
+            case DrainWorker(pod):
                 await self._workers.drain(pod, token)
-            case Delete(pod, why, failed, force):
+            case DeletePod(pod, why, failed, force):
                 await self._client.delete(PODS, pool.namespace, pod.name, uid=pod.uid, now=force)
                 await self._events.post(
                     pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
                 )
 
-    async def _tell_created(self, pool: Pool, created: Sequence[Create]) -> None:
+    async def _tell_created(self, pool: ObservedPool, created: Sequence[CreatePod]) -> None:
         """One Event for all pods of a round that have the same reason: a pool of a hundred does not
         write a hundred."""
         for why in dict.fromkeys(each.why for each in created):
@@ -164,14 +185,19 @@ class Actor:
             await self._events.post(pool, "WorkerCreated", f"{told}: {why}")
 
     async def _note(
-        self, pool: Pool, pod: Pod, *, draining: float | None = None, evictable: bool = False
+        self,
+        pool: ObservedPool,
+        pod: ObservedPod,
+        *,
+        draining: float | None = None,
+        evictable: bool = False,
     ) -> None:
         body = pod_notes(pool, pod, draining=draining, evictable=evictable)
         self._keep(pool, await self._client.apply(PODS, body))
 
-    def _keep(self, pool: Pool, body: dict[str, Any]) -> None:
+    def _keep(self, pool: ObservedPool, body: dict[str, Any]) -> None:
         self._store.put_pod(pool.key, pod_from(body))
 
 
-def _name(action: Action) -> str:
-    return action.name if isinstance(action, Create) else action.pod.name
+def _name(action: WorkerAction) -> str:
+    return action.name if isinstance(action, CreatePod) else action.pod.name

@@ -11,7 +11,7 @@ import base64
 import binascii
 import secrets
 
-from ocrpool.planner.observed import Pool, Trouble
+from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.resource.names import token_name
 from ocrpool_operator.cluster.api_errors import TroubleError
 from ocrpool_operator.cluster.client import SECRETS, ApiError, Client
@@ -30,7 +30,7 @@ class Tokens:
         self._client = client
         self._held: dict[str, tuple[str, float]] = {}
 
-    async def of(self, pool: Pool, now: float) -> str:
+    async def of(self, pool: ObservedPool, now: float) -> str:
         """The pool's token; makes the Secret where there is none. `now`: monotonic seconds. Raises
         ApiError, TroubleError: what is there has no token, or is not this pool's."""
         held = self._held.get(pool.uid)
@@ -43,11 +43,11 @@ class Tokens:
         self._held[pool.uid] = (token, now)
         return token
 
-    def doubt(self, pool: Pool) -> None:
+    def doubt(self, pool: ObservedPool) -> None:
         """Read it again before it is used again."""
         self._held.pop(pool.uid, None)
 
-    async def _secret(self, pool: Pool) -> Object:
+    async def _secret(self, pool: ObservedPool) -> Object:
         try:
             return await self._client.get(SECRETS, pool.namespace, token_name(pool.name))
         except ApiError as error:
@@ -71,5 +71,5 @@ def _token_in(secret: Object) -> str:
     if not text:
         name = secret.get("metadata", {}).get("name", "")
         text = f"Secret {name}, which is this pool's, has no key `token`; delete it, and a new one "
-        raise TroubleError(Trouble("TokenMissing", f"{text}is made"))
+        raise TroubleError(PoolProblem("TokenMissing", f"{text}is made"))
     return text

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ocrpool.planner.instances.limits import limits_of
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History, Reason
-from ocrpool.planner.observed import Look, Pool, Seen, Worker
-from ocrpool.planner.status.debounce import Told, tell
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceReason
+from ocrpool.planner.observed import ObservedPool, ObservedWorker, PoolSnapshot, WorkerObservation
+from ocrpool.planner.status.debounce import ReportedDecision, debounce
 from ocrpool.protocol import State, backoff_seconds
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.events import Events
@@ -35,16 +35,16 @@ _GIVEN_UP = {"BootFailed", "BootTimeout", "InsufficientMemory"}
 class Scaled:
     """What came of one round: new looks by the pod's uid, what is told by the pod's name."""
 
-    looks: Mapping[str, Look] = field(default_factory=dict)
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    looks: Mapping[str, WorkerObservation] = field(default_factory=dict)
+    decisions: Mapping[str, InstanceDecision] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Remembered:
     """Of one worker, that is of one pod's uid."""
 
-    history: History = field(default_factory=History)
-    told: Told | None = None
+    history: InstanceHistory = field(default_factory=InstanceHistory)
+    told: ReportedDecision | None = None
     looked: float = -math.inf
     # When a worker that gave up is asked again, and how often that was tried.
     ask_again: float = math.inf
@@ -80,7 +80,7 @@ class Scaling:
         self._clock = clock
         self._pools: dict[Key, _PoolMemory] = {}
 
-    async def round(self, pool: Pool, seen: Seen, token: str) -> Scaled:
+    async def round(self, pool: ObservedPool, seen: PoolSnapshot, token: str) -> Scaled:
         """Decide where it is time, ask for what was decided, and say what is told. Never raises
         for a worker that does not answer: it is asked again after the next look."""
         memory = self._pools.setdefault(pool.key, _PoolMemory())
@@ -111,7 +111,7 @@ class Scaling:
             {name: each.decision for name, each in told.items() if each is not None},
         )
 
-    def reasons(self, key: Key) -> dict[str, Reason]:
+    def reasons(self, key: Key) -> dict[str, InstanceReason]:
         """The last told reason of each worker's decision, by uid."""
         memory = self._pools.get(key, _PoolMemory())
         told = {uid: each.told for uid, each in memory.workers.items()}
@@ -128,23 +128,23 @@ class Scaling:
         self._pools.pop(key, None)
 
     @staticmethod
-    def _keep_only(memory: _PoolMemory, workers: Iterable[Worker]) -> None:
+    def _keep_only(memory: _PoolMemory, workers: Iterable[ObservedWorker]) -> None:
         uids = {each.pod.uid for each in workers}
         for uid in memory.workers.keys() - uids:
             del memory.workers[uid]
 
     async def _decide(
-        self, pool: Pool, worker: Worker, known: _Remembered, token: str
-    ) -> Look | None:
+        self, pool: ObservedPool, worker: ObservedWorker, known: _Remembered, token: str
+    ) -> WorkerObservation | None:
         """Answers the look that came with a new target's arrival, None where none was asked for."""
         state, pod = worker.state, worker.pod
         assert state is not None
         limits = limits_of(pool.spec, f"{pool.namespace}/{pod.name}")
         known.looked = self._clock()
-        decision = plan(limits, known.history, state, known.looked)
+        decision = plan_instances(limits, known.history, state, known.looked)
         self._metrics.decision(decision.reason)
         step = decision.target != state.instances.target
-        look: Look | None = None
+        look: WorkerObservation | None = None
         if not step and self._ask_again(known, state):
             look = await self._workers.set_target(pod, token, decision.target)
         if step:
@@ -154,7 +154,7 @@ class Scaling:
                 return look
             await self._events.post(pool, decision.reason, f"{pod.name}: {decision.sentence}")
         known.history = decision.history
-        known.told = tell(known.told, decision, step=step)
+        known.told = debounce(known.told, decision, step=step)
         return look
 
     def _ask_again(self, known: _Remembered, state: State) -> bool:

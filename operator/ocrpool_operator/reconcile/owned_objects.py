@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ocrpool.planner.observed import Pool, Trouble
+from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.resource import names
 from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
 from ocrpool_operator.cluster.cache import Key, Store
@@ -44,7 +44,9 @@ class Companions:
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
 
-    async def ensure(self, pool: Pool, now: float, *, evict: bool, secret: bool) -> list[Trouble]:
+    async def ensure(
+        self, pool: ObservedPool, now: float, *, evict: bool, secret: bool
+    ) -> list[PoolProblem]:
         """Answers what is in the way, and what the API server refused for good. Raises ApiError
         where it is away. `now`: monotonic seconds; `evict`: the pool can do without one of its
         workers; `secret`: the pool's Secret is there, which a proxy reads as it starts."""
@@ -53,7 +55,7 @@ class Companions:
         if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
             await self._list(pool)
             self._listed[pool.key] = now
-        troubles: list[Trouble] = []
+        troubles: list[PoolProblem] = []
         for wanted in self._others(pool, evict=evict):
             if wanted["kind"] != "Deployment" or (secret and self._may_proxy(pool)):
                 troubles += await self._keep(pool, wanted)
@@ -67,21 +69,21 @@ class Companions:
             return troubles
         return troubles + await self._prune(pool)
 
-    def has_settings(self, pool: Pool) -> bool:
+    def has_settings(self, pool: ObservedPool) -> bool:
         """Whether the ConfigMap that every worker mounts is there, and is the pool's."""
         return self._has(pool, "ConfigMap", names.settings_name(pool.name))
 
-    def _has(self, pool: Pool, kind: str, name: str) -> bool:
+    def _has(self, pool: ObservedPool, kind: str, name: str) -> bool:
         there = self._store.companion(kind, pool.namespace, name)
         return there is not None and is_of(pool, there)
 
-    def _may_proxy(self, pool: Pool) -> bool:
+    def _may_proxy(self, pool: ObservedPool) -> bool:
         """Whether what a proxy mounts, and the name that it sends to, are the pool's."""
         return self._has(pool, "ConfigMap", names.proxy_name(pool.name)) and self._has(
             pool, "Service", names.pods_service(pool.name, pool.uid)
         )
 
-    def _proxied(self, pool: Pool) -> bool:
+    def _proxied(self, pool: ObservedPool) -> bool:
         """Whether a proxy takes requests. With none, straight to the workers is better than
         nowhere."""
         if pool.spec.proxy is None or not self._may_proxy(pool):
@@ -91,7 +93,7 @@ class Companions:
         pods = in_front(pool, self._store.proxy_pods(pool.key))
         return any(pod.ready and pod.ending is None for pod in pods)
 
-    async def _keep(self, pool: Pool, wanted: Object) -> list[Trouble]:
+    async def _keep(self, pool: ObservedPool, wanted: Object) -> list[PoolProblem]:
         """Make one object as it is wanted. Answers what keeps it from being so."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         what = f"{kind} {name}"
@@ -110,7 +112,7 @@ class Companions:
         self._refusals.note(pool, what, trouble)
         return [trouble]
 
-    async def _make(self, pool: Pool, wanted: Object) -> None:
+    async def _make(self, pool: ObservedPool, wanted: Object) -> None:
         """Raises ApiError; TroubleError where the name is another's."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         resource = BY_KIND[kind]
@@ -133,7 +135,7 @@ class Companions:
                     raise
             there = await self._at(pool, kind, name)
 
-    async def _at(self, pool: Pool, kind: str, name: str) -> Object | None:
+    async def _at(self, pool: ObservedPool, kind: str, name: str) -> Object | None:
         """The object of that name as it is now, whosever it is. Others' objects are not kept."""
         found = await self._client.list(BY_KIND[kind], pool.namespace, "", name=name)
         if found and is_of(pool, found[0]):
@@ -142,23 +144,25 @@ class Companions:
             self._store.drop_companion(kind, pool.namespace, name)
         return found[0] if found else None
 
-    async def _is_free(self, pool: Pool, kind: str, name: str, refused: Trouble) -> bool:
+    async def _is_free(
+        self, pool: ObservedPool, kind: str, name: str, refused: PoolProblem
+    ) -> bool:
         """Whether a name that was taken can be had now; looking costs no write."""
         if refused.reason != NAME_TAKEN:
             return False
         there = await self._at(pool, kind, name)
         return there is None or is_of(pool, there)
 
-    def _others(self, pool: Pool, *, evict: bool = True) -> tuple[Object, ...]:
+    def _others(self, pool: ObservedPool, *, evict: bool = True) -> tuple[Object, ...]:
         """All but the Service."""
         return companions(pool, self._ingress, evict=evict, domain=self._domain)
 
-    def _names(self, pool: Pool) -> set[tuple[str, str]]:
+    def _names(self, pool: ObservedPool) -> set[tuple[str, str]]:
         """Kind and name of all that there shall be."""
         found = (*self._others(pool), clients_service(pool, proxied=False))
         return {(each["kind"], each["metadata"]["name"]) for each in found}
 
-    async def _prune(self, pool: Pool) -> list[Trouble]:
+    async def _prune(self, pool: ObservedPool) -> list[PoolProblem]:
         """Delete what was made for this pool and is not asked for any more."""
         troubles = []
         wanted = self._names(pool)
@@ -178,7 +182,7 @@ class Companions:
                 self._store.drop_companion(kind, pool.namespace, meta["name"])
         return troubles
 
-    async def _list(self, pool: Pool) -> None:
+    async def _list(self, pool: ObservedPool) -> None:
         for kind, resource in BY_KIND.items():
             try:
                 bodies = await self._client.list(
@@ -195,7 +199,7 @@ class Companions:
                 self._store.put_companion(kind, body)
 
 
-def _needed(pool: Pool, kind: str, name: str) -> bool:
+def _needed(pool: ObservedPool, kind: str, name: str) -> bool:
     """Whether a pool cannot do its work without this object."""
     return (kind, name) in {
         ("Service", pool.name),

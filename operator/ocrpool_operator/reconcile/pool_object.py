@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ocrpool.planner.observed import Pool
+from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.names import FINALIZER, GROUP, KIND, VERSION
 from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.cache import Store
@@ -20,12 +20,12 @@ class Ownership:
         self._store = store
         self._client = client
 
-    async def take(self, pool: Pool) -> Pool:
+    async def take(self, pool: ObservedPool) -> ObservedPool:
         """Put our finalizer on it, so that its deletion waits until its workers are drained."""
         body = _body(pool, finalizers=[FINALIZER])
         return self._keep(pool, await self._client.apply(POOLS, body))
 
-    async def release(self, pool: Pool) -> None:
+    async def release(self, pool: ObservedPool) -> None:
         """Take our finalizer off; the rest is collected after its owner."""
         if pool.has_finalizer:
             try:
@@ -36,7 +36,7 @@ class Ownership:
                     raise
         self._store.forget(pool.key)
 
-    async def _take_off(self, pool: Pool) -> None:
+    async def _take_off(self, pool: ObservedPool) -> None:
         body = await self._client.apply(POOLS, _body(pool))
         left = body["metadata"].get("finalizers", ())
         if FINALIZER in left:
@@ -49,14 +49,14 @@ class Ownership:
             )
         self._keep(pool, body)
 
-    async def write_status(self, pool: Pool, status: PoolStatus) -> None:
+    async def write_status(self, pool: ObservedPool, status: PoolStatus) -> None:
         """All of it is ours. Merged and not applied: rows that somebody else is said to own (see
         above) could not be taken away by what we no longer say."""
         said = merge_patch(status.model_dump(mode="json", by_alias=True))
         body = {**_body(pool), "status": said}
         self._keep(pool, await self._client.merge(POOLS, body, subresource="status"))
 
-    def _keep(self, pool: Pool, body: Object) -> Pool:
+    def _keep(self, pool: ObservedPool, body: Object) -> ObservedPool:
         """Remember what the server answered: the watch may bring it later than the next round."""
         try:
             fresh = pool_from(body)
@@ -87,6 +87,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _body(pool: Pool, **more: Any) -> Object:
+def _body(pool: ObservedPool, **more: Any) -> Object:
     meta = {"name": pool.name, "namespace": pool.namespace, "uid": pool.uid, **more}
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": meta}

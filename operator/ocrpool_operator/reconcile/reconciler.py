@@ -13,12 +13,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ocrpool.planner.observed import Look, Pod, Pool, Proxy, Seen, Trouble, Worker
-from ocrpool.planner.status.invalid_spec import frozen_status
-from ocrpool.planner.status.report import Round, status_of
-from ocrpool.planner.workers.desired_replicas import Wanted, report_of
-from ocrpool.planner.workers.failures import failures_of
-from ocrpool.planner.workers.plan import Plan, may_evict, plan
+from ocrpool.planner.observed import (
+    ObservedPod,
+    ObservedPool,
+    ObservedProxy,
+    ObservedWorker,
+    PoolProblem,
+    PoolSnapshot,
+    WorkerObservation,
+)
+from ocrpool.planner.status.invalid_spec import invalid_spec_status
+from ocrpool.planner.status.report import ReconcileResult, build_status
+from ocrpool.planner.workers.desired_replicas import DesiredReplicas, autoscaling_report
+from ocrpool.planner.workers.failures import failures_from_status
+from ocrpool.planner.workers.plan import WorkerPlan, may_evict, plan_workers
 from ocrpool.planner.workers.revision import revision_of
 from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, proxy_selector, selector_of
 from ocrpool.resource.status import PoolStatus
@@ -47,10 +55,10 @@ SOON_SECONDS = 1.0
 RESYNC_SECONDS = 60.0
 
 
-Views = Callable[[Iterable[Pod]], Awaitable[Mapping[str, frozenset[str]]]]
+Views = Callable[[Iterable[ObservedPod]], Awaitable[Mapping[str, frozenset[str]]]]
 
 
-async def _no_views(pods: Iterable[Pod]) -> Mapping[str, frozenset[str]]:
+async def _no_views(pods: Iterable[ObservedPod]) -> Mapping[str, frozenset[str]]:
     return {}
 
 
@@ -122,7 +130,7 @@ class Reconciler:
         pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
         if not pool.deleting and not pool.has_finalizer:
             pool = await self._ownership.take(pool)
-        troubles: list[Trouble] = []
+        troubles: list[PoolProblem] = []
         token = await self._token(pool, troubles)
         seen, planned, wanted = await self._observe(pool, token, troubles)
         pool = seen.pool
@@ -145,13 +153,13 @@ class Reconciler:
         seen = self._after(seen)
         scaled = await self._parts.scaling.round(pool, seen, token)
         seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
-        report = report_of(pool, wanted.decision, seen.now)
-        this = Round(seen, planned, scaled.decisions, done.failures, troubles, report)
-        await self._report(pool, status_of(this))
+        report = autoscaling_report(pool, wanted.decision, seen.now)
+        this = ReconcileResult(seen, planned, scaled.decisions, done.failures, troubles, report)
+        await self._report(pool, build_status(this))
         await self._demand.tell(pool, wanted)
         return self._next(planned, seen, done.moved)
 
-    async def _token(self, pool: Pool, troubles: list[Trouble]) -> str:
+    async def _token(self, pool: ObservedPool, troubles: list[PoolProblem]) -> str:
         what = "Secret"
         refused = self._refusals.pending(pool, what)
         if refused is not None:
@@ -173,8 +181,8 @@ class Reconciler:
         return ""
 
     async def _observe(
-        self, pool: Pool, token: str, troubles: list[Trouble]
-    ) -> tuple[Seen, Plan, Wanted]:
+        self, pool: ObservedPool, token: str, troubles: list[PoolProblem]
+    ) -> tuple[PoolSnapshot, WorkerPlan, DesiredReplicas]:
         """What is there, and the plan. What is planned from the cache is only carried out if it
         is planned again from a fresh list: watches may be late. Where that list is refused,
         nothing is done, and the refusal is told."""
@@ -191,7 +199,7 @@ class Reconciler:
         )
         pool = replace(pool, asked=wanted.workers)
         seen = self._seen(pool, looks, proxy, wanted)
-        planned = plan(seen)
+        planned = plan_workers(seen)
         stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
         if planned.actions or stale or pool.deleting:
             try:
@@ -206,12 +214,12 @@ class Reconciler:
             new = [pod for pod in self._own(pool) if pod.uid not in looks]
             looks = looks | await parts.workers.look_at(new, token)
             seen = self._seen(pool, looks, proxy, wanted)
-            planned = plan(seen)
+            planned = plan_workers(seen)
         if any("401" in look.error for look in looks.values()):
             self._tokens.doubt(pool)
         return seen, planned, wanted
 
-    async def _proxy(self, pool: Pool, troubles: list[Trouble]) -> Proxy | None:
+    async def _proxy(self, pool: ObservedPool, troubles: list[PoolProblem]) -> ObservedProxy | None:
         if pool.spec.proxy is None:
             return None
         parts, key = self._parts, pool.key
@@ -224,50 +232,58 @@ class Reconciler:
                 pods = [pod_from(body, template="proxy") for body in bodies]
                 parts.store.replace_proxy_pods(key, pods)
                 self._proxies_listed[key] = parts.clock()
-        proxy = Proxy(in_front(pool, parts.store.proxy_pods(key)))
+        proxy = ObservedProxy(in_front(pool, parts.store.proxy_pods(key)))
         return replace(proxy, sees=await parts.views(proxy.ready))
 
-    def _workers(self, pool: Pool, looks: Mapping[str, Look]) -> tuple[Worker, ...]:
-        return tuple(Worker(pod, looks.get(pod.uid, Look())) for pod in self._own(pool))
+    def _workers(
+        self, pool: ObservedPool, looks: Mapping[str, WorkerObservation]
+    ) -> tuple[ObservedWorker, ...]:
+        return tuple(
+            ObservedWorker(pod, looks.get(pod.uid, WorkerObservation())) for pod in self._own(pool)
+        )
 
-    def _own(self, pool: Pool) -> tuple[Pod, ...]:
+    def _own(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
         """The pods of its workers."""
         return owned(pool, self._parts.store.pods(pool.key))
 
-    def _foreign(self, pool: Pool) -> tuple[Pod, ...]:
+    def _foreign(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
         """The others that bear their labels."""
         return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
 
     def _seen(
-        self, pool: Pool, looks: Mapping[str, Look], proxy: Proxy | None, wanted: Wanted
-    ) -> Seen:
+        self,
+        pool: ObservedPool,
+        looks: Mapping[str, WorkerObservation],
+        proxy: ObservedProxy | None,
+        wanted: DesiredReplicas,
+    ) -> PoolSnapshot:
         workers = self._workers(pool, looks)
         now = self._parts.now()
-        return Seen(
+        return PoolSnapshot(
             pool,
             revision_of(pool.spec),
             workers,
             now,
-            failures_of(pool.status, workers, now),
+            failures_from_status(pool.status, workers, now),
             proxy,
             wanted.resting,
         )
 
-    def _after(self, seen: Seen) -> Seen:
+    def _after(self, seen: PoolSnapshot) -> PoolSnapshot:
         """The same with the pods as they are after what was done to them."""
         looks = {worker.pod.uid: worker.look for worker in seen.workers}
         return replace(seen, workers=self._workers(seen.pool, looks))
 
-    async def _freeze(self, pool: Pool) -> float:
+    async def _freeze(self, pool: ObservedPool) -> float:
         """Nothing is done for a pool whose spec cannot be read; it says so."""
-        await self._report(pool, frozen_status(pool, self._own(pool), self._parts.now()))
+        await self._report(pool, invalid_spec_status(pool, self._own(pool), self._parts.now()))
         return self._interval
 
-    async def _report(self, pool: Pool, status: PoolStatus) -> None:
+    async def _report(self, pool: ObservedPool, status: PoolStatus) -> None:
         self._parts.metrics.pool(pool.namespace, pool.name, status)
         await self._statuses.write(pool, status)
 
-    def _next(self, planned: Plan, seen: Seen, acted: bool) -> float:
+    def _next(self, planned: WorkerPlan, seen: PoolSnapshot, acted: bool) -> float:
         if acted:
             return SOON_SECONDS
         delays = [
@@ -289,5 +305,7 @@ class Reconciler:
         self._parts.metrics.forget(*key)
 
 
-def _with_looks(workers: tuple[Worker, ...], looks: Mapping[str, Look]) -> tuple[Worker, ...]:
+def _with_looks(
+    workers: tuple[ObservedWorker, ...], looks: Mapping[str, WorkerObservation]
+) -> tuple[ObservedWorker, ...]:
     return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ocrpool.planner.observed import Pool
-from ocrpool.planner.size_limit import STATUS_BYTES, fitted
+from ocrpool.planner.observed import ObservedPool
+from ocrpool.planner.size_limit import STATUS_BYTES, fit_status
 from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.api_errors import is_too_large
 from ocrpool_operator.cluster.cache import Key
@@ -24,13 +24,13 @@ class Statuses:
         # By pool, with the generation for which it was learnt: an edit may have made room.
         self._most: dict[Key, tuple[int, int]] = {}
 
-    async def write(self, pool: Pool, status: PoolStatus) -> None:
+    async def write(self, pool: ObservedPool, status: PoolStatus) -> None:
         """Write what differs from what is there, and tell what has turned. Raises ApiError."""
         while True:
             generation, most = self._most.get(pool.key, (pool.generation, STATUS_BYTES))
             if generation != pool.generation:
                 most = STATUS_BYTES
-            fit = fitted(status, most)
+            fit = fit_status(status, most)
             if fit == pool.status:
                 return
             try:

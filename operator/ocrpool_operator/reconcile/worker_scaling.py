@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ocrpool.planner.instances.types import Reason
-from ocrpool.planner.observed import Pool, Worker
-from ocrpool.planner.workers.desired_replicas import Memory, Wanted, wanted_of
+from ocrpool.planner.instances.types import InstanceReason
+from ocrpool.planner.observed import ObservedPool, ObservedWorker
+from ocrpool.planner.workers.desired_replicas import (
+    DesiredReplicas,
+    ReplicaHistory,
+    decide_desired_replicas,
+)
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.events import Events
 
@@ -20,25 +24,25 @@ class Demand:
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self._pools: dict[Key, Memory] = {}
+        self._pools: dict[Key, ReplicaHistory] = {}
 
     def look(
         self,
-        pool: Pool,
-        workers: tuple[Worker, ...],
-        told: Mapping[str, Reason],
+        pool: ObservedPool,
+        workers: tuple[ObservedWorker, ...],
+        told: Mapping[str, InstanceReason],
         now: float,
         *,
         wall: float,
-    ) -> Wanted:
+    ) -> DesiredReplicas:
         """What the pool wants now, in monotonic seconds; `wall`: the same moment since the epoch.
         `told`: reasons of the workers' instances, by uid."""
-        memory = self._pools.get(pool.key, Memory())
-        wanted = wanted_of(pool, workers, told, memory, now, wall=wall)
+        memory = self._pools.get(pool.key, ReplicaHistory())
+        wanted = decide_desired_replicas(pool, workers, told, memory, now, wall=wall)
         self._pools[pool.key] = wanted.memory
         return wanted
 
-    async def tell(self, pool: Pool, wanted: Wanted) -> None:
+    async def tell(self, pool: ObservedPool, wanted: DesiredReplicas) -> None:
         """An Event where autoscaling changed the number; after the status says so."""
         before, decision = pool.status.desired_replicas, wanted.decision
         if decision is None or before in (decision.desired, 0):

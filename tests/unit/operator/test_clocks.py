@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import ocrpool
 import ocrpool_operator
-from ocrpool.planner.observed import Look, Trouble, Worker
-from ocrpool.planner.workers.desired_replicas import Memory, wanted_of
-from ocrpool.planner.workers.plan import Delete, plan
+from ocrpool.planner.observed import ObservedWorker, PoolProblem, WorkerObservation
+from ocrpool.planner.workers.desired_replicas import ReplicaHistory, decide_desired_replicas
+from ocrpool.planner.workers.plan import DeletePod, plan_workers
 from ocrpool_operator.cluster.cache import Store
 from ocrpool_operator.cluster.client import SECRETS, ApiError, Call
 from ocrpool_operator.cluster.clocks import FOLLOW_SHARE, WallClock
@@ -68,12 +68,14 @@ def test_a_clock_that_was_set_is_followed() -> None:
 def test_a_worker_that_drains_is_not_overdue_because_the_clock_was_set() -> None:
     machine = Machine()
     since = machine.clock()
-    worker = Worker(a_pod(draining=since), Look(state=a_state(busy=1, draining=True)))
+    worker = ObservedWorker(
+        a_pod(draining=since), WorkerObservation(state=a_state(busy=1, draining=True))
+    )
     machine.wait(5)
     machine.wall += HOUR
-    found = plan(a_seen(a_pool(0), worker, now=machine.clock()))
+    found = plan_workers(a_seen(a_pool(0), worker, now=machine.clock()))
 
-    assert not [each for each in found.actions if isinstance(each, Delete)]
+    assert not [each for each in found.actions if isinstance(each, DeletePod)]
 
 
 class Secrets:
@@ -95,7 +97,7 @@ async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
         lambda: wall, clock=lambda: passed,
     )  # fmt: skip
     reconciler = Reconciler(parts, interval=5)
-    troubles: list[Trouble] = []
+    troubles: list[PoolProblem] = []
     await reconciler._token(a_pool(), troubles)
     wall -= HOUR
     passed += 61
@@ -108,11 +110,15 @@ async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
 def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() -> None:
     """All that it remembers is on the other clock, which may begin at 0."""
     pod = a_pod(created=1_800_000_000.0)
-    worker = Worker(pod, Look(state=a_state()))
+    worker = ObservedWorker(pod, WorkerObservation(state=a_state()))
     pool = replace(a_pool(1), status=a_pool(1).status.model_copy(update={"desired_replicas": 3}))
-    first = wanted_of(pool, (worker,), {}, Memory(), 0.0, wall=1_800_000_010.0)
+    first = decide_desired_replicas(
+        pool, (worker,), {}, ReplicaHistory(), 0.0, wall=1_800_000_010.0
+    )
     window = pool.spec.scale_down_stabilization_seconds
-    later = wanted_of(pool, (worker,), {}, first.memory, window + 1, wall=1_800_000_000.0 - HOUR)
+    later = decide_desired_replicas(
+        pool, (worker,), {}, first.memory, window + 1, wall=1_800_000_000.0 - HOUR
+    )
 
     assert (first.workers, later.workers) == (3, 1)
 

@@ -7,7 +7,13 @@ from itertools import pairwise
 
 import pytest
 
-from ocrpool.planner.observed import Look, Pod, Pool, Seen, Worker
+from ocrpool.planner.observed import (
+    ObservedPod,
+    ObservedPool,
+    ObservedWorker,
+    PoolSnapshot,
+    WorkerObservation,
+)
 from ocrpool.protocol import Counters, Problem, State
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cluster.events import Events
@@ -25,9 +31,13 @@ class Ports(Workers):
         self.asked: list[tuple[str, int]] = []
         self.deaf = False
 
-    async def set_target(self, pod: Pod, token: str, target: int) -> Look:
+    async def set_target(self, pod: ObservedPod, token: str, target: int) -> WorkerObservation:
         self.asked.append((pod.name, target))
-        return Look(error="it does not answer") if self.deaf else Look(a_worker(target))
+        return (
+            WorkerObservation(error="it does not answer")
+            if self.deaf
+            else WorkerObservation(a_worker(target))
+        )
 
 
 class Posted(Events):
@@ -36,7 +46,9 @@ class Posted(Events):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    async def post(self, pool: Pool, reason: str, message: str, *, warning: bool = False) -> None:
+    async def post(
+        self, pool: ObservedPool, reason: str, message: str, *, warning: bool = False
+    ) -> None:
         self.lines.append(f"{reason} {message}")
 
 
@@ -55,7 +67,7 @@ class Bench:
     now: float = 100.0
     ports: Ports = field(default_factory=Ports)
     posted: Posted = field(default_factory=Posted)
-    pool: Pool = field(default_factory=lambda: a_pool(1))
+    pool: ObservedPool = field(default_factory=lambda: a_pool(1))
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -67,10 +79,10 @@ class Bench:
         """One round, so many seconds after the last, in which the workers say this."""
         self.now += after
         workers = tuple(
-            Worker(a_pod(index, **pod), Look(state=said))  # type: ignore[arg-type]
+            ObservedWorker(a_pod(index, **pod), WorkerObservation(state=said))  # type: ignore[arg-type]
             for index, said in enumerate(states)
         )
-        return await self.scaling.round(self.pool, Seen(self.pool, "new", workers, 0.0), "")
+        return await self.scaling.round(self.pool, PoolSnapshot(self.pool, "new", workers, 0.0), "")
 
     def spec(self, **said: object) -> None:
         spec = PoolSpec.model_validate({"device": "cpu", **said})

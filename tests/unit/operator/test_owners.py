@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ocrpool.planner.observed import Pod, Trouble
-from ocrpool.planner.status.conditions import Finding, conditions
+from ocrpool.planner.observed import ObservedPod, PoolProblem
+from ocrpool.planner.status.conditions import ConditionInputs, build_conditions
 from ocrpool.resource import names
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cli import OptionError, _parser, options_from
@@ -47,7 +47,7 @@ def test_a_controllers_uid_alone_makes_it_ours(
 
 
 def test_all_names_that_are_taken_are_one_trouble() -> None:
-    other = Trouble("Forbidden", "no rights")
+    other = PoolProblem("Forbidden", "no rights")
     taken = [
         name_taken("Service", body(), blocks=True),
         other,
@@ -63,15 +63,15 @@ def test_all_names_that_are_taken_are_one_trouble() -> None:
 
 
 def test_what_blocks_a_pool_keeps_it_from_being_ready_with_all_its_workers() -> None:
-    def ready(*problems: Trouble) -> tuple[str, str]:
+    def ready(*problems: PoolProblem) -> tuple[str, str]:
         told = tuple(("", each) for each in problems)
-        finding = Finding(2, False, 2, 2, 0, ("Ready", "Ready"), problems=told)
-        word = next(each for each in conditions(finding, (), 1, "") if each.type == "Ready")
+        finding = ConditionInputs(2, False, 2, 2, 0, ("Ready", "Ready"), problems=told)
+        word = next(each for each in build_conditions(finding, (), 1, "") if each.type == "Ready")
         return word.status, word.reason
 
-    budget = Trouble("NameTaken", "PodDisruptionBudget pages has no owner")
+    budget = PoolProblem("NameTaken", "PodDisruptionBudget pages has no owner")
     assert ready(budget) == ("True", "AllWorkersReady")
-    assert ready(budget, Trouble("NameTaken", "", blocks=True)) == ("False", "NameTaken")
+    assert ready(budget, PoolProblem("NameTaken", "", blocks=True)) == ("False", "NameTaken")
 
 
 def a_service(**spec: Any) -> dict[str, Any]:
@@ -137,14 +137,17 @@ def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
         "of-a-job": "Job pages-proxy-5d4f",
         "of-nobody": "",
     }
-    pods = [Pod(name, name, made_by=by) for name, by in made.items()]
+    pods = [ObservedPod(name, name, made_by=by) for name, by in made.items()]
     assert [pod.name for pod in in_front(pool, pods)] == ["own"]
 
 
 def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
     pool = a_pool()
-    assert foreign_pods(pool, [Pod("a", "a", over=True), Pod("b", "b", ending=1.0)]) == []
-    [told] = foreign_pods(pool, [Pod(f"x{number}", "") for number in range(7)])
+    assert (
+        foreign_pods(pool, [ObservedPod("a", "a", over=True), ObservedPod("b", "b", ending=1.0)])
+        == []
+    )
+    [told] = foreign_pods(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
     assert told.reason == "ForeignPod"
     assert told.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
 

@@ -8,9 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from ocrpool.planner.observed import Look, Pod, Pool, Proxy, Seen, Trouble, Worker
-from ocrpool.planner.status.report import Round, status_of
-from ocrpool.planner.workers.plan import Delete, Drain, Plan, Retire, drain_limit, may_evict, plan
+from ocrpool.planner.observed import (
+    ObservedPod,
+    ObservedPool,
+    ObservedProxy,
+    ObservedWorker,
+    PoolProblem,
+    PoolSnapshot,
+    WorkerObservation,
+)
+from ocrpool.planner.status.report import ReconcileResult, build_status
+from ocrpool.planner.workers.plan import (
+    DeletePod,
+    DrainWorker,
+    RemoveFromService,
+    WorkerPlan,
+    drain_limit,
+    may_evict,
+    plan_workers,
+)
 from ocrpool.planner.workers.revision import worker_settings
 from ocrpool.resource.spec import PoolSpec, ProxySpec
 from ocrpool_operator.cli import domain_in
@@ -23,20 +39,20 @@ from ocrpool_worker.settings import settings_from
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 NOW = 1000.0
-PROXY_POD = Pod("pages-proxy-x", "proxy-1", ip="10.0.1.1", ready=True)
+PROXY_POD = ObservedPod("pages-proxy-x", "proxy-1", ip="10.0.1.1", ready=True)
 
 
-def proxied(replicas: int = 2) -> Pool:
+def proxied(replicas: int = 2) -> ObservedPool:
     return replace(a_pool(replicas), spec=PoolSpec(replicas=replicas, proxy=ProxySpec()))
 
 
-def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> Seen:
+def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> PoolSnapshot:
     """One worker is of the old spec; the other one is new and has just become ready."""
     new = a_pod(0, ip="10.0.0.1", turned=turned)
     old = a_pod(1, revision="old", ip="10.0.0.2", turned=0.0)
     views = {} if sees is None else {PROXY_POD.uid: frozenset(sees)}
-    workers = tuple(Worker(pod, Look(state=a_state())) for pod in (new, old))
-    return a_seen(proxied(), *workers, now=NOW, proxy=Proxy((PROXY_POD,), views))
+    workers = tuple(ObservedWorker(pod, WorkerObservation(state=a_state())) for pod in (new, old))
+    return a_seen(proxied(), *workers, now=NOW, proxy=ObservedProxy((PROXY_POD,), views))
 
 
 def test_the_next_worker_is_rolled_once_the_proxy_knows_the_last() -> None:
@@ -44,15 +60,15 @@ def test_the_next_worker_is_rolled_once_the_proxy_knows_the_last() -> None:
     blind = old_and_new(turned=NOW - 5, sees=("10.0.0.2",))
     sees = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
 
-    assert plan(blind).actions == ()
-    assert [type(action) for action in plan(sees).actions] == [Retire]
+    assert plan_workers(blind).actions == ()
+    assert [type(action) for action in plan_workers(sees).actions] == [RemoveFromService]
 
 
 @pytest.mark.parametrize("sees", [None, ("10.0.0.2",)])
 def test_a_proxy_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...] | None) -> None:
     seen = old_and_new(turned=NOW - 61, sees=sees)
 
-    assert [type(action) for action in plan(seen).actions] == [Retire]
+    assert [type(action) for action in plan_workers(seen).actions] == [RemoveFromService]
 
 
 def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
@@ -73,8 +89,10 @@ def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
 
 
 def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
-    def reasons(seen: Seen) -> set[str]:
-        return {each.reason for each in status_of(Round(seen, Plan())).conditions}
+    def reasons(seen: PoolSnapshot) -> set[str]:
+        return {
+            each.reason for each in build_status(ReconcileResult(seen, WorkerPlan())).conditions
+        }
 
     assert "ProxyBlind" in reasons(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
     assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 59, sees=("10.0.0.2",)))
@@ -83,11 +101,11 @@ def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
 
 
 def test_the_status_tells_of_the_proxy() -> None:
-    workers = (Worker(a_pod(0), Look(state=a_state())),)
-    trouble = Trouble("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
+    workers = (ObservedWorker(a_pod(0), WorkerObservation(state=a_state())),)
+    trouble = PoolProblem("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
     broken = replace(PROXY_POD, ready=False, trouble=trouble)
-    seen = a_seen(proxied(1), *workers, proxy=Proxy((PROXY_POD, broken)))
-    status = status_of(Round(seen, Plan()))
+    seen = a_seen(proxied(1), *workers, proxy=ObservedProxy((PROXY_POD, broken)))
+    status = build_status(ReconcileResult(seen, WorkerPlan()))
 
     assert status.proxy is not None
     assert (status.proxy.replicas, status.proxy.ready_replicas) == (2, 1)
@@ -97,8 +115,10 @@ def test_the_status_tells_of_the_proxy() -> None:
     assert "proxy.image" in found["Degraded"].message
     assert found["Progressing"].reason == "ProxyStarting"
 
-    none = replace(seen, proxy=Proxy((broken,)))
-    found = {each.type: each for each in status_of(Round(none, Plan())).conditions}
+    none = replace(seen, proxy=ObservedProxy((broken,)))
+    found = {
+        each.type: each for each in build_status(ReconcileResult(none, WorkerPlan())).conditions
+    }
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "ProxyNotReady")
 
 
@@ -113,15 +133,15 @@ def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
     pod = a_pod(0, draining=NOW)
 
     def actions(now: float, *, draining: bool) -> list[type]:
-        worker = Worker(pod, Look(state=a_state(draining=draining)))
-        return [type(action) for action in plan(a_seen(pool, worker, now=now)).actions]
+        worker = ObservedWorker(pod, WorkerObservation(state=a_state(draining=draining)))
+        return [type(action) for action in plan_workers(a_seen(pool, worker, now=now)).actions]
 
-    assert actions(NOW + told, draining=False) == [Drain]
+    assert actions(NOW + told, draining=False) == [DrainWorker]
     if told:
         assert actions(NOW + told - 0.5, draining=False) == []
     if settled > told:
         assert actions(NOW + settled - 0.5, draining=True) == []
-    assert actions(NOW + settled, draining=True) == [Delete]
+    assert actions(NOW + settled, draining=True) == [DeletePod]
 
 
 def test_memory_is_bounded_by_what_may_be_held() -> None:
@@ -164,7 +184,7 @@ def test_in_a_pod_a_worker_listens_on_all_addresses() -> None:
 def test_another_text_is_another_deployment() -> None:
     """So that a change of the settings rolls the proxy."""
 
-    def annotations(pool: Pool) -> object:
+    def annotations(pool: ObservedPool) -> object:
         [found] = [each for each in proxy_objects(pool, "x") if each["kind"] == "Deployment"]
         return found["spec"]["template"]["metadata"]["annotations"]
 

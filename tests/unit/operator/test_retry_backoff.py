@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ocrpool.planner.observed import Trouble
+from ocrpool.planner.observed import PoolProblem
 from ocrpool_operator.cluster.retry_backoff import PAUSE_FIRST, PAUSE_MOST, Refusals
 from tests.unit.planner.pools import a_pool
 
-TROUBLE = Trouble("Refused", "no such thing")
+TROUBLE = PoolProblem("Refused", "no such thing")
 POOL = a_pool()
 
 

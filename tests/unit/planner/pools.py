@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ocrpool.planner.observed import Failure, Look, Pod, Pool, Seen, Worker
-from ocrpool.planner.workers.failures import counted
-from ocrpool.planner.workers.plan import Create, Delete, Drain, Mark, Plan, Restore, Retire, plan
+from ocrpool.planner.observed import (
+    FailureCount,
+    ObservedPod,
+    ObservedPool,
+    ObservedWorker,
+    PoolSnapshot,
+    WorkerObservation,
+)
+from ocrpool.planner.workers.failures import count_failures
+from ocrpool.planner.workers.plan import (
+    CreatePod,
+    DeletePod,
+    DrainWorker,
+    MarkEvictable,
+    RemoveFromService,
+    RestoreToService,
+    WorkerPlan,
+    plan_workers,
+)
 from ocrpool.protocol import (
     Counters,
     Device,
@@ -24,9 +40,9 @@ from ocrpool.resource.spec import PoolSpec
 GIB = 2**30
 
 
-def a_pool(replicas: int = 2, *, deleting: bool = False, generation: int = 1) -> Pool:
+def a_pool(replicas: int = 2, *, deleting: bool = False, generation: int = 1) -> ObservedPool:
     spec = PoolSpec(replicas=replicas, device="cpu")
-    return Pool("default", "pages", "uid", generation, spec, deleting=deleting)
+    return ObservedPool("default", "pages", "uid", generation, spec, deleting=deleting)
 
 
 def a_state(
@@ -60,30 +76,34 @@ def a_state(
     )  # fmt: skip
 
 
-def a_pod(index: int = 0, *, revision: str = "new", ready: bool = True, **more: object) -> Pod:
-    base = Pod(
+def a_pod(
+    index: int = 0, *, revision: str = "new", ready: bool = True, **more: object
+) -> ObservedPod:
+    base = ObservedPod(
         worker_name("pages", index), f"uid-{index}-{revision}", revision, "node", "10.0.0.1",
         ready=ready, evictable=False,
     )  # fmt: skip
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def a_seen(pool: Pool, *workers: Worker, now: float = 1000.0, **more: object) -> Seen:
-    return replace(Seen(pool, "new", workers, now), **more)  # type: ignore[arg-type]
+def a_seen(
+    pool: ObservedPool, *workers: ObservedWorker, now: float = 1000.0, **more: object
+) -> PoolSnapshot:
+    return replace(PoolSnapshot(pool, "new", workers, now), **more)  # type: ignore[arg-type]
 
 
 @dataclass
 class Cluster:
     """Pods that boot in a few steps and end when they are deleted; one step is a second."""
 
-    pool: Pool
+    pool: ObservedPool
     revision: str = "r1"
     now: float = 1000.0
     boot: int = 3
-    pods: dict[str, Pod] = field(default_factory=dict)
+    pods: dict[str, ObservedPod] = field(default_factory=dict)
     age: dict[str, int] = field(default_factory=dict)
     draining: set[str] = field(default_factory=set)
-    failures: dict[str, Failure] = field(default_factory=dict)
+    failures: dict[str, FailureCount] = field(default_factory=dict)
     # Pages that a worker is still on, by pod: it ends a page a second.
     busy: dict[str, int] = field(default_factory=dict)
     # What a worker that is not ready says is wrong with it.
@@ -91,7 +111,7 @@ class Cluster:
     made: int = 0
     lost: int = 0
 
-    def seen(self) -> Seen:
+    def seen(self) -> PoolSnapshot:
         workers = []
         for pod in self.pods.values():
             state = a_state(
@@ -100,8 +120,8 @@ class Cluster:
                 busy=1 if self.busy.get(pod.name) else 0,
                 problem=self.problems.get(pod.name),
             )
-            workers.append(Worker(pod, Look(state=state)))
-        return Seen(self.pool, self.revision, tuple(workers), self.now, self.failures)
+            workers.append(ObservedWorker(pod, WorkerObservation(state=state)))
+        return PoolSnapshot(self.pool, self.revision, tuple(workers), self.now, self.failures)
 
     def serving(self) -> int:
         return sum(1 for pod in self.pods.values() if pod.ready and pod.draining is None)
@@ -111,32 +131,32 @@ class Cluster:
         fresh = all(pod.revision == self.revision for pod in self.pods.values())
         return fresh and self.serving() == self.pool.wanted == len(self.pods)
 
-    def step(self) -> Plan:
+    def step(self) -> WorkerPlan:
         """Plan, obey, and let a second pass."""
-        found = plan(self.seen())
+        found = plan_workers(self.seen())
         for action in found.actions:
             match action:
-                case Create(name, _):
+                case CreatePod(name, _):
                     assert name not in self.pods, "a doubled pod"
                     self.made += 1
-                    self.pods[name] = Pod(
+                    self.pods[name] = ObservedPod(
                         name, f"uid-{self.made}", self.revision, "node", "10.0.0.1", self.now,
                         evictable=False,
                     )  # fmt: skip
                     self.age[name] = 0
-                case Retire(pod, _):
+                case RemoveFromService(pod, _):
                     self.pods[pod.name] = replace(self.pods[pod.name], draining=self.now)
-                case Restore(pod):
+                case RestoreToService(pod):
                     assert pod.name not in self.draining
                     self.pods[pod.name] = replace(self.pods[pod.name], draining=None)
-                case Mark(pod, evictable):
+                case MarkEvictable(pod, evictable):
                     self.pods[pod.name] = replace(self.pods[pod.name], evictable=evictable)
-                case Drain(pod):
+                case DrainWorker(pod):
                     self.draining.add(pod.name)
-                case Delete(pod, _):
+                case DeletePod(pod, _):
                     self.lost += self.busy.get(pod.name, 0)
                     self.drop(pod.name)
-        self.failures = counted(self.failures, found.actions, self.now)
+        self.failures = count_failures(self.failures, found.actions, self.now)
         self.now += 1
         for name, pod in self.pods.items():
             self.age[name] += 1

@@ -12,36 +12,42 @@ from hypothesis import strategies as st
 
 from ocrpool.planner.workers.autoscaling import (
     MARGIN,
-    Decision,
-    History,
-    Policy,
-    Seen,
-    decide,
-    needed,
-    spare_of,
+    AutoscalingHistory,
+    AutoscalingPolicy,
+    PoolLoad,
+    WorkerDecision,
+    decide_worker_count,
+    spare_instances,
+    workers_for_load,
 )
-from ocrpool.planner.workers.load import LEAD_SECONDS, Figures, Past, load_of, observe
+from ocrpool.planner.workers.load import (
+    LEAD_SECONDS,
+    LoadHistory,
+    WorkerLoad,
+    estimate_load,
+    record_load,
+)
 
-POLICY = Policy(1, 10, target=2.0, up=30.0, down=120.0, shared=True)
+POLICY = AutoscalingPolicy(1, 10, target=2.0, up=30.0, down=120.0, shared=True)
 
 
 @dataclass
 class Days:
     """A pool that works off what comes, 5 s a look; new workers serve after `lead` seconds."""
 
-    policy: Policy = POLICY
+    policy: AutoscalingPolicy = POLICY
     slots: int = 4
     page: float = 0.5
     lead: float = 60.0
     room: int = 0
     now: float = 1000.0
-    history: History = field(default_factory=History)
+    history: AutoscalingHistory = field(default_factory=AutoscalingHistory)
     ready: list[float] = field(default_factory=lambda: [0.0])
     work: float = 0.0
     waiting: float = 0.0
     refused: float = 0.0
     limit: float = 1e9
-    last: Decision | None = None
+    last: WorkerDecision | None = None
     changes: list[int] = field(default_factory=list)
     silent: int = 0
 
@@ -59,13 +65,13 @@ class Days:
             self.look()
         return self
 
-    def figures(self) -> tuple[Figures, ...]:
+    def figures(self) -> tuple[WorkerLoad, ...]:
         found = []
         for index, ready in enumerate(self.ready):
             first = index == 0
             pages = int(self.work / self.page) if first else 0
             found.append(
-                Figures(
+                WorkerLoad(
                     name=f"w{index}",
                     serving=ready <= self.now,
                     instances=self.slots,
@@ -81,8 +87,8 @@ class Days:
         return tuple(found)
 
     def look(self) -> None:
-        seen = Seen(self.figures(), len(self.ready), self.silent)
-        self.last = decide(self.policy, self.history, seen, self.now)
+        seen = PoolLoad(self.figures(), len(self.ready), self.silent)
+        self.last = decide_worker_count(self.policy, self.history, seen, self.now)
         self.history = self.last.history
         wanted = self.last.desired
         if wanted != len(self.ready):
@@ -116,7 +122,7 @@ def test_a_steady_load_is_carried_and_nothing_flaps(load: float) -> None:
     days = Days().run(load, 900)
     before = list(days.changes)
     days.run(load, 1800)
-    spare = spare_of(POLICY, days.page, days.slots, load)
+    spare = spare_instances(POLICY, days.page, days.slots, load)
 
     assert days.count * days.slots >= min(load + spare, 40) - 0.5
     assert days.changes == before
@@ -140,7 +146,7 @@ def test_the_formula_is_the_least_that_suffices(
 ) -> None:
     policy = replace(POLICY, shared=shared)
     spare = min(share, slots / 2)
-    count = needed(policy, load, spare, slots)
+    count = workers_for_load(policy, load, spare, slots)
 
     def held(workers: int) -> float:
         return workers * slots - spare if shared else workers * (slots - spare)
@@ -171,21 +177,21 @@ def test_a_queue_that_is_full_counts_by_what_it_turns_away() -> None:
 
 def test_refusals_weigh_at_most_twice_what_was_read() -> None:
     """Who is refused comes again at once and is counted again."""
-    past, calm = Past(), figure(work=0, refused=0)
-    past = observe(past, (calm,), 0.0)
+    past, calm = LoadHistory(), figure(work=0, refused=0)
+    past = record_load(past, (calm,), 0.0)
     for moment in range(5, 65, 5):
         storm = figure(work=4.0 * moment, refused=10_000 * moment)
-        past = observe(past, (storm,), float(moment))
+        past = record_load(past, (storm,), float(moment))
 
-    assert load_of(past, 60.0).now == pytest.approx(12.0)
+    assert estimate_load(past, 60.0).now == pytest.approx(12.0)
 
 
-def figure(**more: object) -> Figures:
+def figure(**more: object) -> WorkerLoad:
     known: dict[str, object] = {
         "name": "w", "serving": True, "instances": 4, "room": 0, "work": 0.0, "pages": 100,
         "answered": 100, "refused": 0, "waiting": 0,
     }  # fmt: skip
-    return Figures(**{**known, **more})  # type: ignore[arg-type]
+    return WorkerLoad(**{**known, **more})  # type: ignore[arg-type]
 
 
 def test_a_gpu_with_room_is_filled_before_another_is_asked_for() -> None:
@@ -199,7 +205,7 @@ def test_a_gpu_with_room_is_filled_before_another_is_asked_for() -> None:
 def test_fewer_only_when_the_rest_carries_it_with_a_margin() -> None:
     days = Days().run(10.0, 600)
     count = days.count
-    held = (count - 1) * days.slots - spare_of(POLICY, days.page, days.slots, 10.0)
+    held = (count - 1) * days.slots - spare_instances(POLICY, days.page, days.slots, 10.0)
     days.run(held / (1 + MARGIN) * 1.02, 1200)
     assert days.count == count
     days.run(held / (1 + MARGIN) * 0.95, 1200)
@@ -217,7 +223,7 @@ def test_nothing_is_given_back_before_the_window_is_over() -> None:
 
 def test_a_restart_gives_nothing_back_before_its_window_is_full() -> None:
     days = Days().run(16.0, 600)
-    count, days.history = days.count, History()
+    count, days.history = days.count, AutoscalingHistory()
     days.run(0.0, POLICY.down - 10)
 
     assert days.count == count
@@ -270,16 +276,23 @@ def test_at_max_is_said_and_taken_back() -> None:
 
 
 def test_nobody_serves_so_nothing_is_known() -> None:
-    found = decide(POLICY, History(), Seen((figure(serving=False),), 3), 0.0)
+    found = decide_worker_count(
+        POLICY, AutoscalingHistory(), PoolLoad((figure(serving=False),), 3), 0.0
+    )
 
     assert (found.desired, found.reason) == (3, "NotMeasured")
 
 
 def test_new_limits_are_followed_at_once() -> None:
-    seen = Seen((figure(),), 1)
+    seen = PoolLoad((figure(),), 1)
 
-    assert decide(replace(POLICY, minimum=3), History(), seen, 0.0).desired == 3
-    found = decide(replace(POLICY, maximum=2), History(), replace(seen, desired=5), 0.0)
+    assert (
+        decide_worker_count(replace(POLICY, minimum=3), AutoscalingHistory(), seen, 0.0).desired
+        == 3
+    )
+    found = decide_worker_count(
+        replace(POLICY, maximum=2), AutoscalingHistory(), replace(seen, desired=5), 0.0
+    )
     assert found.sentence == "5 → 2: maxReplicas is 2"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ocrpool.planner.instances.types import Decision, History, Reason
-from ocrpool.planner.status.debounce import PASSED_AFTER, Told, tell
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceReason
+from ocrpool.planner.status.debounce import PASSED_AFTER, ReportedDecision, debounce
 
 
-def hold(why: str, reason: Reason = "Hold", target: int = 3) -> Decision:
-    return Decision(target, reason, f"{target}: hold, {why}", History())
+def hold(why: str, reason: InstanceReason = "Hold", target: int = 3) -> InstanceDecision:
+    return InstanceDecision(target, reason, f"{target}: hold, {why}", InstanceHistory())
 
 
 SHORT = hold("room 204.8Mi (1.2Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
@@ -15,9 +15,9 @@ ONCE = hold("room 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi fo
 STUCK = hold("left 100Mi < 896Mi; but instances.min is 3", "InsufficientMemory")
 
 
-def after(*decisions: Decision, told: Told | None = None) -> str:
+def after(*decisions: InstanceDecision, told: ReportedDecision | None = None) -> str:
     for each in decisions:
-        told = tell(told, each, step=False)
+        told = debounce(told, each, step=False)
     assert told is not None
     return told.decision.sentence
 
@@ -41,9 +41,9 @@ def test_the_newest_figures_are_at_hand() -> None:
 
 
 def test_a_step_is_told_at_once() -> None:
-    step = Decision(4, "Grow", "3 → 4: room 5.1Gi ≥ 1.4Gi footprint", History())
+    step = InstanceDecision(4, "Grow", "3 → 4: room 5.1Gi ≥ 1.4Gi footprint", InstanceHistory())
 
-    assert tell(Told(SHORT), step, step=True) == Told(step)
+    assert debounce(ReportedDecision(SHORT), step, step=True) == ReportedDecision(step)
 
 
 def test_a_trouble_has_to_be_gone_for_a_while() -> None:

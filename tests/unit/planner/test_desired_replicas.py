@@ -6,29 +6,31 @@ from dataclasses import replace
 
 import pytest
 
-from ocrpool.planner.observed import Look, Pool, Worker
-from ocrpool.planner.workers.autoscaling import Decision, History
+from ocrpool.planner.observed import ObservedPool, ObservedWorker, WorkerObservation
+from ocrpool.planner.workers.autoscaling import AutoscalingHistory, WorkerDecision
 from ocrpool.planner.workers.desired_replicas import (
-    Memory,
-    figures_of,
-    policy_of,
-    report_of,
-    room_of,
-    wanted_of,
+    ReplicaHistory,
+    autoscaling_policy,
+    autoscaling_report,
+    decide_desired_replicas,
+    expected_growth,
+    worker_load,
 )
 from ocrpool.resource.spec import Autoscaling, DisruptionSpec, InstanceRange, MemorySpec, PoolSpec
 from ocrpool.resource.status import AutoscalingReport, PoolStatus
 from tests.unit.planner.pools import GIB, a_pod, a_pool, a_state
 
 
-def asks(count: int, memory: Memory, now: float, *, before: int = 3) -> tuple[int, Memory]:
+def asks(
+    count: int, memory: ReplicaHistory, now: float, *, before: int = 3
+) -> tuple[int, ReplicaHistory]:
     pool = replace(a_pool(count), status=PoolStatus(desired_replicas=before))
-    wanted = wanted_of(pool, (), {}, memory, now)
+    wanted = decide_desired_replicas(pool, (), {}, memory, now)
     return wanted.workers, wanted.memory
 
 
 def test_fewer_replicas_must_be_meant_and_more_are_followed_at_once() -> None:
-    memory = Memory()
+    memory = ReplicaHistory()
     found = []
     for now, count in ((0, 3), (5, 1), (10, 4), (15, 1), (35, 1), (41, 1)):
         wanted, memory = asks(count, memory, float(now))
@@ -38,48 +40,51 @@ def test_fewer_replicas_must_be_meant_and_more_are_followed_at_once() -> None:
 
 
 def test_after_a_restart_fewer_must_be_meant_anew() -> None:
-    wanted, memory = asks(1, Memory(), 1000.0)
+    wanted, memory = asks(1, ReplicaHistory(), 1000.0)
     assert wanted == 3
     wanted, _ = asks(1, memory, 1031.0)
     assert wanted == 1
 
 
 def test_a_new_pool_and_a_deleted_one_wait_for_nothing() -> None:
-    assert asks(2, Memory(), 0.0, before=0)[0] == 2
-    assert wanted_of(a_pool(3, deleting=True), (), {}, Memory(), 0.0).workers == 0
+    assert asks(2, ReplicaHistory(), 0.0, before=0)[0] == 2
+    assert (
+        decide_desired_replicas(a_pool(3, deleting=True), (), {}, ReplicaHistory(), 0.0).workers
+        == 0
+    )
 
 
-def scaled(status: PoolStatus | None = None, **more: object) -> Pool:
+def scaled(status: PoolStatus | None = None, **more: object) -> ObservedPool:
     spec = PoolSpec(autoscaling=Autoscaling(min_replicas=2, max_replicas=5), **more)  # type: ignore[arg-type]
-    return Pool("default", "pages", "uid", 1, spec, status or PoolStatus())
+    return ObservedPool("default", "pages", "uid", 1, spec, status or PoolStatus())
 
 
 def test_the_number_is_read_from_the_status_after_a_restart() -> None:
     kept = scaled(PoolStatus(desired_replicas=4))
 
-    assert wanted_of(kept, (), {}, Memory(), 0.0).workers == 4
+    assert decide_desired_replicas(kept, (), {}, ReplicaHistory(), 0.0).workers == 4
     assert kept.wanted == 4
-    assert wanted_of(scaled(), (), {}, Memory(), 0.0).workers == 2
+    assert decide_desired_replicas(scaled(), (), {}, ReplicaHistory(), 0.0).workers == 2
 
 
 def test_only_a_change_is_told() -> None:
     before = AutoscalingReport(desired=2, decision="1 → 2: so it was", last_scale_time="then")
     pool = scaled(PoolStatus(desired_replicas=2, autoscaling=before))
-    held = Decision(2, "Hold", "2: hold, load 1.23 instances", History())
-    grown = Decision(3, "Grow", "2 → 3: load", History())
+    held = WorkerDecision(2, "Hold", "2: hold, load 1.23 instances", AutoscalingHistory())
+    grown = WorkerDecision(3, "Grow", "2 → 3: load", AutoscalingHistory())
 
-    assert report_of(pool, held, 0.0) == before
-    told = report_of(pool, grown, 60.0)
+    assert autoscaling_report(pool, held, 0.0) == before
+    told = autoscaling_report(pool, grown, 60.0)
     assert told is not None
     assert (told.desired, told.decision) == (3, "2 → 3: load")
     assert told.last_scale_time == "1970-01-01T00:01:00Z"
-    assert report_of(a_pool(2), None, 0.0) is None
+    assert autoscaling_report(a_pool(2), None, 0.0) is None
 
 
 def test_a_proxy_makes_one_queue_of_all() -> None:
     spec = scaled().spec
     with_proxy = PoolSpec.model_validate({"autoscaling": {}, "proxy": {}})
-    policies = policy_of(spec), policy_of(with_proxy)
+    policies = autoscaling_policy(spec), autoscaling_policy(with_proxy)
 
     assert [each.shared for each in policies if each is not None] == [False, True]
 
@@ -93,9 +98,9 @@ def test_room_is_what_memory_leaves_unless_the_worker_does_not_grow(told: str, r
     # 6 GiB free less 1 reserved less 2 promised to two instances that hold nothing yet.
     state = a_state(free=6 * GIB)
 
-    assert room_of(spec, state, told) == room  # type: ignore[arg-type]
+    assert expected_growth(spec, state, told) == room  # type: ignore[arg-type]
     few = PoolSpec(memory=MemorySpec(reserve="1Gi"), instances=InstanceRange(min=1, max=3))
-    assert room_of(few, state, None) == 1
+    assert expected_growth(few, state, None) == 1
 
 
 def test_the_page_that_an_instance_is_on_counts_as_work() -> None:
@@ -104,37 +109,60 @@ def test_the_page_that_an_instance_is_on_counts_as_work() -> None:
     state = state.model_copy(
         update={"instances": state.instances.model_copy(update={"each": each})}
     )
-    found = figures_of(PoolSpec(), Worker(a_pod(), Look(state=state)), None, 0.0)
+    found = worker_load(
+        PoolSpec(), ObservedWorker(a_pod(), WorkerObservation(state=state)), None, 0.0
+    )
 
     assert found is not None
     assert found.work == 2.5
-    assert figures_of(PoolSpec(), Worker(a_pod(), Look(error="silent")), None, 0.0) is None
+    assert (
+        worker_load(
+            PoolSpec(), ObservedWorker(a_pod(), WorkerObservation(error="silent")), None, 0.0
+        )
+        is None
+    )
 
 
-def resting(memory: Memory, worker: Worker, now: float) -> tuple[bool, Memory]:
+def resting(
+    memory: ReplicaHistory, worker: ObservedWorker, now: float
+) -> tuple[bool, ReplicaHistory]:
     pool = replace(a_pool(1), spec=PoolSpec(replicas=1, disruption=DisruptionSpec(rest_seconds=60)))
-    found = wanted_of(pool, (worker,), {}, memory, now)
+    found = decide_desired_replicas(pool, (worker,), {}, memory, now)
     return bool(found.resting), found.memory
 
 
 def test_a_worker_rests_when_it_had_no_request_for_long_enough() -> None:
-    idle = Worker(a_pod(), Look(state=a_state()))
-    rests, memory = resting(Memory(), idle, 0.0)
+    idle = ObservedWorker(a_pod(), WorkerObservation(state=a_state()))
+    rests, memory = resting(ReplicaHistory(), idle, 0.0)
     assert not rests
     rests, memory = resting(memory, idle, 61.0)
     assert rests
     # One request in between is enough, however short.
     assert idle.state is not None
     counters = idle.state.counters.model_copy(update={"requests": 1})
-    asked = Worker(a_pod(), Look(state=idle.state.model_copy(update={"counters": counters})))
+    asked = ObservedWorker(
+        a_pod(), WorkerObservation(state=idle.state.model_copy(update={"counters": counters}))
+    )
     rests, memory = resting(memory, asked, 62.0)
     assert not rests
-    rests, memory = resting(memory, Worker(a_pod(), Look(error="silent")), 100.0)
+    rests, memory = resting(
+        memory, ObservedWorker(a_pod(), WorkerObservation(error="silent")), 100.0
+    )
     rests, memory = resting(memory, asked, 123.0)
     assert rests
-    assert not resting(memory, Worker(a_pod(), Look(state=a_state(busy=1))), 200.0)[0]
+    assert not resting(
+        memory, ObservedWorker(a_pod(), WorkerObservation(state=a_state(busy=1))), 200.0
+    )[0]
 
 
 def test_what_rested_before_a_restart_still_does() -> None:
-    assert resting(Memory(), Worker(a_pod(evictable=True), Look(state=a_state())), 0.0)[0]
-    assert not resting(Memory(), Worker(a_pod(evictable=True), Look(state=a_state(busy=1))), 0.0)[0]
+    assert resting(
+        ReplicaHistory(),
+        ObservedWorker(a_pod(evictable=True), WorkerObservation(state=a_state())),
+        0.0,
+    )[0]
+    assert not resting(
+        ReplicaHistory(),
+        ObservedWorker(a_pod(evictable=True), WorkerObservation(state=a_state(busy=1))),
+        0.0,
+    )[0]

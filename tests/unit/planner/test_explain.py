@@ -7,8 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, InstanceState, State
 from ocrpool.protocol.quantity import parse_bytes
 from tests.unit.planner.worker_states import GI, instance, state
@@ -49,10 +49,10 @@ def observations(draw: st.DrawFn) -> State:
 
 
 @st.composite
-def limits(draw: st.DrawFn) -> Limits:
+def limits(draw: st.DrawFn) -> InstanceLimits:
     least = draw(st.integers(0, 4))
     most = draw(st.integers(max(1, least), 9))
-    return Limits(least, most, draw(sizes), draw(st.one_of(st.none(), sizes)))
+    return InstanceLimits(least, most, draw(sizes), draw(st.one_of(st.none(), sizes)))
 
 
 def exact(text: str) -> tuple[float, float]:
@@ -73,7 +73,7 @@ def adds_up(result: str, *parts: tuple[int, str]) -> None:
     assert abs(total - value) <= slack
 
 
-def check(decision: Decision, seen: State, bounds: Limits) -> None:
+def check(decision: InstanceDecision, seen: State, bounds: InstanceLimits) -> None:
     sentence, target = decision.sentence, seen.instances.target
     step = STEP.match(sentence)
     if step:
@@ -110,21 +110,23 @@ def check(decision: Decision, seen: State, bounds: Limits) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(bounds=limits(), seen=st.lists(observations(), min_size=1, max_size=6))
-def test_every_sentence_adds_up(bounds: Limits, seen: list[State]) -> None:
-    history = History()
+def test_every_sentence_adds_up(bounds: InstanceLimits, seen: list[State]) -> None:
+    history = InstanceHistory()
     for look, one in enumerate(seen):
-        decision = plan(bounds, history, one, look * 5.0)
+        decision = plan_instances(bounds, history, one, look * 5.0)
         check(decision, one, bounds)
         history = decision.history
 
 
 @settings(deadline=None, max_examples=200)
 @given(bounds=limits(), one=observations())
-def test_what_stays_as_it_is_grows_or_shrinks_one_way_only(bounds: Limits, one: State) -> None:
+def test_what_stays_as_it_is_grows_or_shrinks_one_way_only(
+    bounds: InstanceLimits, one: State
+) -> None:
     """Looking again and again at the same state never says both more and fewer."""
-    history, ways = History(), set()
+    history, ways = InstanceHistory(), set()
     for look in range(6):
-        decision = plan(bounds, history, one, look * 5.0)
+        decision = plan_instances(bounds, history, one, look * 5.0)
         history = decision.history
         if decision.target != one.instances.target:
             ways.add(decision.target > one.instances.target)

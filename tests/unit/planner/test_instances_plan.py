@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ocrpool.planner.instances.plan import margin, plan
-from ocrpool.planner.instances.types import History, Limits
+from ocrpool.planner.instances.plan import margin, plan_instances
+from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, Problem, State
 from tests.unit.planner.worker_states import GI, LIMITS, MI, decide, instance, state
 
@@ -138,23 +138,23 @@ def test_no_growth_in_the_cool_down_after_a_shrink() -> None:
     roomy = state(6 * GI, each=[instance()] * 2)
     history = shrunk.history
     for now in (10.0, 15.0, 64.0):
-        decision = plan(LIMITS, history, roomy, now)
+        decision = plan_instances(LIMITS, history, roomy, now)
         history = decision.history
         assert decision.target == 2
     assert decision.reason == "CoolDown"
-    assert plan(LIMITS, history, roomy, 65.0).target == 3
+    assert plan_instances(LIMITS, history, roomy, 65.0).target == 3
 
 
 def test_a_growth_that_was_taken_back_makes_the_next_cool_down_longer() -> None:
     history = decide(state(0), state(0)).history  # at 5 s
     two = state(6 * GI, each=[instance()] * 2)
     for now in (60.0, 65.0):
-        grown = plan(LIMITS, history, two, now)
+        grown = plan_instances(LIMITS, history, two, now)
         history = grown.history
     assert grown.target == 3
-    shrunk = plan(LIMITS, history, state(0), 70.0)
+    shrunk = plan_instances(LIMITS, history, state(0), 70.0)
     assert (shrunk.reason, shrunk.history.grow_after) == ("Shrink", 70.0 + 2 * LIMITS.cool_down)
-    more = plan(LIMITS, shrunk.history, state(0, each=[instance()] * 2), 75.0)
+    more = plan_instances(LIMITS, shrunk.history, state(0, each=[instance()] * 2), 75.0)
     assert (more.reason, more.history.grow_after) == ("Shrink", 75.0 + 2 * LIMITS.cool_down)
 
 
@@ -167,7 +167,7 @@ def test_an_out_of_memory_report_shrinks_at_once_and_cools_down() -> None:
     assert (decision.target, decision.reason) == (2, "Shrink")
     assert decision.history.grow_after == 5.0 + LIMITS.cool_down
     again = state(6 * GI, each=[instance()] * 2, counters=Counters(boots=10, out_of_memory=1))
-    assert plan(LIMITS, decision.history, again, 10.0).target == 2
+    assert plan_instances(LIMITS, decision.history, again, 10.0).target == 2
 
 
 def test_reports_from_before_our_time_are_no_news() -> None:
@@ -234,14 +234,14 @@ def test_nothing_is_done_with_what_cannot_be_planned_with(
 
 def test_a_reserve_larger_than_the_card_is_said() -> None:
     only = state(23 * GI, each=[instance()])
-    decision = decide(only, only, limits=Limits(1, 8, 24 * GI))
+    decision = decide(only, only, limits=InstanceLimits(1, 8, 24 * GI))
     assert (decision.target, decision.reason) == (1, "InsufficientMemory")
     assert "the reserve of 24Gi leaves nothing of the device's 24Gi" in decision.sentence
 
 
 def test_a_footprint_that_does_not_fit_even_once_is_said() -> None:
     none = state(9 * GI, total=10 * GI, each=[], footprint=10 * GI)
-    decision = decide(none, none, limits=Limits(0, 8, GI))
+    decision = decide(none, none, limits=InstanceLimits(0, 8, GI))
     assert (decision.target, decision.reason) == (0, "InsufficientMemory")
     assert "not even one fits: 11Gi (10Gi footprint + 1Gi reserve) > 10Gi" in decision.sentence
 
@@ -298,21 +298,21 @@ def test_a_worker_that_was_started_again_cools_down_like_one_that_shrank() -> No
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
     history = old
     for now in (10.0, 15.0, 69.0):
-        decision = plan(LIMITS, history, fresh, now)
+        decision = plan_instances(LIMITS, history, fresh, now)
         history = decision.history
         assert (decision.target, decision.reason) == (1, "CoolDown")
-    assert plan(LIMITS, history, fresh, 70.0).target == 2
+    assert plan_instances(LIMITS, history, fresh, 70.0).target == 2
 
 
 def test_a_worker_that_ends_soon_after_each_growth_waits_longer_each_time() -> None:
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
     two = state(5 * GI, each=[instance()] * 2, counters=Counters(boots=2))
-    history, now, waits = History(boots=10), 0.0, []
+    history, now, waits = InstanceHistory(boots=10), 0.0, []
     for _ in range(4):
-        history = plan(LIMITS, history, fresh, now).history
+        history = plan_instances(LIMITS, history, fresh, now).history
         waits.append(history.grow_after - now)
-        grown = plan(LIMITS, history, fresh, history.grow_after)
+        grown = plan_instances(LIMITS, history, fresh, history.grow_after)
         assert grown.target == 2
-        history = plan(LIMITS, grown.history, two, history.grow_after + 5).history
+        history = plan_instances(LIMITS, grown.history, two, history.grow_after + 5).history
         now = grown.history.grow_after + 10
     assert waits == [LIMITS.cool_down * factor for factor in (1, 2, 4, 4)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ocrpool.planner.observed import Look, Worker
-from ocrpool.planner.status.invalid_spec import frozen_status
-from ocrpool.planner.status.report import Round, status_of
-from ocrpool.planner.workers.plan import plan
+from ocrpool.planner.observed import ObservedWorker, WorkerObservation
+from ocrpool.planner.status.invalid_spec import invalid_spec_status
+from ocrpool.planner.status.report import ReconcileResult, build_status
+from ocrpool.planner.workers.plan import plan_workers
 from ocrpool_operator.cluster.parse import pool_from
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
@@ -26,11 +26,11 @@ def test_the_field_is_named() -> None:
 
 
 def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
-    workers = [Worker(a_pod(n), Look(state=a_state())) for n in range(2)]
+    workers = [ObservedWorker(a_pod(n), WorkerObservation(state=a_state())) for n in range(2)]
     seen = a_seen(a_pool(2), *workers)
-    status = status_of(Round(seen, plan(seen)))
+    status = build_status(ReconcileResult(seen, plan_workers(seen)))
     invalid = replace(a_pool(2, generation=3), status=status, invalid="spec.queue: no number")
-    frozen = frozen_status(invalid, [a_pod(0), a_pod(1, ready=False)], 2000.0)
+    frozen = invalid_spec_status(invalid, [a_pod(0), a_pod(1, ready=False)], 2000.0)
 
     assert frozen.workers == status.workers
     assert (frozen.replicas, frozen.ready_replicas, frozen.desired_replicas) == (2, 1, 2)
@@ -39,12 +39,12 @@ def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
     assert (told["Degraded"].status, told["Degraded"].reason) == ("True", "InvalidSpec")
     assert "spec.queue: no number" in told["Degraded"].message
     assert (told["Ready"].status, told["Ready"].reason) == ("False", "InvalidSpec")
-    assert frozen_status(
+    assert invalid_spec_status(
         replace(invalid, status=frozen), [a_pod(0), a_pod(1, ready=False)], 3e3
     ) == (frozen)
 
 
 def test_one_that_was_never_followed_is_not_ready() -> None:
-    frozen = frozen_status(replace(a_pool(2), invalid="spec.queue: no number"), [], 1000.0)
+    frozen = invalid_spec_status(replace(a_pool(2), invalid="spec.queue: no number"), [], 1000.0)
 
     assert {each.type: each.reason for each in frozen.conditions}["Ready"] == "InvalidSpec"

@@ -7,35 +7,43 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool.planner.instances.types import Decision, History, Reason
-from ocrpool.planner.observed import Failure, Look, Pool, Trouble, Worker
-from ocrpool.planner.status.report import Round, status_of
-from ocrpool.planner.workers.plan import plan
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceReason
+from ocrpool.planner.observed import (
+    FailureCount,
+    ObservedPool,
+    ObservedWorker,
+    PoolProblem,
+    WorkerObservation,
+)
+from ocrpool.planner.status.report import ReconcileResult, build_status
+from ocrpool.planner.workers.plan import plan_workers
 from ocrpool.resource.spec import InstanceRange
 from ocrpool.resource.status import PoolStatus
 from tests.unit.planner.pools import GIB, a_pod, a_pool, a_seen, a_state
 
 
 def report(
-    pool: Pool,
-    *workers: Worker,
+    pool: ObservedPool,
+    *workers: ObservedWorker,
     now: float = 1000.0,
     decision: str = "2: hold, nothing to do",
-    reason: Reason = "Hold",
+    reason: InstanceReason = "Hold",
     troubles: int = 0,
 ) -> PoolStatus:
     seen = a_seen(pool, *workers, now=now)
     decisions = {each.pod.name: a_decision(decision, reason) for each in workers}
-    trouble = [Trouble("Forbidden", "no rights")] * troubles
-    return status_of(Round(seen, plan(seen), decisions, {}, trouble))
+    trouble = [PoolProblem("Forbidden", "no rights")] * troubles
+    return build_status(ReconcileResult(seen, plan_workers(seen), decisions, {}, trouble))
 
 
-def a_decision(sentence: str, reason: Reason = "Hold", target: int = 2) -> Decision:
-    return Decision(target, reason, sentence, History())
+def a_decision(sentence: str, reason: InstanceReason = "Hold", target: int = 2) -> InstanceDecision:
+    return InstanceDecision(target, reason, sentence, InstanceHistory())
 
 
-def served(free: int = 8 * GIB) -> tuple[Worker, ...]:
-    return tuple(Worker(a_pod(n), Look(state=a_state(free=free))) for n in range(2))
+def served(free: int = 8 * GIB) -> tuple[ObservedWorker, ...]:
+    return tuple(
+        ObservedWorker(a_pod(n), WorkerObservation(state=a_state(free=free))) for n in range(2)
+    )
 
 
 def conditions(status: PoolStatus) -> dict[str, tuple[str, str]]:
@@ -70,7 +78,9 @@ def test_transition_times_change_with_the_status_only() -> None:
     status = report(a_pool(2), *served())
     assert conditions(status)["Ready"] == ("True", "AllWorkersReady")
 
-    broken = Worker(a_pod(1, ready=False), Look(state=a_state(ready=False, problem="ModelMissing")))
+    broken = ObservedWorker(
+        a_pod(1, ready=False), WorkerObservation(state=a_state(ready=False, problem="ModelMissing"))
+    )
     again = report(replace(a_pool(2), status=status), served()[0], broken, now=2000.0)
 
     assert conditions(again) == {
@@ -85,9 +95,13 @@ def test_transition_times_change_with_the_status_only() -> None:
 
 def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     status = report(a_pool(2), *served())
-    once = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=1))
+    once = ObservedWorker(
+        a_pod(1), WorkerObservation(error="it does not answer within 3 s", misses=1)
+    )
     assert report(replace(a_pool(2), status=status), served()[0], once) == status
-    silent = Worker(a_pod(1), Look(error="it does not answer within 3 s", misses=2))
+    silent = ObservedWorker(
+        a_pod(1), WorkerObservation(error="it does not answer within 3 s", misses=2)
+    )
     again = report(replace(a_pool(2), status=status), served()[0], silent)
 
     assert [each.name for each in again.workers] == ["pages-1", "pages-0"]
@@ -108,7 +122,7 @@ def test_no_workers_is_not_ready() -> None:
 
 
 def test_workers_are_told_in_the_order_of_their_places() -> None:
-    workers = [Worker(a_pod(n), Look(state=a_state())) for n in (10, 2, 0)]
+    workers = [ObservedWorker(a_pod(n), WorkerObservation(state=a_state())) for n in (10, 2, 0)]
     status = report(a_pool(11), *workers)
 
     assert [each.name for each in status.workers] == [f"pages-{n}" for n in range(11)]
@@ -138,7 +152,9 @@ def test_what_the_planner_finds_wrong_degrades_a_pool_that_serves() -> None:
 
 
 def test_the_workers_own_words_come_first() -> None:
-    broken = Worker(a_pod(0, ready=False), Look(state=a_state(ready=False, problem="DeviceLost")))
+    broken = ObservedWorker(
+        a_pod(0, ready=False), WorkerObservation(state=a_state(ready=False, problem="DeviceLost"))
+    )
     decision = "2: hold, the gpu's memory cannot be read"
     status = report(a_pool(1), broken, decision=decision, reason="DeviceUnreadable")
 
@@ -161,18 +177,18 @@ def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
 
 
 def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
-    failed = {f"pages-{n}": Failure(2, 995.0) for n in range(2)}
+    failed = {f"pages-{n}": FailureCount(2, 995.0) for n in range(2)}
 
-    def tell(status: PoolStatus, *workers: Worker) -> PoolStatus:
+    def tell(status: PoolStatus, *workers: ObservedWorker) -> PoolStatus:
         seen = a_seen(replace(a_pool(2), status=status), *workers, failures=failed)
-        return status_of(Round(seen, plan(seen), {}, failed))
+        return build_status(ReconcileResult(seen, plan_workers(seen), {}, failed))
 
-    bad = Look(state=a_state(ready=False, problem="DeviceError"))
+    bad = WorkerObservation(state=a_state(ready=False, problem="DeviceError"))
     # It is deleted in the round that first hears of it, and says that it drains from then on.
     going = [a_pod(n, ready=False, ending=1000.0) for n in range(2)]
-    status = tell(PoolStatus(), *(Worker(each, bad) for each in going))
-    ends = Look(state=a_state(ready=False, draining=True, problem="Draining"))
-    status = tell(status, *(Worker(each, ends) for each in going))
+    status = tell(PoolStatus(), *(ObservedWorker(each, bad) for each in going))
+    ends = WorkerObservation(state=a_state(ready=False, draining=True, problem="Draining"))
+    status = tell(status, *(ObservedWorker(each, ends) for each in going))
     waits = tell(status)
 
     told = waits.workers[0].problem

@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrpool.planner.instances.types import Decision, History
-from ocrpool.planner.observed import Failure, Look, Pool, Trouble, Worker
-from ocrpool.planner.size_limit import STATUS_BYTES, fitted
-from ocrpool.planner.status.report import Round, status_of
-from ocrpool.planner.workers.plan import plan
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory
+from ocrpool.planner.observed import (
+    FailureCount,
+    ObservedPool,
+    ObservedWorker,
+    PoolProblem,
+    WorkerObservation,
+)
+from ocrpool.planner.size_limit import STATUS_BYTES, fit_status
+from ocrpool.planner.status.report import ReconcileResult, build_status
+from ocrpool.planner.workers.plan import plan_workers
 from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.api_errors import trouble_of
 from ocrpool_operator.cluster.client import POOLS, ApiError, Call
@@ -25,32 +31,34 @@ LONG = "failed to pull and unpack image: " + "x" * 4000
 SENTENCE = "3 → 4: room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint)"
 
 
-def told(pool: Pool, *workers: Worker, failures: dict[str, Failure] | None = None) -> PoolStatus:
+def told(
+    pool: ObservedPool, *workers: ObservedWorker, failures: dict[str, FailureCount] | None = None
+) -> PoolStatus:
     seen = a_seen(pool, *workers)
-    decision = Decision(4, "Grow", SENTENCE, History())
+    decision = InstanceDecision(4, "Grow", SENTENCE, InstanceHistory())
     decisions = {each.pod.name: decision for each in workers if each.state is not None}
-    return status_of(Round(seen, plan(seen), decisions, failures or {}))
+    return build_status(ReconcileResult(seen, plan_workers(seen), decisions, failures or {}))
 
 
 def size(status: PoolStatus) -> int:
     return len(status.model_dump_json(by_alias=True).encode())
 
 
-def without_image(index: int) -> Worker:
+def without_image(index: int) -> ObservedWorker:
     waiting = {"reason": "ImagePullBackOff", "message": LONG}
     status = {
         "phase": "Pending",
         "containerStatuses": [{"name": "worker", "image": "no:1", "state": {"waiting": waiting}}],
     }
     meta = {"name": f"pages-{index}", "uid": f"u{index}", "resourceVersion": "1"}
-    return Worker(pod_from({"metadata": meta, "status": status}))
+    return ObservedWorker(pod_from({"metadata": meta, "status": status}))
 
 
 def test_a_thousand_workers_without_their_image() -> None:
     status = told(a_pool(1000), *(without_image(index) for index in range(1000)))
 
     assert size(status) < STATUS_BYTES // 3
-    assert fitted(status) == status
+    assert fit_status(status) == status
     assert [each.name for each in status.workers] == [f"pages-{index}" for index in range(1000)]
     assert status.workers[0].problem.startswith("ImageNotAvailable: image 'no:1': failed to pull")
     assert "template.image" in status.workers[0].problem
@@ -62,9 +70,11 @@ def test_a_thousand_workers_without_their_image() -> None:
 
 
 def test_those_in_trouble_come_first() -> None:
-    well = [Worker(a_pod(index), Look(state=a_state())) for index in range(4)]
-    broken = Worker(a_pod(4, ready=False, trouble=Trouble("NodeLost", "its node is silent")))
-    status = told(a_pool(5), *well, broken, failures={"pages-2": Failure(3, 900.0)})
+    well = [ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(4)]
+    broken = ObservedWorker(
+        a_pod(4, ready=False, trouble=PoolProblem("NodeLost", "its node is silent"))
+    )
+    status = told(a_pool(5), *well, broken, failures={"pages-2": FailureCount(3, 900.0)})
 
     assert [each.name for each in status.workers] == [f"pages-{n}" for n in (2, 4, 0, 1, 3)]
 
@@ -72,16 +82,18 @@ def test_those_in_trouble_come_first() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(4096, 40_000))
 def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
-    workers = [Worker(a_pod(index), Look(state=a_state())) for index in range(well)]
+    workers = [
+        ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(well)
+    ]
     for index in range(well, well + ill):
-        trouble = Trouble("ContainerRefused", f"{index}: {'y' * 200}")
-        workers.append(Worker(a_pod(index, ready=False, trouble=trouble)))
+        trouble = PoolProblem("ContainerRefused", f"{index}: {'y' * 200}")
+        workers.append(ObservedWorker(a_pod(index, ready=False, trouble=trouble)))
     whole = told(a_pool(well + ill), *workers)
-    status = fitted(whole, most)
+    status = fit_status(whole, most)
 
     assert size(status) <= most
     assert status.replicas == well + ill
-    assert fitted(status, most) == status
+    assert fit_status(status, most) == status
     # What is left out is left out from the end, and it is said.
     names = [each.name for each in whole.workers]
     assert [each.name for each in status.workers] == names[: len(status.workers)]
@@ -93,7 +105,7 @@ def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
     error = ApiError(Call("create", POOLS, "a", "b"), 422, "Invalid", "z" * 9000)
     assert len(trouble_of(error).message) < 600
 
-    def pulled(reason: str, message: str) -> Trouble | None:
+    def pulled(reason: str, message: str) -> PoolProblem | None:
         waiting = {"reason": reason, "message": message}
         container = {"name": "worker", "image": "no:1", "state": {"waiting": waiting}}
         meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
@@ -123,16 +135,18 @@ class Refusing:
         self.written: list[PoolStatus] = []
         self.posted: list[str] = []
 
-    async def write_status(self, pool: Pool, status: PoolStatus) -> None:
+    async def write_status(self, pool: ObservedPool, status: PoolStatus) -> None:
         if size(status) > self.most:
             code, message = self.error
             raise ApiError(Call("patch", POOLS, "a", "b", "status"), code, "InternalError", message)
         self.written.append(status)
 
-    async def post(self, pool: Pool, reason: str, message: str, *, warning: bool = False) -> None:
+    async def post(
+        self, pool: ObservedPool, reason: str, message: str, *, warning: bool = False
+    ) -> None:
         self.posted.append(f"{reason}: {message}")
 
-    async def transitions(self, pool: Pool, after: PoolStatus) -> None:
+    async def transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
         return
 
 
@@ -150,7 +164,9 @@ async def test_a_status_that_is_refused_for_its_size_is_told_in_less(
 ) -> None:
     server: Any = Refusing(40_000, status, message)
     statuses = Statuses(server, server)
-    workers = [Worker(a_pod(index), Look(state=a_state())) for index in range(500)]
+    workers = [
+        ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(500)
+    ]
     whole = told(a_pool(500), *workers)
     await statuses.write(a_pool(500), whole)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory
 from ocrpool.protocol import Counters, State
 from tests.unit.planner.worker_states import GI, LIMITS, instance, state
 
@@ -34,13 +34,13 @@ def looks(
         )
 
 
-def climb(rates: dict[int, float], queued: int = 9) -> tuple[Decision, float]:
+def climb(rates: dict[int, float], queued: int = 9) -> tuple[InstanceDecision, float]:
     """Grow from one instance under this load until it holds; the decision, and the seconds."""
-    history, now, pages, count = History(), 0.0, 0.0, 1
+    history, now, pages, count = InstanceHistory(), 0.0, 0.0, 1
     while True:
         for seen, done in looks(rates, count=count, pages=pages, queued=queued):
             pages_then = done
-            decision = plan(LIMITS, history, seen, now)
+            decision = plan_instances(LIMITS, history, seen, now)
             history = decision.history
             now += 5
             if decision.target != count:
@@ -78,9 +78,9 @@ def test_growth_under_load_waits_for_the_figure_no_longer_than_a_minute() -> Non
 
 @pytest.mark.parametrize("restart", [3, 2])
 def test_counters_that_fall_are_no_pages(restart: int) -> None:
-    history = History()
+    history = InstanceHistory()
     for seen, _ in looks({2: 4.0}, count=2, pages=500):
-        history = plan(LIMITS, history, seen, 0.0).history
+        history = plan_instances(LIMITS, history, seen, 0.0).history
     fresh = state(12 * GI, each=[instance()] * restart, counters=Counters(boots=restart), queued=5)
-    decision = plan(LIMITS, history, fresh, 1.0)
+    decision = plan_instances(LIMITS, history, fresh, 1.0)
     assert decision.history.throughput.now.pages == 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, State
 from tests.unit.planner.worker_states import GI, instance, state
 
@@ -21,13 +21,13 @@ class Pool:
     """A worker in as few words as possible: each boot takes three looks, each end one."""
 
     footprint: int
-    limits: Limits
+    limits: InstanceLimits
     target: int = 1
     warm: int = 0
     boot: float = 0.0
     leaving: int = 0
     boots: int = 0
-    history: History = field(default_factory=History)
+    history: InstanceHistory = field(default_factory=InstanceHistory)
     steps: list[tuple[float, int]] = field(default_factory=list)
 
     @property
@@ -42,7 +42,7 @@ class Pool:
                 self.boot, self.warm, self.boots = 0.0, self.warm + 1, self.boots + 1
 
     def look(self, free: int, total: int, now: float) -> None:
-        decision = plan(self.limits, self.history, self.seen(free, total), now)
+        decision = plan_instances(self.limits, self.history, self.seen(free, total), now)
         self.history = decision.history
         if decision.target != self.target:
             self.steps.append((now, decision.target - self.target))
@@ -73,7 +73,7 @@ def share(seed: int, *, newcomer: float | None = None) -> tuple[list[Pool], int]
     instances hold up to so many GiB."""
     dice = random.Random(seed)
     pools = [
-        Pool(int(dice.uniform(0.7, most) * GI), Limits(1, 32, GI, name=name))
+        Pool(int(dice.uniform(0.7, most) * GI), InstanceLimits(1, 32, GI, name=name))
         for name, most in (("desk", 4.0), (f"batch-{seed}", newcomer or 4.0))
     ]
     comes, phase = (0 if newcomer is None else 100), dice.uniform(0, EVERY)

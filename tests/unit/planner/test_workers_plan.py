@@ -9,26 +9,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrpool.planner.observed import Failure, Look, Pod, Seen, Worker
-from ocrpool.planner.workers.failures import failures_of
-from ocrpool.planner.workers.placement import places_of
+from ocrpool.planner.observed import (
+    FailureCount,
+    ObservedPod,
+    ObservedWorker,
+    PoolSnapshot,
+    WorkerObservation,
+)
+from ocrpool.planner.workers.failures import failures_from_status
+from ocrpool.planner.workers.placement import choose_placement
 from ocrpool.planner.workers.plan import (
-    Create,
-    Delete,
-    Drain,
-    Mark,
-    Restore,
-    Retire,
+    CreatePod,
+    DeletePod,
+    DrainWorker,
+    MarkEvictable,
+    RemoveFromService,
+    RestoreToService,
     backoff_until,
-    plan,
+    plan_workers,
 )
 from ocrpool.resource.status import PoolStatus, WorkerReport
 from tests.unit.planner.pools import Cluster, a_pod, a_pool, a_seen, a_state
 
 looks = st.one_of(
-    st.just(Look(error="silent")),
+    st.just(WorkerObservation(error="silent")),
     st.builds(
-        lambda ready, draining, busy, problem: Look(
+        lambda ready, draining, busy, problem: WorkerObservation(
             state=a_state(ready=ready, draining=draining, busy=busy, problem=problem)
         ),
         st.booleans(),
@@ -40,7 +46,7 @@ looks = st.one_of(
 
 
 @st.composite
-def pods(draw: st.DrawFn, index: int) -> Pod:
+def pods(draw: st.DrawFn, index: int) -> ObservedPod:
     moments = st.one_of(st.none(), st.floats(800, 1100))
     return replace(
         a_pod(index, revision=draw(st.sampled_from(["new", "old"])), ready=draw(st.booleans())),
@@ -51,22 +57,22 @@ def pods(draw: st.DrawFn, index: int) -> Pod:
 
 
 @st.composite
-def seens(draw: st.DrawFn) -> Seen:
+def seens(draw: st.DrawFn) -> PoolSnapshot:
     indexes = draw(st.sets(st.integers(0, 6), max_size=6))
-    workers = [Worker(draw(pods(index)), draw(looks)) for index in sorted(indexes)]
+    workers = [ObservedWorker(draw(pods(index)), draw(looks)) for index in sorted(indexes)]
     pool = a_pool(draw(st.integers(0, 5)), deleting=draw(st.booleans()))
     failures = {
-        f"pages-{index}": Failure(draw(st.integers(0, 40)), draw(st.floats(900, 1000)))
+        f"pages-{index}": FailureCount(draw(st.integers(0, 40)), draw(st.floats(900, 1000)))
         for index in draw(st.sets(st.integers(0, 5)))
     }
     return a_seen(pool, *workers, failures=failures)
 
 
 @given(seens())
-def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Seen) -> None:
-    found = plan(seen)
+def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: PoolSnapshot) -> None:
+    found = plan_workers(seen)
     there = {worker.pod.name for worker in seen.workers}
-    created = [action.name for action in found.actions if isinstance(action, Create)]
+    created = [action.name for action in found.actions if isinstance(action, CreatePod)]
     told = [*created, *(name for name, _ in found.waiting)]
     free = [name for name in (f"pages-{n}" for n in range(20)) if name not in there]
 
@@ -76,8 +82,8 @@ def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Seen
 
 
 @given(seens())
-def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: Seen) -> None:
-    kept = set(places_of(seen).kept)
+def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: PoolSnapshot) -> None:
+    kept = set(choose_placement(seen).kept)
     serving = {each.pod.name for each in seen.workers if each.pod.ready and not each.leaving}
     gone = [each for each in seen.workers if each.pod.name not in kept]
 
@@ -89,8 +95,8 @@ def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: Seen) -> None:
 
 
 @given(seens())
-def test_what_serves_and_is_wanted_stays(seen: Seen) -> None:
-    wanted = set(places_of(seen).kept)
+def test_what_serves_and_is_wanted_stays(seen: PoolSnapshot) -> None:
+    wanted = set(choose_placement(seen).kept)
     keep = {
         worker.pod.uid
         for worker in seen.workers
@@ -101,20 +107,20 @@ def test_what_serves_and_is_wanted_stays(seen: Seen) -> None:
     }
     touched = {
         action.pod.uid
-        for action in plan(seen).actions
-        if isinstance(action, Retire | Delete | Drain)
+        for action in plan_workers(seen).actions
+        if isinstance(action, RemoveFromService | DeletePod | DrainWorker)
     }
 
     assert not keep & touched
 
 
 @given(seens())
-def test_a_roll_takes_one_and_only_while_all_others_serve(seen: Seen) -> None:
-    wanted = set(places_of(seen).kept)
+def test_a_roll_takes_one_and_only_while_all_others_serve(seen: PoolSnapshot) -> None:
+    wanted = set(choose_placement(seen).kept)
     rolled = [
         action.pod.name
-        for action in plan(seen).actions
-        if isinstance(action, Retire) and action.pod.name in wanted
+        for action in plan_workers(seen).actions
+        if isinstance(action, RemoveFromService) and action.pod.name in wanted
     ]
 
     assert len(rolled) <= 1
@@ -124,19 +130,19 @@ def test_a_roll_takes_one_and_only_while_all_others_serve(seen: Seen) -> None:
 
 
 @given(seens())
-def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: Seen) -> None:
-    found = plan(seen)
-    acted = [action.pod.uid for action in found.actions if not isinstance(action, Create)]
+def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: PoolSnapshot) -> None:
+    found = plan_workers(seen)
+    acted = [action.pod.uid for action in found.actions if not isinstance(action, CreatePod)]
 
     assert len(acted) == len(set(acted))
-    assert plan(seen) == found
+    assert plan_workers(seen) == found
 
 
 @given(seens())
-def test_a_busy_worker_is_given_its_time(seen: Seen) -> None:
+def test_a_busy_worker_is_given_its_time(seen: PoolSnapshot) -> None:
     """Nothing that reads a page is deleted before the time that a page may take is over."""
-    for action in plan(seen).actions:
-        if not isinstance(action, Delete) or action.failed or action.force or action.pod.over:
+    for action in plan_workers(seen).actions:
+        if not isinstance(action, DeletePod) or action.failed or action.force or action.pod.over:
             continue
         worker = next(each for each in seen.workers if each.pod.uid == action.pod.uid)
         if worker.pod.ready and worker.state is not None and not worker.idle:
@@ -146,11 +152,11 @@ def test_a_busy_worker_is_given_its_time(seen: Seen) -> None:
 
 @given(st.integers(0, 60), st.floats(0, 1e9))
 def test_back_off_grows_to_ten_minutes_and_no_further(times: int, at: float) -> None:
-    until = backoff_until(Failure(times, at))
+    until = backoff_until(FailureCount(times, at))
 
     assert until == 0 if times == 0 else until - at + 1e-3 >= 10
     assert until - at <= 600 + 1e-3
-    assert until <= backoff_until(Failure(times + 1, at))
+    assert until <= backoff_until(FailureCount(times + 1, at))
 
 
 @settings(max_examples=60, deadline=None)
@@ -197,28 +203,28 @@ def test_pods_that_end_are_replaced_with_back_off(deaths: list[int]) -> None:
 
 def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
     state = a_state(ready=False, problem="DeviceError")
-    worker = Worker(a_pod(ready=False), Look(state=state))
-    first = plan(a_seen(a_pool(1), worker))
-    again = plan(a_seen(a_pool(1), worker, failures={"pages-0": Failure(3, 990.0)}))
+    worker = ObservedWorker(a_pod(ready=False), WorkerObservation(state=state))
+    first = plan_workers(a_seen(a_pool(1), worker))
+    again = plan_workers(a_seen(a_pool(1), worker, failures={"pages-0": FailureCount(3, 990.0)}))
 
-    assert [type(action) for action in first.actions] == [Delete]
+    assert [type(action) for action in first.actions] == [DeletePod]
     assert again.actions == ()
     assert again.wake == 1030.0
 
 
 @pytest.mark.parametrize("reason", ["DeviceLost", "DeviceUnreadable"])
 def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) -> None:
-    state = Look(state=a_state(ready=False, problem=reason))
-    worker = Worker(a_pod(ready=False, created=100.0, turned=900.0), state)
-    serving = Worker(a_pod(created=100.0, turned=900.0), state)
-    [action] = plan(a_seen(a_pool(1), worker, now=1020.0)).actions
+    state = WorkerObservation(state=a_state(ready=False, problem=reason))
+    worker = ObservedWorker(a_pod(ready=False, created=100.0, turned=900.0), state)
+    serving = ObservedWorker(a_pod(created=100.0, turned=900.0), state)
+    [action] = plan_workers(a_seen(a_pool(1), worker, now=1020.0)).actions
 
-    assert plan(a_seen(a_pool(1), worker, now=1019.0)).actions == ()
-    assert plan(a_seen(a_pool(1), worker, now=1019.0)).wake == 1020.0
-    assert isinstance(action, Delete)
+    assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).actions == ()
+    assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).wake == 1020.0
+    assert isinstance(action, DeletePod)
     assert action.failed
     assert action.why == f"its device keeps failing: {reason}: so it is"
-    assert plan(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
+    assert plan_workers(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
 
 
 def test_a_device_that_fails_at_every_boot_costs_a_pod_each_ten_minutes() -> None:
@@ -242,29 +248,31 @@ def test_only_service_forgives_failures() -> None:
     """A pod that waited for its node for long, and is ready for a moment, has shown nothing."""
     row = WorkerReport(name="pages-0", phase="Ready", failures=3, failed_at="1970-01-01T00:10:00Z")
     status = PoolStatus(workers=(row,))
-    fresh = Worker(a_pod(created=700.0, turned=2000.0))
+    fresh = ObservedWorker(a_pod(created=700.0, turned=2000.0))
 
-    assert failures_of(status, [fresh], 2599.0)["pages-0"].times == 3
-    assert failures_of(status, [fresh], 2600.0) == {}
+    assert failures_from_status(status, [fresh], 2599.0)["pages-0"].times == 3
+    assert failures_from_status(status, [fresh], 2600.0) == {}
 
 
 def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:
-    worker = Worker(a_pod(ready=False, ending=1000.0))
+    worker = ObservedWorker(a_pod(ready=False, ending=1000.0))
 
-    assert plan(a_seen(a_pool(1), worker, now=1059.0)).actions == ()
-    action = plan(a_seen(a_pool(1), worker, now=1060.0)).actions[0]
-    assert isinstance(action, Delete)
+    assert plan_workers(a_seen(a_pool(1), worker, now=1059.0)).actions == ()
+    action = plan_workers(a_seen(a_pool(1), worker, now=1060.0)).actions[0]
+    assert isinstance(action, DeletePod)
     assert action.force
 
 
-def _named(index: int, node: str = "node", **more: object) -> Worker:
+def _named(index: int, node: str = "node", **more: object) -> ObservedWorker:
     busy = int(bool(more.pop("busy", False)))
-    return Worker(a_pod(index, node=node, **more), Look(state=a_state(busy=busy)))
+    return ObservedWorker(
+        a_pod(index, node=node, **more), WorkerObservation(state=a_state(busy=busy))
+    )
 
 
-def _gone(wanted: int, *workers: Worker) -> set[str]:
+def _gone(wanted: int, *workers: ObservedWorker) -> set[str]:
     seen = a_seen(a_pool(wanted), *workers)
-    return {each.pod.name for each in workers} - set(places_of(seen).kept)
+    return {each.pod.name for each in workers} - set(choose_placement(seen).kept)
 
 
 def test_what_serves_nothing_is_given_up_first() -> None:
@@ -287,27 +295,35 @@ def test_whole_nodes_become_empty_and_idle_workers_go_before_busy_ones() -> None
 
 
 def test_a_pool_may_keep_any_places_and_fills_the_lowest() -> None:
-    found = plan(a_seen(a_pool(3), _named(2), _named(5)))
+    found = plan_workers(a_seen(a_pool(3), _named(2), _named(5)))
 
-    assert [action.name for action in found.actions if isinstance(action, Create)] == ["pages-0"]
+    assert [action.name for action in found.actions if isinstance(action, CreatePod)] == ["pages-0"]
     assert _gone(3, _named(2), _named(5)) == set()
 
 
 def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
     workers = [_named(0), _named(1, draining=999.0)]
-    told = Worker(workers[1].pod, Look(state=a_state(draining=True)))
+    told = ObservedWorker(workers[1].pod, WorkerObservation(state=a_state(draining=True)))
 
-    assert [type(each) for each in plan(a_seen(a_pool(2), *workers)).actions] == [Restore]
-    assert [type(each) for each in plan(a_seen(a_pool(1), *workers)).actions] == [Drain]
+    assert [type(each) for each in plan_workers(a_seen(a_pool(2), *workers)).actions] == [
+        RestoreToService
+    ]
+    assert [type(each) for each in plan_workers(a_seen(a_pool(1), *workers)).actions] == [
+        DrainWorker
+    ]
     # It refuses already: it ends, and its place gets another pod.
-    again = plan(a_seen(a_pool(2), workers[0], told, now=1050.0)).actions
-    assert [type(each) for each in again] == [Delete]
+    again = plan_workers(a_seen(a_pool(2), workers[0], told, now=1050.0)).actions
+    assert [type(each) for each in again] == [DeletePod]
 
 
 def test_a_resting_worker_says_so_and_one_at_work_takes_it_back() -> None:
     rests = a_seen(a_pool(1), _named(0), resting=frozenset({"uid-0-new"}))
     works = a_seen(a_pool(1), _named(0, evictable=True))
 
-    assert [each.evictable for each in plan(rests).actions if isinstance(each, Mark)] == [True]
-    assert [each.evictable for each in plan(works).actions if isinstance(each, Mark)] == [False]
-    assert plan(a_seen(a_pool(1), _named(0))).actions == ()
+    assert [
+        each.evictable for each in plan_workers(rests).actions if isinstance(each, MarkEvictable)
+    ] == [True]
+    assert [
+        each.evictable for each in plan_workers(works).actions if isinstance(each, MarkEvictable)
+    ] == [False]
+    assert plan_workers(a_seen(a_pool(1), _named(0))).actions == ()

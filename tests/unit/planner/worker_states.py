@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import (
     Counters,
     Device,
@@ -20,7 +20,7 @@ from ocrpool.protocol import (
 )
 
 MI, GI = 2**20, 2**30
-LIMITS = Limits(minimum=1, maximum=8, reserve=GI)
+LIMITS = InstanceLimits(minimum=1, maximum=8, reserve=GI)
 
 
 def instance(held: int = GI, state: InstanceState = "idle") -> Instance:
@@ -69,13 +69,16 @@ def state(
 
 
 def decide(
-    *states: State, limits: Limits = LIMITS, history: History | None = None, every: float = 5.0
-) -> Decision:
+    *states: State,
+    limits: InstanceLimits = LIMITS,
+    history: InstanceHistory | None = None,
+    every: float = 5.0,
+) -> InstanceDecision:
     """The decision after the last of these observations, `every` seconds apart."""
     now, decision = 0.0, None
-    history = history or History()
+    history = history or InstanceHistory()
     for one in states:
-        decision = plan(limits, history, one, now)
+        decision = plan_instances(limits, history, one, now)
         history = decision.history
         now += every
     assert decision is not None

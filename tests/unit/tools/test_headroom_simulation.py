@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ocrpool.planner.instances.types import Decision
+from ocrpool.planner.instances.types import InstanceDecision
 from tools.bench.simulate.headroom.fixed import FixedCount
 from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.measure import measure
@@ -24,7 +24,11 @@ def test_memory_never_exceeds_the_device_after_it_has_run_out() -> None:
     for seed in range(20):
         trace = make(seed, 60)
 
+<<<<<<< HEAD
         def watch(gpu: SimulatedGpu, decision: Decision) -> None:
+=======
+        def watch(gpu: Gpu, decision: InstanceDecision) -> None:
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
             assert gpu.ours() + gpu.strangers(gpu.now) <= gpu.trace.total + 1
             assert len(gpu.instances) <= gpu.trace.maximum + 1
 

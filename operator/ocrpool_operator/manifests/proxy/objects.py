@@ -6,7 +6,7 @@ import hashlib
 import math
 from typing import Any
 
-from ocrpool.planner.observed import Pool
+from ocrpool.planner.observed import ObservedPool
 from ocrpool.planner.workers.revision import PROXY_KEY
 from ocrpool.protocol.quantity import parse_bytes
 from ocrpool.resource import names
@@ -34,7 +34,7 @@ CONFIG_HASH = f"{names.GROUP}/config"
 BASE_MEMORY = 128 * 2**20
 
 
-def proxy_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
+def proxy_objects(pool: ObservedPool, domain: str) -> tuple[Object, ...]:
     """What there shall be for a pool's proxy; nothing where it asks for none. `domain`: the
     cluster's, as in cluster.local."""
     spec = pool.spec
@@ -70,7 +70,7 @@ def proxy_objects(pool: Pool, domain: str) -> tuple[Object, ...]:
     )
 
 
-def _pods_service(pool: Pool) -> Object:
+def _pods_service(pool: ObservedPool) -> Object:
     """The name that stands for every worker that takes requests. A worker that is not ready is not
     in it: HAProxy takes an address that it did not know for one that works."""
     return {
@@ -89,7 +89,7 @@ def _pods_service(pool: Pool) -> Object:
     }
 
 
-def _deployment(pool: Pool, spec: PoolSpec, proxy: ProxySpec, text: str) -> Object:
+def _deployment(pool: ObservedPool, spec: PoolSpec, proxy: ProxySpec, text: str) -> Object:
     labels = names.proxy_labels(pool.name)
     config = hashlib.sha256(text.encode()).hexdigest()[:10]
     pod: Object = {
@@ -129,7 +129,7 @@ def _apart(labels: dict[str, str]) -> Object:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def _container(pool: Pool, proxy: ProxySpec) -> Object:
+def _container(pool: ObservedPool, proxy: ProxySpec) -> Object:
     # Optional: a Secret of an older operator has none, and workers then believe nobody.
     secret = {"name": names.token_name(pool.name), "key": PROXY_KEY, "optional": True}
     return {

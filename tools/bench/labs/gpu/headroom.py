@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import SettingsError
@@ -116,17 +116,24 @@ class OtherProcess(Process):
 class PlannerLoop:
     """Observe, plan, act; and remember what was seen."""
 
+<<<<<<< HEAD
     def __init__(self, worker: WorkerServer, limits: Limits) -> None:
         self._worker, self._limits = worker, limits
         self._history, self._begun = History(), time.monotonic()
         self.seen: list[Observation] = []
+=======
+    def __init__(self, worker: Worker, limits: InstanceLimits) -> None:
+        self._worker, self._limits = worker, limits
+        self._history, self._begun = InstanceHistory(), time.monotonic()
+        self.seen: list[Seen] = []
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
 
     def run(self, phase: str, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             now = time.monotonic()
             state = self._worker.state()
-            decision = plan(self._limits, self._history, state, now)
+            decision = plan_instances(self._limits, self._history, state, now)
             self._history = decision.history
             if decision.target != state.instances.target:
                 _put(self._worker.control_port, decision.target)
@@ -194,7 +201,11 @@ def _measure(
             settings=settings,
         )
         with worker, Load(worker.wait_ready().port) as load:
+<<<<<<< HEAD
             loop = PlannerLoop(worker, Limits(1, given.max, reserve, cool_down=COOL_DOWN))
+=======
+            loop = Loop(worker, InstanceLimits(1, given.max, reserve, cool_down=COOL_DOWN))
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
             loop.run("alone", given.seconds)
             other.hold(ballast + int(room * given.take))
             loop.run("another process takes memory", given.seconds)

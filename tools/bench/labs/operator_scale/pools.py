@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ocrpool.planner.observed import Pool
+from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.manifests.objects import worker_pod
 from ocrpool_operator.reconcile.loop import AT_ONCE
@@ -54,7 +54,7 @@ def bare_pods(api: Api, count: int, workers: int) -> float:
     spec = PoolSpec.model_validate(a_pool("", workers)["spec"]).with_image("none")
 
     def make(number: int) -> None:
-        pool = Pool(NAMESPACE, f"bare{number // workers}", "uid", 1, spec)
+        pool = ObservedPool(NAMESPACE, f"bare{number // workers}", "uid", 1, spec)
         pod = worker_pod(pool, f"bare{number // workers}-{number % workers}", "0")
         del pod["metadata"]["ownerReferences"]  # collected at once: there are no such pools
         api.call("POST", PODS, pod, timeout_s=TIMEOUT_S)

@@ -5,8 +5,19 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+<<<<<<< HEAD
 from ocrpool.planner.workers.autoscaling import Decision, History, Policy, Seen, decide
 from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
+=======
+from ocrpool.planner.workers.autoscaling import (
+    AutoscalingHistory,
+    AutoscalingPolicy,
+    PoolLoad,
+    WorkerDecision,
+    decide_worker_count,
+)
+from tools.bench.simulate.autoscaling.pool import TARGET, Pool
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
 
 
 class Decider(Protocol):
@@ -19,14 +30,20 @@ class Decider(Protocol):
 class PlannerPolicy:
     """The planner with the defaults of `spec.autoscaling`."""
 
-    def __init__(self, maximum: int, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy(1, maximum, TARGET, shared=True)
-        self._history = History()
-        self.last: Decision | None = None
+    def __init__(self, maximum: int, policy: AutoscalingPolicy | None = None) -> None:
+        self.policy = policy or AutoscalingPolicy(1, maximum, TARGET, shared=True)
+        self._history = AutoscalingHistory()
+        self.last: WorkerDecision | None = None
 
+<<<<<<< HEAD
     def __call__(self, pool: SimulatedPool) -> int:
         seen = Seen(pool.figures(), len(pool.workers))
         self.last = decide(self.policy, self._history, seen, pool.now)
+=======
+    def __call__(self, pool: Pool) -> int:
+        seen = PoolLoad(pool.figures(), len(pool.workers))
+        self.last = decide_worker_count(self.policy, self._history, seen, pool.now)
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
         self._history = self.last.history
         return self.last.desired
 

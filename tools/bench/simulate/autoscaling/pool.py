@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ocrpool.planner.workers.load import Figures
+from ocrpool.planner.workers.load import WorkerLoad
 from tools.bench.simulate.autoscaling.days import MINUTES, Day
 
 QUEUE = 64  # requests that may wait for each worker, the default of admission.queue
@@ -64,15 +64,15 @@ class SimulatedPool:
 
     # -- what a policy sees and does ---------------------------------------------------------
 
-    def figures(self) -> tuple[Figures, ...]:
+    def figures(self) -> tuple[WorkerLoad, ...]:
         """What every worker counts; what waits and was refused, as the first one's."""
-        found: list[Figures] = []
+        found: list[WorkerLoad] = []
         for each in self.workers:
             count = each.count(self.now)
             left = sum(max(0.0, one - self.now) for one in each.free)
             first = not found
             found.append(
-                Figures(
+                WorkerLoad(
                     name=str(each.number),
                     serving=count > 0,
                     instances=count,

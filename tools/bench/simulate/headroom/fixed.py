@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import State
 
 
@@ -16,8 +16,10 @@ class FixedCount:
     def __init__(self) -> None:
         self._fixed = False
 
-    def __call__(self, limits: Limits, history: History, state: State, now: float) -> Decision:
-        decision = plan(limits, history, state, now)
+    def __call__(
+        self, limits: InstanceLimits, history: InstanceHistory, state: State, now: float
+    ) -> InstanceDecision:
+        decision = plan_instances(limits, history, state, now)
         if decision.reason in ("AtMax", "Shrink", "AtCeiling") or "<" in decision.sentence:
             self._fixed = True
         return replace(decision, target=state.instances.target) if self._fixed else decision

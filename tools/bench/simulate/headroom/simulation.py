@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ocrpool.planner.instances.plan import plan
-from ocrpool.planner.instances.types import Decision, History, Limits
+from ocrpool.planner.instances.plan import plan_instances
+from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import State
 from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.oracle import instance_seconds
 from tools.bench.simulate.headroom.traces import Trace
 
-Planner = Callable[[Limits, History, State, float], Decision]
+Planner = Callable[[InstanceLimits, InstanceHistory, State, float], InstanceDecision]
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,28 @@ class TraceResult:
     unforced: int
 
 
-def limits_of(trace: Trace) -> Limits:
-    return Limits(trace.minimum, trace.maximum, trace.reserve)
+def limits_of(trace: Trace) -> InstanceLimits:
+    return InstanceLimits(trace.minimum, trace.maximum, trace.reserve)
 
 
 def run(
     trace: Trace,
+<<<<<<< HEAD
     planner: Planner = plan,
     watch: Callable[[SimulatedGpu, Decision], None] | None = None,
+=======
+    planner: Planner = plan_instances,
+    watch: Callable[[Gpu, InstanceDecision], None] | None = None,
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
     *,
     brake: bool = False,
 ) -> TraceResult:
     """Let `planner` steer a simulated worker, with or without its own brake, through the trace."""
+<<<<<<< HEAD
     gpu, limits, history = SimulatedGpu(trace, brake=brake), limits_of(trace), History()
+=======
+    gpu, limits, history = Gpu(trace, brake=brake), limits_of(trace), InstanceHistory()
+>>>>>>> a4a742a (Planner: every type and function has its own, telling name)
     steps = reversals = hurried = unforced = direction = 0
     around = 0.0
     last_reversal = -limits.cool_down
