@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs bench serve clean \
+.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs pictures bench serve clean \
 	changelog changelog-draft version
 
 help: ## what each target does
@@ -43,6 +43,9 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 	$(BIN)/python -m tools.generate.dashboard
 	$(BIN)/python -m tools.generate.manifests
 	$(BIN)/python -m tools.generate.documents
+
+pictures: $(READY) ## draw docs/pictures: a real `ocrpool up` on fake GPUs, recorded for the README
+	$(BIN)/python -m tools.generate.pool_picture
 
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes tools/bench/results/
 	$(BIN)/python -m tools.bench --models $(MODELS) $(ARGS)
