@@ -24,11 +24,7 @@ def test_memory_never_exceeds_the_device_after_it_has_run_out() -> None:
     for seed in range(20):
         trace = make(seed, 60)
 
-<<<<<<< HEAD
-        def watch(gpu: SimulatedGpu, decision: Decision) -> None:
-=======
-        def watch(gpu: Gpu, decision: InstanceDecision) -> None:
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+        def watch(gpu: SimulatedGpu, decision: InstanceDecision) -> None:
             assert gpu.ours() + gpu.strangers(gpu.now) <= gpu.trace.total + 1
             assert len(gpu.instances) <= gpu.trace.maximum + 1
 

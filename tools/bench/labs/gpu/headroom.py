@@ -116,17 +116,10 @@ class OtherProcess(Process):
 class PlannerLoop:
     """Observe, plan, act; and remember what was seen."""
 
-<<<<<<< HEAD
-    def __init__(self, worker: WorkerServer, limits: Limits) -> None:
-        self._worker, self._limits = worker, limits
-        self._history, self._begun = History(), time.monotonic()
-        self.seen: list[Observation] = []
-=======
-    def __init__(self, worker: Worker, limits: InstanceLimits) -> None:
+    def __init__(self, worker: WorkerServer, limits: InstanceLimits) -> None:
         self._worker, self._limits = worker, limits
         self._history, self._begun = InstanceHistory(), time.monotonic()
-        self.seen: list[Seen] = []
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+        self.seen: list[Observation] = []
 
     def run(self, phase: str, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -201,11 +194,7 @@ def _measure(
             settings=settings,
         )
         with worker, Load(worker.wait_ready().port) as load:
-<<<<<<< HEAD
-            loop = PlannerLoop(worker, Limits(1, given.max, reserve, cool_down=COOL_DOWN))
-=======
-            loop = Loop(worker, InstanceLimits(1, given.max, reserve, cool_down=COOL_DOWN))
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+            loop = PlannerLoop(worker, InstanceLimits(1, given.max, reserve, cool_down=COOL_DOWN))
             loop.run("alone", given.seconds)
             other.hold(ballast + int(room * given.take))
             loop.run("another process takes memory", given.seconds)

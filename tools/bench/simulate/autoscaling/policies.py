@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-<<<<<<< HEAD
-from ocrpool.planner.workers.autoscaling import Decision, History, Policy, Seen, decide
-from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
-=======
 from ocrpool.planner.workers.autoscaling import (
     AutoscalingHistory,
     AutoscalingPolicy,
@@ -16,8 +12,7 @@ from ocrpool.planner.workers.autoscaling import (
     WorkerDecision,
     decide_worker_count,
 )
-from tools.bench.simulate.autoscaling.pool import TARGET, Pool
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
 
 
 class Decider(Protocol):
@@ -35,15 +30,9 @@ class PlannerPolicy:
         self._history = AutoscalingHistory()
         self.last: WorkerDecision | None = None
 
-<<<<<<< HEAD
     def __call__(self, pool: SimulatedPool) -> int:
-        seen = Seen(pool.figures(), len(pool.workers))
-        self.last = decide(self.policy, self._history, seen, pool.now)
-=======
-    def __call__(self, pool: Pool) -> int:
         seen = PoolLoad(pool.figures(), len(pool.workers))
         self.last = decide_worker_count(self.policy, self._history, seen, pool.now)
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
         self._history = self.last.history
         return self.last.desired
 

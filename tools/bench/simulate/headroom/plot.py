@@ -9,13 +9,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-<<<<<<< HEAD
-from ocrpool.planner.instances.types import Decision
-from tools.bench.simulate.headroom.gpu import SimulatedGpu
-=======
 from ocrpool.planner.instances.types import InstanceDecision
-from tools.bench.simulate.headroom.gpu import Gpu
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+from tools.bench.simulate.headroom.gpu import SimulatedGpu
 from tools.bench.simulate.headroom.simulation import run
 from tools.bench.simulate.headroom.traces import GI, make
 
@@ -31,11 +26,7 @@ def draw(seed: int, observations: int, path: Path) -> None:
     ready: list[int] = []
     target: list[int] = []
 
-<<<<<<< HEAD
-    def watch(gpu: SimulatedGpu, decision: Decision) -> None:
-=======
-    def watch(gpu: Gpu, decision: InstanceDecision) -> None:
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+    def watch(gpu: SimulatedGpu, decision: InstanceDecision) -> None:
         time.append(gpu.now / 60)
         ours.append(gpu.ours() / GI)
         strangers.append(gpu.strangers(gpu.now) / GI)

@@ -41,22 +41,13 @@ def limits_of(trace: Trace) -> InstanceLimits:
 
 def run(
     trace: Trace,
-<<<<<<< HEAD
-    planner: Planner = plan,
-    watch: Callable[[SimulatedGpu, Decision], None] | None = None,
-=======
     planner: Planner = plan_instances,
-    watch: Callable[[Gpu, InstanceDecision], None] | None = None,
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+    watch: Callable[[SimulatedGpu, InstanceDecision], None] | None = None,
     *,
     brake: bool = False,
 ) -> TraceResult:
     """Let `planner` steer a simulated worker, with or without its own brake, through the trace."""
-<<<<<<< HEAD
-    gpu, limits, history = SimulatedGpu(trace, brake=brake), limits_of(trace), History()
-=======
-    gpu, limits, history = Gpu(trace, brake=brake), limits_of(trace), InstanceHistory()
->>>>>>> a4a742a (Planner: every type and function has its own, telling name)
+    gpu, limits, history = SimulatedGpu(trace, brake=brake), limits_of(trace), InstanceHistory()
     steps = reversals = hurried = unforced = direction = 0
     around = 0.0
     last_reversal = -limits.cool_down
