@@ -35,19 +35,19 @@ class ObservedPod:
     revision: str = ""
     node: str = ""
     ip: str = ""
-    created: float = 0.0
+    created_at: float = 0.0
     ready: bool = False
     # When `ready` last changed.
-    turned: float = 0.0
-    over: bool = False
-    ending: float | None = None
-    draining: float | None = None
+    ready_changed_at: float = 0.0
+    finished: bool = False
+    ends_at: float | None = None
+    draining_since: float | None = None
     # What it tells a cluster autoscaler: may its node go? None: nothing.
     evictable: bool | None = None
-    trouble: PoolProblem | None = None
+    problem: PoolProblem | None = None
     # The uid of its controller, and the kind and name of it.
-    owner: str = ""
-    made_by: str = ""
+    owner_uid: str = ""
+    created_by: str = ""
     version: int = 0
 
 
@@ -57,7 +57,7 @@ class WorkerObservation:
 
     state: State | None = None
     error: str = ""
-    misses: int = 0
+    failures_in_a_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,16 @@ class ObservedWorker:
     """A pod and what it says of itself."""
 
     pod: ObservedPod
-    look: WorkerObservation = WorkerObservation()
+    observation: WorkerObservation = WorkerObservation()
 
     @property
     def state(self) -> State | None:
-        return self.look.state
+        return self.observation.state
 
     @property
     def leaving(self) -> bool:
         """It drains or ends, by our doing or anybody's."""
-        return self.pod.draining is not None or self.pod.ending is not None
+        return self.pod.draining_since is not None or self.pod.ends_at is not None
 
     @property
     def serving(self) -> bool:
@@ -96,17 +96,17 @@ class ObservedProxy:
     """The proxy's pods, and by the uid of each that answered: the addresses that it sends to."""
 
     pods: tuple[ObservedPod, ...] = ()
-    sees: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    backends: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def ready(self) -> tuple[ObservedPod, ...]:
         """Those that take requests."""
-        return tuple(pod for pod in self.pods if pod.ready and pod.ending is None)
+        return tuple(pod for pod in self.pods if pod.ready and pod.ends_at is None)
 
-    def blind_for(self, worker: ObservedPod) -> tuple[ObservedPod, ...]:
+    def not_sending_to(self, worker: ObservedPod) -> tuple[ObservedPod, ...]:
         """Those that take requests and do not know that this worker does, too."""
         return tuple(
-            pod for pod in self.ready if worker.ip not in self.sees.get(pod.uid, frozenset())
+            pod for pod in self.ready if worker.ip not in self.backends.get(pod.uid, frozenset())
         )
 
 
@@ -124,9 +124,9 @@ class ObservedPool:
     has_finalizer: bool = False
     version: int = 0
     # Workers there shall be, where that was decided in this round; else the last word holds.
-    asked: int | None = None
+    decided_replicas: int | None = None
     # Why its spec cannot be followed; empty where it can.
-    invalid: str = ""
+    invalid_reason: str = ""
     # The name of the operator that it belongs to.
     operator: str = OPERATOR
 
@@ -135,12 +135,12 @@ class ObservedPool:
         return self.namespace, self.name
 
     @property
-    def wanted(self) -> int:
+    def desired_replicas(self) -> int:
         """Workers there shall be."""
         if self.deleting:
             return 0
-        if self.asked is not None:
-            return self.asked
+        if self.decided_replicas is not None:
+            return self.decided_replicas
         scaling = self.spec.autoscaling
         if scaling is not None:
             # After a restart of the operator: what it last said, and nothing is given up.
@@ -169,9 +169,9 @@ class PoolSnapshot:
     # None where spec.proxy asks for none.
     proxy: ObservedProxy | None = None
     # Uids of workers that have been idle for long enough for their node to go.
-    resting: frozenset[str] = frozenset()
+    evictable: frozenset[str] = frozenset()
 
-    def in_place(self) -> dict[int, ObservedWorker]:
+    def workers_by_index(self) -> dict[int, ObservedWorker]:
         """The workers by their place; strangers are left out."""
         placed = ((worker_index(self.pool.name, each.pod.name), each) for each in self.workers)
         return {index: each for index, each in placed if index is not None}

@@ -14,8 +14,12 @@ from ocrpool.resource.status import PoolStatus
 def invalid_spec_status(pool: ObservedPool, pods: Sequence[ObservedPod], now: float) -> PoolStatus:
     """The last status, with what can be counted without a spec, and the reason `InvalidSpec`."""
     before = pool.status
-    message = f"{pool.invalid}; its workers stay as they are until it is applied again, corrected"
-    ready = sum(1 for pod in pods if pod.ready and pod.draining is None and pod.ending is None)
+    message = (
+        f"{pool.invalid_reason}; its workers stay as they are until it is applied again, corrected"
+    )
+    ready = sum(
+        1 for pod in pods if pod.ready and pod.draining_since is None and pod.ends_at is None
+    )
     finding = ConditionInputs(
         # Unless it was followed before, nobody can know how many it wants.
         wanted=max(1, before.desired_replicas),

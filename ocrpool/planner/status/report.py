@@ -78,7 +78,7 @@ def build_status(this: ReconcileResult) -> PoolStatus:
     ready = sum(1 for worker in seen.workers if worker.pod.ready and not worker.leaving)
     proxy = seen.proxy
     finding = ConditionInputs(
-        wanted=seen.pool.wanted,
+        wanted=seen.pool.desired_replicas,
         deleting=seen.pool.deleting,
         ready=ready,
         pods=len(seen.workers),
@@ -93,7 +93,7 @@ def build_status(this: ReconcileResult) -> PoolStatus:
         observed_generation=seen.pool.generation,
         replicas=len(seen.workers),
         ready_replicas=ready,
-        desired_replicas=seen.pool.wanted,
+        desired_replicas=seen.pool.desired_replicas,
         autoscaling=this.autoscaling,
         selector=selector_of(seen.pool.name),
         instances=InstanceCount(
@@ -143,17 +143,19 @@ def _proxy_troubles(seen: PoolSnapshot) -> list[PoolProblem]:
     """What keeps the proxy from its work, each thing once."""
     if seen.proxy is None:
         return []
-    found = {pod.trouble for pod in seen.proxy.pods if pod.trouble is not None}
+    found = {pod.problem for pod in seen.proxy.pods if pod.problem is not None}
     troubles = sorted(found, key=lambda trouble: trouble.message)
     overdue = [
         worker.pod
         for worker in seen.workers
-        if worker.serving and seen.now - worker.pod.turned > PROXY_SECONDS
+        if worker.serving and seen.now - worker.pod.ready_changed_at > PROXY_SECONDS
     ]
     for pod in seen.proxy.ready:
-        if pod.uid not in seen.proxy.sees:
+        if pod.uid not in seen.proxy.backends:
             continue  # one look that failed, or a NetworkPolicy: it may serve all the same
-        unseen = [worker.name for worker in overdue if worker.ip not in seen.proxy.sees[pod.uid]]
+        unseen = [
+            worker.name for worker in overdue if worker.ip not in seen.proxy.backends[pod.uid]
+        ]
         if unseen:
             text = (
                 f"sends nothing to {', '.join(unseen[:3])}, ready for over {PROXY_SECONDS:g} s; "
@@ -179,7 +181,7 @@ def _worker(
         return WorkerReport(**shared, phase="Waiting", problem=problem)
     pod, state = worker.pod, worker.state
     problem = _problem(worker, this.seen.now)
-    if not problem and failure and pod.ending is not None:
+    if not problem and failure and pod.ends_at is not None:
         problem = _own_words(worker) or (old.problem if old is not None else "")  # why it goes
     report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
     if state is None:
@@ -237,9 +239,9 @@ def _shortage(decision: InstanceDecision, sentence: str, minimum: int) -> str:
 
 def _phase(worker: ObservedWorker) -> Phase:
     pod = worker.pod
-    if pod.ending is not None:
+    if pod.ends_at is not None:
         return "Ending"
-    if pod.draining is not None:
+    if pod.draining_since is not None:
         return "Draining"
     if pod.ready:
         return "Ready"
@@ -254,14 +256,16 @@ def _phase(worker: ObservedWorker) -> Phase:
 def _problem(worker: ObservedWorker, now: float) -> str:
     pod = worker.pod
     if worker.leaving:
-        return f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble else ""
-    if pod.trouble is not None:
-        return f"{pod.trouble.reason}: {pod.trouble.message}"
+        return f"{pod.problem.reason}: {pod.problem.message}" if pod.problem else ""
+    if pod.problem is not None:
+        return f"{pod.problem.reason}: {pod.problem.message}"
     if worker.state is not None:
         return _own_words(worker)
-    late = now - pod.created > SILENT_SECONDS and bool(pod.ip)
-    if worker.look.misses >= MISSES_IN_A_ROW and (pod.ready or late):
-        return f"WorkerUnreachable: {worker.look.error}; look at the pod and at NetworkPolicies"
+    late = now - pod.created_at > SILENT_SECONDS and bool(pod.ip)
+    if worker.observation.failures_in_a_row >= MISSES_IN_A_ROW and (pod.ready or late):
+        return (
+            f"WorkerUnreachable: {worker.observation.error}; look at the pod and at NetworkPolicies"
+        )
     return ""
 
 

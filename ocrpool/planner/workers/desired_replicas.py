@@ -56,7 +56,7 @@ class DesiredReplicas:
     workers: int
     memory: ReplicaHistory
     decision: WorkerDecision | None = None
-    resting: frozenset[str] = frozenset()
+    evictable: frozenset[str] = frozenset()
 
 
 def decide_desired_replicas(
@@ -76,12 +76,12 @@ def decide_desired_replicas(
     )
     memory = replace(memory, rests=rests)
     if pool.deleting:
-        return DesiredReplicas(0, memory, resting=resting)
+        return DesiredReplicas(0, memory, evictable=resting)
     policy = autoscaling_policy(pool.spec)
     if policy is None:
         count, asked = _steady(pool, memory.asked, now)
         memory = replace(memory, asked=asked, demand=AutoscalingHistory())
-        return DesiredReplicas(count, memory, resting=resting)
+        return DesiredReplicas(count, memory, evictable=resting)
     figures = (
         worker_load(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
         for each in workers
@@ -150,7 +150,7 @@ def worker_load(
         answered=counters.answered,
         refused=counters.rejected,
         waiting=max(state.queue.pages, state.queue.depth),
-        age=max(0.0, now - worker.pod.created),
+        age=max(0.0, now - worker.pod.created_at),
     )
 
 

@@ -18,7 +18,8 @@ def failures_from_status(
     sound = {
         worker.pod.name
         for worker in workers
-        if worker.pod.ready and now - max(worker.pod.created, worker.pod.turned) >= SOUND_SECONDS
+        if worker.pod.ready
+        and now - max(worker.pod.created_at, worker.pod.ready_changed_at) >= SOUND_SECONDS
     }
     return {
         each.name: FailureCount(each.failures, parse_timestamp(each.failed_at) or 0.0)

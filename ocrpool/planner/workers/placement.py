@@ -27,7 +27,7 @@ class Placement:
 
 def choose_placement(seen: PoolSnapshot) -> Placement:
     """Decide from what is there. Pods that leave hold their place until they are gone."""
-    there, wanted = seen.in_place(), seen.pool.wanted
+    there, wanted = seen.workers_by_index(), seen.pool.desired_replicas
     strangers = {
         each.pod.uid for each in seen.workers if worker_index(seen.pool.name, each.pod.name) is None
     }
@@ -68,18 +68,18 @@ def _least_useful(
 
 def _serves(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
     pod = worker.pod
-    gone = worker.leaving or pod.over
+    gone = worker.leaving or pod.finished
     return pod.ready and not gone and pod.revision == seen.revision
 
 
 def _uselessness(seen: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float, int]:
     """The least first."""
     pod, last = worker.pod, -_index(seen, worker)
-    if pod.ending is not None:
-        return 0, pod.ending, last
-    if pod.draining is not None:
-        return 1, pod.draining, last
-    if pod.over:
+    if pod.ends_at is not None:
+        return 0, pod.ends_at, last
+    if pod.draining_since is not None:
+        return 1, pod.draining_since, last
+    if pod.finished:
         return 2, 0.0, last
     if not pod.node:
         return 3, 0.0, last

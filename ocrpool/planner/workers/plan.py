@@ -141,7 +141,7 @@ def _why_not_wanted(seen: PoolSnapshot, worker: ObservedWorker, places: Placemen
     if seen.pool.deleting:
         return "the pool is being deleted"
     if worker.pod.uid in places.surplus:
-        return f"{seen.pool.wanted} workers are wanted"
+        return f"{seen.pool.desired_replicas} workers are wanted"
     return None
 
 
@@ -150,21 +150,21 @@ def _for_one(
 ) -> Iterator[WorkerAction | float]:
     """Steps of one pod, and moments at which to look again."""
     pod = worker.pod
-    if pod.ending is not None:
-        if seen.now < pod.ending + LOST_SECONDS:
-            yield pod.ending + LOST_SECONDS
+    if pod.ends_at is not None:
+        if seen.now < pod.ends_at + LOST_SECONDS:
+            yield pod.ends_at + LOST_SECONDS
         else:
             yield DeletePod(
                 pod, f"node {pod.node or '(none)'} does not confirm its end", force=True
             )
         return
-    if pod.over:
+    if pod.finished:
         yield DeletePod(pod, "it has ended", failed=why is None)
         return
     if why is None and _may_return(seen, worker):
-        yield RestoreToService(pod, f"{seen.pool.wanted} workers are wanted again")
+        yield RestoreToService(pod, f"{seen.pool.desired_replicas} workers are wanted again")
         return
-    if why is not None or pod.draining is not None:
+    if why is not None or pod.draining_since is not None:
         yield from _leave(seen, worker, why or "it was being drained")
         return
     since = _device_fails_from(worker)
@@ -189,7 +189,7 @@ def _device_fails_from(worker: ObservedWorker) -> float | None:
         return 0.0
     if problem.reason in ("DeviceLost", "DeviceUnreadable"):
         # A reset may bring it back, and then its instances come faster than another pod.
-        return max(worker.pod.created, worker.pod.turned) + DEVICE_SECONDS
+        return max(worker.pod.created_at, worker.pod.ready_changed_at) + DEVICE_SECONDS
     return None
 
 
@@ -202,7 +202,7 @@ def _may_return(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
     """It drains, as it is it would be made again, and its worker still takes requests."""
     pod, state = worker.pod, worker.state
     return (
-        pod.draining is not None
+        pod.draining_since is not None
         and pod.revision == seen.revision
         and state is not None
         and not state.draining
@@ -211,13 +211,13 @@ def _may_return(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
 
 def _leave(seen: PoolSnapshot, worker: ObservedWorker, why: str) -> Iterator[WorkerAction | float]:
     pod, state = worker.pod, worker.state
-    if pod.draining is None:
+    if pod.draining_since is None:
         # What is not ready holds nothing that its own end would not finish.
         yield RemoveFromService(pod, why) if pod.ready else DeletePod(pod, why)
         return
     lame_duck = seen.pool.spec.template.lame_duck_seconds
-    told = pod.draining + max(0.0, SETTLE_SECONDS - lame_duck)
-    settled, limit = told + lame_duck, pod.draining + drain_limit(seen)
+    told = pod.draining_since + max(0.0, SETTLE_SECONDS - lame_duck)
+    settled, limit = told + lame_duck, pod.draining_since + drain_limit(seen)
     if seen.now < told:
         yield told
     elif seen.now >= limit:
@@ -234,9 +234,9 @@ def _leave(seen: PoolSnapshot, worker: ObservedWorker, why: str) -> Iterator[Wor
 
 def known_to_proxy(seen: PoolSnapshot, pod: ObservedPod) -> bool:
     """Whether the proxy sends requests to a worker that is ready, or should long have done so."""
-    if seen.proxy is None or seen.now - pod.turned > PROXY_SECONDS:
+    if seen.proxy is None or seen.now - pod.ready_changed_at > PROXY_SECONDS:
         return True
-    return not seen.proxy.blind_for(pod)
+    return not seen.proxy.not_sending_to(pod)
 
 
 def may_evict(seen: PoolSnapshot) -> bool:
@@ -246,8 +246,8 @@ def may_evict(seen: PoolSnapshot) -> bool:
     if seen.proxy is None:
         return True
     surplus = choose_placement(seen).surplus
-    kept = [each for each in seen.in_place().values() if each.pod.uid not in surplus]
-    return len(kept) >= seen.pool.wanted and all(
+    kept = [each for each in seen.workers_by_index().values() if each.pod.uid not in surplus]
+    return len(kept) >= seen.pool.desired_replicas and all(
         each.pod.ready and not each.leaving and known_to_proxy(seen, each.pod) for each in kept
     )
 
@@ -257,8 +257,8 @@ def _roll(
 ) -> Iterator[WorkerAction]:
     """One pod of an old revision, if every other place serves."""
     busy = any(isinstance(action, CreatePod | RemoveFromService | DeletePod) for action in before)
-    kept = [each for each in seen.in_place().values() if each.pod.uid not in places.surplus]
-    if busy or len(kept) < seen.pool.wanted or not all(each.serving for each in kept):
+    kept = [each for each in seen.workers_by_index().values() if each.pod.uid not in places.surplus]
+    if busy or len(kept) < seen.pool.desired_replicas or not all(each.serving for each in kept):
         return
     if any(not known_to_proxy(seen, each.pod) for each in kept):
         return
@@ -275,8 +275,8 @@ def _mark(seen: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerActi
     acted = {action.pod.uid for action in before if not isinstance(action, CreatePod)}
     for worker in seen.workers:
         pod = worker.pod
-        if worker.leaving or pod.over or pod.uid in acted:
+        if worker.leaving or pod.finished or pod.uid in acted:
             continue
-        rests = pod.uid in seen.resting
+        rests = pod.uid in seen.evictable
         if pod.evictable != rests:
             yield MarkEvictable(pod, rests)

@@ -70,7 +70,7 @@ def told_once(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
 
 def foreign_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolProblem]:
     """Pods that look like this pool's workers and are not."""
-    found = sorted(pod.name for pod in pods if pod.ending is None and not pod.over)
+    found = sorted(pod.name for pod in pods if pod.ends_at is None and not pod.finished)
     if not found:
         return []
     told = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
@@ -87,9 +87,9 @@ def foreign_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolPr
 def in_front(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the label of a proxy those that its Deployment made, by a ReplicaSet."""
     kind, deployment = "ReplicaSet", names.proxy_name(pool.name)
-    return tuple(pod for pod in pods if pod.made_by.rpartition("-")[0] == f"{kind} {deployment}")
+    return tuple(pod for pod in pods if pod.created_by.rpartition("-")[0] == f"{kind} {deployment}")
 
 
 def owned(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the labels of workers those that this pool owns."""
-    return tuple(pod for pod in pods if pod.owner == pool.uid)
+    return tuple(pod for pod in pods if pod.owner_uid == pool.uid)

@@ -85,8 +85,8 @@ def registry(
             return
         pool = pool_from(body)
         if store.put_pool(pool):
-            if pool.invalid:
-                _log.error("not followed: %s", pool.invalid, extra={"pool": "/".join(key)})
+            if pool.invalid_reason:
+                _log.error("not followed: %s", pool.invalid_reason, extra={"pool": "/".join(key)})
             mark(key)
 
     async def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:

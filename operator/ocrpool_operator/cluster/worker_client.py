@@ -47,7 +47,7 @@ class Workers:
         self, pods: Iterable[ObservedPod], token: str
     ) -> dict[str, WorkerObservation]:
         """The state of every pod that has an address, by the pod's uid. Never raises."""
-        asked = [pod for pod in pods if pod.ip and not pod.over]
+        asked = [pod for pod in pods if pod.ip and not pod.finished]
         looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
         return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
 
@@ -60,7 +60,7 @@ class Workers:
             # Pods that are gone are never heard of again.
             self._misses.clear()
         self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
-        return replace(look, misses=self._misses[pod.uid])
+        return replace(look, failures_in_a_row=self._misses[pod.uid])
 
     async def set_target(self, pod: ObservedPod, token: str, target: int) -> WorkerObservation:
         """Ask a worker for so many instances."""

@@ -91,7 +91,7 @@ class Companions:
         if not self._has(pool, "Deployment", names.proxy_name(pool.name)):
             return False
         pods = in_front(pool, self._store.proxy_pods(pool.key))
-        return any(pod.ready and pod.ending is None for pod in pods)
+        return any(pod.ready and pod.ends_at is None for pod in pods)
 
     async def _keep(self, pool: ObservedPool, wanted: Object) -> list[PoolProblem]:
         """Make one object as it is wanted. Answers what keeps it from being so."""

@@ -125,7 +125,7 @@ class Reconciler:
         if pool is None or pool.operator != self._parts.operator:
             self._forget(key)
             return None
-        if pool.invalid and not pool.deleting:
+        if pool.invalid_reason and not pool.deleting:
             return await self._freeze(pool)
         pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
         if not pool.deleting and not pool.has_finalizer:
@@ -197,7 +197,7 @@ class Reconciler:
             parts.clock(),
             wall=parts.now(),
         )
-        pool = replace(pool, asked=wanted.workers)
+        pool = replace(pool, decided_replicas=wanted.workers)
         seen = self._seen(pool, looks, proxy, wanted)
         planned = plan_workers(seen)
         stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
@@ -233,7 +233,7 @@ class Reconciler:
                 parts.store.replace_proxy_pods(key, pods)
                 self._proxies_listed[key] = parts.clock()
         proxy = ObservedProxy(in_front(pool, parts.store.proxy_pods(key)))
-        return replace(proxy, sees=await parts.views(proxy.ready))
+        return replace(proxy, backends=await parts.views(proxy.ready))
 
     def _workers(
         self, pool: ObservedPool, looks: Mapping[str, WorkerObservation]
@@ -248,7 +248,7 @@ class Reconciler:
 
     def _foreign(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
         """The others that bear their labels."""
-        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner != pool.uid)
+        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner_uid != pool.uid)
 
     def _seen(
         self,
@@ -266,12 +266,12 @@ class Reconciler:
             now,
             failures_from_status(pool.status, workers, now),
             proxy,
-            wanted.resting,
+            wanted.evictable,
         )
 
     def _after(self, seen: PoolSnapshot) -> PoolSnapshot:
         """The same with the pods as they are after what was done to them."""
-        looks = {worker.pod.uid: worker.look for worker in seen.workers}
+        looks = {worker.pod.uid: worker.observation for worker in seen.workers}
         return replace(seen, workers=self._workers(seen.pool, looks))
 
     async def _freeze(self, pool: ObservedPool) -> float:
@@ -308,4 +308,6 @@ class Reconciler:
 def _with_looks(
     workers: tuple[ObservedWorker, ...], looks: Mapping[str, WorkerObservation]
 ) -> tuple[ObservedWorker, ...]:
-    return tuple(replace(each, look=looks.get(each.pod.uid, each.look)) for each in workers)
+    return tuple(
+        replace(each, observation=looks.get(each.pod.uid, each.observation)) for each in workers
+    )

@@ -69,7 +69,7 @@ def test_a_worker_that_drains_is_not_overdue_because_the_clock_was_set() -> None
     machine = Machine()
     since = machine.clock()
     worker = ObservedWorker(
-        a_pod(draining=since), WorkerObservation(state=a_state(busy=1, draining=True))
+        a_pod(draining_since=since), WorkerObservation(state=a_state(busy=1, draining=True))
     )
     machine.wait(5)
     machine.wall += HOUR
@@ -109,7 +109,7 @@ async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
 
 def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() -> None:
     """All that it remembers is on the other clock, which may begin at 0."""
-    pod = a_pod(created=1_800_000_000.0)
+    pod = a_pod(created_at=1_800_000_000.0)
     worker = ObservedWorker(pod, WorkerObservation(state=a_state()))
     pool = replace(a_pool(1), status=a_pool(1).status.model_copy(update={"desired_replicas": 3}))
     first = decide_desired_replicas(

@@ -197,9 +197,9 @@ async def test_a_worker_that_restarted_in_its_pod_cools_down_and_begins_anew() -
 async def test_a_worker_that_drains_or_ends_is_left_alone() -> None:
     bench = Bench()
     for _ in range(3):
-        said = await bench.look(a_worker(), draining=1.0)
+        said = await bench.look(a_worker(), draining_since=1.0)
     for _ in range(3):
-        said = await bench.look(a_worker(), ending=1.0)
+        said = await bench.look(a_worker(), ends_at=1.0)
     assert bench.ports.asked == []
     assert said.decisions == {}
 

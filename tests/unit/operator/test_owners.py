@@ -137,14 +137,16 @@ def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
         "of-a-job": "Job pages-proxy-5d4f",
         "of-nobody": "",
     }
-    pods = [ObservedPod(name, name, made_by=by) for name, by in made.items()]
+    pods = [ObservedPod(name, name, created_by=by) for name, by in made.items()]
     assert [pod.name for pod in in_front(pool, pods)] == ["own"]
 
 
 def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
     pool = a_pool()
     assert (
-        foreign_pods(pool, [ObservedPod("a", "a", over=True), ObservedPod("b", "b", ending=1.0)])
+        foreign_pods(
+            pool, [ObservedPod("a", "a", finished=True), ObservedPod("b", "b", ends_at=1.0)]
+        )
         == []
     )
     [told] = foreign_pods(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
@@ -155,7 +157,7 @@ def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
 def test_what_is_read_of_an_owner() -> None:
     meta = {"name": "pages-0", "namespace": "n", "uid": "u", "ownerReferences": [owner("p")]}
     pod = pod_from({"metadata": meta})
-    assert (pod.owner, pod.made_by) == ("p", "OcrPool pages")
+    assert (pod.owner_uid, pod.created_by) == ("p", "OcrPool pages")
 
 
 def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:

@@ -81,7 +81,7 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_troubles_say_what_to_do(status: dict[str, Any], reason: str, words: str) -> None:
-    trouble = pod_from(a_body(**status)).trouble
+    trouble = pod_from(a_body(**status)).problem
 
     assert trouble is not None
     assert trouble.reason == reason
@@ -97,7 +97,7 @@ def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
 
     def trouble(turned: str) -> object:
         ready = {"type": "Ready", "status": "False", "lastTransitionTime": turned}
-        return pod_from(a_body(conditions=[ready], containerStatuses=[container])).trouble
+        return pod_from(a_body(conditions=[ready], containerStatuses=[container])).problem
 
     assert trouble("2026-01-01T00:00:04Z") is not None  # with its end; not ready since
     assert trouble("2026-01-01T00:07:00Z") is None  # it was, and drains now
@@ -106,5 +106,5 @@ def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
 def test_what_starts_has_no_trouble() -> None:
     starting = a_body(phase="Pending", containerStatuses=[waiting("ContainerCreating")])
 
-    assert pod_from(starting).trouble is None
+    assert pod_from(starting).problem is None
     assert pod_from(a_body(conditions=[{"type": "Ready", "status": "True"}])).ready

@@ -48,8 +48,8 @@ def proxied(replicas: int = 2) -> ObservedPool:
 
 def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> PoolSnapshot:
     """One worker is of the old spec; the other one is new and has just become ready."""
-    new = a_pod(0, ip="10.0.0.1", turned=turned)
-    old = a_pod(1, revision="old", ip="10.0.0.2", turned=0.0)
+    new = a_pod(0, ip="10.0.0.1", ready_changed_at=turned)
+    old = a_pod(1, revision="old", ip="10.0.0.2", ready_changed_at=0.0)
     views = {} if sees is None else {PROXY_POD.uid: frozenset(sees)}
     workers = tuple(ObservedWorker(pod, WorkerObservation(state=a_state())) for pod in (new, old))
     return a_seen(proxied(), *workers, now=NOW, proxy=ObservedProxy((PROXY_POD,), views))
@@ -75,7 +75,7 @@ def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
     known = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
     new, old = known.workers
     unready = replace(new, pod=replace(new.pod, ready=False))
-    ending = replace(new, pod=replace(new.pod, ending=NOW + 9))
+    ending = replace(new, pod=replace(new.pod, ends_at=NOW + 9))
 
     assert may_evict(known)
     assert not may_evict(old_and_new(turned=NOW - 5, sees=("10.0.0.2",)))
@@ -103,7 +103,7 @@ def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
 def test_the_status_tells_of_the_proxy() -> None:
     workers = (ObservedWorker(a_pod(0), WorkerObservation(state=a_state())),)
     trouble = PoolProblem("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
-    broken = replace(PROXY_POD, ready=False, trouble=trouble)
+    broken = replace(PROXY_POD, ready=False, problem=trouble)
     seen = a_seen(proxied(1), *workers, proxy=ObservedProxy((PROXY_POD, broken)))
     status = build_status(ReconcileResult(seen, WorkerPlan()))
 
@@ -130,7 +130,7 @@ def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
     pool = a_pool(0)
     template = pool.spec.template.model_copy(update={"lame_duck_seconds": lame_duck})
     pool = replace(pool, spec=pool.spec.model_copy(update={"template": template}))
-    pod = a_pod(0, draining=NOW)
+    pod = a_pod(0, draining_since=NOW)
 
     def actions(now: float, *, draining: bool) -> list[type]:
         worker = ObservedWorker(pod, WorkerObservation(state=a_state(draining=draining)))

@@ -124,12 +124,12 @@ class Cluster:
         return PoolSnapshot(self.pool, self.revision, tuple(workers), self.now, self.failures)
 
     def serving(self) -> int:
-        return sum(1 for pod in self.pods.values() if pod.ready and pod.draining is None)
+        return sum(1 for pod in self.pods.values() if pod.ready and pod.draining_since is None)
 
     def settled(self) -> bool:
         """As many as wanted, all of this revision, and all serve."""
         fresh = all(pod.revision == self.revision for pod in self.pods.values())
-        return fresh and self.serving() == self.pool.wanted == len(self.pods)
+        return fresh and self.serving() == self.pool.desired_replicas == len(self.pods)
 
     def step(self) -> WorkerPlan:
         """Plan, obey, and let a second pass."""
@@ -145,10 +145,10 @@ class Cluster:
                     )  # fmt: skip
                     self.age[name] = 0
                 case RemoveFromService(pod, _):
-                    self.pods[pod.name] = replace(self.pods[pod.name], draining=self.now)
+                    self.pods[pod.name] = replace(self.pods[pod.name], draining_since=self.now)
                 case RestoreToService(pod):
                     assert pod.name not in self.draining
-                    self.pods[pod.name] = replace(self.pods[pod.name], draining=None)
+                    self.pods[pod.name] = replace(self.pods[pod.name], draining_since=None)
                 case MarkEvictable(pod, evictable):
                     self.pods[pod.name] = replace(self.pods[pod.name], evictable=evictable)
                 case DrainWorker(pod):
@@ -161,7 +161,7 @@ class Cluster:
         for name, pod in self.pods.items():
             self.age[name] += 1
             self.busy[name] = max(0, self.busy.get(name, 0) - 1)
-            if self.age[name] >= self.boot and not pod.over and name not in self.draining:
+            if self.age[name] >= self.boot and not pod.finished and name not in self.draining:
                 self.pods[name] = replace(pod, ready=True)
         return found
 

@@ -63,7 +63,7 @@ def test_the_number_is_read_from_the_status_after_a_restart() -> None:
     kept = scaled(PoolStatus(desired_replicas=4))
 
     assert decide_desired_replicas(kept, (), {}, ReplicaHistory(), 0.0).workers == 4
-    assert kept.wanted == 4
+    assert kept.desired_replicas == 4
     assert decide_desired_replicas(scaled(), (), {}, ReplicaHistory(), 0.0).workers == 2
 
 
@@ -128,7 +128,7 @@ def resting(
 ) -> tuple[bool, ReplicaHistory]:
     pool = replace(a_pool(1), spec=PoolSpec(replicas=1, disruption=DisruptionSpec(rest_seconds=60)))
     found = decide_desired_replicas(pool, (worker,), {}, memory, now)
-    return bool(found.resting), found.memory
+    return bool(found.evictable), found.memory
 
 
 def test_a_worker_rests_when_it_had_no_request_for_long_enough() -> None:

@@ -21,15 +21,17 @@ def a_body(**spec: Any) -> dict[str, Any]:
 def test_the_field_is_named() -> None:
     pool = pool_from(a_body(admission={"queue": "many"}))
 
-    assert pool.invalid.startswith("spec.admission.queue: ")
-    assert pool_from(a_body()).invalid == ""
+    assert pool.invalid_reason.startswith("spec.admission.queue: ")
+    assert pool_from(a_body()).invalid_reason == ""
 
 
 def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
     workers = [ObservedWorker(a_pod(n), WorkerObservation(state=a_state())) for n in range(2)]
     seen = a_seen(a_pool(2), *workers)
     status = build_status(ReconcileResult(seen, plan_workers(seen)))
-    invalid = replace(a_pool(2, generation=3), status=status, invalid="spec.queue: no number")
+    invalid = replace(
+        a_pool(2, generation=3), status=status, invalid_reason="spec.queue: no number"
+    )
     frozen = invalid_spec_status(invalid, [a_pod(0), a_pod(1, ready=False)], 2000.0)
 
     assert frozen.workers == status.workers
@@ -45,6 +47,8 @@ def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
 
 
 def test_one_that_was_never_followed_is_not_ready() -> None:
-    frozen = invalid_spec_status(replace(a_pool(2), invalid="spec.queue: no number"), [], 1000.0)
+    frozen = invalid_spec_status(
+        replace(a_pool(2), invalid_reason="spec.queue: no number"), [], 1000.0
+    )
 
     assert {each.type: each.reason for each in frozen.conditions}["Ready"] == "InvalidSpec"

@@ -96,11 +96,11 @@ def test_transition_times_change_with_the_status_only() -> None:
 def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     status = report(a_pool(2), *served())
     once = ObservedWorker(
-        a_pod(1), WorkerObservation(error="it does not answer within 3 s", misses=1)
+        a_pod(1), WorkerObservation(error="it does not answer within 3 s", failures_in_a_row=1)
     )
     assert report(replace(a_pool(2), status=status), served()[0], once) == status
     silent = ObservedWorker(
-        a_pod(1), WorkerObservation(error="it does not answer within 3 s", misses=2)
+        a_pod(1), WorkerObservation(error="it does not answer within 3 s", failures_in_a_row=2)
     )
     again = report(replace(a_pool(2), status=status), served()[0], silent)
 
@@ -185,7 +185,7 @@ def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
 
     bad = WorkerObservation(state=a_state(ready=False, problem="DeviceError"))
     # It is deleted in the round that first hears of it, and says that it drains from then on.
-    going = [a_pod(n, ready=False, ending=1000.0) for n in range(2)]
+    going = [a_pod(n, ready=False, ends_at=1000.0) for n in range(2)]
     status = tell(PoolStatus(), *(ObservedWorker(each, bad) for each in going))
     ends = WorkerObservation(state=a_state(ready=False, draining=True, problem="Draining"))
     status = tell(status, *(ObservedWorker(each, ends) for each in going))

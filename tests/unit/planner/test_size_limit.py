@@ -72,7 +72,7 @@ def test_a_thousand_workers_without_their_image() -> None:
 def test_those_in_trouble_come_first() -> None:
     well = [ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(4)]
     broken = ObservedWorker(
-        a_pod(4, ready=False, trouble=PoolProblem("NodeLost", "its node is silent"))
+        a_pod(4, ready=False, problem=PoolProblem("NodeLost", "its node is silent"))
     )
     status = told(a_pool(5), *well, broken, failures={"pages-2": FailureCount(3, 900.0)})
 
@@ -87,7 +87,7 @@ def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
     ]
     for index in range(well, well + ill):
         trouble = PoolProblem("ContainerRefused", f"{index}: {'y' * 200}")
-        workers.append(ObservedWorker(a_pod(index, ready=False, trouble=trouble)))
+        workers.append(ObservedWorker(a_pod(index, ready=False, problem=trouble)))
     whole = told(a_pool(well + ill), *workers)
     status = fit_status(whole, most)
 
@@ -109,7 +109,7 @@ def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
         waiting = {"reason": reason, "message": message}
         container = {"name": "worker", "image": "no:1", "state": {"waiting": waiting}}
         meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
-        return pod_from({"metadata": meta, "status": {"containerStatuses": [container]}}).trouble
+        return pod_from({"metadata": meta, "status": {"containerStatuses": [container]}}).problem
 
     first = pulled("ErrImagePull", "rpc error: not found")
     again = pulled(
@@ -122,7 +122,7 @@ def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
         "message": "0/5000 nodes: " + "n" * 9000,
     }
     meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
-    trouble = pod_from({"metadata": meta, "status": {"conditions": [scheduled]}}).trouble
+    trouble = pod_from({"metadata": meta, "status": {"conditions": [scheduled]}}).problem
     assert trouble is not None
     assert len(trouble.message) < 500
 

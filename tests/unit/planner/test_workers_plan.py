@@ -50,9 +50,9 @@ def pods(draw: st.DrawFn, index: int) -> ObservedPod:
     moments = st.one_of(st.none(), st.floats(800, 1100))
     return replace(
         a_pod(index, revision=draw(st.sampled_from(["new", "old"])), ready=draw(st.booleans())),
-        over=draw(st.booleans()),
-        ending=draw(moments),
-        draining=draw(moments),
+        finished=draw(st.booleans()),
+        ends_at=draw(moments),
+        draining_since=draw(moments),
     )
 
 
@@ -77,7 +77,7 @@ def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Pool
     free = [name for name in (f"pages-{n}" for n in range(20)) if name not in there]
 
     assert len(told) == len(set(told))
-    assert set(told) == set(free[: max(0, seen.pool.wanted - len(there))])
+    assert set(told) == set(free[: max(0, seen.pool.desired_replicas - len(there))])
     assert not found.waiting or (found.wake is not None and found.wake > seen.now)
 
 
@@ -87,10 +87,10 @@ def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: PoolSnapshot) -
     serving = {each.pod.name for each in seen.workers if each.pod.ready and not each.leaving}
     gone = [each for each in seen.workers if each.pod.name not in kept]
 
-    assert len(kept) == seen.pool.wanted
+    assert len(kept) == seen.pool.desired_replicas
     # Nothing that serves goes while something that leaves, or does not serve, stays.
-    if any(one.pod.name in serving and not one.pod.over for one in gone):
-        assert all(each.pod.ready and not each.leaving and not each.pod.over
+    if any(one.pod.name in serving and not one.pod.finished for one in gone):
+        assert all(each.pod.ready and not each.leaving and not each.pod.finished
                    for each in seen.workers if each.pod.name in kept)  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_what_serves_and_is_wanted_stays(seen: PoolSnapshot) -> None:
         worker.pod.uid
         for worker in seen.workers
         if worker.serving
-        and not worker.pod.over
+        and not worker.pod.finished
         and worker.pod.revision == seen.revision
         and worker.pod.name in wanted
     }
@@ -142,12 +142,17 @@ def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: PoolSnapshot) -
 def test_a_busy_worker_is_given_its_time(seen: PoolSnapshot) -> None:
     """Nothing that reads a page is deleted before the time that a page may take is over."""
     for action in plan_workers(seen).actions:
-        if not isinstance(action, DeletePod) or action.failed or action.force or action.pod.over:
+        if (
+            not isinstance(action, DeletePod)
+            or action.failed
+            or action.force
+            or action.pod.finished
+        ):
             continue
         worker = next(each for each in seen.workers if each.pod.uid == action.pod.uid)
         if worker.pod.ready and worker.state is not None and not worker.idle:
-            assert worker.pod.draining is not None
-            assert seen.now - worker.pod.draining >= seen.pool.spec.admission.timeout_seconds
+            assert worker.pod.draining_since is not None
+            assert seen.now - worker.pod.draining_since >= seen.pool.spec.admission.timeout_seconds
 
 
 @given(st.integers(0, 60), st.floats(0, 1e9))
@@ -193,7 +198,7 @@ def test_pods_that_end_are_replaced_with_back_off(deaths: list[int]) -> None:
     for index in deaths:
         name = f"pages-{index}"
         if name in cluster.pods:
-            cluster.pods[name] = replace(cluster.pods[name], ready=False, over=True)
+            cluster.pods[name] = replace(cluster.pods[name], ready=False, finished=True)
         for _ in range(5):
             cluster.step()
     made = cluster.made
@@ -215,8 +220,8 @@ def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
 @pytest.mark.parametrize("reason", ["DeviceLost", "DeviceUnreadable"])
 def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) -> None:
     state = WorkerObservation(state=a_state(ready=False, problem=reason))
-    worker = ObservedWorker(a_pod(ready=False, created=100.0, turned=900.0), state)
-    serving = ObservedWorker(a_pod(created=100.0, turned=900.0), state)
+    worker = ObservedWorker(a_pod(ready=False, created_at=100.0, ready_changed_at=900.0), state)
+    serving = ObservedWorker(a_pod(created_at=100.0, ready_changed_at=900.0), state)
     [action] = plan_workers(a_seen(a_pool(1), worker, now=1020.0)).actions
 
     assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).actions == ()
@@ -248,14 +253,14 @@ def test_only_service_forgives_failures() -> None:
     """A pod that waited for its node for long, and is ready for a moment, has shown nothing."""
     row = WorkerReport(name="pages-0", phase="Ready", failures=3, failed_at="1970-01-01T00:10:00Z")
     status = PoolStatus(workers=(row,))
-    fresh = ObservedWorker(a_pod(created=700.0, turned=2000.0))
+    fresh = ObservedWorker(a_pod(created_at=700.0, ready_changed_at=2000.0))
 
     assert failures_from_status(status, [fresh], 2599.0)["pages-0"].times == 3
     assert failures_from_status(status, [fresh], 2600.0) == {}
 
 
 def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:
-    worker = ObservedWorker(a_pod(ready=False, ending=1000.0))
+    worker = ObservedWorker(a_pod(ready=False, ends_at=1000.0))
 
     assert plan_workers(a_seen(a_pool(1), worker, now=1059.0)).actions == ()
     action = plan_workers(a_seen(a_pool(1), worker, now=1060.0)).actions[0]
@@ -278,7 +283,7 @@ def _gone(wanted: int, *workers: ObservedWorker) -> set[str]:
 def test_what_serves_nothing_is_given_up_first() -> None:
     full = [_named(0), _named(1), _named(2)]
     waiting, booting = _named(3, node="", ready=False), _named(4, ready=False)
-    draining = _named(5, draining=990.0)
+    draining = _named(5, draining_since=990.0)
 
     assert _gone(5, *full, waiting, booting, draining) == {"pages-5"}
     assert _gone(4, *full, waiting, booting, draining) == {"pages-5", "pages-3"}
@@ -302,7 +307,7 @@ def test_a_pool_may_keep_any_places_and_fills_the_lowest() -> None:
 
 
 def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
-    workers = [_named(0), _named(1, draining=999.0)]
+    workers = [_named(0), _named(1, draining_since=999.0)]
     told = ObservedWorker(workers[1].pod, WorkerObservation(state=a_state(draining=True)))
 
     assert [type(each) for each in plan_workers(a_seen(a_pool(2), *workers)).actions] == [
@@ -317,7 +322,7 @@ def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
 
 
 def test_a_resting_worker_says_so_and_one_at_work_takes_it_back() -> None:
-    rests = a_seen(a_pool(1), _named(0), resting=frozenset({"uid-0-new"}))
+    rests = a_seen(a_pool(1), _named(0), evictable=frozenset({"uid-0-new"}))
     works = a_seen(a_pool(1), _named(0, evictable=True))
 
     assert [
