@@ -1,4 +1,4 @@
-"""What there is to plan with: one observation turned into the figures that the rule compares."""
+"""What there is to plan with: one observation turned into the headroom that the rule compares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits, Ins
 from ocrpool.protocol import State
 
 # Differences of less than so much of the reserve say nothing of strangers.
-NOISE = 1 / 8
+NOISE_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class MemoryHeadroom:
     reserve: int
     # One boots of which the worker cannot tell what it holds, and more has gone since than it may
     # take: what goes now is a stranger's.
-    boot_sated: bool = False
+    startup_exceeds_footprint: bool = False
 
     @property
-    def room(self) -> int:
+    def headroom(self) -> int:
         """What may be planned for: DESIGN's room, free − reserve − Σ max(0, footprint − held)."""
         return self.free - self.reserve - self.promised
 
@@ -41,7 +41,7 @@ class MemoryHeadroom:
 def measure_headroom(
     limits: InstanceLimits, history: InstanceHistory, state: State
 ) -> MemoryHeadroom:
-    """The figures of one observation whose memory is known and plausible.
+    """The headroom of one observation whose memory is known and plausible.
 
     A worker may not know what an instance holds before it is warm. Until then, what has gone from
     `free` since the last observation without a boot is taken to be the booting instance's, up to
@@ -51,30 +51,30 @@ def measure_headroom(
     assert memory is not None
     footprint = max(state.footprint.bytes, limits.per_instance or 0)
     promised = returning = 0
-    sated = False
-    booting_holds = 0
-    if history.settled_free is not None:
-        booting_holds = max(0, history.settled_free - memory.free)
+    exceeds_footprint = False
+    startup_holds = 0
+    if history.free_before_startup is not None:
+        startup_holds = max(0, history.free_before_startup - memory.free)
     for instance in state.instances.each:
         if instance.state == "retiring":
             returning += instance.memory
             continue
         held = instance.memory
         if instance.state == "booting" and held == 0:
-            held = min(booting_holds, footprint)
-            sated = booting_holds > footprint + limits.reserve * NOISE
+            held = min(startup_holds, footprint)
+            exceeds_footprint = startup_holds > footprint + limits.reserve * NOISE_SHARE
         promised += max(0, footprint - held)
     if state.footprint.bytes == 0:
         promised = 0  # not measured: nothing can be promised yet
     return MemoryHeadroom(
-        memory.total, memory.free, footprint, promised, returning, limits.reserve, sated
+        memory.total, memory.free, footprint, promised, returning, limits.reserve, exceeds_footprint
     )
 
 
 def why_unusable(state: State) -> tuple[InstanceReason, str] | None:
     """Why nothing can be planned with this observation, or None.
 
-    Says `DeviceLost` or `DeviceUnreadable` where the worker has no figures of the device,
+    Says `DeviceLost` or `DeviceUnreadable` where the worker has no headroom of the device,
     `ImplausibleFigures` where what it tells cannot be true: neither grows nor shrinks anything.
     """
     memory = state.device.memory

@@ -14,11 +14,11 @@ from ocrpool.protocol import State
 # Instances must have been at work for this share of the time, or the figure says nothing.
 BUSY_SHARE = 0.7
 # A count's figure rests on so many pages, or on what came within so many seconds.
-ENOUGH_PAGES = 200
-PATIENCE_SECONDS = 60.0
+MIN_PAGES = 200
+MIN_SECONDS = 60.0
 # "Nothing": even one standard error above what was measured, the last instance brought less than
 # this share of what an equal one among them would have brought.
-WORTH = 0.25
+MIN_GAIN_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Throughput:
     def measuring(self) -> bool:
         """Under load, and the present count's figure does not yet rest on enough."""
         known = self.fewer.loaded and self.fewer.instances == self.now.instances - 1
-        enough = self.now.pages >= ENOUGH_PAGES or self.now.seconds >= PATIENCE_SECONDS
+        enough = self.now.pages >= MIN_PAGES or self.now.seconds >= MIN_SECONDS
         return known and not math.isnan(self.at) and not enough
 
     @property
@@ -68,7 +68,7 @@ class Throughput:
         return now.rate / fewer.rate - 1 if fewer.instances == now.instances - 1 else None
 
     @property
-    def brought_nothing(self) -> bool:
+    def gained_nothing(self) -> bool:
         """Whether the last instance surely brought less than a quarter of an equal share.
 
         Pages come at random, so a rate made of N pages is uncertain by 1/√N of itself.
@@ -77,7 +77,7 @@ class Throughput:
         if gain is None or self.measuring:
             return False
         error = (1 + gain) * math.sqrt(1 / self.now.pages + 1 / self.fewer.pages)
-        return gain + error < WORTH / self.fewer.instances
+        return gain + error < MIN_GAIN_SHARE / self.fewer.instances
 
 
 def record_throughput(before: Throughput, state: State, now: float) -> Throughput:
@@ -93,7 +93,7 @@ def record_throughput(before: Throughput, state: State, now: float) -> Throughpu
             sample.seconds + now - before.at,
             sample.busy + max(0.0, counters.page_seconds - before.page_seconds),
         )
-        if sample.pages > 2 * ENOUGH_PAGES:  # what was long ago counts for less and less
+        if sample.pages > 2 * MIN_PAGES:  # what was long ago counts for less and less
             sample = replace(
                 sample, pages=sample.pages / 2, seconds=sample.seconds / 2, busy=sample.busy / 2
             )

@@ -54,21 +54,21 @@ class InstanceHistory:
     """
 
     # Observations in a row with room for one more.
-    roomy: int = 0
+    headroom_streak: int = 0
     # Bytes left and free and the footprint at the last observation; bytes free when last none
     # booted.
     left: int | None = None
     free: int | None = None
     footprint: int = 0
-    settled_free: int | None = None
+    free_before_startup: int | None = None
     # Counters then; None before the first observation.
     out_of_memory: int | None = None
     boots: int = 0
-    # On the caller's clock, in seconds; `grown_at` is the first growth since the last shrink.
+    # On the caller's clock, in seconds; `last_growth_at` is the first growth since the last shrink.
     grow_after: float = -math.inf
-    grown_at: float = -math.inf
+    last_growth_at: float = -math.inf
     # Shrinks, one after the other, that each took back a growth made shortly before.
-    relapses: int = 0
+    reverted_growths: int = 0
     shrinks: int = 0
     throughput: Throughput = field(default_factory=Throughput)
 

@@ -17,7 +17,7 @@ Truth = Literal["True", "False"]
 class ConditionInputs:
     """The figures that the conditions follow from. A problem comes with its worker, or ``."""
 
-    wanted: int
+    desired: int
     deleting: bool
     ready: int
     pods: int
@@ -26,7 +26,7 @@ class ConditionInputs:
     # Workers that serve and were not yet asked for `instances.min`, though nothing is wrong.
     growing: int = 0
     # Pods of the proxy that there shall be and that are ready; 0 and 0 where it has none.
-    proxy_wanted: int = 0
+    proxy_desired: int = 0
     proxy_ready: int = 0
     problems: tuple[tuple[str, PoolProblem], ...] = ()
 
@@ -42,20 +42,20 @@ class ConditionDraft:
 
 
 def build_conditions(
-    finding: ConditionInputs, before: Sequence[Condition], generation: int, stamp: str
+    inputs: ConditionInputs, before: Sequence[Condition], generation: int, stamp: str
 ) -> tuple[Condition, ...]:
     """All three; the transition time changes only where the status does."""
     old = {each.type: each for each in before}
     found = []
-    for word in (_ready(finding), _progressing(finding), _degraded(finding)):
-        same = old.get(word.type)
-        since = same.last_transition_time if same and same.status == word.status else stamp
+    for draft in (_ready(inputs), _progressing(inputs), _degraded(inputs)):
+        same = old.get(draft.type)
+        since = same.last_transition_time if same and same.status == draft.status else stamp
         found.append(
             Condition(
-                type=word.type,
-                status=word.status,
-                reason=word.reason,
-                message=word.message,
+                type=draft.type,
+                status=draft.status,
+                reason=draft.reason,
+                message=draft.message,
                 last_transition_time=since,
                 observed_generation=generation,
             )
@@ -63,75 +63,75 @@ def build_conditions(
     return tuple(found)
 
 
-def _ready(finding: ConditionInputs) -> ConditionDraft:
-    if finding.deleting:
+def _ready(inputs: ConditionInputs) -> ConditionDraft:
+    if inputs.deleting:
         return ConditionDraft("Ready", "False", "Deleting", "the pool is being deleted")
-    if finding.wanted == 0:
+    if inputs.desired == 0:
         return ConditionDraft(
             "Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas"
         )
-    counts = f"{finding.ready} of {finding.wanted} workers are ready"
-    blocking = next((each for _, each in finding.problems if each.blocks), None)
+    counts = f"{inputs.ready} of {inputs.desired} workers are ready"
+    blocking = next((each for _, each in inputs.problems if each.blocks), None)
     if blocking is not None:
         return ConditionDraft("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
-    if finding.ready >= finding.wanted:
-        if finding.proxy_wanted and not finding.proxy_ready:
+    if inputs.ready >= inputs.desired:
+        if inputs.proxy_desired and not inputs.proxy_ready:
             text = f"{counts}; no pod of the proxy is, and the Service goes to the workers"
             return ConditionDraft("Ready", "False", "ProxyNotReady", text)
         return ConditionDraft("Ready", "True", "AllWorkersReady", counts)
-    if finding.problems:
+    if inputs.problems:
         return ConditionDraft(
-            "Ready", "False", finding.problems[0][1].reason, f"{counts}; {_tell(finding)}"
+            "Ready", "False", inputs.problems[0][1].reason, f"{counts}; {_first_problem(inputs)}"
         )
-    moving = _progressing(finding)
+    moving = _progressing(inputs)
     if moving.status == "True":
         return ConditionDraft("Ready", "False", moving.reason, f"{counts}; {moving.message}")
     return ConditionDraft("Ready", "False", "WorkersNotReady", counts)
 
 
-def _progressing(finding: ConditionInputs) -> ConditionDraft:
+def _progressing(inputs: ConditionInputs) -> ConditionDraft:
     def yes(reason: str, message: str) -> ConditionDraft:
         return ConditionDraft("Progressing", "True", reason, message)
 
-    if finding.deleting:
-        return yes("Deleting", f"{finding.pods} workers are drained and deleted")
-    if finding.outdated:
-        return yes("Rolling", f"{finding.outdated} workers are of an older spec")
-    waiting = finding.phases.count("Waiting") + finding.phases.count("Pending")
+    if inputs.deleting:
+        return yes("Deleting", f"{inputs.pods} workers are drained and deleted")
+    if inputs.outdated:
+        return yes("Rolling", f"{inputs.outdated} workers are of an older spec")
+    waiting = inputs.phases.count("Waiting") + inputs.phases.count("Pending")
     if waiting:
         return yes("Starting", f"{waiting} workers wait for their pod to run")
-    booting = finding.phases.count("Booting")
+    booting = inputs.phases.count("Booting")
     if booting:
         return yes("Booting", f"{booting} workers boot")
-    leaving = finding.phases.count("Draining") + finding.phases.count("Ending")
+    leaving = inputs.phases.count("Draining") + inputs.phases.count("Ending")
     if leaving:
         return yes("Draining", f"{leaving} workers drain or end")
-    if finding.proxy_ready < finding.proxy_wanted:
-        text = f"{finding.proxy_ready} of {finding.proxy_wanted} pods of the proxy are ready"
+    if inputs.proxy_ready < inputs.proxy_desired:
+        text = f"{inputs.proxy_ready} of {inputs.proxy_desired} pods of the proxy are ready"
         return yes("ProxyStarting", text)
-    if finding.growing:
-        return yes("Growing", f"{finding.growing} workers are on their way to instances.min")
-    stuck = finding.phases.count("NotReady")
+    if inputs.growing:
+        return yes("Growing", f"{inputs.growing} workers are on their way to instances.min")
+    stuck = inputs.phases.count("NotReady")
     if stuck:
         text = f"{stuck} workers are not ready, and waiting alone will not mend it"
         return ConditionDraft("Progressing", "False", "Stuck", text)
     told = "nothing is in motion; Degraded says what is wrong"
-    if not finding.problems:
+    if not inputs.problems:
         told = "everything that was asked for is there"
     return ConditionDraft("Progressing", "False", "Settled", told)
 
 
-def _degraded(finding: ConditionInputs) -> ConditionDraft:
-    if not finding.problems:
+def _degraded(inputs: ConditionInputs) -> ConditionDraft:
+    if not inputs.problems:
         return ConditionDraft("Degraded", "False", "AsExpected", "nothing is known to be wrong")
-    return ConditionDraft("Degraded", "True", finding.problems[0][1].reason, _tell(finding))
+    return ConditionDraft("Degraded", "True", inputs.problems[0][1].reason, _first_problem(inputs))
 
 
-def _tell(finding: ConditionInputs) -> str:
+def _first_problem(inputs: ConditionInputs) -> str:
     """The first problem in full, and how many more there are."""
-    name, first = finding.problems[0]
+    name, first = inputs.problems[0]
     text = f"{name}: {first.message}" if name else first.message
-    more = len(finding.problems) - 1
+    more = len(inputs.problems) - 1
     if not more:
         return text
     return f"{text} (and {more} other problem{'s' if more > 1 else ''})"

@@ -1,4 +1,4 @@
-"""Which decision is told of a worker: every step at once, the rest only once it has settled.
+"""Which decision is reported of a worker: every step at once, the rest only once it has settled.
 
 Figures jitter, and with them the reason of the moment: "room for one more, seen once" comes and
 goes. What a person reads, and what is written to the API server, must not.
@@ -19,39 +19,41 @@ ADVICE: dict[InstanceReason, str] = {
     "DeviceUnreadable": "look at the worker's log",
     "ImplausibleFigures": "look at the device and at its driver",
 }
-# Another reason is told after so many looks in a row; that a trouble has passed, after so many.
-BELIEVED_AFTER = 2
-PASSED_AFTER = 6
+# Another reason is reported after so many observations in a row; that a trouble has passed, after so many.
+OBSERVATIONS_TO_CHANGE = 2
+OBSERVATIONS_TO_CLEAR = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedDecision:
-    """The decision that is told; `rival`: the kind of the last one, where that was another, and
-    `looks`: for how many looks in a row it was."""
+    """The decision that is reported; `candidate`: the kind of the last one, where that was another, and
+    `observations`: for how many observations in a row it was."""
 
     decision: InstanceDecision
-    rival: str = ""
-    looks: int = 0
+    candidate: str = ""
+    observations: int = 0
 
 
 def debounce(
     before: ReportedDecision | None, decision: InstanceDecision, *, step: bool
 ) -> ReportedDecision:
-    """What is told after one more decision. `step`: it asks for another target."""
+    """What is reported after one more decision. `step`: it asks for another target."""
     if before is None or step:
         return ReportedDecision(decision)
-    told, kind = before.decision, kind_of(decision)
-    if kind == kind_of(told):
+    reported, kind = before.decision, decision_kind(decision)
+    if kind == decision_kind(reported):
         return ReportedDecision(decision)
-    looks = before.looks + 1
-    passing = told.reason in ADVICE and decision.reason not in ADVICE
-    settled = looks >= PASSED_AFTER if passing else looks >= BELIEVED_AFTER
-    if settled and kind == before.rival:
+    observations = before.observations + 1
+    passing = reported.reason in ADVICE and decision.reason not in ADVICE
+    settled = (
+        observations >= OBSERVATIONS_TO_CLEAR if passing else observations >= OBSERVATIONS_TO_CHANGE
+    )
+    if settled and kind == before.candidate:
         return ReportedDecision(decision)
-    return ReportedDecision(told, kind, looks)
+    return ReportedDecision(reported, kind, observations)
 
 
-def kind_of(decision: InstanceDecision) -> str:
+def decision_kind(decision: InstanceDecision) -> str:
     """The same for decisions that differ in their figures only."""
     return f"{decision.reason} {decision.target} {without_numbers(decision.sentence)}"
 

@@ -20,9 +20,9 @@ def invalid_spec_status(pool: ObservedPool, pods: Sequence[ObservedPod], now: fl
     ready = sum(
         1 for pod in pods if pod.ready and pod.draining_since is None and pod.ends_at is None
     )
-    finding = ConditionInputs(
+    inputs = ConditionInputs(
         # Unless it was followed before, nobody can know how many it wants.
-        wanted=max(1, before.desired_replicas),
+        desired=max(1, before.desired_replicas),
         deleting=False,
         ready=ready,
         pods=len(pods),
@@ -37,7 +37,7 @@ def invalid_spec_status(pool: ObservedPool, pods: Sequence[ObservedPod], now: fl
             "ready_replicas": ready,
             "selector": selector_of(pool.name),
             "conditions": build_conditions(
-                finding, before.conditions, pool.generation, format_timestamp(now)
+                inputs, before.conditions, pool.generation, format_timestamp(now)
             ),
         }
     )

@@ -26,16 +26,16 @@ from ocrpool.planner.workers.load import (
 
 # With so many idle instances, at most 5 % of the pages wait longer than the target: waits have the
 # tail exp(−idle × target / page) in a queue before many instances, and e⁻³ = 5 %.
-TAIL = 3.0
+WAIT_TAIL = 3.0
 # A target far below what a page takes asks for more idle instances than make sense: with a queue
 # at each worker half of each is used, with one for all as much is spare as is busy.
-MOST_SPARE = 0.5
+MAX_SPARE_SHARE = 0.5
 # What waits already, where that is more than the target, is worked off within so long.
 CATCH_UP_SECONDS = 60.0
 # A worker is only given back when the others could carry so much more than the load.
-MARGIN = 0.05
+SHRINK_MARGIN = 0.05
 # Looks that come closer than this are one.
-LEAST_SECONDS = 0.4
+MIN_INTERVAL_SECONDS = 0.4
 
 WorkerDecisionReason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeasured"]
 
@@ -72,21 +72,21 @@ class WorkerDemand:
     backlog: float
     catch_up: float
     spare: float
-    slots: float
+    instances_per_worker: float
     total: float
-    more: int
-    fewer: int
+    to_grow: int
+    to_shrink: int
 
 
 @dataclass(frozen=True, slots=True)
 class AutoscalingHistory:
-    """What one round hands to the next. A default one is right for a pool that was never seen."""
+    """What one round hands to the next. A default one is right for a pool that was never pool."""
 
-    past: LoadHistory = field(default_factory=LoadHistory)
-    needs: tuple[WorkerDemand, ...] = ()
-    since: float | None = None
+    recorded: LoadHistory = field(default_factory=LoadHistory)
+    demands: tuple[WorkerDemand, ...] = ()
+    first_at: float | None = None
     at_max: bool = False
-    silent_at: float = -math.inf
+    last_silent_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,103 +100,121 @@ class WorkerDecision:
 
 
 def decide_worker_count(
-    policy: AutoscalingPolicy, history: AutoscalingHistory, seen: PoolLoad, now: float
+    policy: AutoscalingPolicy, history: AutoscalingHistory, pool: PoolLoad, now: float
 ) -> WorkerDecision:
     """Decide for one pool from one look and what was remembered of those before."""
-    history, need = _looked(policy, history, seen, now)
-    inside = min(max(seen.desired, policy.minimum), policy.maximum)
-    if inside != seen.desired:
-        word = "minReplicas" if inside > seen.desired else "maxReplicas"
+    history, demand = _record(policy, history, pool, now)
+    inside = min(max(pool.desired, policy.minimum), policy.maximum)
+    if inside != pool.desired:
+        word = "minReplicas" if inside > pool.desired else "maxReplicas"
         return WorkerDecision(
-            inside, "Limits", f"{seen.desired} → {inside}: {word} is {inside}", history
+            inside, "Limits", f"{pool.desired} → {inside}: {word} is {inside}", history
         )
-    if need is None:
+    if demand is None:
         why = "no worker serves yet, so nothing is measured"
         return WorkerDecision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
     upwards = _within(history, now, policy.up)
     downwards = _within(history, now, policy.down)
-    least = min((one.more for one in upwards), default=0)
-    most = max(downwards, key=lambda one: one.fewer, default=need)
+    least = min((one.to_grow for one in upwards), default=0)
+    most = max(downwards, key=lambda one: one.to_shrink, default=demand)
     history = replace(history, at_max=_at_max(policy, history, upwards, downwards))
     if least > inside:
         if inside == policy.maximum:
-            why = f"{_sum(need)} instances; maxReplicas is {policy.maximum}"
+            why = f"{_explain_demand(demand)} instances; maxReplicas is {policy.maximum}"
             return WorkerDecision(inside, "AtMax", f"{inside}: hold, {why}", history)
-        desired = min(need.more, policy.maximum)
-        return WorkerDecision(desired, "Grow", _grown(policy, need, inside, desired), history)
-    if downwards and most.fewer < inside and inside > policy.minimum:
-        if now - history.silent_at <= policy.down:
+        desired = min(demand.to_grow, policy.maximum)
+        return WorkerDecision(
+            desired, "Grow", _explain_growth(policy, demand, inside, desired), history
+        )
+    if downwards and most.to_shrink < inside and inside > policy.minimum:
+        if now - history.last_silent_at <= policy.down:
             why = "a worker that serves told nothing, so none is given back"
             return WorkerDecision(inside, "Silent", f"{inside}: hold, {why}", history)
-        desired = max(most.fewer, policy.minimum)
-        return WorkerDecision(desired, "Shrink", _shrunk(policy, most, inside, desired), history)
-    return WorkerDecision(inside, "Hold", f"{inside}: hold, {_sum(need)} instances", history)
+        desired = max(most.to_shrink, policy.minimum)
+        return WorkerDecision(
+            desired, "Shrink", _explain_shrink(policy, most, inside, desired), history
+        )
+    return WorkerDecision(
+        inside, "Hold", f"{inside}: hold, {_explain_demand(demand)} instances", history
+    )
 
 
-def workers_for_load(policy: AutoscalingPolicy, load: float, spare: float, slots: float) -> int:
-    """Workers of `slots` instances each for so much load, at least one."""
+def workers_for_load(
+    policy: AutoscalingPolicy, load: float, spare: float, instances_per_worker: float
+) -> int:
+    """Workers of `instances_per_worker` instances each for so much load, at least one."""
     if policy.shared:
-        return max(1, math.ceil(round((load + spare) / slots, 6)))
-    return max(1, math.ceil(round(load / (slots - spare), 6)))
+        return max(1, math.ceil(round((load + spare) / instances_per_worker, 6)))
+    return max(1, math.ceil(round(load / (instances_per_worker - spare), 6)))
 
 
 def spare_instances(
-    policy: AutoscalingPolicy, page_seconds: float, slots: float, load: float
+    policy: AutoscalingPolicy, page_seconds: float, instances_per_worker: float, load: float
 ) -> float:
     """Instances that must be idle so that a page rarely waits longer than the target: of all, or
     of each worker."""
-    most = max(slots, load) if policy.shared else MOST_SPARE * slots
-    return min(TAIL * page_seconds / policy.target, most)
+    most = (
+        max(instances_per_worker, load) if policy.shared else MAX_SPARE_SHARE * instances_per_worker
+    )
+    return min(WAIT_TAIL * page_seconds / policy.target, most)
 
 
-def _looked(
-    policy: AutoscalingPolicy, history: AutoscalingHistory, seen: PoolLoad, now: float
+def _record(
+    policy: AutoscalingPolicy, history: AutoscalingHistory, pool: PoolLoad, now: float
 ) -> tuple[AutoscalingHistory, WorkerDemand | None]:
     """The history with this look in it, and what it asks for; None where nothing is known."""
-    past = history.past
-    if past.at is not None and 0 <= now - past.at < LEAST_SECONDS:
-        return history, history.needs[-1] if history.needs else None
-    past = record_load(past, seen.workers, now)
-    silent_at = now if seen.silent else history.silent_at
-    history = replace(history, past=past, silent_at=silent_at)
-    serving = [each for each in seen.workers if each.serving]
-    if not serving or not past.samples:
-        return replace(history, needs=(), since=None), None
-    need = _need(policy, past, sum(each.instances for each in serving), now)
+    recorded = history.recorded
+    if recorded.observed_at is not None and 0 <= now - recorded.observed_at < MIN_INTERVAL_SECONDS:
+        return history, history.demands[-1] if history.demands else None
+    recorded = record_load(recorded, pool.workers, now)
+    last_silent_at = now if pool.silent else history.last_silent_at
+    history = replace(history, recorded=recorded, last_silent_at=last_silent_at)
+    serving = [each for each in pool.workers if each.serving]
+    if not serving or not recorded.samples:
+        return replace(history, demands=(), first_at=None), None
+    demand = _demand(policy, recorded, sum(each.instances for each in serving), now)
     keep = max(policy.up, policy.down)
-    needs = (*_since(history.needs, now - keep), need)
-    since = now if history.since is None else history.since
-    return replace(history, needs=needs, since=since), need
+    demands = (*_from(history.demands, now - keep), demand)
+    first_at = now if history.first_at is None else history.first_at
+    return replace(history, demands=demands, first_at=first_at), demand
 
 
-def _need(policy: AutoscalingPolicy, past: LoadHistory, instances: int, now: float) -> WorkerDemand:
-    load, backlog, slots = estimate_load(past, policy.down), estimate_backlog(past), past.slots
-    spare = spare_instances(policy, past.page_seconds, slots, load.soon)
+def _demand(
+    policy: AutoscalingPolicy, recorded: LoadHistory, instances: int, now: float
+) -> WorkerDemand:
+    load, backlog, instances_per_worker = (
+        estimate_load(recorded, policy.down),
+        estimate_backlog(recorded),
+        recorded.instances_per_worker,
+    )
+    spare = spare_instances(policy, recorded.page_seconds, instances_per_worker, load.predicted)
     late = backlog / max(1, instances) > policy.target
     catch_up = backlog / CATCH_UP_SECONDS if late else 0.0
-    total = (max(load.soon, load.fast) if late else load.soon) + catch_up
+    total = (max(load.predicted, load.short_term) if late else load.predicted) + catch_up
     return WorkerDemand(
         at=now,
         load=load,
         backlog=backlog,
         catch_up=catch_up,
         spare=spare,
-        slots=slots,
+        instances_per_worker=instances_per_worker,
         total=total,
-        more=workers_for_load(policy, total, spare, slots),
-        fewer=workers_for_load(policy, total * (1 + MARGIN), spare, slots),
+        to_grow=workers_for_load(policy, total, spare, instances_per_worker),
+        to_shrink=workers_for_load(
+            policy, total * (1 + SHRINK_MARGIN), spare, instances_per_worker
+        ),
     )
 
 
 def _within(history: AutoscalingHistory, now: float, seconds: float) -> tuple[WorkerDemand, ...]:
     """The looks of a window; none before the pool has been looked at for that long."""
-    if history.since is None or now - history.since < seconds:
+    if history.first_at is None or now - history.first_at < seconds:
         return ()
-    return _since(history.needs, now - seconds)
+    return _from(history.demands, now - seconds)
 
 
-def _since(needs: tuple[WorkerDemand, ...], moment: float) -> tuple[WorkerDemand, ...]:
-    return needs[bisect_left(needs, moment, key=lambda one: one.at) :]
+def _from(demands: tuple[WorkerDemand, ...], moment: float) -> tuple[WorkerDemand, ...]:
+    return demands[bisect_left(demands, moment, key=lambda one: one.at) :]
 
 
 def _at_max(
@@ -206,53 +224,57 @@ def _at_max(
     down: tuple[WorkerDemand, ...],
 ) -> bool:
     """More is needed than is allowed: said after the short window, taken back after the long."""
-    if up and min(one.more for one in up) > policy.maximum:
+    if up and min(one.to_grow for one in up) > policy.maximum:
         return True
-    return history.at_max and not (down and max(one.more for one in down) <= policy.maximum)
+    return history.at_max and not (down and max(one.to_grow for one in down) <= policy.maximum)
 
 
 # -- sentences ---------------------------------------------------------------------------------
 
 
-def _sum(need: WorkerDemand) -> str:
+def _explain_demand(demand: WorkerDemand) -> str:
     """`load 9.10 (now 7.00, so much in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
-    load = need.total - need.catch_up
+    load = demand.total - demand.catch_up
     text = f"load {load:.2f}"
-    if load > need.load.soon:
+    if load > demand.load.predicted:
         text += " in the last half minute"
-    elif load > need.load.now:
-        text += f" (now {need.load.now:.2f}, so much in {need.load.lead:.0f} s)"
-    return text + _backlog(need)
+    elif load > demand.load.current:
+        text += f" (now {demand.load.current:.2f}, so much in {demand.load.lead_seconds:.0f} s)"
+    return text + _explain_backlog(demand)
 
 
-def _backlog(need: WorkerDemand) -> str:
-    if not need.catch_up:
+def _explain_backlog(demand: WorkerDemand) -> str:
+    if not demand.catch_up:
         return ""
     return (
-        f" + {need.catch_up:.2f} backlog ({need.backlog:.0f} s of pages in "
+        f" + {demand.catch_up:.2f} backlog ({demand.backlog:.0f} s of pages in "
         f"{CATCH_UP_SECONDS:.0f} s)"
     )
 
 
-def _holds(policy: AutoscalingPolicy, need: WorkerDemand, workers: int) -> str:
+def _explain_capacity(policy: AutoscalingPolicy, demand: WorkerDemand, workers: int) -> str:
     """What so many workers carry."""
     if policy.shared:
-        return f"{workers} × {need.slots:.2f} − {need.spare:.2f} spare"
-    return f"{workers} × ({need.slots:.2f} − {need.spare:.2f} spare)"
+        return f"{workers} × {demand.instances_per_worker:.2f} − {demand.spare:.2f} spare"
+    return f"{workers} × ({demand.instances_per_worker:.2f} − {demand.spare:.2f} spare)"
 
 
-def _grown(policy: AutoscalingPolicy, need: WorkerDemand, before: int, after: int) -> str:
+def _explain_growth(
+    policy: AutoscalingPolicy, demand: WorkerDemand, before: int, after: int
+) -> str:
     text = (
-        f"{before} → {after}: {_sum(need)} > {_holds(policy, need, before)} instances, more "
+        f"{before} → {after}: {_explain_demand(demand)} > {_explain_capacity(policy, demand, before)} instances, more "
         f"for {policy.up:g} s"
     )
-    if need.more > after:
-        return f"{text}; it takes {need.more}, but maxReplicas is {policy.maximum}"
-    return f"{text}; ≤ {_holds(policy, need, after)}"
+    if demand.to_grow > after:
+        return f"{text}; it takes {demand.to_grow}, but maxReplicas is {policy.maximum}"
+    return f"{text}; ≤ {_explain_capacity(policy, demand, after)}"
 
 
-def _shrunk(policy: AutoscalingPolicy, need: WorkerDemand, before: int, after: int) -> str:
+def _explain_shrink(
+    policy: AutoscalingPolicy, demand: WorkerDemand, before: int, after: int
+) -> str:
     return (
-        f"{before} → {after}: ({_sum(need)}) × {1 + MARGIN:g} ≤ "
-        f"{_holds(policy, need, after)} instances, the most within {policy.down:g} s"
+        f"{before} → {after}: ({_explain_demand(demand)}) × {1 + SHRINK_MARGIN:g} ≤ "
+        f"{_explain_capacity(policy, demand, after)} instances, the most within {policy.down:g} s"
     )

@@ -43,15 +43,15 @@ class IdleRecord:
 class ReplicaHistory:
     """Of one pool. A default one is right after a restart."""
 
-    demand: AutoscalingHistory = field(default_factory=AutoscalingHistory)
+    autoscaling: AutoscalingHistory = field(default_factory=AutoscalingHistory)
     # (moment, spec.replicas) of the looks within the window.
-    asked: tuple[tuple[float, int], ...] = ()
-    rests: Mapping[str, IdleRecord] = field(default_factory=dict)
+    requested: tuple[tuple[float, int], ...] = ()
+    idle: Mapping[str, IdleRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredReplicas:
-    """Workers there shall be, what is said of it, and who rests (uids)."""
+    """Workers there shall be, what is said of it, and who idle (uids)."""
 
     workers: int
     memory: ReplicaHistory
@@ -62,38 +62,38 @@ class DesiredReplicas:
 def decide_desired_replicas(
     pool: ObservedPool,
     workers: tuple[ObservedWorker, ...],
-    told: Mapping[str, InstanceReason],
+    reasons: Mapping[str, InstanceReason],
     memory: ReplicaHistory,
     now: float,
     *,
     wall: float | None = None,
 ) -> DesiredReplicas:
-    """Decide for one pool. `told`: the last reason of each worker's instances, by uid. `now` is on
+    """Decide for one pool. `last_reason`: the last reason of each worker's instances, by uid. `now` is on
     any clock that never jumps; `wall` is the same moment since the epoch, where that is another."""
-    rests = _rests(memory.rests, workers, pool.spec.disruption.rest_seconds, now)
+    idle = _idle_records(memory.idle, workers, pool.spec.disruption.rest_seconds, now)
     resting = frozenset(
-        uid for uid, each in rests.items() if now - each.since >= pool.spec.disruption.rest_seconds
+        uid for uid, each in idle.items() if now - each.since >= pool.spec.disruption.rest_seconds
     )
-    memory = replace(memory, rests=rests)
+    memory = replace(memory, idle=idle)
     if pool.deleting:
         return DesiredReplicas(0, memory, evictable=resting)
     policy = autoscaling_policy(pool.spec)
     if policy is None:
-        count, asked = _steady(pool, memory.asked, now)
-        memory = replace(memory, asked=asked, demand=AutoscalingHistory())
+        count, requested = _stabilized(pool, memory.requested, now)
+        memory = replace(memory, requested=requested, autoscaling=AutoscalingHistory())
         return DesiredReplicas(count, memory, evictable=resting)
     figures = (
-        worker_load(pool.spec, each, told.get(each.pod.uid), now if wall is None else wall)
+        worker_load(pool.spec, each, reasons.get(each.pod.uid), now if wall is None else wall)
         for each in workers
     )
     silent = sum(
         1 for each in workers if each.pod.ready and not each.leaving and each.state is None
     )
-    seen = PoolLoad(
+    load = PoolLoad(
         tuple(each for each in figures if each is not None), pool.status.desired_replicas, silent
     )
-    decision = decide_worker_count(policy, memory.demand, seen, now)
-    memory = replace(memory, demand=decision.history, asked=())
+    decision = decide_worker_count(policy, memory.autoscaling, load, now)
+    memory = replace(memory, autoscaling=decision.history, requested=())
     return DesiredReplicas(decision.desired, memory, decision, resting)
 
 
@@ -132,7 +132,7 @@ def autoscaling_report(
 
 
 def worker_load(
-    spec: PoolSpec, worker: ObservedWorker, told: InstanceReason | None, now: float
+    spec: PoolSpec, worker: ObservedWorker, last_reason: InstanceReason | None, now: float
 ) -> WorkerLoad | None:
     """One worker as it counts; None where it says nothing. `now`: since the epoch."""
     state = worker.state
@@ -144,7 +144,7 @@ def worker_load(
         name=worker.pod.uid,
         serving=worker.serving,
         instances=state.instances.ready + state.instances.booting,
-        room=expected_growth(spec, state, told),
+        growth=expected_growth(spec, state, last_reason),
         work=counters.page_seconds + on_pages,
         pages=counters.pages,
         answered=counters.answered,
@@ -154,33 +154,33 @@ def worker_load(
     )
 
 
-def expected_growth(spec: PoolSpec, state: State, told: InstanceReason | None) -> int:
+def expected_growth(spec: PoolSpec, state: State, last_reason: InstanceReason | None) -> int:
     """Further instances that the worker is likely to get: as many as memory, `instances.max` and
     its own ceiling leave, and none where its last decision says that it does not grow."""
-    if (told is not None and told not in _FILLING) or why_unusable(state) is not None:
+    if (last_reason is not None and last_reason not in _FILLING) or why_unusable(state) is not None:
         return 0
     limits = limits_of(spec)
-    figures = measure_headroom(limits, InstanceHistory(), state)
-    if not figures.footprint or state.footprint.bytes == 0:
+    headroom = measure_headroom(limits, InstanceHistory(), state)
+    if not headroom.footprint or state.footprint.bytes == 0:
         return 0
     here = state.instances.ready + state.instances.booting
     most = min(limits.maximum, state.instances.ceiling)
-    return max(0, min(most - here, figures.room // figures.footprint))
+    return max(0, min(most - here, headroom.headroom // headroom.footprint))
 
 
-def _steady(
+def _stabilized(
     pool: ObservedPool, before: tuple[tuple[float, int], ...], now: float
 ) -> tuple[int, tuple[tuple[float, int], ...]]:
-    """The most replicas that were asked for within the window."""
-    asked = 1 if pool.spec.replicas is None else pool.spec.replicas
+    """The most replicas that were requested for within the window."""
+    requested = 1 if pool.spec.replicas is None else pool.spec.replicas
     window = pool.spec.scale_down_stabilization_seconds
     if not before:
         before = ((now, pool.status.desired_replicas),)
-    kept = [each for each in before if each[0] > now - window and each[1] > asked]
-    return max([asked, *(count for _, count in kept)]), (*kept, (now, asked))
+    kept = [each for each in before if each[0] > now - window and each[1] > requested]
+    return max([requested, *(count for _, count in kept)]), (*kept, (now, requested))
 
 
-def _rests(
+def _idle_records(
     before: Mapping[str, IdleRecord],
     workers: tuple[ObservedWorker, ...],
     seconds: float,

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 from ocrpool.planner.observed import FailureCount, ObservedWorker
 from ocrpool.planner.timestamps import parse_timestamp
-from ocrpool.planner.workers.plan import SOUND_SECONDS, DeletePod, WorkerAction
+from ocrpool.planner.workers.plan import HEALTHY_SECONDS, DeletePod, WorkerAction
 from ocrpool.resource.status import PoolStatus
 
 
 def failures_from_status(
     status: PoolStatus, workers: Sequence[ObservedWorker], now: float
 ) -> dict[str, FailureCount]:
-    """What the status remembers, less the places whose pod has served for long enough."""
+    """What the status remembers, less the placement whose pod has served for long enough."""
     sound = {
         worker.pod.name
         for worker in workers
         if worker.pod.ready
-        and now - max(worker.pod.created_at, worker.pod.ready_changed_at) >= SOUND_SECONDS
+        and now - max(worker.pod.created_at, worker.pod.ready_changed_at) >= HEALTHY_SECONDS
     }
     return {
         each.name: FailureCount(each.failures, parse_timestamp(each.failed_at) or 0.0)

@@ -1,6 +1,6 @@
-"""Which places a pool keeps: which pods are one too many, and under which names there are too few.
+"""Which placement a pool keeps: which pods are one too many, and under which names there are too few.
 
-A pool keeps any set of places of the size that is wanted. New pods fill the lowest free ones; the
+A pool keeps any set of placement of the size that is wanted. New pods fill the lowest free ones; the
 least useful pods go. It follows from what is there alone, so whoever plans after a restart chooses
 the same: a pod that drains already is the first to go.
 """
@@ -17,7 +17,7 @@ from ocrpool.resource.names import worker_index, worker_name
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`kept`: names of the places that the pool has, pods or not; `empty`: those of them without
+    """`kept`: names of the placement that the pool has, pods or not; `empty`: those of them without
     a pod; `surplus`: uids of pods that shall go."""
 
     kept: tuple[str, ...]
@@ -25,31 +25,33 @@ class Placement:
     surplus: frozenset[str]
 
 
-def choose_placement(seen: PoolSnapshot) -> Placement:
+def choose_placement(snapshot: PoolSnapshot) -> Placement:
     """Decide from what is there. Pods that leave hold their place until they are gone."""
-    there, wanted = seen.workers_by_index(), seen.pool.desired_replicas
+    there, wanted = snapshot.workers_by_index(), snapshot.pool.desired_replicas
     strangers = {
-        each.pod.uid for each in seen.workers if worker_index(seen.pool.name, each.pod.name) is None
+        each.pod.uid
+        for each in snapshot.workers
+        if worker_index(snapshot.pool.name, each.pod.name) is None
     }
-    chosen = _least_useful(seen, list(there.values()), max(0, len(there) - wanted))
+    chosen = _choose_surplus(snapshot, list(there.values()), max(0, len(there) - wanted))
     surplus = frozenset(strangers | {each.pod.uid for each in chosen})
     free = islice((index for index in count() if index not in there), max(0, wanted - len(there)))
-    empty = [worker_name(seen.pool.name, index) for index in free]
+    empty = [worker_name(snapshot.pool.name, index) for index in free]
     kept = [each.pod.name for each in there.values() if each.pod.uid not in surplus]
     return Placement(tuple(kept + empty), tuple(empty), surplus)
 
 
-def _least_useful(
-    seen: PoolSnapshot, workers: list[ObservedWorker], number: int
+def _choose_surplus(
+    snapshot: PoolSnapshot, workers: list[ObservedWorker], number: int
 ) -> list[ObservedWorker]:
     """So many of them: first what leaves or is over, then what waits for a node, then what boots or
     is broken, then what an edit of the spec will replace, then what serves, so that whole nodes
     become empty."""
     if number <= 0:
         return []
-    others = [one for one in workers if not _serves(seen, one)]
-    chosen = sorted(others, key=lambda one: _uselessness(seen, one))[:number]
-    left = [one for one in workers if _serves(seen, one)]
+    others = [one for one in workers if not _is_serving(snapshot, one)]
+    chosen = sorted(others, key=lambda one: _removal_order(snapshot, one))[:number]
+    left = [one for one in workers if _is_serving(snapshot, one)]
     while len(chosen) < number:
         on_node = Counter(one.pod.node for one in left)
         worst = min(
@@ -58,7 +60,7 @@ def _least_useful(
                 on_node[one.pod.node],
                 one.pod.node,
                 not one.idle,
-                -_index(seen, one),
+                -_index(snapshot, one),
             ),
         )
         left.remove(worst)
@@ -66,15 +68,15 @@ def _least_useful(
     return chosen
 
 
-def _serves(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
+def _is_serving(snapshot: PoolSnapshot, worker: ObservedWorker) -> bool:
     pod = worker.pod
     gone = worker.leaving or pod.finished
-    return pod.ready and not gone and pod.revision == seen.revision
+    return pod.ready and not gone and pod.revision == snapshot.revision
 
 
-def _uselessness(seen: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float, int]:
+def _removal_order(snapshot: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float, int]:
     """The least first."""
-    pod, last = worker.pod, -_index(seen, worker)
+    pod, last = worker.pod, -_index(snapshot, worker)
     if pod.ends_at is not None:
         return 0, pod.ends_at, last
     if pod.draining_since is not None:
@@ -86,5 +88,5 @@ def _uselessness(seen: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float
     return (5 if pod.ready else 4), 0.0, last
 
 
-def _index(seen: PoolSnapshot, worker: ObservedWorker) -> int:
-    return worker_index(seen.pool.name, worker.pod.name) or 0
+def _index(snapshot: PoolSnapshot, worker: ObservedWorker) -> int:
+    return worker_index(snapshot.pool.name, worker.pod.name) or 0

@@ -1,6 +1,6 @@
-"""Which worker pods there should be: from what was seen to what is to be done, and why.
+"""Which worker pods there should be: from what was snapshot to what is to be done, and why.
 
-Every pool has as many places as are wanted, and a place's pod has one name. So a pod can never be
+Every pool has as many placement as are wanted, and a place's pod has one name. So a pod can never be
 there twice, whatever this was told: the API server refuses the second.
 """
 
@@ -17,19 +17,19 @@ from ocrpool.resource.names import worker_index
 
 # After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
 # The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
-SETTLE_SECONDS = 2.0
+ENDPOINTS_SECONDS = 2.0
 # A proxy learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
 # What it has not heard by then is another trouble, and no reason to wait.
-PROXY_SECONDS = 60.0
+PROXY_DISCOVERY_SECONDS = 60.0
 # A pod that should be gone for this long sits on a node that does not answer.
-LOST_SECONDS = 60.0
+NODE_LOST_SECONDS = 60.0
 # After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
-BACKOFF_SECONDS = 10.0
-BACKOFF_MOST = 600.0
-# A device that cannot be seen may come back for so long before its pod is replaced.
-DEVICE_SECONDS = 120.0
+BACKOFF_FIRST_SECONDS = 10.0
+BACKOFF_MAX_SECONDS = 600.0
+# A device that cannot be snapshot may come back for so long before its pod is replaced.
+DEVICE_RECOVERY_SECONDS = 120.0
 # A pod that served for this long has shown that the place is sound.
-SOUND_SECONDS = 600.0
+HEALTHY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,68 +91,72 @@ class WorkerPlan:
     """What is to be done now, and when to look again if nothing happens before."""
 
     actions: tuple[WorkerAction, ...] = ()
-    wake: float | None = None
+    wake_at: float | None = None
     # Places that wait for their back-off: name → sentence.
     waiting: tuple[tuple[str, str], ...] = ()
 
 
-def plan_workers(seen: PoolSnapshot) -> WorkerPlan:
+def plan_workers(snapshot: PoolSnapshot) -> WorkerPlan:
     """Decide for every place of the pool. Pure; the same facts give the same plan."""
-    places = choose_placement(seen)
+    placement = choose_placement(snapshot)
     actions: list[WorkerAction] = []
-    wakes: list[float] = []
+    wake_times: list[float] = []
     waiting: list[tuple[str, str]] = []
-    for worker in seen.workers:
-        why = _why_not_wanted(seen, worker, places)
-        for step in _for_one(seen, worker, why):
+    for worker in snapshot.workers:
+        why = _why_removed(snapshot, worker, placement)
+        for step in _steps_for_pod(snapshot, worker, why):
             if isinstance(step, float):
-                wakes.append(step)
+                wake_times.append(step)
             else:
                 actions.append(step)
-    for name in places.empty:
-        until = backoff_until(seen.failures.get(name))
-        if until > seen.now:
-            wakes.append(until)
-            times = seen.failures[name].times
+    for name in placement.empty:
+        until = backoff_until(snapshot.failures.get(name))
+        if until > snapshot.now:
+            wake_times.append(until)
+            times = snapshot.failures[name].times
             waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
         else:
             actions.append(CreatePod(name, "the place is empty"))
-    actions += _roll(seen, places, actions)
-    actions += _mark(seen, actions)
-    return WorkerPlan(tuple(actions), min(wakes, default=None), tuple(waiting))
+    actions += _replace_outdated(snapshot, placement, actions)
+    actions += _mark_evictable(snapshot, actions)
+    return WorkerPlan(tuple(actions), min(wake_times, default=None), tuple(waiting))
 
 
 def backoff_until(failure: FailureCount | None) -> float:
     """The moment from which a place may get its next pod; 0 where it never failed."""
     if failure is None or failure.times == 0:
         return 0.0
-    return failure.at + backoff_seconds(failure.times, first=BACKOFF_SECONDS, most=BACKOFF_MOST)
+    return failure.at + backoff_seconds(
+        failure.times, first=BACKOFF_FIRST_SECONDS, most=BACKOFF_MAX_SECONDS
+    )
 
 
-def drain_limit(seen: PoolSnapshot) -> float:
+def drain_limit(snapshot: PoolSnapshot) -> float:
     """Seconds after which a draining worker is ended whatever it holds."""
-    spec = seen.pool.spec
-    away = max(SETTLE_SECONDS, spec.template.lame_duck_seconds)
+    spec = snapshot.pool.spec
+    away = max(ENDPOINTS_SECONDS, spec.template.lame_duck_seconds)
     return away + spec.admission.page_limit + 5
 
 
-def _why_not_wanted(seen: PoolSnapshot, worker: ObservedWorker, places: Placement) -> str | None:
+def _why_removed(
+    snapshot: PoolSnapshot, worker: ObservedWorker, placement: Placement
+) -> str | None:
     """Why a pod shall go altogether, or None."""
-    if seen.pool.deleting:
+    if snapshot.pool.deleting:
         return "the pool is being deleted"
-    if worker.pod.uid in places.surplus:
-        return f"{seen.pool.desired_replicas} workers are wanted"
+    if worker.pod.uid in placement.surplus:
+        return f"{snapshot.pool.desired_replicas} workers are wanted"
     return None
 
 
-def _for_one(
-    seen: PoolSnapshot, worker: ObservedWorker, why: str | None
+def _steps_for_pod(
+    snapshot: PoolSnapshot, worker: ObservedWorker, why: str | None
 ) -> Iterator[WorkerAction | float]:
     """Steps of one pod, and moments at which to look again."""
     pod = worker.pod
     if pod.ends_at is not None:
-        if seen.now < pod.ends_at + LOST_SECONDS:
-            yield pod.ends_at + LOST_SECONDS
+        if snapshot.now < pod.ends_at + NODE_LOST_SECONDS:
+            yield pod.ends_at + NODE_LOST_SECONDS
         else:
             yield DeletePod(
                 pod, f"node {pod.node or '(none)'} does not confirm its end", force=True
@@ -161,25 +165,25 @@ def _for_one(
     if pod.finished:
         yield DeletePod(pod, "it has ended", failed=why is None)
         return
-    if why is None and _may_return(seen, worker):
-        yield RestoreToService(pod, f"{seen.pool.desired_replicas} workers are wanted again")
+    if why is None and _may_restore(snapshot, worker):
+        yield RestoreToService(pod, f"{snapshot.pool.desired_replicas} workers are wanted again")
         return
     if why is not None or pod.draining_since is not None:
-        yield from _leave(seen, worker, why or "it was being drained")
+        yield from _drain_steps(snapshot, worker, why or "it was being drained")
         return
-    since = _device_fails_from(worker)
+    since = _device_failed_since(worker)
     if since is not None:
-        until = max(since, backoff_until(seen.failures.get(pod.name)))
-        if seen.now >= until:
-            yield DeletePod(pod, f"its device keeps failing: {_said(worker)}", failed=True)
+        until = max(since, backoff_until(snapshot.failures.get(pod.name)))
+        if snapshot.now >= until:
+            yield DeletePod(pod, f"its device keeps failing: {_problem_text(worker)}", failed=True)
         else:
             yield until
         return
-    if pod.revision != seen.revision and not pod.ready:
+    if pod.revision != snapshot.revision and not pod.ready:
         yield DeletePod(pod, "the spec changed, and it serves nothing")
 
 
-def _device_fails_from(worker: ObservedWorker) -> float | None:
+def _device_failed_since(worker: ObservedWorker) -> float | None:
     """From when on a pod may be replaced because its device fails and it serves nothing: inside a
     container that the driver has turned its back on, waiting does not help."""
     problem = worker.state.problem if worker.state is not None else None
@@ -189,94 +193,102 @@ def _device_fails_from(worker: ObservedWorker) -> float | None:
         return 0.0
     if problem.reason in ("DeviceLost", "DeviceUnreadable"):
         # A reset may bring it back, and then its instances come faster than another pod.
-        return max(worker.pod.created_at, worker.pod.ready_changed_at) + DEVICE_SECONDS
+        return max(worker.pod.created_at, worker.pod.ready_changed_at) + DEVICE_RECOVERY_SECONDS
     return None
 
 
-def _said(worker: ObservedWorker) -> str:
+def _problem_text(worker: ObservedWorker) -> str:
     problem = worker.state.problem if worker.state is not None else None
     return f"{problem.reason}: {shorten(problem.message, 200)}" if problem is not None else ""
 
 
-def _may_return(seen: PoolSnapshot, worker: ObservedWorker) -> bool:
+def _may_restore(snapshot: PoolSnapshot, worker: ObservedWorker) -> bool:
     """It drains, as it is it would be made again, and its worker still takes requests."""
     pod, state = worker.pod, worker.state
     return (
         pod.draining_since is not None
-        and pod.revision == seen.revision
+        and pod.revision == snapshot.revision
         and state is not None
         and not state.draining
     )
 
 
-def _leave(seen: PoolSnapshot, worker: ObservedWorker, why: str) -> Iterator[WorkerAction | float]:
+def _drain_steps(
+    snapshot: PoolSnapshot, worker: ObservedWorker, why: str
+) -> Iterator[WorkerAction | float]:
     pod, state = worker.pod, worker.state
     if pod.draining_since is None:
         # What is not ready holds nothing that its own end would not finish.
         yield RemoveFromService(pod, why) if pod.ready else DeletePod(pod, why)
         return
-    lame_duck = seen.pool.spec.template.lame_duck_seconds
-    told = pod.draining_since + max(0.0, SETTLE_SECONDS - lame_duck)
-    settled, limit = told + lame_duck, pod.draining_since + drain_limit(seen)
-    if seen.now < told:
+    lame_duck = snapshot.pool.spec.template.lame_duck_seconds
+    told = pod.draining_since + max(0.0, ENDPOINTS_SECONDS - lame_duck)
+    settled, limit = told + lame_duck, pod.draining_since + drain_limit(snapshot)
+    if snapshot.now < told:
         yield told
-    elif seen.now >= limit:
-        yield DeletePod(pod, f"drained for {drain_limit(seen):g} s, the most that is given")
+    elif snapshot.now >= limit:
+        yield DeletePod(pod, f"drained for {drain_limit(snapshot):g} s, the most that is given")
     elif state is not None and not state.draining:
         yield DrainWorker(pod)
-    elif seen.now < settled:
+    elif snapshot.now < settled:
         yield settled
     elif worker.idle:
         yield DeletePod(pod, "drained")
     else:
-        yield min(limit, seen.now + 1.0)
+        yield min(limit, snapshot.now + 1.0)
 
 
-def known_to_proxy(seen: PoolSnapshot, pod: ObservedPod) -> bool:
+def known_to_proxy(snapshot: PoolSnapshot, pod: ObservedPod) -> bool:
     """Whether the proxy sends requests to a worker that is ready, or should long have done so."""
-    if seen.proxy is None or seen.now - pod.ready_changed_at > PROXY_SECONDS:
+    if snapshot.proxy is None or snapshot.now - pod.ready_changed_at > PROXY_DISCOVERY_SECONDS:
         return True
-    return not seen.proxy.not_sending_to(pod)
+    return not snapshot.proxy.not_sending_to(pod)
 
 
-def may_evict(seen: PoolSnapshot) -> bool:
+def may_evict(snapshot: PoolSnapshot) -> bool:
     """Whether an eviction may take one more worker: all that are wanted are ready, and with a proxy
     each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
     which is before the proxy has heard of it: the last of the old ones would go too early."""
-    if seen.proxy is None:
+    if snapshot.proxy is None:
         return True
-    surplus = choose_placement(seen).surplus
-    kept = [each for each in seen.workers_by_index().values() if each.pod.uid not in surplus]
-    return len(kept) >= seen.pool.desired_replicas and all(
-        each.pod.ready and not each.leaving and known_to_proxy(seen, each.pod) for each in kept
+    surplus = choose_placement(snapshot).surplus
+    kept = [each for each in snapshot.workers_by_index().values() if each.pod.uid not in surplus]
+    return len(kept) >= snapshot.pool.desired_replicas and all(
+        each.pod.ready and not each.leaving and known_to_proxy(snapshot, each.pod) for each in kept
     )
 
 
-def _roll(
-    seen: PoolSnapshot, places: Placement, before: list[WorkerAction]
+def _replace_outdated(
+    snapshot: PoolSnapshot, placement: Placement, before: list[WorkerAction]
 ) -> Iterator[WorkerAction]:
     """One pod of an old revision, if every other place serves."""
     busy = any(isinstance(action, CreatePod | RemoveFromService | DeletePod) for action in before)
-    kept = [each for each in seen.workers_by_index().values() if each.pod.uid not in places.surplus]
-    if busy or len(kept) < seen.pool.desired_replicas or not all(each.serving for each in kept):
+    kept = [
+        each
+        for each in snapshot.workers_by_index().values()
+        if each.pod.uid not in placement.surplus
+    ]
+    if busy or len(kept) < snapshot.pool.desired_replicas or not all(each.serving for each in kept):
         return
-    if any(not known_to_proxy(seen, each.pod) for each in kept):
+    if any(not known_to_proxy(snapshot, each.pod) for each in kept):
         return
-    for worker in sorted(kept, key=lambda each: worker_index(seen.pool.name, each.pod.name) or 0):
-        if worker.pod.revision != seen.revision:
+    for worker in sorted(
+        kept, key=lambda each: worker_index(snapshot.pool.name, each.pod.name) or 0
+    ):
+        if worker.pod.revision != snapshot.revision:
             yield RemoveFromService(worker.pod, "the spec changed")
             return
 
 
-def _mark(seen: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerAction]:
+def _mark_evictable(snapshot: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerAction]:
     """Annotations of pods that stay; those that leave get theirs with their first step."""
-    if not seen.pool.spec.tells_autoscalers:
+    if not snapshot.pool.spec.tells_autoscalers:
         return
     acted = {action.pod.uid for action in before if not isinstance(action, CreatePod)}
-    for worker in seen.workers:
+    for worker in snapshot.workers:
         pod = worker.pod
         if worker.leaving or pod.finished or pod.uid in acted:
             continue
-        rests = pod.uid in seen.evictable
+        rests = pod.uid in snapshot.evictable
         if pod.evictable != rests:
             yield MarkEvictable(pod, rests)

@@ -291,8 +291,8 @@ class Reconciler:
             self._parts.scaling.due_in(seen.pool.key),
             self._refusals.wake(seen.pool) - self._parts.clock(),
         ]
-        if planned.wake is not None:
-            delays.append(planned.wake - seen.now)
+        if planned.wake_at is not None:
+            delays.append(planned.wake_at - seen.now)
         return max(0.1, min(delays))
 
     def _forget(self, key: Key) -> None:

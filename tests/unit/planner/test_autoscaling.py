@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrpool.planner.workers.autoscaling import (
-    MARGIN,
+    SHRINK_MARGIN,
     AutoscalingHistory,
     AutoscalingPolicy,
     PoolLoad,
@@ -75,7 +75,7 @@ class Days:
                     name=f"w{index}",
                     serving=ready <= self.now,
                     instances=self.slots,
-                    room=self.room,
+                    growth=self.room,
                     work=self.work if first else 0.0,
                     pages=pages,
                     answered=pages,
@@ -183,12 +183,12 @@ def test_refusals_weigh_at_most_twice_what_was_read() -> None:
         storm = figure(work=4.0 * moment, refused=10_000 * moment)
         past = record_load(past, (storm,), float(moment))
 
-    assert estimate_load(past, 60.0).now == pytest.approx(12.0)
+    assert estimate_load(past, 60.0).current == pytest.approx(12.0)
 
 
 def figure(**more: object) -> WorkerLoad:
     known: dict[str, object] = {
-        "name": "w", "serving": True, "instances": 4, "room": 0, "work": 0.0, "pages": 100,
+        "name": "w", "serving": True, "instances": 4, "growth": 0, "work": 0.0, "pages": 100,
         "answered": 100, "refused": 0, "waiting": 0,
     }  # fmt: skip
     return WorkerLoad(**{**known, **more})  # type: ignore[arg-type]
@@ -206,9 +206,9 @@ def test_fewer_only_when_the_rest_carries_it_with_a_margin() -> None:
     days = Days().run(10.0, 600)
     count = days.count
     held = (count - 1) * days.slots - spare_instances(POLICY, days.page, days.slots, 10.0)
-    days.run(held / (1 + MARGIN) * 1.02, 1200)
+    days.run(held / (1 + SHRINK_MARGIN) * 1.02, 1200)
     assert days.count == count
-    days.run(held / (1 + MARGIN) * 0.95, 1200)
+    days.run(held / (1 + SHRINK_MARGIN) * 0.95, 1200)
     assert days.count == count - 1
 
 
@@ -263,7 +263,7 @@ def test_a_ramp_is_met_before_it_arrives() -> None:
 def test_the_lead_is_measured() -> None:
     days = Days(lead=400.0).run(2.0, 300).run(30.0, 1200)
 
-    assert days.history.past.lead > LEAD_SECONDS + 50
+    assert days.history.recorded.lead_seconds > LEAD_SECONDS + 50
 
 
 def test_at_max_is_said_and_taken_back() -> None:

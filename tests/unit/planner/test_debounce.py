@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceReason
-from ocrpool.planner.status.debounce import PASSED_AFTER, ReportedDecision, debounce
+from ocrpool.planner.status.debounce import OBSERVATIONS_TO_CLEAR, ReportedDecision, debounce
 
 
 def hold(why: str, reason: InstanceReason = "Hold", target: int = 3) -> InstanceDecision:
@@ -49,7 +49,7 @@ def test_a_step_is_told_at_once() -> None:
 def test_a_trouble_has_to_be_gone_for_a_while() -> None:
     assert after(SHORT, STUCK) == SHORT.sentence
     assert after(SHORT, STUCK, STUCK) == STUCK.sentence
-    gone = [SHORT] * PASSED_AFTER
+    gone = [SHORT] * OBSERVATIONS_TO_CLEAR
     assert after(STUCK, *gone[1:]) == STUCK.sentence
     assert after(STUCK, *gone) == SHORT.sentence
     assert after(STUCK, *gone[1:], STUCK, *gone[1:]) == STUCK.sentence

@@ -135,14 +135,14 @@ def test_never_below_min() -> None:
 def test_no_growth_in_the_cool_down_after_a_shrink() -> None:
     low = state(GI // 2)
     shrunk = decide(low, low)
-    roomy = state(6 * GI, each=[instance()] * 2)
+    headroom_streak = state(6 * GI, each=[instance()] * 2)
     history = shrunk.history
     for now in (10.0, 15.0, 64.0):
-        decision = plan_instances(LIMITS, history, roomy, now)
+        decision = plan_instances(LIMITS, history, headroom_streak, now)
         history = decision.history
         assert decision.target == 2
     assert decision.reason == "CoolDown"
-    assert plan_instances(LIMITS, history, roomy, 65.0).target == 3
+    assert plan_instances(LIMITS, history, headroom_streak, 65.0).target == 3
 
 
 def test_a_growth_that_was_taken_back_makes_the_next_cool_down_longer() -> None:

@@ -78,7 +78,7 @@ def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Pool
 
     assert len(told) == len(set(told))
     assert set(told) == set(free[: max(0, seen.pool.desired_replicas - len(there))])
-    assert not found.waiting or (found.wake is not None and found.wake > seen.now)
+    assert not found.waiting or (found.wake_at is not None and found.wake_at > seen.now)
 
 
 @given(seens())
@@ -214,7 +214,7 @@ def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
 
     assert [type(action) for action in first.actions] == [DeletePod]
     assert again.actions == ()
-    assert again.wake == 1030.0
+    assert again.wake_at == 1030.0
 
 
 @pytest.mark.parametrize("reason", ["DeviceLost", "DeviceUnreadable"])
@@ -225,7 +225,7 @@ def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) ->
     [action] = plan_workers(a_seen(a_pool(1), worker, now=1020.0)).actions
 
     assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).actions == ()
-    assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).wake == 1020.0
+    assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).wake_at == 1020.0
     assert isinstance(action, DeletePod)
     assert action.failed
     assert action.why == f"its device keeps failing: {reason}: so it is"

@@ -76,7 +76,7 @@ class SimulatedPool:
                     name=str(each.number),
                     serving=count > 0,
                     instances=count,
-                    room=len(each.ready) - count,
+                    growth=len(each.ready) - count,
                     work=each.work - left,
                     pages=each.pages,
                     answered=self._answered if first else 0,
