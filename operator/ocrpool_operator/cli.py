@@ -1,4 +1,4 @@
-"""`ocrpool-operator run` and `ocrpool-operator try`."""
+"""`ocrpool-operator run` and `ocrpool-operator smoke-test`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ import yaml
 from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, lease_name
 from ocrpool.resource.spec import OPERATOR_LENGTH, OPERATOR_PATTERN
 from ocrpool_operator import logs
-from ocrpool_operator.cluster.lease import LeaseName
+from ocrpool_operator.cluster.lease import LeaseSettings
 from ocrpool_operator.manifests.objects import Ingress
 from ocrpool_operator.run import Options, run
-from ocrpool_operator.smoke_test import Trial, TrialError, run_trial
+from ocrpool_operator.smoke_test import SmokeTest, SmokeTestError, run_smoke_test
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
 
@@ -37,11 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Until kopf listens to it. Process 1 of a container that has no handler ignores the signal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if args.command == "try":
-            asyncio.run(run_trial(trial_from(args), lambda words: print(words, flush=True)))
+        if args.command == "smoke-test":
+            asyncio.run(
+                run_smoke_test(smoke_test_from(args), lambda words: print(words, flush=True))
+            )
         else:
             asyncio.run(run(options_from(args)))
-    except (kopf.LoginError, OSError, OptionError, TrialError) as error:
+    except (kopf.LoginError, OSError, OptionError, SmokeTestError) as error:
         print(f"ocrpool-operator: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -65,7 +67,7 @@ def options_from(args: argparse.Namespace) -> Options:
                 f"{shared}, or two of them would act at once; say --lease {namespace}, or give "
                 "this one another --operator-name"
             )
-        lease = LeaseName(namespace, shared, identity)
+        lease = LeaseSettings(namespace, shared, identity)
     return Options(
         namespaces=tuple(args.namespace),
         interval=args.interval,
@@ -92,8 +94,8 @@ def domain_in(file: Path) -> str:
     return "cluster.local"
 
 
-def trial_from(args: argparse.Namespace) -> Trial:
-    return Trial(args.namespace, args.name, args.spec, args.expect, args.url, args.seconds)
+def smoke_test_from(args: argparse.Namespace) -> SmokeTest:
+    return SmokeTest(args.namespace, args.name, args.spec, args.expect, args.url, args.seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,13 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     _add_run(commands)
-    _add_try(commands)
+    _add_smoke_test(commands)
     return parser
 
 
-def _add_try(commands: Any) -> None:
+def _add_smoke_test(commands: Any) -> None:
     text = "make a small OcrPool, have it read a picture, and remove it again"
-    command = commands.add_parser("try", help=text, description=text)
+    command = commands.add_parser("smoke-test", help=text, description=text)
     command.add_argument("--namespace", required=True, metavar="NAME", help="where to make it")
     command.add_argument("--name", default="ocrpool-test", help="its name (%(default)s)")
     command.add_argument("--spec", type=_spec, default={}, metavar="JSON", help="its spec")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.metrics import OperatorMetrics
 
 # A pool that should have been looked at this long ago: the loop hangs, or every round does.
 LATE_SECONDS = 90.0
 
 
-def application(metrics: Metrics, late: Callable[[], float]) -> web.Application:
+def application(metrics: OperatorMetrics, late: Callable[[], float]) -> web.Application:
     """`late` says by how many seconds reconciling is behind its time."""
 
     async def healthz(request: web.Request) -> web.Response:
@@ -24,7 +24,7 @@ def application(metrics: Metrics, late: Callable[[], float]) -> web.Application:
 
     async def show(request: web.Request) -> web.Response:
         return web.Response(
-            body=metrics.text(late()), headers={"Content-Type": "text/plain; version=0.0.4"}
+            body=metrics.render(late()), headers={"Content-Type": "text/plain; version=0.0.4"}
         )
 
     app = web.Application()

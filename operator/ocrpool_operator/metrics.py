@@ -5,10 +5,10 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.client import Call
+from ocrpool_operator.cluster.client import ApiCall
 
 
-class Metrics:
+class OperatorMetrics:
     """Counters of one operator, in a registry of their own."""
 
     def __init__(self) -> None:
@@ -62,19 +62,19 @@ class Metrics:
             )
         )
 
-    def round(self, result: str, seconds: float) -> None:
+    def record_round(self, result: str, seconds: float) -> None:
         self._rounds.labels(result).inc()
         self._seconds.observe(seconds)
 
-    def call(self, call: Call) -> None:
+    def count_call(self, call: ApiCall) -> None:
         self._calls.labels(call.verb, call.kind).inc()
         if call.writes and call.resource.plural != "leases":
             self._writes.inc()
 
-    def decision(self, reason: str) -> None:
+    def count_decision(self, reason: str) -> None:
         self._decisions.labels(reason).inc()
 
-    def pool(self, namespace: str, name: str, status: PoolStatus) -> None:
+    def set_pool(self, namespace: str, name: str, status: PoolStatus) -> None:
         """What a pool's status says; never by worker, of which there may be thousands."""
         workers, instances, conditions = self._pools
         counts = {
@@ -89,18 +89,18 @@ class Metrics:
         for each in status.conditions:
             conditions.labels(namespace, name, each.type).set(each.status == "True")
 
-    def forget(self, namespace: str, name: str) -> None:
+    def drop_pool(self, namespace: str, name: str) -> None:
         """The pool is gone."""
         for gauge in self._pools:
             gauge.remove_by_labels({"namespace": namespace, "pool": name})
 
-    def leading(self, yes: bool) -> None:
+    def set_leading(self, yes: bool) -> None:
         self._leading.set(1 if yes else 0)
         if not yes:  # another one tells of the pools now
             for gauge in self._pools:
                 gauge.clear()
 
-    def text(self, late: float) -> bytes:
+    def render(self, late: float) -> bytes:
         """The exposition format, with how late reconciling is right now."""
         self._late.set(late)
         return generate_latest(self._registry)

@@ -16,20 +16,20 @@ from aiohttp import web
 from ocrpool.resource.names import GROUP, OPERATOR, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator import health
 from ocrpool_operator.cluster import watch
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import Call, Client, Hook
-from ocrpool_operator.cluster.clocks import WallClock
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import ApiCall, Hook, KubeClient
+from ocrpool_operator.cluster.clocks import SlewedClock
+from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.fence import Fence, boot_seconds, end_process_in
-from ocrpool_operator.cluster.lease import Lease, LeaseName
-from ocrpool_operator.cluster.proxy_stats import views_of
+from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
+from ocrpool_operator.cluster.proxy_stats import fetch_up_addresses
 from ocrpool_operator.cluster.sessions import api_session
-from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.objects import Ingress
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.instance_scaling import Scaling
 from ocrpool_operator.reconcile.loop import Loop
-from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
 
 _log = logging.getLogger(__name__)
 CRD_PAUSE_SECONDS = 5.0
@@ -43,7 +43,7 @@ class Options:
     interval: float = 5.0
     host: str = "0.0.0.0"
     port: int = 8082
-    lease: LeaseName | None = None
+    lease: LeaseSettings | None = None
     worker_image: str = WORKER_IMAGE
     # Pools that name another operator are left alone.
     operator: str = OPERATOR
@@ -53,16 +53,16 @@ class Options:
 
 async def run(options: Options, *, hook: Hook | None = None) -> None:
     """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
-    metrics, store = Metrics(), Store()
+    metrics, cache = OperatorMetrics(), PoolCache()
     connection = watch.login(settings=watch.settings())
     if connection is None:
         raise kopf.LoginError(
             "no cluster: neither a service account nor a kubeconfig; set KUBECONFIG"
         )
 
-    async def counted(moment: str, call: Call) -> None:
+    async def counted(moment: str, call: ApiCall) -> None:
         if moment == "before":
-            metrics.call(call)
+            metrics.count_call(call)
         if hook is not None:
             await hook(moment, call)
 
@@ -86,12 +86,12 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         )
         calls = await stack.enter_async_context(api_session(connection))
         writes = await stack.enter_async_context(api_session(connection, sockets=fence.socket))
-        client = Client(calls, connection.server, hook=counted, fence=fence, writes=writes)
-        workers = Workers(workers_session, fence=fence, writes=worker_writes)
-        wall = WallClock()
-        events = Events(client, wall)
-        parts = Parts(
-            store=store,
+        client = KubeClient(calls, connection.server, hook=counted, fence=fence, writes=writes)
+        workers = WorkerClient(workers_session, fence=fence, writes=worker_writes)
+        wall = SlewedClock()
+        events = EventRecorder(client, wall)
+        parts = Dependencies(
+            cache=cache,
             client=client,
             workers=workers,
             scaling=Scaling(
@@ -99,7 +99,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             ),
             events=events,
             metrics=metrics,
-            views=functools.partial(views_of, workers_session),
+            views=functools.partial(fetch_up_addresses, workers_session),
             domain=options.cluster_domain,
             now=wall,
             worker_image=options.worker_image,
@@ -111,8 +111,8 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
-        await watch.follow(
-            store,
+        await watch.run_watches(
+            cache,
             loop.mark,
             lambda: _act(options, client, leader, fence),
             namespaces=options.namespaces,
@@ -122,7 +122,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
 class Leader:
     """Lets the loop turn while this operator is the one that acts."""
 
-    def __init__(self, loop: Loop, metrics: Metrics) -> None:
+    def __init__(self, loop: Loop, metrics: OperatorMetrics) -> None:
         self._loop = loop
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
@@ -133,7 +133,7 @@ class Leader:
 
     async def lead(self, yes: bool) -> None:
         """Begin, or stop: what has begun is over when this returns."""
-        self._metrics.leading(yes)
+        self._metrics.set_leading(yes)
         if yes and self._task is None:
             self._task = asyncio.create_task(self._loop.run())
             self._task.add_done_callback(_tell_end)
@@ -150,9 +150,9 @@ def _tell_end(task: asyncio.Task[None]) -> None:
         _log.critical("reconciling has ended", exc_info=error)
 
 
-async def _act(options: Options, client: Client, leader: Leader, fence: Fence) -> None:
+async def _act(options: Options, client: KubeClient, leader: Leader, fence: Fence) -> None:
     if options.lease is not None:
-        lease = Lease(client, options.lease, boot_seconds, fence, end_process_in)
+        lease = LeaderElector(client, options.lease, boot_seconds, fence, end_process_in)
         try:
             await lease.hold(leader.lead)
         except Exception:  # nobody waits for this task

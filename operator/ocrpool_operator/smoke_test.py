@@ -1,4 +1,4 @@
-"""`ocrpool-operator try`: make a small pool, have it read a picture, and remove it again.
+"""`ocrpool-operator smoke-test`: make a small pool, have it read a picture, and remove it again.
 
 What `helm test` runs. It does what a user does, with a user's rights, and no more.
 """
@@ -18,24 +18,24 @@ import kopf
 
 from ocrpool.resource.names import DATA_PORT, GROUP, KIND, VERSION
 from ocrpool_operator.cluster import watch
-from ocrpool_operator.cluster.client import POOLS, ApiError, Client, Object
+from ocrpool_operator.cluster.client import POOLS, ApiError, KubeClient, Object
 from ocrpool_operator.cluster.sessions import api_session
 
 PAUSE_SECONDS = 1.0
 # One page, on a busy CPU.
 POST_SECONDS = 60.0
-# The label of a pool that a trial has made, and may delete.
-TRIAL = f"{GROUP}/trial"
+# The label of a pool that a smoke test has made, and may delete.
+LABEL = f"{GROUP}/smoke-test"
 # Says `OCR POOL 2026`.
 PICTURE = "page.png"
 
 
-class TrialError(Exception):
+class SmokeTestError(Exception):
     """It does not work, in a sentence with what is known of why."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class SmokeTest:
     """What is tried. `url` is where the pool answers, `expect` words that the text must have."""
 
     namespace: str
@@ -50,40 +50,40 @@ class Trial:
         return self.url or f"http://{self.name}.{self.namespace}.svc:{DATA_PORT}"
 
 
-async def run_trial(trial: Trial, say: Callable[[str], None]) -> None:
-    """All of it. Raises TrialError, LoginError; the pool is removed in any case."""
+async def run_smoke_test(test: SmokeTest, say: Callable[[str], None]) -> None:
+    """All of it. Raises SmokeTestError, LoginError; the pool is removed in any case."""
     connection = watch.login(settings=watch.settings())
     if connection is None:
         raise kopf.LoginError("no cluster: neither a service account nor a kubeconfig")
-    deadline = time.monotonic() + trial.seconds
+    deadline = time.monotonic() + test.seconds
     async with api_session(connection) as calls:
-        client = Client(calls, connection.server)
+        client = KubeClient(calls, connection.server)
         try:
-            await _remove(client, trial, deadline)
-            await client.create(POOLS, _body(trial))
-            say(f"made OcrPool {trial.namespace}/{trial.name}")
+            await _remove(client, test, deadline)
+            await client.create(POOLS, _body(test))
+            say(f"made OcrPool {test.namespace}/{test.name}")
             try:
-                say(await _until_ready(client, trial, deadline))
-                say(await _read(trial, deadline))
+                say(await _until_ready(client, test, deadline))
+                say(await _read(test, deadline))
             finally:
-                await _remove(client, trial, time.monotonic() + trial.seconds)
+                await _remove(client, test, time.monotonic() + test.seconds)
                 say("removed it again")
         except ApiError as error:
-            raise TrialError(str(error)) from None
+            raise SmokeTestError(str(error)) from None
 
 
-def _body(trial: Trial) -> Object:
+def _body(test: SmokeTest) -> Object:
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": trial.name, "namespace": trial.namespace, "labels": {TRIAL: "true"}},
-        "spec": trial.spec,
+        "metadata": {"name": test.name, "namespace": test.namespace, "labels": {LABEL: "true"}},
+        "spec": test.spec,
     }
 
 
-async def _until_ready(client: Client, trial: Trial, deadline: float) -> str:
+async def _until_ready(client: KubeClient, test: SmokeTest, deadline: float) -> str:
     while True:
-        body = await client.get(POOLS, trial.namespace, trial.name)
+        body = await client.get(POOLS, test.namespace, test.name)
         status = body.get("status") or {}
         found = {each["type"]: each for each in status.get("conditions") or ()}
         ready = found.get("Ready", {})
@@ -91,24 +91,24 @@ async def _until_ready(client: Client, trial: Trial, deadline: float) -> str:
             return f"ready: {ready['message']}"
         if time.monotonic() > deadline:
             told = ready.get("message") or "its status is empty: does the operator run?"
-            raise TrialError(f"not ready within {trial.seconds:g} s: {told}")
+            raise SmokeTestError(f"not ready within {test.seconds:g} s: {told}")
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _read(trial: Trial, deadline: float) -> str:
+async def _read(test: SmokeTest, deadline: float) -> str:
     """Post the picture until it is read: a Service needs a moment to hear of its pods."""
     page = resources.files(__package__).joinpath(PICTURE).read_bytes()
-    url = f"{trial.address}/v1/ocr"
+    url = f"{test.address}/v1/ocr"
     async with aiohttp.ClientSession(trust_env=False) as session:
         answer = await _post(session, url, page)
         while isinstance(answer, str):
             if time.monotonic() > deadline:
-                raise TrialError(f"{url} did not answer in time: {answer}")
+                raise SmokeTestError(f"{url} did not answer in time: {answer}")
             await asyncio.sleep(PAUSE_SECONDS)
             answer = await _post(session, url, page)
     lines = [line["text"] for each in answer["pages"] for line in each["lines"]]
-    if trial.expect not in " ".join(lines):
-        raise TrialError(f"read {lines}, which is without {trial.expect!r}")
+    if test.expect not in " ".join(lines):
+        raise SmokeTestError(f"read {lines}, which is without {test.expect!r}")
     return f"read {lines}"
 
 
@@ -126,27 +126,27 @@ async def _post(session: aiohttp.ClientSession, url: str, page: bytes) -> dict[s
         return str(error) or type(error).__name__
 
 
-async def _remove(client: Client, trial: Trial, deadline: float) -> None:
+async def _remove(client: KubeClient, test: SmokeTest, deadline: float) -> None:
     """Delete the pool, of this run or one before, and wait until it is drained and gone."""
     while True:
         try:
-            body = await client.get(POOLS, trial.namespace, trial.name)
+            body = await client.get(POOLS, test.namespace, test.name)
             meta = body["metadata"]
-            if TRIAL not in (meta.get("labels") or {}):
-                raise TrialError(
-                    f"OcrPool {trial.namespace}/{trial.name} is there, and no trial made it; it is "
-                    "left alone: try under another --name"
+            if LABEL not in (meta.get("labels") or {}):
+                raise SmokeTestError(
+                    f"OcrPool {test.namespace}/{test.name} exists, and no smoke test made it; "
+                    "it is left alone: choose another --name"
                 )
             if "deletionTimestamp" not in meta:
-                await client.delete(POOLS, trial.namespace, trial.name, uid=meta["uid"])
+                await client.delete(POOLS, test.namespace, test.name, uid=meta["uid"])
         except ApiError as error:
             if error.status == 404:
                 return
             if error.status != 409:
                 raise
         if time.monotonic() > deadline:
-            raise TrialError(
-                f"OcrPool {trial.namespace}/{trial.name} is deleted and does not go: does the "
+            raise SmokeTestError(
+                f"OcrPool {test.namespace}/{test.name} is deleted and does not go: does the "
                 "operator run?"
             )
         await asyncio.sleep(PAUSE_SECONDS)

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ocrpool.resource.names import GROUP, PLURAL, VERSION
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.client import Call, Resource
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.client import ApiCall, Resource
+from ocrpool_operator.metrics import OperatorMetrics
 from tests.chart.helm import CHART, Helm, named
 from tests.operator.kubelet import ROOT
 from tests.worker.calls import call
@@ -47,14 +47,14 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Labels:
     with start_worker(tmp_path_factory.mktemp("worker")) as worker:
         assert worker.read(say="x").status == 200
         answer = call(worker.control_port, "GET", "/metrics")
-    operator = Metrics()
-    operator.round("ok", 0.1)
-    operator.call(Call("patch", Resource(GROUP, VERSION, PLURAL), "default"))
-    operator.decision("Grow")
+    operator = OperatorMetrics()
+    operator.record_round("ok", 0.1)
+    operator.count_call(ApiCall("patch", Resource(GROUP, VERSION, PLURAL), "default"))
+    operator.count_decision("Grow")
     word = {"type": "Degraded", "status": "False", "reason": "AsExpected", "message": ""}
     status = {"conditions": [{**word, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
-    operator.pool("default", "scans", PoolStatus.model_validate(status))
-    text = operator.text(0).decode()
+    operator.set_pool("default", "scans", PoolStatus.model_validate(status))
+    text = operator.render(0).decode()
     return {
         **labels_in(answer.body.decode(), FROM_PODMONITOR),
         **labels_in(text, FROM_SCRAPING),

@@ -237,7 +237,7 @@ def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:
     objects = helm.template({}).objects
     assert named(objects, "Role", "ocrpool-test")["rules"] == test_smoke_test.RULES
     (container,) = named(objects, "Pod")["spec"]["containers"]
-    assert container["command"] == ["ocrpool-operator", "try"]
+    assert container["command"] == ["ocrpool-operator", "smoke-test"]
     words = [word for word in container["args"] if not word.startswith("--spec=")]
     assert words == [
         f"--namespace={NAMESPACE}",

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ocrpool_operator import logs
 from ocrpool_operator.cli import _parser, options_from
-from ocrpool_operator.cluster.client import Call
+from ocrpool_operator.cluster.client import ApiCall
 from ocrpool_operator.run import run
 
 KILLED = 9
 
 
-async def kill(moment: str, call: Call) -> None:
+async def kill(moment: str, call: ApiCall) -> None:
     what = str(call)
     if call.resource.plural == "events":
         what = "create events"  # every one has a name of its own

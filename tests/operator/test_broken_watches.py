@@ -1,4 +1,4 @@
-"""Watches that break, played by kmock to kopf and our handlers: the store follows all the same.
+"""Watches that break, played by kmock to kopf and our handlers: the cache follows all the same.
 
 Only the wire is played here; what a real API server means by it: test_wire_faults.py.
 """
@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ocrpool_operator.cluster import watch
-from ocrpool_operator.cluster.cache import Store
+from ocrpool_operator.cluster.cache import PoolCache
 
 KEY = ("default", "pages")
 RESOURCES = (
@@ -94,12 +94,12 @@ async def test_every_break_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
         }
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config), encoding="utf-8")
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-        store, both, acted = Store(), asyncio.Event(), list[int]()
+        cache, both, acted = PoolCache(), asyncio.Event(), list[int]()
         marked: set[tuple[str, str]] = set()
 
         def mark(key: tuple[str, str]) -> None:
             marked.add(key)
-            if len(store.pods(KEY)) == 2:
+            if len(cache.pods(KEY)) == 2:
                 both.set()
 
         settings = watch.settings()
@@ -111,8 +111,8 @@ async def test_every_break_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
             await asyncio.Event().wait()
 
         following = asyncio.create_task(
-            watch.follow(
-                store, mark, act, namespaces=["default"], with_settings=settings, pause=0.1
+            watch.run_watches(
+                cache, mark, act, namespaces=["default"], with_settings=settings, pause=0.1
             )
         )
         await asyncio.wait_for(script.done.wait(), 30)
@@ -122,5 +122,5 @@ async def test_every_break_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
     gc.collect()
     # The other half of the operator was begun anew each time that kopf gave up.
     assert len(acted) >= 2
-    assert {each.name: each.version for each in store.pods(KEY)} == {"pages-0": 7, "pages-1": 8}
+    assert {each.name: each.version for each in cache.pods(KEY)} == {"pages-0": 7, "pages-1": 8}
     assert marked == {KEY}

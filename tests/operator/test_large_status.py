@@ -8,9 +8,9 @@ import pytest
 
 from ocrpool.resource.status import PoolStatus, WorkerReport
 from ocrpool_operator.cluster import watch
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import POOLS, Client
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import POOLS, KubeClient
+from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.parse import pool_from
 from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.reconcile import status_writer
@@ -39,10 +39,10 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
         ),
     )
     async with api_session(connection) as session:
-        client = Client(session, connection.server)
+        client = KubeClient(session, connection.server)
         [body] = await client.list(POOLS, lab.namespace.name, "")
         read = pool_from(body)
-        writer = Statuses(Ownership(Store(), client), Events(client, time.time))
+        writer = Statuses(Ownership(PoolCache(), client), EventRecorder(client, time.time))
         await writer.write(read, status)
     found = lab.status()
 

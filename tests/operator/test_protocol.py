@@ -10,9 +10,9 @@ import kmock
 import pytest
 import pytest_asyncio
 
-from ocrpool_operator.cluster.api_errors import trouble_of
-from ocrpool_operator.cluster.client import PODS, ApiError, Client
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.api_errors import persistent_problem
+from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.loop import Loop
 
 PATH = "/api/v1/namespaces/default/pods/pages-0"
@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[kmock.RawHandler]:
 
 async def refused(server: kmock.RawHandler) -> ApiError:
     async with aiohttp.ClientSession() as session:
-        client = Client(session, str(server.url).rstrip("/"))
+        client = KubeClient(session, str(server.url).rstrip("/"))
         with pytest.raises(ApiError) as error:
             await client.get(PODS, "default", "pages-0")
     return error.value
@@ -42,14 +42,14 @@ async def test_busy_and_broken_servers_are_tried_again(
 
     assert error.status == status
     with pytest.raises(ApiError):
-        trouble_of(error)
+        persistent_problem(error)
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [403, 409, 422])
 async def test_refusals_become_troubles(server: kmock.RawHandler, status: int) -> None:
     server[f"get {PATH}"] << status << {"message": "it may not be", "reason": "Because"}
-    trouble = trouble_of(await refused(server))
+    trouble = persistent_problem(await refused(server))
 
     assert "it may not be" in trouble.message
 
@@ -72,7 +72,7 @@ async def test_failing_rounds_wait_longer_each_time() -> None:
             raise RuntimeError("always")
         return 0.05
 
-    loop = Loop(reconcile, Metrics(), asyncio.get_running_loop().time)
+    loop = Loop(reconcile, OperatorMetrics(), asyncio.get_running_loop().time)
     loop.mark(("default", "good"))
     loop.mark(("default", "bad"))
     task = asyncio.create_task(loop.run())

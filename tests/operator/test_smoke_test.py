@@ -1,4 +1,4 @@
-"""`ocrpool-operator try`, which `helm test` runs: with a user's rights, and nothing left behind."""
+"""`ocrpool-operator smoke-test`, run by `helm test`: a user's rights suffice, nothing is left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.devcluster.testing import Namespace
 pytestmark = pytest.mark.timeout(300)
 NAME = "ocrpool-test"
 SPEC = {**POOL["spec"], "replicas": 1}
-# What the chart's Role gives the test: templates/tests/trial.yaml.
+# What the chart's Role gives the test: templates/tests/smoke-test.yaml.
 RULES = [
     {"apiGroups": ["ocrpool.dev"], "resources": ["ocrpools"], "verbs": ["create"]},
     {
@@ -54,7 +54,7 @@ def users_kubeconfig(namespace: Namespace, folder: Path) -> Path:
 
 
 def try_it(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ocrpool_operator.cli", "try"]
+    command = [sys.executable, "-m", "ocrpool_operator.cli", "smoke-test"]
     where = [f"--namespace={lab.namespace.name}", f"--name={NAME}"]
     return subprocess.run(
         [*command, *where, f"--spec={json.dumps(SPEC)}", *words],
@@ -99,12 +99,12 @@ def test_without_an_operator_it_says_so(lab: Lab) -> None:
     assert lab.pools() == []
 
 
-def test_a_pool_that_no_trial_made_is_left_alone(lab: Lab) -> None:
+def test_a_pool_that_no_smoke_test_made_is_left_alone(lab: Lab) -> None:
     lab.apply({**POOL, "metadata": {"name": NAME}})
     before = lab.pools()
     done = try_it(lab, "--seconds=3")
     assert done.returncode == 1
-    assert "no trial made it" in done.stderr
+    assert "no smoke test made it" in done.stderr
     assert lab.pools() == before
 
 

@@ -7,15 +7,15 @@ from ocrpool.planner.size_limit import shorten
 from ocrpool_operator.cluster.client import ApiError
 
 
-class TroubleError(Exception):
+class PersistentError(Exception):
     """Something cannot be done, and stays so until somebody changes something."""
 
-    def __init__(self, trouble: PoolProblem) -> None:
-        super().__init__(trouble.message)
-        self.trouble = trouble
+    def __init__(self, problem: PoolProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
-def is_passing(error: ApiError) -> bool:
+def is_transient(error: ApiError) -> bool:
     """The server is busy, restarting or away: the same call will do later."""
     return error.status in (0, 408, 429) or error.status >= 500
 
@@ -27,9 +27,9 @@ def is_too_large(error: ApiError) -> bool:
     return error.status == 413 or "too large" in said or "larger than max" in said
 
 
-def trouble_of(error: ApiError) -> PoolProblem:
+def persistent_problem(error: ApiError) -> PoolProblem:
     """A refusal that stays until somebody changes something. Raises `error` if it passes."""
-    if is_passing(error):
+    if is_transient(error):
         raise error
     text = shorten(error.message, 500)
     if error.status == 401:

@@ -20,14 +20,14 @@ _KEPT = ("spec", "data", "metadata")
 _KEPT_META = ("name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences")
 
 
-class Store:
+class PoolCache:
     """Pools, their pods, and their companions. Keys are (namespace, pool)."""
 
     def __init__(self) -> None:
         self.pools: dict[Key, ObservedPool] = {}
         self._pods: defaultdict[Key, dict[str, ObservedPod]] = defaultdict(dict)
         self._proxies: defaultdict[Key, dict[str, ObservedPod]] = defaultdict(dict)
-        self._companions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        self._owned_objects: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: ObservedPool) -> bool:
         """Keep what was read, unless it is older than what is held. Answers whether somebody
@@ -71,29 +71,29 @@ class Store:
         if not self._proxies[key]:
             del self._proxies[key]
 
-    def companions_of(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
+    def owned_objects(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
         """All of one kind that bear the pool's label."""
         namespace, pool = key
         return tuple(
             body
-            for (its, where, _), body in self._companions.items()
+            for (its, where, _), body in self._owned_objects.items()
             if (its, where) == (kind, namespace)
             and body["metadata"].get("labels", {}).get(LABEL_POOL) == pool
         )
 
-    def companion(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        return self._companions.get((kind, namespace, name))
+    def owned_object(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return self._owned_objects.get((kind, namespace, name))
 
-    def put_companion(self, kind: str, body: Mapping[str, Any]) -> None:
+    def put_owned_object(self, kind: str, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
         kept = {key: body[key] for key in _KEPT if key in body}
         kept["metadata"] = {key: meta[key] for key in _KEPT_META if key in meta}
-        self._companions[kind, meta["namespace"], meta["name"]] = kept
+        self._owned_objects[kind, meta["namespace"], meta["name"]] = kept
 
-    def drop_companion(self, kind: str, namespace: str, name: str) -> None:
-        self._companions.pop((kind, namespace, name), None)
+    def drop_owned_object(self, kind: str, namespace: str, name: str) -> None:
+        self._owned_objects.pop((kind, namespace, name), None)
 
-    def forget(self, key: Key) -> None:
+    def drop_pool(self, key: Key) -> None:
         """The pool is gone. Its pods stay until they are gone, too."""
         self.pools.pop(key, None)
         if not self._pods.get(key):

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from ocrpool.resource.names import GROUP, MANAGER, PLURAL, VERSION
-from ocrpool_operator.cluster.fence import Fence, Fenced, never_fenced
+from ocrpool_operator.cluster.fence import Fence, FencedError, never_fenced
 
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
@@ -61,7 +61,7 @@ BY_KIND = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One call, in the words of RBAC."""
 
     verb: str
@@ -86,7 +86,7 @@ class Call:
 class ApiError(Exception):
     """The API server did not do it. `status` 0: it did not answer."""
 
-    def __init__(self, call: Call, status: int, reason: str, message: str) -> None:
+    def __init__(self, call: ApiCall, status: int, reason: str, message: str) -> None:
         super().__init__(f"{call}: {message}")
         self.call = call
         self.status = status
@@ -96,14 +96,14 @@ class ApiError(Exception):
 
 
 # Looks on: awaited with ("before", call) and, when it was done, with ("after", call).
-Hook = Callable[[str, Call], Awaitable[None]]
+Hook = Callable[[str, ApiCall], Awaitable[None]]
 
 
-async def _no_hook(moment: str, call: Call) -> None:
+async def _no_hook(moment: str, call: ApiCall) -> None:
     return
 
 
-class Client:
+class KubeClient:
     """Calls with one set of credentials. The sessions are closed by whoever made them.
 
     All writes but the Lease's pass `fence`, and `writes`, a session whose sockets are the fence's
@@ -126,13 +126,13 @@ class Client:
         self._writes = writes or session
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        return await self._do(Call("get", resource, namespace, name), "GET")
+        return await self._do(ApiCall("get", resource, namespace, name), "GET")
 
     async def list(
         self, resource: Resource, namespace: str, selector: str, *, name: str = ""
     ) -> list[Object]:
         """All objects that match, as they are now and not as some cache remembers them."""
-        call = Call("list", resource, namespace)
+        call = ApiCall("list", resource, namespace)
         params = {"labelSelector": selector}
         if name:
             params["fieldSelector"] = f"metadata.name={name}"
@@ -141,26 +141,26 @@ class Client:
 
     async def create(self, resource: Resource, body: Object) -> Object:
         meta = body["metadata"]
-        call = Call("create", resource, meta["namespace"], meta.get("name", ""))
+        call = ApiCall("create", resource, meta["namespace"], meta.get("name", ""))
         return await self._do(call, "POST", body=body, params={"fieldManager": MANAGER})
 
     async def update(self, resource: Resource, body: Object) -> Object:
         """Replace; with metadata.resourceVersion only what was read is replaced."""
         meta = body["metadata"]
-        call = Call("update", resource, meta["namespace"], meta["name"])
+        call = ApiCall("update", resource, meta["namespace"], meta["name"])
         return await self._do(call, "PUT", body=body, params={"fieldManager": MANAGER})
 
     async def apply(self, resource: Resource, body: Object, *, subresource: str = "") -> Object:
         """Server-side apply by our one field manager."""
         meta = body["metadata"]
-        call = Call("patch", resource, meta["namespace"], meta["name"], subresource)
+        call = ApiCall("patch", resource, meta["namespace"], meta["name"], subresource)
         params = {"fieldManager": MANAGER, "force": "true"}
         return await self._do(call, "PATCH", body=body, params=params, content_type=APPLY)
 
     async def merge(self, resource: Resource, body: Object, *, subresource: str = "") -> Object:
         """JSON merge patch: lists become what is said, whoever owned what was in them."""
         meta = body["metadata"]
-        call = Call("patch", resource, meta["namespace"], meta["name"], subresource)
+        call = ApiCall("patch", resource, meta["namespace"], meta["name"], subresource)
         params = {"fieldManager": MANAGER}
         return await self._do(call, "PATCH", body=body, params=params, content_type=MERGE)
 
@@ -169,7 +169,7 @@ class Client:
     ) -> Object:
         """JSON Patch (RFC 6902). A step that sets the resourceVersion makes it one that fails with
         `Conflict` where the object is another one by now."""
-        call = Call("patch", resource, namespace, name)
+        call = ApiCall("patch", resource, namespace, name)
         params = {"fieldManager": MANAGER}
         return await self._do(call, "PATCH", body=steps, params=params, content_type=JSON_PATCH)
 
@@ -180,11 +180,11 @@ class Client:
         body: Object = {"preconditions": {"uid": uid}}
         if now:
             body["gracePeriodSeconds"] = 0
-        await self._do(Call("delete", resource, namespace, name), "DELETE", body=body)
+        await self._do(ApiCall("delete", resource, namespace, name), "DELETE", body=body)
 
     @contextlib.contextmanager
-    def _way_of(self, call: Call) -> Iterator[tuple[aiohttp.ClientSession, float]]:
-        """The session for a call and the seconds that it may take. Raises Fenced."""
+    def _way_of(self, call: ApiCall) -> Iterator[tuple[aiohttp.ClientSession, float]]:
+        """The session for a call and the seconds that it may take. Raises FencedError."""
         if not call.writes or call.resource is LEASES:
             yield self._session, TIMEOUT_SECONDS
             return
@@ -193,7 +193,7 @@ class Client:
 
     async def _do(
         self,
-        call: Call,
+        call: ApiCall,
         method: str,
         *,
         body: Object | Sequence[Object] | None = None,
@@ -220,7 +220,7 @@ class Client:
                 ) as response:
                     text = await response.text()
                     status, headers = response.status, response.headers
-        except Fenced as error:
+        except FencedError as error:
             raise ApiError(call, 0, "NotLeading", str(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
@@ -240,7 +240,7 @@ def _data(text: bytes) -> bytes | io.BytesIO:
     return text if len(text) < LARGE_BYTES else io.BytesIO(text)
 
 
-def _refusal(call: Call, status: int, text: str, retry_after: str) -> ApiError:
+def _refusal(call: ApiCall, status: int, text: str, retry_after: str) -> ApiError:
     try:
         said = json.loads(text)
     except ValueError:

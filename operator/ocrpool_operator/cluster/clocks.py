@@ -16,7 +16,7 @@ from ocrpool_operator.cluster.fence import boot_seconds
 FOLLOW_SHARE = 0.05
 
 
-class WallClock:
+class SlewedClock:
     """Seconds since the epoch that go on evenly; a clock that was set is followed slowly."""
 
     def __init__(

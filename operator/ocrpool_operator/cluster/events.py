@@ -9,16 +9,16 @@ from ocrpool.planner.observed import ObservedPool
 from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.resource.names import GROUP, KIND, MANAGER, VERSION
 from ocrpool.resource.status import Condition, PoolStatus
-from ocrpool_operator.cluster.client import EVENTS, ApiError, Client
+from ocrpool_operator.cluster.client import EVENTS, ApiError, KubeClient
 
 _log = logging.getLogger(__name__)
 _LONGEST = 1000
 
 
-class Events:
+class EventRecorder:
     """Posts Events about pools. One that cannot be posted is logged; it stops nothing."""
 
-    def __init__(self, client: Client, now: Callable[[], float]) -> None:
+    def __init__(self, client: KubeClient, now: Callable[[], float]) -> None:
         self._client = client
         self._now = now
 
@@ -56,7 +56,7 @@ class Events:
         except ApiError as error:
             _log.warning("event not posted: %s", error, extra={"pool": where})
 
-    async def transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
+    async def post_transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
         """An Event for every condition whose status or reason is another one than before."""
         old = {each.type: each for each in pool.status.conditions}
         for new in after.conditions:

@@ -42,7 +42,7 @@ class Fence:
         self._idle.set()
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds for which writes may still leave; 0 where they may not."""
         return max(0.0, self._until - self._clock())
 
@@ -56,10 +56,10 @@ class Fence:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[float]:
-        """Around a write: the seconds that it may take. Raises Fenced where it may not begin."""
-        left = self.left
+        """Guard one write; yield the seconds that it may take. Raises FencedError if closed."""
+        left = self.seconds_left
         if left <= 0:
-            raise Fenced
+            raise FencedError
         self._open_writes += 1
         self._idle.clear()
         try:
@@ -72,7 +72,7 @@ class Fence:
             if not self._open_writes:
                 self._idle.set()
 
-    async def answered(self, seconds: float) -> bool:
+    async def wait_until_answered(self, seconds: float) -> bool:
         """Wait until every write that has begun is answered; whether all were within that time."""
         before = self._unanswered
         try:
@@ -88,7 +88,7 @@ class Fence:
         return _FencedSocket(self, int(family), int(kind), protocol)
 
 
-class Fenced(ConnectionAbortedError):
+class FencedError(ConnectionAbortedError):
     """This operator does not lead, or not any more."""
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class _FencedSocket(socket.socket):
         self._fence = fence
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        if self._fence.left <= 0:
-            raise Fenced
+        if self._fence.seconds_left <= 0:
+            raise FencedError
         return super().send(data, flags)
 
     def sendmsg(self, buffers: Iterable[Any], *more: Any) -> int:
-        if self._fence.left <= 0:
-            raise Fenced
+        if self._fence.seconds_left <= 0:
+            raise FencedError
         return super().sendmsg(buffers, *more)
 
 

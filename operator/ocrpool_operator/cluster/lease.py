@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ocrpool_operator.cluster.client import LEASES, ApiError, Client
+from ocrpool_operator.cluster.client import LEASES, ApiError, KubeClient
 from ocrpool_operator.cluster.fence import Fence
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _RELEASE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseName:
+class LeaseSettings:
     """Where the Lease is, who we are, and how long a silent holder is waited for."""
 
     namespace: str
@@ -50,14 +50,14 @@ def _leave_it(seconds: float) -> None:
     return
 
 
-class Lease:
+class LeaderElector:
     """One operator's hand on the Lease. `clock` is monotonic seconds, the fence's own. `alarm`:
     has this process ended in so many seconds; 0: not any more."""
 
     def __init__(
         self,
-        client: Client,
-        name: LeaseName,
+        client: KubeClient,
+        name: LeaseSettings,
         clock: Callable[[], float],
         fence: Fence,
         alarm: Callable[[float], None] = _leave_it,
@@ -90,14 +90,14 @@ class Lease:
         try:
             await leading(True)
             # The deadline is watched apart from the calls: none of them can make it late.
-            while not renewing.done() and (left := self._fence.left) > 0:
+            while not renewing.done() and (left := self._fence.seconds_left) > 0:
                 await asyncio.wait({renewing}, timeout=left)
         except asyncio.CancelledError:
             told = True
             renewing.cancel()
-            left = self._fence.left
+            left = self._fence.seconds_left
             self._fence.shut()
-            settled = await self._fence.answered(left)
+            settled = await self._fence.wait_until_answered(left)
             raise
         finally:
             self._fence.shut()
@@ -120,8 +120,8 @@ class Lease:
         while True:
             await asyncio.sleep(pause)
             # Half of what is left: one that fails leaves time for another.
-            began = await self._attempt(max(self._fence.left / 2, self._name.pause / 10))
-            if self._lost or self._fence.left <= 0:
+            began = await self._attempt(max(self._fence.seconds_left / 2, self._name.pause / 10))
+            if self._lost or self._fence.seconds_left <= 0:
                 # What has lapsed is not taken up again without having stopped.
                 return
             if began is not None and not self._extend(began):

@@ -27,7 +27,7 @@ def controller_of(body: Body) -> Mapping[str, str]:
     return next((each for each in references if each.get("controller")), {})
 
 
-def is_of(pool: ObservedPool, body: Body) -> bool:
+def owns(pool: ObservedPool, body: Body) -> bool:
     """Whether an object is this pool's."""
     return controller_of(body).get("uid") == pool.uid
 
@@ -53,7 +53,7 @@ def _whose(body: Body) -> str:
     return "has no owner"
 
 
-def told_once(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
+def merge_name_conflicts(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
     """All names that are taken as one trouble, the first: one Event, and one sentence that has all
     of them."""
     found = list(troubles)
@@ -68,7 +68,7 @@ def told_once(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
     return [one, *others]
 
 
-def foreign_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolProblem]:
+def foreign_pod_problems(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolProblem]:
     """Pods that look like this pool's workers and are not."""
     found = sorted(pod.name for pod in pods if pod.ends_at is None and not pod.finished)
     if not found:
@@ -84,12 +84,12 @@ def foreign_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolPr
     ]
 
 
-def in_front(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
+def owned_proxy_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the label of a proxy those that its Deployment made, by a ReplicaSet."""
     kind, deployment = "ReplicaSet", names.proxy_name(pool.name)
     return tuple(pod for pod in pods if pod.created_by.rpartition("-")[0] == f"{kind} {deployment}")
 
 
-def owned(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
+def owned_worker_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
     """Of pods with the labels of workers those that this pool owns."""
     return tuple(pod for pod in pods if pod.owner_uid == pool.uid)

@@ -14,7 +14,7 @@ from ocrpool.resource.names import PROXY_PORT
 TIMEOUT_SECONDS = 3.0
 
 
-async def views_of(
+async def fetch_up_addresses(
     session: aiohttp.ClientSession, pods: Iterable[ObservedPod]
 ) -> dict[str, frozenset[str]]:
     """By the uid of every pod that answered: the addresses that it sends to. Never raises."""

@@ -25,7 +25,7 @@ class _Refusal:
     trouble: PoolProblem
 
 
-class Refusals:
+class RetryBackoff:
     """Refusals by pool and call; `what` names a call in any words that stay. `now`: monotonic
     seconds."""
 
@@ -38,7 +38,7 @@ class Refusals:
         held = self._of(pool).get(what)
         return held.trouble if held is not None and self._now() < held.until else None
 
-    def note(self, pool: ObservedPool, what: str, trouble: PoolProblem) -> None:
+    def record_refusal(self, pool: ObservedPool, what: str, trouble: PoolProblem) -> None:
         """It was refused, again or for the first time."""
         before = self._of(pool).get(what)
         times = 1 if before is None else before.times + 1
@@ -46,17 +46,17 @@ class Refusals:
         kept = self._held.setdefault(pool.key, {})
         kept[what] = _Refusal(_about(pool), times, self._now() + pause, trouble)
 
-    def done(self, pool: ObservedPool, what: str) -> None:
+    def clear(self, pool: ObservedPool, what: str) -> None:
         """It was done after all, or need not be done any more."""
         self._held.get(pool.key, {}).pop(what, None)
 
-    def wake(self, pool: ObservedPool) -> float:
+    def next_retry(self, pool: ObservedPool) -> float:
         """The next moment at which a call may be tried again; infinity where none waits."""
         now = self._now()
         waits = (each.until for each in self._of(pool).values() if each.until > now)
         return min(waits, default=math.inf)
 
-    def forget(self, key: Key) -> None:
+    def drop_pool(self, key: Key) -> None:
         """The pool is gone."""
         self._held.pop(key, None)
 

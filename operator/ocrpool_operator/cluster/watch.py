@@ -1,4 +1,4 @@
-"""kopf's part: the watches. Every event goes into the store and marks its pool; nothing else.
+"""kopf's part: the watches. Every event goes into the cache and marks its pool; nothing else.
 
 kopf reconnects, lists anew and logs in again; no handler writes anything, and kopf's own
 finalizers, annotations and Events are not used.
@@ -15,7 +15,7 @@ from typing import Any
 import kopf
 
 from ocrpool.resource import names
-from ocrpool_operator.cluster.cache import Key, Store
+from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.owners import controller_of
 from ocrpool_operator.cluster.parse import pod_from, pool_from
 
@@ -59,9 +59,9 @@ def settings() -> kopf.OperatorSettings:
 
 
 def registry(
-    store: Store, mark: Callable[[Key], None], end: Callable[[], Awaitable[None]]
+    cache: PoolCache, mark: Callable[[Key], None], end: Callable[[], Awaitable[None]]
 ) -> kopf.OperatorRegistry:
-    """Handlers that keep `store` and call `mark` with the pool that something happened to.
+    """Handlers that keep `cache` and call `mark` with the pool that something happened to.
 
     `end` is awaited when kopf was told to end: it waits for every task that it does not know.
     """
@@ -73,18 +73,18 @@ def registry(
 
     kopf.on.cleanup(registry=found)(on_cleanup)
 
-    # All of them coroutines: kopf calls plain functions in threads, and neither the store nor the
+    # All of them coroutines: kopf calls plain functions in threads, and neither the cache nor the
     # loop is made for that.
     async def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = (body["metadata"]["namespace"], body["metadata"]["name"])
         if type == "DELETED":
-            held = store.pools.get(key)
+            held = cache.pools.get(key)
             if held is None or held.uid == body["metadata"]["uid"]:
-                store.forget(key)
+                cache.drop_pool(key)
             mark(key)
             return
         pool = pool_from(body)
-        if store.put_pool(pool):
+        if cache.put_pool(pool):
             if pool.invalid_reason:
                 _log.error("not followed: %s", pool.invalid_reason, extra={"pool": "/".join(key)})
             mark(key)
@@ -93,18 +93,18 @@ def registry(
         key, owner = _key_of(body), _key_of_owner(body)
         if owner is not None and owner != key:
             # One of a pool's own whose label was taken off or changed: its pool has to look.
-            store.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
+            cache.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
             mark(owner)
         if key is None:
-            key = _keep_proxy_pod(store, body, type)
+            key = _keep_proxy_pod(cache, body, type)
             if key is not None:
                 mark(key)
             return
         pod = pod_from(body)
         if type == "DELETED":
-            store.drop_pod(key, pod.name, pod.uid)
+            cache.drop_pod(key, pod.name, pod.uid)
         else:
-            store.put_pod(key, pod)
+            cache.put_pod(key, pod)
         mark(key)
 
     def companion(kind: str) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -113,9 +113,9 @@ def registry(
             if key is None:
                 return
             if type == "DELETED":
-                store.drop_companion(kind, key[0], body["metadata"]["name"])
+                cache.drop_owned_object(kind, key[0], body["metadata"]["name"])
             else:
-                store.put_companion(kind, dict(body))
+                cache.put_owned_object(kind, dict(body))
             mark(key)
 
         return on_companion
@@ -128,20 +128,20 @@ def registry(
     return found
 
 
-def _keep_proxy_pod(store: Store, body: kopf.Body, type: str | None) -> Key | None:
+def _keep_proxy_pod(cache: PoolCache, body: kopf.Body, type: str | None) -> Key | None:
     """What a pod that is no worker means. Answers the pool whose proxy it belongs to."""
     key = _key_of(body, names.LABEL_PROXY)
     if key is not None:
         pod = pod_from(body, template="proxy")
         if type == "DELETED":
-            store.drop_proxy_pod(key, pod.uid)
+            cache.drop_proxy_pod(key, pod.uid)
         else:
-            store.put_proxy_pod(key, pod)
+            cache.put_proxy_pod(key, pod)
     return key
 
 
-async def follow(
-    store: Store,
+async def run_watches(
+    cache: PoolCache,
     mark: Callable[[Key], None],
     act: Callable[[], Coroutine[Any, Any, None]],
     *,
@@ -163,7 +163,7 @@ async def follow(
 
         try:
             await kopf.operator(
-                registry=registry(store, mark, end),
+                registry=registry(cache, mark, end),
                 settings=with_settings or settings(),
                 clusterwide=not namespaces,
                 namespaces=namespaces,

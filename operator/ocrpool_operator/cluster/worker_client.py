@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ocrpool.planner.observed import ObservedPod, WorkerObservation
 from ocrpool.protocol import State
 from ocrpool.resource.names import CONTROL_PORT
-from ocrpool_operator.cluster.fence import Fence, Fenced, never_fenced
+from ocrpool_operator.cluster.fence import Fence, FencedError, never_fenced
 
 # A worker whose loop turns answers in milliseconds; one that does not is as good as silent.
 TIMEOUT_SECONDS = 3.0
@@ -22,7 +22,7 @@ MOST_REMEMBERED = 10_000
 MOST_BYTES = 4 * 2**20
 
 
-class Workers:
+class WorkerClient:
     """The control ports of all workers. Sessions are closed by whoever made them.
 
     What asks a worker to change something passes `fence`, and `writes`, a session whose sockets are
@@ -43,7 +43,7 @@ class Workers:
         self._misses: dict[str, int] = {}
         self._gate = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def look_at(
+    async def fetch_states(
         self, pods: Iterable[ObservedPod], token: str
     ) -> dict[str, WorkerObservation]:
         """The state of every pod that has an address, by the pod's uid. Never raises."""
@@ -72,7 +72,7 @@ class Workers:
 
     @contextlib.contextmanager
     def _way_of(self, method: str) -> Iterator[tuple[aiohttp.ClientSession, float]]:
-        """The session for a call and the seconds that it may take. Raises Fenced."""
+        """The session for a call and the seconds that it may take. Raises FencedError."""
         if method == "GET":
             yield self._session, self._seconds
             return
@@ -104,7 +104,7 @@ class Workers:
                         while not response.content.at_eof() and len(text) < MOST_BYTES:
                             text += await response.content.read(MOST_BYTES)
                         status = response.status
-        except Fenced as error:
+        except FencedError as error:
             return WorkerObservation(error=str(error))
         except TimeoutError:
             return WorkerObservation(

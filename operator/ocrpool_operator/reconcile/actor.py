@@ -26,14 +26,14 @@ from ocrpool.planner.workers.plan import (
     WorkerPlan,
 )
 from ocrpool.resource import names
-from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import PODS, ApiError, Client
-from ocrpool_operator.cluster.events import Events
-from ocrpool_operator.cluster.owners import NAME_TAKEN, is_of, name_taken
+from ocrpool_operator.cluster.api_errors import PersistentError, persistent_problem
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
+from ocrpool_operator.cluster.events import EventRecorder
+from ocrpool_operator.cluster.owners import NAME_TAKEN, name_taken, owns
 from ocrpool_operator.cluster.parse import pod_from
-from ocrpool_operator.cluster.retry_backoff import Refusals
-from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.cluster.retry_backoff import RetryBackoff
+from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.drift import steps_to
 from ocrpool_operator.manifests.metadata import Object
 from ocrpool_operator.manifests.objects import pod_notes, worker_pod
@@ -45,7 +45,7 @@ _NAMED = 10
 
 
 @dataclass(frozen=True)
-class Done:
+class ActionResults:
     """What came of a plan."""
 
     troubles: tuple[PoolProblem, ...]
@@ -59,24 +59,24 @@ class Actor:
 
     def __init__(
         self,
-        store: Store,
-        client: Client,
-        workers: Workers,
-        events: Events,
+        cache: PoolCache,
+        client: KubeClient,
+        workers: WorkerClient,
+        events: EventRecorder,
         *,
-        refusals: Refusals,
+        backoff: RetryBackoff,
         now: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._cache = cache
         self._client = client
         self._workers = workers
         self._events = events
-        self._refusals = refusals
+        self._backoff = backoff
         self._now = now
 
     async def carry_out(
         self, pool: ObservedPool, seen: PoolSnapshot, plan: WorkerPlan, token: str
-    ) -> Done:
+    ) -> ActionResults:
         """Every action of the plan. Raises ApiError, after all were tried, if the API server is
         away; what it refuses for good is told, and tried again with pauses."""
         gate = asyncio.Semaphore(AT_ONCE)
@@ -88,7 +88,7 @@ class Actor:
             nonlocal conflicts
             what = f"{type(action).__name__} {_name(action)}"
             async with gate:
-                refused = self._refusals.pending(pool, what)
+                refused = self._backoff.pending(pool, what)
                 if refused is not None and not await self._is_free(pool, action, refused):
                     troubles.append(refused)
                     return
@@ -101,14 +101,14 @@ class Actor:
                         # It changed under our hands: the next round will see it.
                         conflicts += 1
                         return
-                    trouble = trouble_of(error)
-                    self._refusals.note(pool, what, trouble)
+                    trouble = persistent_problem(error)
+                    self._backoff.record_refusal(pool, what, trouble)
                     troubles.append(trouble)
-                except TroubleError as error:
-                    self._refusals.note(pool, what, error.trouble)
-                    troubles.append(error.trouble)
+                except PersistentError as error:
+                    self._backoff.record_refusal(pool, what, error.problem)
+                    troubles.append(error.problem)
                 else:
-                    self._refusals.done(pool, what)
+                    self._backoff.clear(pool, what)
                     done.append(action)
 
         results = await asyncio.gather(
@@ -121,7 +121,7 @@ class Actor:
         failures = count_failures(dict(seen.failures), done, self._now())
         # In one order: what is told in another one is written again.
         told = tuple(sorted(troubles, key=lambda each: each.message))
-        return Done(told, failures, bool(done) or conflicts > 0)
+        return ActionResults(told, failures, bool(done) or conflicts > 0)
 
     async def _is_free(
         self, pool: ObservedPool, action: WorkerAction, refused: PoolProblem
@@ -137,7 +137,7 @@ class Actor:
 
     async def _create(self, pool: ObservedPool, wanted: Object) -> Object:
         """Make a pod. One of ours that is there already lacks its labels, or we would have seen
-        it; it gets them back. Raises ApiError; TroubleError where the name is another's."""
+        it; it gets them back. Raises ApiError; PersistentError where the name is another's."""
         try:
             return await self._client.create(PODS, wanted)
         except ApiError as error:
@@ -147,8 +147,8 @@ class Actor:
             there = await self._at(pool, name)
             if there is None:
                 raise ApiError(error.call, 409, "Conflict", "it went while it was made") from None
-        if not is_of(pool, there):
-            raise TroubleError(name_taken("Pod", there))
+        if not owns(pool, there):
+            raise PersistentError(name_taken("Pod", there))
         labels = {"metadata": {"labels": names.labels_of(pool.name)}}
         return await self._client.patch(PODS, pool.namespace, name, steps_to(there, labels))
 
@@ -196,7 +196,7 @@ class Actor:
         self._keep(pool, await self._client.apply(PODS, body))
 
     def _keep(self, pool: ObservedPool, body: dict[str, Any]) -> None:
-        self._store.put_pod(pool.key, pod_from(body))
+        self._cache.put_pod(pool.key, pod_from(body))
 
 
 def _name(action: WorkerAction) -> str:

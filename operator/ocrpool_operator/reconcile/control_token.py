@@ -13,9 +13,9 @@ import secrets
 
 from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.resource.names import token_name
-from ocrpool_operator.cluster.api_errors import TroubleError
-from ocrpool_operator.cluster.client import SECRETS, ApiError, Client
-from ocrpool_operator.cluster.owners import is_of, name_taken
+from ocrpool_operator.cluster.api_errors import PersistentError
+from ocrpool_operator.cluster.client import SECRETS, ApiError, KubeClient
+from ocrpool_operator.cluster.owners import name_taken, owns
 from ocrpool_operator.manifests.metadata import Object
 from ocrpool_operator.manifests.objects import control_secret
 
@@ -26,19 +26,19 @@ FRESH_SECONDS = 300.0
 class Tokens:
     """Tokens by pool."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._held: dict[str, tuple[str, float]] = {}
 
     async def of(self, pool: ObservedPool, now: float) -> str:
         """The pool's token; makes the Secret where there is none. `now`: monotonic seconds. Raises
-        ApiError, TroubleError: what is there has no token, or is not this pool's."""
+        ApiError, PersistentError: what is there has no token, or is not this pool's."""
         held = self._held.get(pool.uid)
         if held is not None and now - held[1] < FRESH_SECONDS:
             return held[0]
         secret = await self._secret(pool)
-        if not is_of(pool, secret):
-            raise TroubleError(name_taken("Secret", secret, blocks=True))
+        if not owns(pool, secret):
+            raise PersistentError(name_taken("Secret", secret, blocks=True))
         token = _token_in(secret)
         self._held[pool.uid] = (token, now)
         return token
@@ -71,5 +71,5 @@ def _token_in(secret: Object) -> str:
     if not text:
         name = secret.get("metadata", {}).get("name", "")
         text = f"Secret {name}, which is this pool's, has no key `token`; delete it, and a new one "
-        raise TroubleError(PoolProblem("TokenMissing", f"{text}is made"))
+        raise PersistentError(PoolProblem("TokenMissing", f"{text}is made"))
     return text

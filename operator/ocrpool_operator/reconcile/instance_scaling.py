@@ -18,9 +18,9 @@ from ocrpool.planner.observed import ObservedPool, ObservedWorker, PoolSnapshot,
 from ocrpool.planner.status.debounce import ReportedDecision, debounce
 from ocrpool.protocol import State, backoff_seconds
 from ocrpool_operator.cluster.cache import Key
-from ocrpool_operator.cluster.events import Events
-from ocrpool_operator.cluster.worker_client import Workers
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.events import EventRecorder
+from ocrpool_operator.cluster.worker_client import WorkerClient
+from ocrpool_operator.metrics import OperatorMetrics
 
 # A worker looks at its device once a second; so far apart, two looks of ours are two of its.
 APART_SECONDS = 1.25
@@ -66,9 +66,9 @@ class Scaling:
 
     def __init__(
         self,
-        workers: Workers,
-        events: Events,
-        metrics: Metrics,
+        workers: WorkerClient,
+        events: EventRecorder,
+        metrics: OperatorMetrics,
         *,
         interval: float,
         clock: Callable[[], float],
@@ -142,7 +142,7 @@ class Scaling:
         limits = limits_of(pool.spec, f"{pool.namespace}/{pod.name}")
         known.looked = self._clock()
         decision = plan_instances(limits, known.history, state, known.looked)
-        self._metrics.decision(decision.reason)
+        self._metrics.count_decision(decision.reason)
         step = decision.target != state.instances.target
         look: WorkerObservation | None = None
         if not step and self._ask_again(known, state):

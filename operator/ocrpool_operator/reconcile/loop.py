@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from ocrpool.protocol import backoff_seconds
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.client import ApiError
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.metrics import OperatorMetrics
 
 _log = logging.getLogger(__name__)
 # Events come in bursts; a round that begins this much later sees all of a burst.
@@ -30,7 +30,9 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 class Loop:
     """Due times by pool. `clock` is monotonic seconds."""
 
-    def __init__(self, reconcile: Reconcile, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, reconcile: Reconcile, metrics: OperatorMetrics, clock: Callable[[], float]
+    ) -> None:
         self._reconcile = reconcile
         self._metrics = metrics
         self._clock = clock
@@ -114,7 +116,7 @@ class Loop:
             _log.exception("round failed; again in %g s", delay, extra={"pool": where})
         finally:
             self._running.pop(key, None)
-        self._metrics.round(result, self._clock() - began)
+        self._metrics.record_round(result, self._clock() - began)
         if key in self._again:
             self._again.discard(key)
             delay = GATHER_SECONDS if key not in self._errors else delay

@@ -10,11 +10,11 @@ import math
 
 from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.resource import names
-from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
-from ocrpool_operator.cluster.cache import Key, Store
-from ocrpool_operator.cluster.client import BY_KIND, ApiError, Client
-from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, in_front, is_of, name_taken
-from ocrpool_operator.cluster.retry_backoff import Refusals
+from ocrpool_operator.cluster.api_errors import PersistentError, persistent_problem
+from ocrpool_operator.cluster.cache import Key, PoolCache
+from ocrpool_operator.cluster.client import BY_KIND, ApiError, KubeClient
+from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, name_taken, owned_proxy_pods, owns
+from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.manifests.drift import says, steps_to
 from ocrpool_operator.manifests.metadata import Object
 from ocrpool_operator.manifests.objects import Ingress, clients_service, companions
@@ -30,16 +30,16 @@ class Companions:
 
     def __init__(
         self,
-        store: Store,
-        client: Client,
-        refusals: Refusals,
+        cache: PoolCache,
+        client: KubeClient,
+        backoff: RetryBackoff,
         *,
         domain: str,
         ingress: Ingress = None,
     ) -> None:
-        self._store = store
+        self._cache = cache
         self._client = client
-        self._refusals = refusals
+        self._backoff = backoff
         self._domain = domain
         self._ingress = ingress
         self._listed: dict[Key, float] = {}
@@ -74,8 +74,8 @@ class Companions:
         return self._has(pool, "ConfigMap", names.settings_name(pool.name))
 
     def _has(self, pool: ObservedPool, kind: str, name: str) -> bool:
-        there = self._store.companion(kind, pool.namespace, name)
-        return there is not None and is_of(pool, there)
+        there = self._cache.owned_object(kind, pool.namespace, name)
+        return there is not None and owns(pool, there)
 
     def _may_proxy(self, pool: ObservedPool) -> bool:
         """Whether what a proxy mounts, and the name that it sends to, are the pool's."""
@@ -90,44 +90,44 @@ class Companions:
             return False
         if not self._has(pool, "Deployment", names.proxy_name(pool.name)):
             return False
-        pods = in_front(pool, self._store.proxy_pods(pool.key))
+        pods = owned_proxy_pods(pool, self._cache.proxy_pods(pool.key))
         return any(pod.ready and pod.ends_at is None for pod in pods)
 
     async def _keep(self, pool: ObservedPool, wanted: Object) -> list[PoolProblem]:
         """Make one object as it is wanted. Answers what keeps it from being so."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         what = f"{kind} {name}"
-        refused = self._refusals.pending(pool, what)
+        refused = self._backoff.pending(pool, what)
         if refused is not None and not await self._is_free(pool, kind, name, refused):
             return [refused]
         try:
             await self._make(pool, wanted)
         except ApiError as error:
-            trouble = trouble_of(error)
-        except TroubleError as error:
-            trouble = error.trouble
+            trouble = persistent_problem(error)
+        except PersistentError as error:
+            trouble = error.problem
         else:
-            self._refusals.done(pool, what)
+            self._backoff.clear(pool, what)
             return []
-        self._refusals.note(pool, what, trouble)
+        self._backoff.record_refusal(pool, what, trouble)
         return [trouble]
 
     async def _make(self, pool: ObservedPool, wanted: Object) -> None:
-        """Raises ApiError; TroubleError where the name is another's."""
+        """Raises ApiError; PersistentError where the name is another's."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         resource = BY_KIND[kind]
-        there: Body | None = self._store.companion(kind, pool.namespace, name)
+        there: Body | None = self._cache.owned_object(kind, pool.namespace, name)
         for turn in range(TRIES):
             try:
                 if there is None:
-                    self._store.put_companion(kind, await self._client.create(resource, wanted))
+                    self._cache.put_owned_object(kind, await self._client.create(resource, wanted))
                     return
-                if not is_of(pool, there):
-                    raise TroubleError(name_taken(kind, there, blocks=_needed(pool, kind, name)))
+                if not owns(pool, there):
+                    raise PersistentError(name_taken(kind, there, blocks=_needed(pool, kind, name)))
                 if not says(there, wanted):
                     steps = steps_to(there, wanted)
                     body = await self._client.patch(resource, pool.namespace, name, steps)
-                    self._store.put_companion(kind, body)
+                    self._cache.put_owned_object(kind, body)
                 return
             except ApiError as error:
                 # Made, changed or gone since we looked: look again, and not into the cache.
@@ -138,10 +138,10 @@ class Companions:
     async def _at(self, pool: ObservedPool, kind: str, name: str) -> Object | None:
         """The object of that name as it is now, whosever it is. Others' objects are not kept."""
         found = await self._client.list(BY_KIND[kind], pool.namespace, "", name=name)
-        if found and is_of(pool, found[0]):
-            self._store.put_companion(kind, found[0])
+        if found and owns(pool, found[0]):
+            self._cache.put_owned_object(kind, found[0])
         else:
-            self._store.drop_companion(kind, pool.namespace, name)
+            self._cache.drop_owned_object(kind, pool.namespace, name)
         return found[0] if found else None
 
     async def _is_free(
@@ -151,7 +151,7 @@ class Companions:
         if refused.reason != NAME_TAKEN:
             return False
         there = await self._at(pool, kind, name)
-        return there is None or is_of(pool, there)
+        return there is None or owns(pool, there)
 
     def _others(self, pool: ObservedPool, *, evict: bool = True) -> tuple[Object, ...]:
         """All but the Service."""
@@ -167,9 +167,9 @@ class Companions:
         troubles = []
         wanted = self._names(pool)
         for kind, resource in BY_KIND.items():
-            for body in self._store.companions_of(pool.key, kind):
+            for body in self._cache.owned_objects(pool.key, kind):
                 meta = body["metadata"]
-                if (kind, meta["name"]) in wanted or not is_of(pool, body):
+                if (kind, meta["name"]) in wanted or not owns(pool, body):
                     continue
                 try:
                     await self._client.delete(
@@ -177,9 +177,9 @@ class Companions:
                     )
                 except ApiError as error:
                     if error.status not in (404, 409):
-                        troubles.append(trouble_of(error))
+                        troubles.append(persistent_problem(error))
                         continue
-                self._store.drop_companion(kind, pool.namespace, meta["name"])
+                self._cache.drop_owned_object(kind, pool.namespace, meta["name"])
         return troubles
 
     async def _list(self, pool: ObservedPool) -> None:
@@ -189,14 +189,14 @@ class Companions:
                     resource, pool.namespace, names.selector_of(pool.name)
                 )
             except ApiError as error:
-                trouble_of(error)
+                persistent_problem(error)
                 continue
-            held = {each["metadata"]["name"] for each in self._store.companions_of(pool.key, kind)}
+            held = {each["metadata"]["name"] for each in self._cache.owned_objects(pool.key, kind)}
             held |= {name for its, name in self._names(pool) if its == kind}
             for name in held:
-                self._store.drop_companion(kind, pool.namespace, name)
+                self._cache.drop_owned_object(kind, pool.namespace, name)
             for body in bodies:
-                self._store.put_companion(kind, body)
+                self._cache.put_owned_object(kind, body)
 
 
 def _needed(pool: ObservedPool, kind: str, name: str) -> bool:

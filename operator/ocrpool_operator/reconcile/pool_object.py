@@ -8,16 +8,16 @@ from typing import Any
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.names import FINALIZER, GROUP, KIND, VERSION
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import POOLS, ApiError, Client, Object
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import POOLS, ApiError, KubeClient, Object
 from ocrpool_operator.cluster.parse import pool_from
 
 
 class Ownership:
     """Writes on pools. Every body names the uid: what took the place of a pool is not touched."""
 
-    def __init__(self, store: Store, client: Client) -> None:
-        self._store = store
+    def __init__(self, cache: PoolCache, client: KubeClient) -> None:
+        self._cache = cache
         self._client = client
 
     async def take(self, pool: ObservedPool) -> ObservedPool:
@@ -34,7 +34,7 @@ class Ownership:
                 # It is gone, or another one has its name: the uid did not match.
                 if error.status not in (404, 409):
                     raise
-        self._store.forget(pool.key)
+        self._cache.drop_pool(pool.key)
 
     async def _take_off(self, pool: ObservedPool) -> None:
         body = await self._client.apply(POOLS, _body(pool))
@@ -62,7 +62,7 @@ class Ownership:
             fresh = pool_from(body)
         except (KeyError, ValueError):
             return pool
-        self._store.put_pool(fresh)
+        self._cache.put_pool(fresh)
         return replace(pool, has_finalizer=fresh.has_finalizer, version=fresh.version)
 
 

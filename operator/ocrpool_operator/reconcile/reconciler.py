@@ -30,16 +30,21 @@ from ocrpool.planner.workers.plan import WorkerPlan, may_evict, plan_workers
 from ocrpool.planner.workers.revision import revision_of
 from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, proxy_selector, selector_of
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.api_errors import TroubleError, trouble_of
-from ocrpool_operator.cluster.cache import Key, Store
-from ocrpool_operator.cluster.client import PODS, ApiError, Client
-from ocrpool_operator.cluster.events import Events
-from ocrpool_operator.cluster.owners import foreign_pods, in_front, owned, told_once
+from ocrpool_operator.cluster.api_errors import PersistentError, persistent_problem
+from ocrpool_operator.cluster.cache import Key, PoolCache
+from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
+from ocrpool_operator.cluster.events import EventRecorder
+from ocrpool_operator.cluster.owners import (
+    foreign_pod_problems,
+    merge_name_conflicts,
+    owned_proxy_pods,
+    owned_worker_pods,
+)
 from ocrpool_operator.cluster.parse import pod_from
-from ocrpool_operator.cluster.retry_backoff import Refusals
-from ocrpool_operator.cluster.worker_client import Workers
+from ocrpool_operator.cluster.retry_backoff import RetryBackoff
+from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.objects import Ingress
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.actor import Actor
 from ocrpool_operator.reconcile.control_token import Tokens
 from ocrpool_operator.reconcile.instance_scaling import Scaling
@@ -63,15 +68,15 @@ async def _no_views(pods: Iterable[ObservedPod]) -> Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What a reconciler works with."""
 
-    store: Store
-    client: Client
-    workers: Workers
+    cache: PoolCache
+    client: KubeClient
+    workers: WorkerClient
     scaling: Scaling
-    events: Events
-    metrics: Metrics
+    events: EventRecorder
+    metrics: OperatorMetrics
     # Seconds since the epoch: for what is written in the cluster.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
@@ -89,27 +94,27 @@ class Parts:
 class Reconciler:
     """Makes pools as they were asked for. One call for a pool at a time."""
 
-    def __init__(self, parts: Parts, *, interval: float) -> None:
+    def __init__(self, parts: Dependencies, *, interval: float) -> None:
         self._parts = parts
         self._interval = interval
         self._tokens = Tokens(parts.client)
-        self._refusals = Refusals(parts.clock)
+        self._backoff = RetryBackoff(parts.clock)
         self._companions = Companions(
-            parts.store,
+            parts.cache,
             parts.client,
-            self._refusals,
+            self._backoff,
             domain=parts.domain,
             ingress=parts.ingress,
         )
         self._actor = Actor(
-            parts.store,
+            parts.cache,
             parts.client,
             parts.workers,
             parts.events,
-            refusals=self._refusals,
+            backoff=self._backoff,
             now=parts.now,
         )
-        self._ownership = Ownership(parts.store, parts.client)
+        self._ownership = Ownership(parts.cache, parts.client)
         self._statuses = Statuses(self._ownership, parts.events)
         self._demand = Demand(parts.events)
         self._listed: dict[Key, float] = {}
@@ -121,7 +126,7 @@ class Reconciler:
         Raises ApiError where the API server is not to be had; everything else that can be said in
         the status is said there.
         """
-        pool = self._parts.store.pools.get(key)
+        pool = self._parts.cache.pools.get(key)
         if pool is None or pool.operator != self._parts.operator:
             self._forget(key)
             return None
@@ -143,8 +148,8 @@ class Reconciler:
                 # What a worker mounts is not there, or is not ours: none is made or ended.
                 planned = replace(planned, actions=())
         done = await self._actor.carry_out(pool, seen, planned, token)
-        troubles = told_once([*troubles, *done.troubles])
-        troubles += foreign_pods(pool, self._foreign(pool))
+        troubles = merge_name_conflicts([*troubles, *done.troubles])
+        troubles += foreign_pod_problems(pool, self._foreign(pool))
         if pool.deleting and not self._own(pool):
             await self._ownership.release(pool)
             self._tokens.doubt(pool)
@@ -161,22 +166,22 @@ class Reconciler:
 
     async def _token(self, pool: ObservedPool, troubles: list[PoolProblem]) -> str:
         what = "Secret"
-        refused = self._refusals.pending(pool, what)
+        refused = self._backoff.pending(pool, what)
         if refused is not None:
             troubles.append(refused)
             return ""
         try:
             token = await self._tokens.of(pool, self._parts.clock())
-        except TroubleError as error:
-            troubles.append(error.trouble)
+        except PersistentError as error:
+            troubles.append(error.problem)
         except ApiError as error:
             if error.status == 404 and pool.deleting:
                 return ""
-            trouble = trouble_of(error)
-            self._refusals.note(pool, what, trouble)
+            trouble = persistent_problem(error)
+            self._backoff.record_refusal(pool, what, trouble)
             troubles.append(trouble)
         else:
-            self._refusals.done(pool, what)
+            self._backoff.clear(pool, what)
             return token
         return ""
 
@@ -188,7 +193,7 @@ class Reconciler:
         nothing is done, and the refusal is told."""
         parts, key = self._parts, pool.key
         looks, proxy = await asyncio.gather(
-            parts.workers.look_at(self._own(pool), token), self._proxy(pool, troubles)
+            parts.workers.fetch_states(self._own(pool), token), self._proxy(pool, troubles)
         )
         wanted = self._demand.look(
             pool,
@@ -207,12 +212,12 @@ class Reconciler:
             except ApiError as error:
                 if pool.deleting:  # an empty cache must not pass for "all are gone"
                     raise
-                troubles.append(trouble_of(error))
+                troubles.append(persistent_problem(error))
                 return seen, replace(planned, actions=()), wanted
-            parts.store.replace_pods(key, map(pod_from, bodies))
+            parts.cache.replace_pods(key, map(pod_from, bodies))
             self._listed[key] = parts.clock()
             new = [pod for pod in self._own(pool) if pod.uid not in looks]
-            looks = looks | await parts.workers.look_at(new, token)
+            looks = looks | await parts.workers.fetch_states(new, token)
             seen = self._seen(pool, looks, proxy, wanted)
             planned = plan_workers(seen)
         if any("401" in look.error for look in looks.values()):
@@ -227,12 +232,12 @@ class Reconciler:
             try:
                 bodies = await parts.client.list(PODS, pool.namespace, proxy_selector(pool.name))
             except ApiError as error:
-                troubles.append(trouble_of(error))
+                troubles.append(persistent_problem(error))
             else:
                 pods = [pod_from(body, template="proxy") for body in bodies]
-                parts.store.replace_proxy_pods(key, pods)
+                parts.cache.replace_proxy_pods(key, pods)
                 self._proxies_listed[key] = parts.clock()
-        proxy = ObservedProxy(in_front(pool, parts.store.proxy_pods(key)))
+        proxy = ObservedProxy(owned_proxy_pods(pool, parts.cache.proxy_pods(key)))
         return replace(proxy, backends=await parts.views(proxy.ready))
 
     def _workers(
@@ -244,11 +249,11 @@ class Reconciler:
 
     def _own(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
         """The pods of its workers."""
-        return owned(pool, self._parts.store.pods(pool.key))
+        return owned_worker_pods(pool, self._parts.cache.pods(pool.key))
 
     def _foreign(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
         """The others that bear their labels."""
-        return tuple(pod for pod in self._parts.store.pods(pool.key) if pod.owner_uid != pool.uid)
+        return tuple(pod for pod in self._parts.cache.pods(pool.key) if pod.owner_uid != pool.uid)
 
     def _seen(
         self,
@@ -280,7 +285,7 @@ class Reconciler:
         return self._interval
 
     async def _report(self, pool: ObservedPool, status: PoolStatus) -> None:
-        self._parts.metrics.pool(pool.namespace, pool.name, status)
+        self._parts.metrics.set_pool(pool.namespace, pool.name, status)
         await self._statuses.write(pool, status)
 
     def _next(self, planned: WorkerPlan, seen: PoolSnapshot, acted: bool) -> float:
@@ -289,7 +294,7 @@ class Reconciler:
         delays = [
             self._interval,
             self._parts.scaling.due_in(seen.pool.key),
-            self._refusals.wake(seen.pool) - self._parts.clock(),
+            self._backoff.next_retry(seen.pool) - self._parts.clock(),
         ]
         if planned.wake_at is not None:
             delays.append(planned.wake_at - seen.now)
@@ -298,11 +303,11 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._listed.pop(key, None)
         self._proxies_listed.pop(key, None)
-        self._refusals.forget(key)
+        self._backoff.drop_pool(key)
         self._statuses.forget(key)
         self._parts.scaling.forget(key)
         self._demand.forget(key)
-        self._parts.metrics.forget(*key)
+        self._parts.metrics.drop_pool(*key)
 
 
 def _with_looks(

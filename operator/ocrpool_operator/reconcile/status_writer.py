@@ -8,7 +8,7 @@ from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.api_errors import is_too_large
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.client import ApiError
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.reconcile.pool_object import Ownership
 
 # Not worth trying in less: the conditions alone take a part of it.
@@ -18,7 +18,7 @@ _LEAST_BYTES = 4096
 class Statuses:
     """Remembers for each pool how large a status the API server took."""
 
-    def __init__(self, ownership: Ownership, events: Events) -> None:
+    def __init__(self, ownership: Ownership, events: EventRecorder) -> None:
         self._ownership = ownership
         self._events = events
         # By pool, with the generation for which it was learnt: an edit may have made room.
@@ -45,7 +45,7 @@ class Statuses:
                 )
                 await self._events.post(pool, "StatusTooLarge", text, warning=True)
                 continue
-            await self._events.transitions(pool, fit)
+            await self._events.post_transitions(pool, fit)
             return
 
     def forget(self, key: Key) -> None:

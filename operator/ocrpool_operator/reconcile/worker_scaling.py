@@ -16,13 +16,13 @@ from ocrpool.planner.workers.desired_replicas import (
     decide_desired_replicas,
 )
 from ocrpool_operator.cluster.cache import Key
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.events import EventRecorder
 
 
 class Demand:
     """Decides in every round of a pool."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: EventRecorder) -> None:
         self._events = events
         self._pools: dict[Key, ReplicaHistory] = {}
 

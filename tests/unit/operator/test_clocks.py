@@ -16,11 +16,11 @@ import ocrpool_operator
 from ocrpool.planner.observed import ObservedWorker, PoolProblem, WorkerObservation
 from ocrpool.planner.workers.desired_replicas import ReplicaHistory, decide_desired_replicas
 from ocrpool.planner.workers.plan import DeletePod, plan_workers
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import SECRETS, ApiError, Call
-from ocrpool_operator.cluster.clocks import FOLLOW_SHARE, WallClock
-from ocrpool_operator.metrics import Metrics
-from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import SECRETS, ApiCall, ApiError
+from ocrpool_operator.cluster.clocks import FOLLOW_SHARE, SlewedClock
+from ocrpool_operator.metrics import OperatorMetrics
+from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 HOUR = 3600.0
@@ -32,10 +32,10 @@ class Machine:
 
     passed: float = 500.0
     wall: float = 1_800_000_000.0
-    clock: WallClock = field(init=False)
+    clock: SlewedClock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.clock = WallClock(lambda: self.wall, lambda: self.passed)
+        self.clock = SlewedClock(lambda: self.wall, lambda: self.passed)
 
     def wait(self, seconds: float) -> None:
         self.passed += seconds
@@ -85,15 +85,15 @@ class Secrets:
 
     async def get(self, resource: object, namespace: str, name: str) -> dict[str, Any]:
         self.asked += 1
-        raise ApiError(Call("get", SECRETS, namespace, name), 403, "Forbidden", "no")
+        raise ApiError(ApiCall("get", SECRETS, namespace, name), 403, "Forbidden", "no")
 
 
 @pytest.mark.asyncio
 async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
     passed, wall, server = 100.0, 1_800_000_000.0, Secrets()
     nothing: Any = None
-    parts = Parts(
-        Store(), server, nothing, nothing, nothing, Metrics(),  # type: ignore[arg-type]
+    parts = Dependencies(
+        PoolCache(), server, nothing, nothing, nothing, OperatorMetrics(),  # type: ignore[arg-type]
         lambda: wall, clock=lambda: passed,
     )  # fmt: skip
     reconciler = Reconciler(parts, interval=5)

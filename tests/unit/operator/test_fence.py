@@ -18,19 +18,19 @@ import pytest
 
 from ocrpool_operator.cluster import worker_client
 from ocrpool_operator.cluster.cache import Key
-from ocrpool_operator.cluster.client import PODS, POOLS, Client
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.client import PODS, POOLS, KubeClient
+from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.fence import ENDED_STATUS, Fence
-from ocrpool_operator.cluster.lease import Lease, LeaseName
-from ocrpool_operator.cluster.worker_client import Workers
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
+from ocrpool_operator.cluster.worker_client import WorkerClient
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.loop import Loop
 from ocrpool_operator.run import Leader
 from tests.unit.operator.fake_api import FakeApi
 from tests.unit.planner.pools import a_pod, a_pool
 
 KEY = ("default", "pages")
-NAME = LeaseName("default", "it", "one")
+NAME = LeaseSettings("default", "it", "one")
 OBJECT: dict[str, Any] = {"metadata": {"namespace": "default", "name": "pages-0", "uid": "u"}}
 
 
@@ -67,7 +67,7 @@ class Operator:
 
     def __init__(self, api: FakeApi, *, duration: float = 15.0) -> None:
         self._api = api
-        self._name = LeaseName("default", "it", "one", duration)
+        self._name = LeaseSettings("default", "it", "one", duration)
         self.rounds = 0
         self.leads = False
 
@@ -79,9 +79,9 @@ class Operator:
             aiohttp.ClientSession() as reads,
             aiohttp.ClientSession(connector=connector) as writes,
         ):
-            client = Client(reads, self._api.url, fence=fence, writes=writes)
-            ports = Workers(reads, fence=fence, writes=writes)
-            metrics = Metrics()
+            client = KubeClient(reads, self._api.url, fence=fence, writes=writes)
+            ports = WorkerClient(reads, fence=fence, writes=writes)
+            metrics = OperatorMetrics()
             loop = Loop(lambda key: self._round(client, ports, key), metrics, clock)
             loop.mark(KEY, 0.0)
             leader = Leader(loop, metrics)
@@ -90,16 +90,16 @@ class Operator:
                 await leader.lead(yes)
                 self.leads = yes
 
-            await Lease(client, self._name, clock, fence).hold(lead)
+            await LeaderElector(client, self._name, clock, fence).hold(lead)
 
-    async def _round(self, client: Client, ports: Workers, key: Key) -> float:
+    async def _round(self, client: KubeClient, ports: WorkerClient, key: Key) -> float:
         pod = a_pod(0, ip="127.0.0.1")
         await client.create(PODS, OBJECT)
         await client.get(PODS, "default", "pages-0")
         await client.apply(PODS, OBJECT)
         await ports.set_target(pod, "token", 2)
         await client.merge(POOLS, OBJECT, subresource="status")
-        await Events(client, time.time).post(a_pool(), "Why", "because")
+        await EventRecorder(client, time.time).post(a_pool(), "Why", "because")
         await ports.drain(pod, "token")
         await client.delete(PODS, "default", "pages-0", uid="u")
         self.rounds += 1
@@ -222,8 +222,8 @@ async def test_a_deleted_lease_had_a_holder_that_is_waited_for(api: FakeApi) -> 
     now = 0.0
     api.lease = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "another"}}
     async with aiohttp.ClientSession() as session:
-        client = Client(session, api.url)
-        standby = Lease(client, NAME, lambda: now, Fence(lambda: now))
+        client = KubeClient(session, api.url)
+        standby = LeaderElector(client, NAME, lambda: now, Fence(lambda: now))
         assert await standby._attempt(10) is None
         now, api.lease = 14.0, {}
         assert await standby._attempt(10) is None

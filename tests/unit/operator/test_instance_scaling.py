@@ -16,15 +16,15 @@ from ocrpool.planner.observed import (
 )
 from ocrpool.protocol import Counters, Problem, State
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.cluster.events import Events
-from ocrpool_operator.cluster.worker_client import Workers
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.events import EventRecorder
+from ocrpool_operator.cluster.worker_client import WorkerClient
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.instance_scaling import Scaled, Scaling
 from tests.unit.planner.pools import a_pod, a_pool
 from tests.unit.planner.worker_states import GI, instance, state
 
 
-class Ports(Workers):
+class Ports(WorkerClient):
     """A stand-in for the workers' control ports: notes what is asked, and does it."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Ports(Workers):
         )
 
 
-class Posted(Events):
+class Posted(EventRecorder):
     """A stand-in for the API server's Events."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Bench:
     pool: ObservedPool = field(default_factory=lambda: a_pool(1))
 
     def __post_init__(self) -> None:
-        self.metrics = Metrics()
+        self.metrics = OperatorMetrics()
         self.scaling = Scaling(
             self.ports, self.posted, self.metrics, interval=5.0, clock=lambda: self.now
         )
@@ -106,7 +106,7 @@ async def test_grows_after_two_looks_and_says_so() -> None:
     looked = second.looks["uid-0-new"].state
     assert looked is not None
     assert looked.instances.target == 2
-    assert 'ocrpool_operator_decisions_total{reason="Grow"} 1.0' in bench.metrics.text(0).decode()
+    assert 'ocrpool_operator_decisions_total{reason="Grow"} 1.0' in bench.metrics.render(0).decode()
 
 
 async def test_rounds_between_two_looks_decide_nothing() -> None:

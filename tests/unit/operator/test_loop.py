@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from ocrpool_operator.cluster.cache import Key, Store
+from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.watch import registry
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.loop import AT_ONCE, Loop
 
 
@@ -30,7 +30,7 @@ async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_agai
         await asyncio.sleep(0.005)
         return 0.0
 
-    loop = Loop(reconcile, Metrics(), time.monotonic)
+    loop = Loop(reconcile, OperatorMetrics(), time.monotonic)
     for key in old:
         loop.mark(key, 0.0)
     turning = asyncio.create_task(loop.run())
@@ -45,13 +45,13 @@ async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_agai
 
 
 def test_the_watches_call_nothing_in_a_thread() -> None:
-    """kopf calls handlers that are plain functions in threads: the loop's books and the store would
+    """kopf calls handlers that are plain functions in threads: the loop's books and the cache would
     change while they are read."""
 
     async def end() -> None:
         pass
 
-    found = registry(Store(), lambda key: None, end)
+    found = registry(PoolCache(), lambda key: None, end)
 
     handlers = found._watching.get_all_handlers()
     assert len(handlers) == 7

@@ -12,7 +12,13 @@ from ocrpool.planner.status.conditions import ConditionInputs, build_conditions
 from ocrpool.resource import names
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cli import OptionError, _parser, options_from
-from ocrpool_operator.cluster.owners import foreign_pods, in_front, is_of, name_taken, told_once
+from ocrpool_operator.cluster.owners import (
+    foreign_pod_problems,
+    merge_name_conflicts,
+    name_taken,
+    owned_proxy_pods,
+    owns,
+)
 from ocrpool_operator.cluster.parse import pod_from, pool_from
 from ocrpool_operator.manifests.drift import says, steps_to
 from ocrpool_operator.manifests.objects import companions
@@ -43,7 +49,7 @@ def owner(uid: str = "uid", **more: Any) -> dict[str, Any]:
 def test_a_controllers_uid_alone_makes_it_ours(
     owners: tuple[dict[str, Any], ...], ours: bool
 ) -> None:
-    assert is_of(a_pool(), body(*owners)) is ours
+    assert owns(a_pool(), body(*owners)) is ours
 
 
 def test_all_names_that_are_taken_are_one_trouble() -> None:
@@ -53,13 +59,13 @@ def test_all_names_that_are_taken_are_one_trouble() -> None:
         other,
         name_taken("ConfigMap", body(annotations={"meta.helm.sh/release-name": "db"})),
     ]
-    first, second = told_once(taken)
+    first, second = merge_name_conflicts(taken)
     assert second == other
     assert (first.reason, first.blocks) == ("NameTaken", True)
     assert first.message.startswith(
         "Service pages has no owner; ConfigMap pages belongs to the Helm release db: "
     )
-    assert told_once([other]) == [other]
+    assert merge_name_conflicts([other]) == [other]
 
 
 def test_what_blocks_a_pool_keeps_it_from_being_ready_with_all_its_workers() -> None:
@@ -138,18 +144,18 @@ def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
         "of-nobody": "",
     }
     pods = [ObservedPod(name, name, created_by=by) for name, by in made.items()]
-    assert [pod.name for pod in in_front(pool, pods)] == ["own"]
+    assert [pod.name for pod in owned_proxy_pods(pool, pods)] == ["own"]
 
 
 def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
     pool = a_pool()
     assert (
-        foreign_pods(
+        foreign_pod_problems(
             pool, [ObservedPod("a", "a", finished=True), ObservedPod("b", "b", ends_at=1.0)]
         )
         == []
     )
-    [told] = foreign_pods(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
+    [told] = foreign_pod_problems(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
     assert told.reason == "ForeignPod"
     assert told.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
 

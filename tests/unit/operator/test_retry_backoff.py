@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from ocrpool.planner.observed import PoolProblem
-from ocrpool_operator.cluster.retry_backoff import PAUSE_FIRST, PAUSE_MOST, Refusals
+from ocrpool_operator.cluster.retry_backoff import PAUSE_FIRST, PAUSE_MOST, RetryBackoff
 from tests.unit.planner.pools import a_pool
 
 TROUBLE = PoolProblem("Refused", "no such thing")
@@ -23,38 +23,38 @@ class Clock:
 
 def test_the_pause_grows_up_to_a_minute() -> None:
     clock = Clock()
-    refusals = Refusals(clock)
+    backoff = RetryBackoff(clock)
     pauses = []
     for _ in range(8):
-        refusals.note(POOL, "Create pages-0", TROUBLE)
-        assert refusals.pending(POOL, "Create pages-0") == TROUBLE
-        pauses.append(refusals.wake(POOL) - clock.now)
-        clock.now = refusals.wake(POOL)
-        assert refusals.pending(POOL, "Create pages-0") is None
+        backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
+        assert backoff.pending(POOL, "Create pages-0") == TROUBLE
+        pauses.append(backoff.next_retry(POOL) - clock.now)
+        clock.now = backoff.next_retry(POOL)
+        assert backoff.pending(POOL, "Create pages-0") is None
         # What may be tried again is nothing to wake up for: the round that woke up tries it.
-        assert refusals.wake(POOL) == math.inf
+        assert backoff.next_retry(POOL) == math.inf
     assert pauses[0] == PAUSE_FIRST
     assert pauses == sorted(pauses)
     assert pauses[-1] == PAUSE_MOST
 
 
 def test_another_spec_pool_or_call_begins_anew() -> None:
-    refusals = Refusals(Clock())
-    refusals.note(POOL, "Create pages-0", TROUBLE)
+    backoff = RetryBackoff(Clock())
+    backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
 
-    assert refusals.pending(POOL, "Create pages-1") is None
-    assert refusals.pending(replace(POOL, generation=2), "Create pages-0") is None
-    assert refusals.pending(replace(POOL, uid="other"), "Create pages-0") is None
-    assert refusals.pending(replace(POOL, version=9), "Create pages-0") == TROUBLE
+    assert backoff.pending(POOL, "Create pages-1") is None
+    assert backoff.pending(replace(POOL, generation=2), "Create pages-0") is None
+    assert backoff.pending(replace(POOL, uid="other"), "Create pages-0") is None
+    assert backoff.pending(replace(POOL, version=9), "Create pages-0") == TROUBLE
 
 
 def test_done_and_gone_are_forgotten() -> None:
-    refusals = Refusals(Clock())
+    backoff = RetryBackoff(Clock())
     for forget in (
-        lambda: refusals.done(POOL, "Create pages-0"),
-        lambda: refusals.forget(POOL.key),
+        lambda: backoff.clear(POOL, "Create pages-0"),
+        lambda: backoff.drop_pool(POOL.key),
     ):
-        refusals.note(POOL, "Create pages-0", TROUBLE)
+        backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
         forget()
-        assert refusals.pending(POOL, "Create pages-0") is None
-        assert refusals.wake(POOL) == math.inf
+        assert backoff.pending(POOL, "Create pages-0") is None
+        assert backoff.next_retry(POOL) == math.inf

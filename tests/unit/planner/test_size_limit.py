@@ -21,8 +21,8 @@ from ocrpool.planner.size_limit import STATUS_BYTES, fit_status
 from ocrpool.planner.status.report import ReconcileResult, build_status
 from ocrpool.planner.workers.plan import plan_workers
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.api_errors import trouble_of
-from ocrpool_operator.cluster.client import POOLS, ApiError, Call
+from ocrpool_operator.cluster.api_errors import persistent_problem
+from ocrpool_operator.cluster.client import POOLS, ApiCall, ApiError
 from ocrpool_operator.cluster.parse import pod_from
 from ocrpool_operator.reconcile.status_writer import Statuses
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
@@ -102,8 +102,8 @@ def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
 
 
 def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
-    error = ApiError(Call("create", POOLS, "a", "b"), 422, "Invalid", "z" * 9000)
-    assert len(trouble_of(error).message) < 600
+    error = ApiError(ApiCall("create", POOLS, "a", "b"), 422, "Invalid", "z" * 9000)
+    assert len(persistent_problem(error).message) < 600
 
     def pulled(reason: str, message: str) -> PoolProblem | None:
         waiting = {"reason": reason, "message": message}
@@ -138,7 +138,9 @@ class Refusing:
     async def write_status(self, pool: ObservedPool, status: PoolStatus) -> None:
         if size(status) > self.most:
             code, message = self.error
-            raise ApiError(Call("patch", POOLS, "a", "b", "status"), code, "InternalError", message)
+            raise ApiError(
+                ApiCall("patch", POOLS, "a", "b", "status"), code, "InternalError", message
+            )
         self.written.append(status)
 
     async def post(
@@ -146,7 +148,7 @@ class Refusing:
     ) -> None:
         self.posted.append(f"{reason}: {message}")
 
-    async def transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
+    async def post_transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
         return
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import aiohttp
 
 from ocrpool_operator.cluster import sessions, watch
-from ocrpool_operator.cluster.cache import Store
-from ocrpool_operator.cluster.client import BY_KIND, PODS, POOLS, Client
-from ocrpool_operator.cluster.events import Events
+from ocrpool_operator.cluster.cache import PoolCache
+from ocrpool_operator.cluster.client import BY_KIND, PODS, POOLS, KubeClient
+from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.parse import pod_from, pool_from
-from ocrpool_operator.cluster.worker_client import Workers
-from ocrpool_operator.metrics import Metrics
+from ocrpool_operator.cluster.worker_client import WorkerClient
+from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile import loop
 from ocrpool_operator.reconcile.instance_scaling import Scaling
-from ocrpool_operator.reconcile.reconciler import Parts, Reconciler
+from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
 from tools.bench.labs.operator_scale.pools import NAMESPACE
 
 
@@ -36,11 +36,15 @@ async def _full_rounds(count: int, interval: float) -> list[float]:
         aiohttp.ClientSession(connector=connector) as session,
         sessions.api_session(connection) as calls,
     ):
-        client = Client(calls, connection.server)
-        store = await _filled_store(client)
-        events, workers, metrics = Events(client, time.time), Workers(session), Metrics()
+        client = KubeClient(calls, connection.server)
+        cache = await _filled_cache(client)
+        events, workers, metrics = (
+            EventRecorder(client, time.time),
+            WorkerClient(session),
+            OperatorMetrics(),
+        )
         scaling = Scaling(workers, events, metrics, interval=interval, clock=time.monotonic)
-        parts = Parts(store, client, workers, scaling, events, metrics, time.time)
+        parts = Dependencies(cache, client, workers, scaling, events, metrics, time.time)
         reconciler = Reconciler(parts, interval=interval)
         gate = asyncio.Semaphore(loop.AT_ONCE)
 
@@ -51,24 +55,24 @@ async def _full_rounds(count: int, interval: float) -> list[float]:
         found = []
         for _ in range(count + 1):
             began = time.monotonic()
-            await asyncio.gather(*(one(key) for key in list(store.pools)))
+            await asyncio.gather(*(one(key) for key in list(cache.pools)))
             found.append(time.monotonic() - began)
             await asyncio.sleep(0.5)
-    for pool in store.pools.values():
+    for pool in cache.pools.values():
         degraded = next(each for each in pool.status.conditions if each.type == "Degraded")
         assert degraded.status == "False", degraded
     # The first opens every connection and lists everything; it is not what a round is.
     return found[1:]
 
 
-async def _filled_store(client: Client) -> Store:
+async def _filled_cache(client: KubeClient) -> PoolCache:
     """What the operator's watches would have brought."""
-    store = Store()
+    cache = PoolCache()
     for body in await client.list(POOLS, NAMESPACE, ""):
-        store.put_pool(pool_from(body))
+        cache.put_pool(pool_from(body))
     for body in await client.list(PODS, NAMESPACE, ""):
-        store.put_pod((NAMESPACE, body["metadata"]["labels"]["ocrpool.dev/pool"]), pod_from(body))
+        cache.put_pod((NAMESPACE, body["metadata"]["labels"]["ocrpool.dev/pool"]), pod_from(body))
     for kind, resource in BY_KIND.items():
         for body in await client.list(resource, NAMESPACE, ""):
-            store.put_companion(kind, body)
-    return store
+            cache.put_owned_object(kind, body)
+    return cache
