@@ -25,7 +25,7 @@ from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
 from ocrpool_operator.cluster.proxy_stats import fetch_up_addresses
 from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.objects import Ingress
+from ocrpool_operator.manifests.network_policies import Ingress
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.instance_scaling import Scaling
 from ocrpool_operator.reconcile.loop import Loop

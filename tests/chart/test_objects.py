@@ -12,7 +12,9 @@ import yaml
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, PROXY_PORT, lease_name
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.manifests.objects import clients_service, companions, worker_pod
+from ocrpool_operator.manifests.desired_objects import companions
+from ocrpool_operator.manifests.services import clients_service
+from ocrpool_operator.manifests.worker_pod import worker_pod
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
 from tests.operator import rights, test_smoke_test
 from tests.operator.kubelet import ROOT

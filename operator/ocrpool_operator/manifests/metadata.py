@@ -36,3 +36,7 @@ def with_revision(meta: Object, spec: Object) -> Object:
     text = json.dumps(spec, sort_keys=True)
     revision = hashlib.sha256(text.encode()).hexdigest()[:10]
     return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}
+
+
+def worker_labels(pool: ObservedPool) -> dict[str, str]:
+    return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}

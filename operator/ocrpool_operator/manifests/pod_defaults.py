@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ocrpool.resource import names
 from ocrpool_operator.manifests.metadata import Object
 
 # The user that our images are made for.
@@ -55,11 +54,6 @@ def probes(port: str, *, ready_seconds: int, ready_timeout: int) -> Object:
         "livenessProbe": probe("/livez", 10, 5, 6),
         "readinessProbe": probe("/readyz", ready_seconds, ready_timeout, 2),
     }
-
-
-def http_port() -> Object:
-    """The port of a Service that clients talk to."""
-    return {"name": "http", "protocol": "TCP", "port": names.DATA_PORT, "targetPort": "http"}
 
 
 def told(spec: Object) -> Object:

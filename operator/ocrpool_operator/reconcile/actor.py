@@ -36,7 +36,7 @@ from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.drift import steps_to
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.objects import pod_notes, worker_pod
+from ocrpool_operator.manifests.worker_pod import pod_notes, worker_pod
 
 # A pool of hundreds asks for its pods in this many calls at once.
 AT_ONCE = 8

@@ -17,7 +17,7 @@ from ocrpool_operator.cluster.api_errors import PersistentError
 from ocrpool_operator.cluster.client import SECRETS, ApiError, KubeClient
 from ocrpool_operator.cluster.owners import name_taken, owns
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.objects import control_secret
+from ocrpool_operator.manifests.secrets import control_secret
 
 # A Secret that was deleted or changed by hand is noticed after this long, or at the first 401.
 FRESH_SECONDS = 300.0

@@ -15,9 +15,11 @@ from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.client import BY_KIND, ApiError, KubeClient
 from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, name_taken, owned_proxy_pods, owns
 from ocrpool_operator.cluster.retry_backoff import RetryBackoff
+from ocrpool_operator.manifests.desired_objects import companions
 from ocrpool_operator.manifests.drift import says, steps_to
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.objects import Ingress, clients_service, companions
+from ocrpool_operator.manifests.network_policies import Ingress
+from ocrpool_operator.manifests.services import clients_service
 
 # One whose deletion a broken watch has swallowed is noticed after this long at the latest.
 RESYNC_SECONDS = 300.0

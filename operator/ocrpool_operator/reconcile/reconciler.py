@@ -43,7 +43,7 @@ from ocrpool_operator.cluster.owners import (
 from ocrpool_operator.cluster.parse import pod_from
 from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.objects import Ingress
+from ocrpool_operator.manifests.network_policies import Ingress
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.actor import Actor
 from ocrpool_operator.reconcile.control_token import Tokens

@@ -20,8 +20,8 @@ from ocrpool_operator.cluster.owners import (
     owns,
 )
 from ocrpool_operator.cluster.parse import pod_from, pool_from
+from ocrpool_operator.manifests.desired_objects import companions
 from ocrpool_operator.manifests.drift import says, steps_to
-from ocrpool_operator.manifests.objects import companions
 from tests.unit.planner.pools import a_pool
 
 

@@ -32,9 +32,11 @@ from ocrpool.resource.spec import PoolSpec, ProxySpec
 from ocrpool_operator.cli import domain_in
 from ocrpool_operator.cluster.proxy_stats import up_addresses
 from ocrpool_operator.manifests.drift import covers
-from ocrpool_operator.manifests.objects import control_secret, worker_pod
+from ocrpool_operator.manifests.proxy.deployment import memory_at_worst
 from ocrpool_operator.manifests.proxy.haproxy import end_seconds, haproxy_cfg, proxy_config
-from ocrpool_operator.manifests.proxy.objects import memory_at_worst, proxy_objects
+from ocrpool_operator.manifests.proxy.objects import proxy_objects
+from ocrpool_operator.manifests.secrets import control_secret
+from ocrpool_operator.manifests.worker_pod import worker_pod
 from ocrpool_worker.settings import settings_from
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 

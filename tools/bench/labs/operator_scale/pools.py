@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.manifests.objects import worker_pod
+from ocrpool_operator.manifests.worker_pod import worker_pod
 from ocrpool_operator.reconcile.loop import AT_ONCE
 from tools.devcluster.kwok import TOLERATION
 from tools.devcluster.waiting import Api

@@ -1,121 +1,20 @@
-"""The objects of one pool, as they are sent to the API server."""
+"""The pod of a worker, and what changes in it during its life."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-
-import yaml
 
 from ocrpool.planner.observed import ObservedPod, ObservedPool
 from ocrpool.planner.timestamps import format_timestamp
-from ocrpool.planner.workers.revision import (
-    CONFIG_FILE,
-    PROXY_KEY,
-    TOKEN_FILE,
-    TOKEN_KEY,
-    worker_settings,
-)
+from ocrpool.planner.workers.revision import CONFIG_FILE, TOKEN_FILE
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
+from ocrpool_operator.manifests.metadata import Object, meta_of
 from ocrpool_operator.manifests.pod_defaults import (
     container_defaults,
-    http_port,
     pod_defaults,
     probes,
     told,
 )
-from ocrpool_operator.manifests.proxy.objects import proxy_objects
-
-# The ingress rules of every pool's NetworkPolicy; None: pools have none.
-Ingress = Sequence[Object] | None
-
-
-def companions(
-    pool: ObservedPool, ingress: Ingress = None, *, evict: bool, domain: str
-) -> tuple[Object, ...]:
-    """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
-    `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
-    cluster's."""
-    policies = () if ingress is None else _network_policies(pool, ingress)
-    return (*_always(pool, evict=evict), *proxy_objects(pool, domain), *policies)
-
-
-def clients_service(pool: ObservedPool, *, proxied: bool) -> Object:
-    """The Service that clients talk to. `proxied`: it goes to the proxy; else to the workers."""
-    workers = {**_workers(pool), names.LABEL_SERVING: "true"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": meta_of(pool, pool.name),
-        "spec": {
-            "selector": names.proxy_labels(pool.name) if proxied else workers,
-            "ports": [http_port()],
-        },
-    }
-
-
-def _workers(pool: ObservedPool) -> dict[str, str]:
-    return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}
-
-
-def _always(pool: ObservedPool, *, evict: bool) -> tuple[Object, ...]:
-    settings = yaml.safe_dump(worker_settings(pool.spec), sort_keys=False)
-    return (
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": meta_of(pool, names.settings_name(pool.name)),
-            "data": {"settings.yaml": settings},
-        },
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": meta_of(pool, pool.name),
-            "spec": {
-                "maxUnavailable": 1 if evict else 0,
-                "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                "selector": {"matchLabels": _workers(pool)},
-            },
-        },
-    )
-
-
-def _network_policies(pool: ObservedPool, ingress: Sequence[Object]) -> tuple[Object, ...]:
-    """Who may reach the workers, and their proxy. Kubelet's probes come from the node and always
-    may. The same rules for both: neither listens where the other does, but for the data port."""
-    selected = {pool.name: names.labels_of(pool.name)}
-    if pool.spec.proxy is not None:
-        selected[names.proxy_guard_name(pool.name)] = names.proxy_labels(pool.name)
-    return tuple(_network_policy(pool, *each, ingress) for each in selected.items())
-
-
-def _network_policy(
-    pool: ObservedPool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
-) -> Object:
-    spec = {
-        "podSelector": {"matchLabels": labels},
-        "policyTypes": ["Ingress"],
-        "ingress": list(ingress),
-    }
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": with_revision(meta_of(pool, name), spec),
-        "spec": spec,
-    }
-
-
-def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
-    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
-    what lets its proxy, and nobody else, tell them who a client is."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": meta_of(pool, names.token_name(pool.name)),
-        "type": "Opaque",
-        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
-    }
 
 
 def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:

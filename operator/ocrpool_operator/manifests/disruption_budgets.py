@@ -1,0 +1,32 @@
+"""The PodDisruptionBudgets of a pool: how many pods Kubernetes may evict at once."""
+
+from __future__ import annotations
+
+from ocrpool.planner.observed import ObservedPool
+from ocrpool.resource import names
+from ocrpool_operator.manifests.metadata import Object, meta_of, worker_labels
+
+
+def workers_disruption_budget(pool: ObservedPool, *, evict: bool) -> Object:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": meta_of(pool, pool.name),
+        "spec": {
+            "maxUnavailable": 1 if evict else 0,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": worker_labels(pool)},
+        },
+    }
+
+
+def proxy_disruption_budget(pool: ObservedPool) -> Object:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": meta_of(pool, names.proxy_guard_name(pool.name)),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": names.proxy_labels(pool.name)},
+        },
+    }

@@ -1,0 +1,37 @@
+"""The NetworkPolicies of a pool: who may reach its workers, and their proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ocrpool.planner.observed import ObservedPool
+from ocrpool.resource import names
+from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
+
+# The ingress rules of every pool's NetworkPolicy; None: pools have none.
+Ingress = Sequence[Object] | None
+
+
+def network_policies(pool: ObservedPool, ingress: Sequence[Object]) -> tuple[Object, ...]:
+    """Who may reach the workers, and their proxy. Kubelet's probes come from the node and always
+    may. The same rules for both: neither listens where the other does, but for the data port."""
+    selected = {pool.name: names.labels_of(pool.name)}
+    if pool.spec.proxy is not None:
+        selected[names.proxy_guard_name(pool.name)] = names.proxy_labels(pool.name)
+    return tuple(_network_policy(pool, *each, ingress) for each in selected.items())
+
+
+def _network_policy(
+    pool: ObservedPool, name: str, labels: Mapping[str, str], ingress: Sequence[Object]
+) -> Object:
+    spec = {
+        "podSelector": {"matchLabels": labels},
+        "policyTypes": ["Ingress"],
+        "ingress": list(ingress),
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": with_revision(meta_of(pool, name), spec),
+        "spec": spec,
+    }

@@ -1,0 +1,20 @@
+"""The Secret of a pool."""
+
+from __future__ import annotations
+
+from ocrpool.planner.observed import ObservedPool
+from ocrpool.planner.workers.revision import PROXY_KEY, TOKEN_KEY
+from ocrpool.resource import names
+from ocrpool_operator.manifests.metadata import Object, meta_of
+
+
+def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
+    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
+    what lets its proxy, and nobody else, tell them who a client is."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": meta_of(pool, names.token_name(pool.name)),
+        "type": "Opaque",
+        "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
+    }
