@@ -22,7 +22,7 @@ from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, lease_name
 from ocrpool.resource.spec import OPERATOR_LENGTH, OPERATOR_PATTERN
 from ocrpool_operator import logs
 from ocrpool_operator.cluster.lease import LeaseSettings
-from ocrpool_operator.manifests.network_policies import Ingress
+from ocrpool_operator.manifests.network_policies import IngressRules
 from ocrpool_operator.run import Options, run
 from ocrpool_operator.smoke_test import SmokeTest, SmokeTestError, run_smoke_test
 
@@ -189,7 +189,7 @@ def _spec(text: str) -> dict[str, Any]:
     return found
 
 
-def _ingress(path: str) -> Ingress:
+def _ingress(path: str) -> IngressRules:
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -25,10 +25,10 @@ from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
 from ocrpool_operator.cluster.proxy_stats import fetch_up_addresses
 from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.network_policies import Ingress
+from ocrpool_operator.manifests.network_policies import IngressRules
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.instance_scaling import Scaling
-from ocrpool_operator.reconcile.loop import Loop
+from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
+from ocrpool_operator.reconcile.loop import ReconcileLoop
 from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Options:
     worker_image: str = WORKER_IMAGE
     # Pools that name another operator are left alone.
     operator: str = OPERATOR
-    ingress: Ingress = None
+    ingress: IngressRules = None
     cluster_domain: str = "cluster.local"
 
 
@@ -94,7 +94,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             cache=cache,
             client=client,
             workers=workers,
-            scaling=Scaling(
+            scaling=InstanceScaling(
                 workers, events, metrics, interval=options.interval, clock=time.monotonic
             ),
             events=events,
@@ -107,13 +107,13 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             operator=options.operator,
         )
         reconciler = Reconciler(parts, interval=options.interval)
-        loop = Loop(reconciler.reconcile, metrics, time.monotonic)
+        loop = ReconcileLoop(reconciler.reconcile, metrics, time.monotonic)
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
         await _crd_is_there(calls, connection.server)
         await watch.run_watches(
             cache,
-            loop.mark,
+            loop.enqueue,
             lambda: _act(options, client, leader, fence),
             namespaces=options.namespaces,
         )
@@ -122,14 +122,14 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
 class Leader:
     """Lets the loop turn while this operator is the one that acts."""
 
-    def __init__(self, loop: Loop, metrics: OperatorMetrics) -> None:
+    def __init__(self, loop: ReconcileLoop, metrics: OperatorMetrics) -> None:
         self._loop = loop
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
 
     def late(self) -> float:
         """A standby is never late."""
-        return self._loop.late if self._task is not None else 0.0
+        return self._loop.lag_seconds if self._task is not None else 0.0
 
     async def lead(self, yes: bool) -> None:
         """Begin, or stop: what has begun is over when this returns."""

@@ -12,8 +12,8 @@ import yaml
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.names import CONTROL_PORT, DATA_PORT, PROXY_PORT, lease_name
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.manifests.desired_objects import companions
-from ocrpool_operator.manifests.services import clients_service
+from ocrpool_operator.manifests.desired_objects import desired_objects
+from ocrpool_operator.manifests.services import client_service
 from ocrpool_operator.manifests.worker_pod import worker_pod
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
 from tests.operator import rights, test_smoke_test
@@ -174,9 +174,9 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
         HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec.with_image("w:1")
     )
     ingress = [{"ports": [{"port": 8080}]}]
-    others = companions(pool, ingress, evict=True, domain="cluster.local")
+    others = desired_objects(pool, ingress, evict=True, domain="cluster.local")
     proxy = named(list(others), "Deployment")["spec"]["template"]
-    service = clients_service(pool, proxied=True)
+    service = client_service(pool, proxied=True)
     objects = [worker_pod(pool, "scans-0", "revision"), service, *others]
     objects += [
         {

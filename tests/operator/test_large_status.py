@@ -14,8 +14,8 @@ from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.parse import pool_from
 from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.reconcile import status_writer
-from ocrpool_operator.reconcile.pool_object import Ownership
-from ocrpool_operator.reconcile.status_writer import Statuses
+from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
+from ocrpool_operator.reconcile.status_writer import StatusWriter
 from tests.operator.lab import Lab, pool
 
 
@@ -42,7 +42,9 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
         client = KubeClient(session, connection.server)
         [body] = await client.list(POOLS, lab.namespace.name, "")
         read = pool_from(body)
-        writer = Statuses(Ownership(PoolCache(), client), EventRecorder(client, time.time))
+        writer = StatusWriter(
+            PoolObjectWriter(PoolCache(), client), EventRecorder(client, time.time)
+        )
         await writer.write(read, status)
     found = lab.status()
 

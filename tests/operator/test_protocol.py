@@ -13,7 +13,7 @@ import pytest_asyncio
 from ocrpool_operator.cluster.api_errors import persistent_problem
 from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.loop import Loop
+from ocrpool_operator.reconcile.loop import ReconcileLoop
 
 PATH = "/api/v1/namespaces/default/pods/pages-0"
 
@@ -72,13 +72,13 @@ async def test_failing_rounds_wait_longer_each_time() -> None:
             raise RuntimeError("always")
         return 0.05
 
-    loop = Loop(reconcile, OperatorMetrics(), asyncio.get_running_loop().time)
-    loop.mark(("default", "good"))
-    loop.mark(("default", "bad"))
+    loop = ReconcileLoop(reconcile, OperatorMetrics(), asyncio.get_running_loop().time)
+    loop.enqueue(("default", "good"))
+    loop.enqueue(("default", "bad"))
     task = asyncio.create_task(loop.run())
     for _ in range(20):
         await asyncio.sleep(0.1)
-        loop.mark(("default", "bad"))
+        loop.enqueue(("default", "bad"))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ocrpool.resource.spec import PoolSpec
-from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config, slots_for
+from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config, server_slots
 
 SPECS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -46,4 +46,4 @@ def test_haproxy_takes_it(haproxy: str, tmp_path: Path, name: str, nameserver: s
 )
 def test_there_is_a_place_for_every_worker_twice(replicas: int, slots: int) -> None:
     """So that one that has gone and is remembered is in nobody's way; scaled, it seldom changes."""
-    assert slots_for(PoolSpec(replicas=replicas)) == slots
+    assert server_slots(PoolSpec(replicas=replicas)) == slots

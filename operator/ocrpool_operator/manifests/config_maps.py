@@ -7,7 +7,7 @@ import yaml
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.planner.workers.revision import worker_settings
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of
+from ocrpool_operator.manifests.metadata import Object, metadata_for
 
 
 def settings_config_map(pool: ObservedPool) -> Object:
@@ -15,6 +15,6 @@ def settings_config_map(pool: ObservedPool) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": meta_of(pool, names.settings_name(pool.name)),
+        "metadata": metadata_for(pool, names.settings_name(pool.name)),
         "data": {"settings.yaml": settings},
     }

@@ -6,12 +6,12 @@ from ocrpool.planner.observed import ObservedPool
 from ocrpool_operator.manifests.config_maps import settings_config_map
 from ocrpool_operator.manifests.disruption_budgets import workers_disruption_budget
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.network_policies import Ingress, network_policies
+from ocrpool_operator.manifests.network_policies import IngressRules, network_policies
 from ocrpool_operator.manifests.proxy.objects import proxy_objects
 
 
-def companions(
-    pool: ObservedPool, ingress: Ingress = None, *, evict: bool, domain: str
+def desired_objects(
+    pool: ObservedPool, ingress: IngressRules = None, *, evict: bool, domain: str
 ) -> tuple[Object, ...]:
     """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
     `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of, worker_labels
+from ocrpool_operator.manifests.metadata import Object, metadata_for, worker_labels
 
 
 def workers_disruption_budget(pool: ObservedPool, *, evict: bool) -> Object:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": meta_of(pool, pool.name),
+        "metadata": metadata_for(pool, pool.name),
         "spec": {
             "maxUnavailable": 1 if evict else 0,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -24,7 +24,7 @@ def proxy_disruption_budget(pool: ObservedPool) -> Object:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": meta_of(pool, names.proxy_guard_name(pool.name)),
+        "metadata": metadata_for(pool, names.proxy_guard_name(pool.name)),
         "spec": {
             "maxUnavailable": 1,
             "selector": {"matchLabels": names.proxy_labels(pool.name)},

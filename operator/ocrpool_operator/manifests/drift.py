@@ -1,4 +1,4 @@
-"""Whether an object on the API server still says what was asked for, and what makes it say so."""
+"""Compares an object on the API server with the desired one, and makes the patch between them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Object = Mapping[str, Any]
 _SECTIONS = ("data", "spec")
 
 
-def says(there: Object, wanted: Object) -> bool:
-    """Whether an object says all that is wanted of it. Whose it is, is asked elsewhere."""
+def matches(there: Object, wanted: Object) -> bool:
+    """Whether an object matches all that is wanted of it. Whose it is, is asked elsewhere."""
     labels = wanted["metadata"]["labels"]
-    return covers(there["metadata"].get("labels"), labels) and all(
-        covers(there.get(section), wanted[section]) for section in _SECTIONS if section in wanted
+    return contains(there["metadata"].get("labels"), labels) and all(
+        contains(there.get(section), wanted[section]) for section in _SECTIONS if section in wanted
     )
 
 
-def steps_to(there: Object, wanted: Object) -> list[dict[str, Any]]:
+def json_patch_to(there: Object, wanted: Object) -> list[dict[str, Any]]:
     """The JSON Patch that makes it say so, if it is still what it was when it was looked at. Each
     field right under `spec` and `data` is replaced whole where anything in it is not as wanted, or
     where the revision of the whole is another one; others' fields stay."""
@@ -42,7 +42,7 @@ def steps_to(there: Object, wanted: Object) -> list[dict[str, Any]]:
         if has is None:
             steps.append(_step("add", (section,), {}))
         for key, value in fields.items():
-            if anew or not covers((has or {}).get(key), value):
+            if anew or not contains((has or {}).get(key), value):
                 steps.append(_step("add", (section, key), value))
     return steps
 
@@ -52,30 +52,30 @@ def _step(what: str, path: tuple[str, ...], value: object) -> dict[str, Any]:
     return {"op": what, "path": "/" + "/".join(escaped), "value": value}
 
 
-def covers(there: object, wanted: object) -> bool:
-    """Whether what is there says all that is wanted; what others added does not count."""
+def contains(there: object, wanted: object) -> bool:
+    """Whether what is there matches all that is wanted; what others added does not count."""
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(
-            same_resources(there.get(key), value)
+            resources_match(there.get(key), value)
             if key == "resources"
-            else covers(there.get(key), value)
+            else contains(there.get(key), value)
             for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         return (
             isinstance(there, list)
             and len(there) == len(wanted)
-            and all(covers(one, other) for one, other in zip(there, wanted, strict=True))
+            and all(contains(one, other) for one, other in zip(there, wanted, strict=True))
         )
     return there == wanted
 
 
-def same_resources(there: object, wanted: object) -> bool:
+def resources_match(there: object, wanted: object) -> bool:
     """The same for requests and limits, whose quantities the API server writes in its own way:
     0.5 is 500m there."""
     if isinstance(wanted, dict):
         return isinstance(there, dict) and all(
-            same_resources(there.get(key), value) for key, value in wanted.items()
+            resources_match(there.get(key), value) for key, value in wanted.items()
         )
     return there == wanted or (there is not None and _number(there) == _number(wanted))
 

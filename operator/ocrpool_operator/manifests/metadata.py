@@ -12,7 +12,7 @@ from ocrpool.resource import names
 Object = dict[str, Any]
 
 
-def meta_of(pool: ObservedPool, name: str) -> Object:
+def metadata_for(pool: ObservedPool, name: str) -> Object:
     """Its name and labels, and the pool as its owner, with which it is collected."""
     return {
         "name": name,
@@ -30,7 +30,7 @@ def meta_of(pool: ObservedPool, name: str) -> Object:
     }
 
 
-def with_revision(meta: Object, spec: Object) -> Object:
+def with_revision_label(meta: Object, spec: Object) -> Object:
     """What is there is compared with what is wanted field by field, and a field that is not wanted
     any more would not be missed: so the whole has a name."""
     text = json.dumps(spec, sort_keys=True)

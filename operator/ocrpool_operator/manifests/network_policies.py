@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
+from ocrpool_operator.manifests.metadata import Object, metadata_for, with_revision_label
 
 # The ingress rules of every pool's NetworkPolicy; None: pools have none.
-Ingress = Sequence[Object] | None
+IngressRules = Sequence[Object] | None
 
 
 def network_policies(pool: ObservedPool, ingress: Sequence[Object]) -> tuple[Object, ...]:
@@ -32,6 +32,6 @@ def _network_policy(
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": with_revision(meta_of(pool, name), spec),
+        "metadata": with_revision_label(metadata_for(pool, name), spec),
         "spec": spec,
     }

@@ -56,6 +56,6 @@ def probes(port: str, *, ready_seconds: int, ready_timeout: int) -> Object:
     }
 
 
-def told(spec: Object) -> Object:
+def without_empty_fields(spec: Object) -> Object:
     """Without the fields that say nothing."""
     return {key: value for key, value in spec.items() if value not in (None, {}, [])}

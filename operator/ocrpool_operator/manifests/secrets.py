@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.planner.workers.revision import PROXY_KEY, TOKEN_KEY
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of
+from ocrpool_operator.manifests.metadata import Object, metadata_for
 
 
 def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
@@ -14,7 +14,7 @@ def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": meta_of(pool, names.token_name(pool.name)),
+        "metadata": metadata_for(pool, names.token_name(pool.name)),
         "type": "Opaque",
         "stringData": {TOKEN_KEY: token, PROXY_KEY: proxy},
     }

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of, worker_labels
+from ocrpool_operator.manifests.metadata import Object, metadata_for, worker_labels
 
 
-def clients_service(pool: ObservedPool, *, proxied: bool) -> Object:
+def client_service(pool: ObservedPool, *, proxied: bool) -> Object:
     """The Service that clients talk to. `proxied`: it goes to the proxy; else to the workers."""
     workers = {**worker_labels(pool), names.LABEL_SERVING: "true"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta_of(pool, pool.name),
+        "metadata": metadata_for(pool, pool.name),
         "spec": {
             "selector": names.proxy_labels(pool.name) if proxied else workers,
             "ports": [http_port()],
@@ -21,13 +21,13 @@ def clients_service(pool: ObservedPool, *, proxied: bool) -> Object:
     }
 
 
-def pods_service(pool: ObservedPool) -> Object:
+def worker_pods_service(pool: ObservedPool) -> Object:
     """The name that stands for every worker that takes requests. A worker that is not ready is not
     in it: HAProxy takes an address that it did not know for one that works."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": meta_of(pool, names.pods_service(pool.name, pool.uid)),
+        "metadata": metadata_for(pool, names.pods_service(pool.name, pool.uid)),
         "spec": {
             "clusterIP": "None",
             "selector": {

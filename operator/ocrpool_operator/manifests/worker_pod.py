@@ -8,21 +8,21 @@ from ocrpool.planner.observed import ObservedPod, ObservedPool
 from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.planner.workers.revision import CONFIG_FILE, TOKEN_FILE
 from ocrpool.resource import names
-from ocrpool_operator.manifests.metadata import Object, meta_of
+from ocrpool_operator.manifests.metadata import Object, metadata_for
 from ocrpool_operator.manifests.pod_defaults import (
     container_defaults,
     pod_defaults,
     probes,
-    told,
+    without_empty_fields,
 )
 
 
 def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
     """The pod of one place."""
     template = pool.spec.template
-    meta = meta_of(pool, name)
+    meta = metadata_for(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
-    # It boots: its node is needed. What it says later is `pod_notes`.
+    # It boots: its node is needed. What it says later is `pod_lifecycle_patch`.
     notes = names.disruption_annotations(False) if pool.spec.tells_autoscalers else {}
     meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
     spec: Object = {
@@ -42,10 +42,10 @@ def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
         "runtimeClassName": template.runtime_class_name,
         "serviceAccountName": template.service_account_name,
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": told(spec)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": without_empty_fields(spec)}
 
 
-def pod_notes(
+def pod_lifecycle_patch(
     pool: ObservedPool, pod: ObservedPod, *, draining: float | None, evictable: bool = False
 ) -> Object:
     """What changes in a pod during its life, whole: server-side apply takes away what is left

@@ -23,8 +23,8 @@ from ocrpool_operator.manifests.secrets import control_secret
 FRESH_SECONDS = 300.0
 
 
-class Tokens:
-    """Tokens by pool."""
+class ControlTokens:
+    """Reads, makes and remembers the control tokens, by pool."""
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client

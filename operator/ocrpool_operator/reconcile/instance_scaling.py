@@ -32,7 +32,7 @@ _GIVEN_UP = {"BootFailed", "BootTimeout", "InsufficientMemory"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class InstanceScalingResult:
     """What came of one round: new looks by the pod's uid, what is told by the pod's name."""
 
     looks: Mapping[str, WorkerObservation] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class _PoolMemory:
     workers: dict[str, _Remembered] = field(default_factory=dict)
 
 
-class Scaling:
+class InstanceScaling:
     """Decides for every worker of a pool, at most once an interval, and asks it for its target.
 
     `clock`: monotonic seconds. What it remembers is lost with the operator: targets are the
@@ -80,7 +80,9 @@ class Scaling:
         self._clock = clock
         self._pools: dict[Key, _PoolMemory] = {}
 
-    async def round(self, pool: ObservedPool, seen: PoolSnapshot, token: str) -> Scaled:
+    async def round(
+        self, pool: ObservedPool, seen: PoolSnapshot, token: str
+    ) -> InstanceScalingResult:
         """Decide where it is time, ask for what was decided, and say what is told. Never raises
         for a worker that does not answer: it is asked again after the next look."""
         memory = self._pools.setdefault(pool.key, _PoolMemory())
@@ -102,7 +104,7 @@ class Scaling:
             *(self._decide(pool, each, memory.workers[each.pod.uid], token) for each in looked)
         )
         told = {each.pod.name: memory.workers[each.pod.uid].told for each in here}
-        return Scaled(
+        return InstanceScalingResult(
             {
                 each.pod.uid: look
                 for each, look in zip(looked, looks, strict=True)

@@ -22,12 +22,12 @@ BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 60.0
 # An API server that is busy or away: it may be back any moment, and one call finds out.
 BACKOFF_API_MOST = 15.0
-AT_ONCE = 16
+MAX_CONCURRENT_ROUNDS = 16
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 
 
-class Loop:
+class ReconcileLoop:
     """Due times by pool. `clock` is monotonic seconds."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._turned = clock()
 
-    def mark(self, key: Key, delay: float = GATHER_SECONDS) -> None:
+    def enqueue(self, key: Key, delay: float = GATHER_SECONDS) -> None:
         """Something happened to this pool: look at it soon."""
         if key in self._running:
             self._again.add(key)
@@ -56,7 +56,7 @@ class Loop:
             self._wake.set()
 
     @property
-    def late(self) -> float:
+    def lag_seconds(self) -> float:
         """Seconds by which the loop, or the pool that waits longest, is behind its time."""
         now = self._clock()
         return max([now - self._turned, *(now - due for due in self._due.values())])
@@ -84,7 +84,7 @@ class Loop:
         due = [key for key, when in self._due.items() if when <= now]
         # A new pool's pods are asked for before others are looked at once more.
         due.sort(key=lambda key: (key in self._known, self._due[key]))
-        for key in due[: AT_ONCE - len(self._running)]:
+        for key in due[: MAX_CONCURRENT_ROUNDS - len(self._running)]:
             del self._due[key]
             self._known.add(key)
             self._running[key] = asyncio.create_task(self._round(key))
@@ -92,7 +92,7 @@ class Loop:
     async def _sleep(self) -> None:
         self._wake.clear()
         first = min(self._due.values(), default=self._clock() + 1.0)
-        free = len(self._running) < AT_ONCE
+        free = len(self._running) < MAX_CONCURRENT_ROUNDS
         seconds = min(1.0, max(0.0, first - self._clock())) if free else 1.0
         try:
             async with asyncio.timeout(seconds):

@@ -15,11 +15,11 @@ from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.client import BY_KIND, ApiError, KubeClient
 from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, name_taken, owned_proxy_pods, owns
 from ocrpool_operator.cluster.retry_backoff import RetryBackoff
-from ocrpool_operator.manifests.desired_objects import companions
-from ocrpool_operator.manifests.drift import says, steps_to
+from ocrpool_operator.manifests.desired_objects import desired_objects
+from ocrpool_operator.manifests.drift import json_patch_to, matches
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.network_policies import Ingress
-from ocrpool_operator.manifests.services import clients_service
+from ocrpool_operator.manifests.network_policies import IngressRules
+from ocrpool_operator.manifests.services import client_service
 
 # One whose deletion a broken watch has swallowed is noticed after this long at the latest.
 RESYNC_SECONDS = 300.0
@@ -27,7 +27,7 @@ RESYNC_SECONDS = 300.0
 TRIES = 4
 
 
-class Companions:
+class OwnedObjects:
     """Makes and mends what is missing or was changed, and nothing else."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Companions:
         backoff: RetryBackoff,
         *,
         domain: str,
-        ingress: Ingress = None,
+        ingress: IngressRules = None,
     ) -> None:
         self._cache = cache
         self._client = client
@@ -62,7 +62,7 @@ class Companions:
             if wanted["kind"] != "Deployment" or (secret and self._may_proxy(pool)):
                 troubles += await self._keep(pool, wanted)
         # The Service last: it goes to a proxy only where all that it needs is there.
-        service = clients_service(pool, proxied=self._proxied(pool))
+        service = client_service(pool, proxied=self._proxied(pool))
         left = await self._keep(pool, service)
         troubles += left
         # It has left a proxy that was switched off before that is taken away; and a proxy that is
@@ -126,8 +126,8 @@ class Companions:
                     return
                 if not owns(pool, there):
                     raise PersistentError(name_taken(kind, there, blocks=_needed(pool, kind, name)))
-                if not says(there, wanted):
-                    steps = steps_to(there, wanted)
+                if not matches(there, wanted):
+                    steps = json_patch_to(there, wanted)
                     body = await self._client.patch(resource, pool.namespace, name, steps)
                     self._cache.put_owned_object(kind, body)
                 return
@@ -157,11 +157,11 @@ class Companions:
 
     def _others(self, pool: ObservedPool, *, evict: bool = True) -> tuple[Object, ...]:
         """All but the Service."""
-        return companions(pool, self._ingress, evict=evict, domain=self._domain)
+        return desired_objects(pool, self._ingress, evict=evict, domain=self._domain)
 
     def _names(self, pool: ObservedPool) -> set[tuple[str, str]]:
         """Kind and name of all that there shall be."""
-        found = (*self._others(pool), clients_service(pool, proxied=False))
+        found = (*self._others(pool), client_service(pool, proxied=False))
         return {(each["kind"], each["metadata"]["name"]) for each in found}
 
     async def _prune(self, pool: ObservedPool) -> list[PoolProblem]:

@@ -13,7 +13,7 @@ from ocrpool_operator.cluster.client import POOLS, ApiError, KubeClient, Object
 from ocrpool_operator.cluster.parse import pool_from
 
 
-class Ownership:
+class PoolObjectWriter:
     """Writes on pools. Every body names the uid: what took the place of a pool is not touched."""
 
     def __init__(self, cache: PoolCache, client: KubeClient) -> None:

@@ -43,15 +43,15 @@ from ocrpool_operator.cluster.owners import (
 from ocrpool_operator.cluster.parse import pod_from
 from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.network_policies import Ingress
+from ocrpool_operator.manifests.network_policies import IngressRules
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.actor import Actor
-from ocrpool_operator.reconcile.control_token import Tokens
-from ocrpool_operator.reconcile.instance_scaling import Scaling
-from ocrpool_operator.reconcile.owned_objects import Companions
-from ocrpool_operator.reconcile.pool_object import Ownership
-from ocrpool_operator.reconcile.status_writer import Statuses
-from ocrpool_operator.reconcile.worker_scaling import Demand
+from ocrpool_operator.reconcile.control_token import ControlTokens
+from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
+from ocrpool_operator.reconcile.owned_objects import OwnedObjects
+from ocrpool_operator.reconcile.plan_executor import PlanExecutor
+from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
+from ocrpool_operator.reconcile.status_writer import StatusWriter
+from ocrpool_operator.reconcile.worker_scaling import WorkerScaling
 
 _log = logging.getLogger(__name__)
 # After an action, its effect is looked for this soon.
@@ -74,13 +74,13 @@ class Dependencies:
     cache: PoolCache
     client: KubeClient
     workers: WorkerClient
-    scaling: Scaling
+    scaling: InstanceScaling
     events: EventRecorder
     metrics: OperatorMetrics
     # Seconds since the epoch: for what is written in the cluster.
     now: Callable[[], float]
     worker_image: str = WORKER_IMAGE
-    ingress: Ingress = None
+    ingress: IngressRules = None
     # What the pods of a proxy see of the workers: addresses by the pod's uid.
     views: Views = _no_views
     # The cluster's, for the names of Services.
@@ -97,16 +97,16 @@ class Reconciler:
     def __init__(self, parts: Dependencies, *, interval: float) -> None:
         self._parts = parts
         self._interval = interval
-        self._tokens = Tokens(parts.client)
+        self._tokens = ControlTokens(parts.client)
         self._backoff = RetryBackoff(parts.clock)
-        self._companions = Companions(
+        self._owned_objects = OwnedObjects(
             parts.cache,
             parts.client,
             self._backoff,
             domain=parts.domain,
             ingress=parts.ingress,
         )
-        self._actor = Actor(
+        self._executor = PlanExecutor(
             parts.cache,
             parts.client,
             parts.workers,
@@ -114,9 +114,9 @@ class Reconciler:
             backoff=self._backoff,
             now=parts.now,
         )
-        self._ownership = Ownership(parts.cache, parts.client)
-        self._statuses = Statuses(self._ownership, parts.events)
-        self._demand = Demand(parts.events)
+        self._ownership = PoolObjectWriter(parts.cache, parts.client)
+        self._statuses = StatusWriter(self._ownership, parts.events)
+        self._demand = WorkerScaling(parts.events)
         self._listed: dict[Key, float] = {}
         self._proxies_listed: dict[Key, float] = {}
 
@@ -141,13 +141,13 @@ class Reconciler:
         pool = seen.pool
         if not pool.deleting:
             evict = may_evict(seen)
-            troubles += await self._companions.ensure(
+            troubles += await self._owned_objects.ensure(
                 pool, self._parts.clock(), evict=evict, secret=bool(token)
             )
-            if not token or not self._companions.has_settings(pool):
+            if not token or not self._owned_objects.has_settings(pool):
                 # What a worker mounts is not there, or is not ours: none is made or ended.
                 planned = replace(planned, actions=())
-        done = await self._actor.carry_out(pool, seen, planned, token)
+        done = await self._executor.execute(pool, seen, planned, token)
         troubles = merge_name_conflicts([*troubles, *done.troubles])
         troubles += foreign_pod_problems(pool, self._foreign(pool))
         if pool.deleting and not self._own(pool):

@@ -9,16 +9,16 @@ from ocrpool_operator.cluster.api_errors import is_too_large
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.client import ApiError
 from ocrpool_operator.cluster.events import EventRecorder
-from ocrpool_operator.reconcile.pool_object import Ownership
+from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 
 # Not worth trying in less: the conditions alone take a part of it.
 _LEAST_BYTES = 4096
 
 
-class Statuses:
+class StatusWriter:
     """Remembers for each pool how large a status the API server took."""
 
-    def __init__(self, ownership: Ownership, events: EventRecorder) -> None:
+    def __init__(self, ownership: PoolObjectWriter, events: EventRecorder) -> None:
         self._ownership = ownership
         self._events = events
         # By pool, with the generation for which it was learnt: an edit may have made room.

@@ -19,7 +19,7 @@ from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.events import EventRecorder
 
 
-class Demand:
+class WorkerScaling:
     """Decides in every round of a pool."""
 
     def __init__(self, events: EventRecorder) -> None:

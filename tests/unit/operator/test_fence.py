@@ -24,7 +24,7 @@ from ocrpool_operator.cluster.fence import ENDED_STATUS, Fence
 from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.loop import Loop
+from ocrpool_operator.reconcile.loop import ReconcileLoop
 from ocrpool_operator.run import Leader
 from tests.unit.operator.fake_api import FakeApi
 from tests.unit.planner.pools import a_pod, a_pool
@@ -82,8 +82,8 @@ class Operator:
             client = KubeClient(reads, self._api.url, fence=fence, writes=writes)
             ports = WorkerClient(reads, fence=fence, writes=writes)
             metrics = OperatorMetrics()
-            loop = Loop(lambda key: self._round(client, ports, key), metrics, clock)
-            loop.mark(KEY, 0.0)
+            loop = ReconcileLoop(lambda key: self._round(client, ports, key), metrics, clock)
+            loop.enqueue(KEY, 0.0)
             leader = Leader(loop, metrics)
 
             async def lead(yes: bool) -> None:

@@ -19,7 +19,7 @@ from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.instance_scaling import Scaled, Scaling
+from ocrpool_operator.reconcile.instance_scaling import InstanceScaling, InstanceScalingResult
 from tests.unit.planner.pools import a_pod, a_pool
 from tests.unit.planner.worker_states import GI, instance, state
 
@@ -62,7 +62,7 @@ def a_worker(count: int = 1, *, free: int = 20 * GI, boots: int = 1, oom: int = 
 
 @dataclass
 class Bench:
-    """Scaling with a clock that a test turns, an interval of 5 s, and stand-ins around it."""
+    """Instance scaling with a clock that a test sets, a 5 s interval, and fakes around it."""
 
     now: float = 100.0
     ports: Ports = field(default_factory=Ports)
@@ -71,11 +71,13 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.metrics = OperatorMetrics()
-        self.scaling = Scaling(
+        self.scaling = InstanceScaling(
             self.ports, self.posted, self.metrics, interval=5.0, clock=lambda: self.now
         )
 
-    async def look(self, *states: State | None, after: float = 5.0, **pod: object) -> Scaled:
+    async def look(
+        self, *states: State | None, after: float = 5.0, **pod: object
+    ) -> InstanceScalingResult:
         """One round, so many seconds after the last, in which the workers say this."""
         self.now += after
         workers = tuple(

@@ -11,14 +11,14 @@ import pytest
 from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.watch import registry
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.loop import AT_ONCE, Loop
+from ocrpool_operator.reconcile.loop import MAX_CONCURRENT_ROUNDS, ReconcileLoop
 
 
 @pytest.mark.asyncio
 async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_again() -> None:
     begun: list[Key] = []
     all_begun, new_begun = asyncio.Event(), asyncio.Event()
-    old = [("default", f"old{number}") for number in range(4 * AT_ONCE)]
+    old = [("default", f"old{number}") for number in range(4 * MAX_CONCURRENT_ROUNDS)]
     new = ("default", "new")
 
     async def reconcile(key: Key) -> float:
@@ -30,18 +30,18 @@ async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_agai
         await asyncio.sleep(0.005)
         return 0.0
 
-    loop = Loop(reconcile, OperatorMetrics(), time.monotonic)
+    loop = ReconcileLoop(reconcile, OperatorMetrics(), time.monotonic)
     for key in old:
-        loop.mark(key, 0.0)
+        loop.enqueue(key, 0.0)
     turning = asyncio.create_task(loop.run())
     async with asyncio.timeout(10):
         await all_begun.wait()
         before = len(begun)
-        loop.mark(new, 0.0)
+        loop.enqueue(new, 0.0)
         await new_begun.wait()
     turning.cancel()
 
-    assert begun.index(new) - before <= AT_ONCE
+    assert begun.index(new) - before <= MAX_CONCURRENT_ROUNDS
 
 
 def test_the_watches_call_nothing_in_a_thread() -> None:

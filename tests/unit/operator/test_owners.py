@@ -20,8 +20,8 @@ from ocrpool_operator.cluster.owners import (
     owns,
 )
 from ocrpool_operator.cluster.parse import pod_from, pool_from
-from ocrpool_operator.manifests.desired_objects import companions
-from ocrpool_operator.manifests.drift import says, steps_to
+from ocrpool_operator.manifests.desired_objects import desired_objects
+from ocrpool_operator.manifests.drift import json_patch_to, matches
 from tests.unit.planner.pools import a_pool
 
 
@@ -94,8 +94,8 @@ def test_the_patch_names_the_version_and_replaces_fields_whole() -> None:
             "type": "NodePort",
         },
     }
-    assert not says(there, wanted)
-    assert steps_to(there, wanted) == [
+    assert not matches(there, wanted)
+    assert json_patch_to(there, wanted) == [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
         {"op": "add", "path": "/metadata/labels/a~1b", "value": "c"},
         {"op": "add", "path": "/spec/ports", "value": [{"port": 1}]},
@@ -110,10 +110,10 @@ def test_another_revision_replaces_all_fields() -> None:
         "metadata": {"resourceVersion": "7", "labels": {names.REVISION: "old"}},
         "spec": {"template": {"a": 1, "gone": 2}},
     }
-    paths = [step["path"] for step in steps_to(there, wanted)]
+    paths = [step["path"] for step in json_patch_to(there, wanted)]
     assert paths[1:] == ["/metadata/labels/ocrpool.dev~1revision", "/spec/template"]
     bare: dict[str, Any] = {"metadata": {"resourceVersion": "7"}}
-    paths = [step["path"] for step in steps_to(bare, wanted)]
+    paths = [step["path"] for step in json_patch_to(bare, wanted)]
     assert paths[1::2] == ["/metadata/labels", "/spec"]
 
 
@@ -123,15 +123,15 @@ def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
     peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
 
     def policy(*rules: Any) -> dict[str, Any]:
-        found = companions(a_pool(), rules, evict=True, domain="cluster.local")
+        found = desired_objects(a_pool(), rules, evict=True, domain="cluster.local")
         (one,) = (each for each in found if each["kind"] == "NetworkPolicy")
         return dict(one)
 
     before, after = policy({"from": peers, "ports": ports}), policy({"ports": ports})
     before["metadata"]["resourceVersion"] = "7"
-    assert says(before, policy({"from": peers, "ports": ports}))
-    assert not says(before, after)
-    steps = {step["path"]: step["value"] for step in steps_to(before, after)}
+    assert matches(before, policy({"from": peers, "ports": ports}))
+    assert not matches(before, after)
+    steps = {step["path"]: step["value"] for step in json_patch_to(before, after)}
     assert steps["/spec/ingress"] == [{"ports": ports}]
 
 

@@ -31,9 +31,13 @@ from ocrpool.planner.workers.revision import worker_settings
 from ocrpool.resource.spec import PoolSpec, ProxySpec
 from ocrpool_operator.cli import domain_in
 from ocrpool_operator.cluster.proxy_stats import up_addresses
-from ocrpool_operator.manifests.drift import covers
-from ocrpool_operator.manifests.proxy.deployment import memory_at_worst
-from ocrpool_operator.manifests.proxy.haproxy import end_seconds, haproxy_cfg, proxy_config
+from ocrpool_operator.manifests.drift import contains
+from ocrpool_operator.manifests.proxy.deployment import peak_memory_bytes
+from ocrpool_operator.manifests.proxy.haproxy import (
+    haproxy_cfg,
+    proxy_config,
+    termination_grace_seconds,
+)
 from ocrpool_operator.manifests.proxy.objects import proxy_objects
 from ocrpool_operator.manifests.secrets import control_secret
 from ocrpool_operator.manifests.worker_pod import worker_pod
@@ -149,7 +153,7 @@ def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
 def test_memory_is_bounded_by_what_may_be_held() -> None:
     proxy = ProxySpec(buffer="4Mi", max_requests=256)
 
-    assert memory_at_worst(proxy) == (128 + 2 * 256 * 4) * 2**20
+    assert peak_memory_bytes(proxy) == (128 + 2 * 256 * 4) * 2**20
     [deployment] = [
         each for each in proxy_objects(proxied(), "cluster.local") if each["kind"] == "Deployment"
     ]
@@ -202,7 +206,7 @@ def test_another_text_is_another_deployment() -> None:
 def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], limit: int) -> None:
     spec = proxied().spec
     spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
-    assert end_seconds(spec) > limit
+    assert termination_grace_seconds(spec) > limit
     assert spec.proxy is not None
     text = haproxy_cfg(proxy_config(spec, spec.proxy, "pages"))
     assert f"hard-stop-after {limit + 10}s" in text
@@ -268,4 +272,4 @@ def test_quantities_as_the_api_server_writes_them(
     def resources(value: object) -> dict[str, object]:
         return {"resources": {"limits": {"memory": value}}}
 
-    assert covers(resources(there), resources(wanted)) is same
+    assert contains(resources(there), resources(wanted)) is same

@@ -24,7 +24,7 @@ from ocrpool.resource.status import PoolStatus
 from ocrpool_operator.cluster.api_errors import persistent_problem
 from ocrpool_operator.cluster.client import POOLS, ApiCall, ApiError
 from ocrpool_operator.cluster.parse import pod_from
-from ocrpool_operator.reconcile.status_writer import Statuses
+from ocrpool_operator.reconcile.status_writer import StatusWriter
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 LONG = "failed to pull and unpack image: " + "x" * 4000
@@ -165,7 +165,7 @@ async def test_a_status_that_is_refused_for_its_size_is_told_in_less(
     status: int, message: str
 ) -> None:
     server: Any = Refusing(40_000, status, message)
-    statuses = Statuses(server, server)
+    statuses = StatusWriter(server, server)
     workers = [
         ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(500)
     ]

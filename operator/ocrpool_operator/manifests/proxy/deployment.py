@@ -16,9 +16,9 @@ from ocrpool_operator.manifests.pod_defaults import (
     container_defaults,
     pod_defaults,
     probes,
-    told,
+    without_empty_fields,
 )
-from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, end_seconds
+from ocrpool_operator.manifests.proxy.haproxy import PROXY_SECRET, termination_grace_seconds
 
 CONFIG_FOLDER = "/etc/ocrpool-proxy"
 CONFIG_KEY = "haproxy.cfg"
@@ -36,7 +36,7 @@ def deployment_spec(pool: ObservedPool, spec: PoolSpec, proxy: ProxySpec, text: 
         "volumes": [
             {"name": "config", "configMap": {"name": names.proxy_name(pool.name)}},
         ],
-        "terminationGracePeriodSeconds": end_seconds(spec),
+        "terminationGracePeriodSeconds": termination_grace_seconds(spec),
         **pod_defaults(writes=False),
         "affinity": proxy.affinity or _apart(labels),
         "nodeSelector": proxy.node_selector,
@@ -57,7 +57,7 @@ def deployment_spec(pool: ObservedPool, spec: PoolSpec, proxy: ProxySpec, text: 
                 "labels": {**proxy.labels, names.LABEL_NAME: "ocrpool-proxy", **labels},
                 "annotations": {**proxy.annotations, CONFIG_HASH: config},
             },
-            "spec": told(pod),
+            "spec": without_empty_fields(pod),
         },
     }
 
@@ -97,7 +97,7 @@ def _resources(proxy: ProxySpec) -> Object:
     requests.setdefault("cpu", "100m")
     requests.setdefault("memory", _mebibytes(BASE_MEMORY))
     limits = found.setdefault("limits", {})
-    limits.setdefault("memory", _mebibytes(memory_at_worst(proxy)))
+    limits.setdefault("memory", _mebibytes(peak_memory_bytes(proxy)))
     return found
 
 
@@ -105,6 +105,6 @@ def _mebibytes(count: int) -> str:
     return f"{math.ceil(count / 2**20)}Mi"
 
 
-def memory_at_worst(proxy: ProxySpec) -> int:
+def peak_memory_bytes(proxy: ProxySpec) -> int:
     """Bytes: each request held twice, once to be sent and once to be sent again."""
     return BASE_MEMORY + 2 * proxy.max_requests * parse_bytes(proxy.buffer)

@@ -48,7 +48,7 @@ def proxy_config(spec: PoolSpec, proxy: ProxySpec, host: str) -> ProxyConfig:
     timeout, page, pages = admission.timeout_seconds, admission.page_limit, admission.max_pages
     return ProxyConfig(
         host=host,
-        slots=slots_for(spec),
+        slots=server_slots(spec),
         # What HAProxy keeps free in a buffer for headers that it adds.
         buffer_bytes=parse_bytes(proxy.buffer) + 16 * 1024,
         max_requests=proxy.max_requests,
@@ -59,14 +59,14 @@ def proxy_config(spec: PoolSpec, proxy: ProxySpec, host: str) -> ProxyConfig:
     )
 
 
-def slots_for(spec: PoolSpec) -> int:
+def server_slots(spec: PoolSpec) -> int:
     """Places for servers: twice the workers, since one that has gone keeps its place for a while;
     in powers of two, so that a pool that is scaled seldom needs another proxy."""
     most = spec.autoscaling.max_replicas if spec.autoscaling else max(1, spec.replicas or 1)
     return max(16, 1 << (2 * most - 1).bit_length())
 
 
-def end_seconds(spec: PoolSpec) -> int:
+def termination_grace_seconds(spec: PoolSpec) -> int:
     """Seconds that a proxy has to end in, its lame-duck time included."""
     return LAME_DUCK_SECONDS + math.ceil(spec.admission.page_limit) + 10
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
 from ocrpool_operator.manifests.disruption_budgets import proxy_disruption_budget
-from ocrpool_operator.manifests.metadata import Object, meta_of, with_revision
+from ocrpool_operator.manifests.metadata import Object, metadata_for, with_revision_label
 from ocrpool_operator.manifests.proxy.deployment import CONFIG_KEY, deployment_spec
 from ocrpool_operator.manifests.proxy.haproxy import haproxy_cfg, proxy_config
-from ocrpool_operator.manifests.services import pods_service
+from ocrpool_operator.manifests.services import worker_pods_service
 
 
 def proxy_objects(pool: ObservedPool, domain: str) -> tuple[Object, ...]:
@@ -22,18 +22,18 @@ def proxy_objects(pool: ObservedPool, domain: str) -> tuple[Object, ...]:
     deployment = deployment_spec(pool, spec, spec.proxy, text)
     name = names.proxy_name(pool.name)
     return (
-        pods_service(pool),
+        worker_pods_service(pool),
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": meta_of(pool, name),
+            "metadata": metadata_for(pool, name),
             "data": {CONFIG_KEY: text},
         },
         proxy_disruption_budget(pool),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": with_revision(meta_of(pool, name), deployment),
+            "metadata": with_revision_label(metadata_for(pool, name), deployment),
             "spec": deployment,
         },
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.manifests.worker_pod import worker_pod
-from ocrpool_operator.reconcile.loop import AT_ONCE
+from ocrpool_operator.reconcile.loop import MAX_CONCURRENT_ROUNDS
 from tools.devcluster.kwok import TOLERATION
 from tools.devcluster.waiting import Api
 
@@ -60,7 +60,7 @@ def bare_pods(api: Api, count: int, workers: int) -> float:
         api.call("POST", PODS, pod, timeout_s=TIMEOUT_S)
 
     began = time.monotonic()
-    with ThreadPoolExecutor(AT_ONCE) as callers:
+    with ThreadPoolExecutor(MAX_CONCURRENT_ROUNDS) as callers:
         list(callers.map(make, range(count)))
     took = time.monotonic() - began
     seconds_until("all bare pods run", lambda: _pending(api) == 0, 900)

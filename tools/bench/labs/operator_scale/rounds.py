@@ -17,7 +17,7 @@ from ocrpool_operator.cluster.parse import pod_from, pool_from
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile import loop
-from ocrpool_operator.reconcile.instance_scaling import Scaling
+from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
 from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
 from tools.bench.labs.operator_scale.pools import NAMESPACE
 
@@ -43,10 +43,10 @@ async def _full_rounds(count: int, interval: float) -> list[float]:
             WorkerClient(session),
             OperatorMetrics(),
         )
-        scaling = Scaling(workers, events, metrics, interval=interval, clock=time.monotonic)
+        scaling = InstanceScaling(workers, events, metrics, interval=interval, clock=time.monotonic)
         parts = Dependencies(cache, client, workers, scaling, events, metrics, time.time)
         reconciler = Reconciler(parts, interval=interval)
-        gate = asyncio.Semaphore(loop.AT_ONCE)
+        gate = asyncio.Semaphore(loop.MAX_CONCURRENT_ROUNDS)
 
         async def one(key: tuple[str, str]) -> None:
             async with gate:

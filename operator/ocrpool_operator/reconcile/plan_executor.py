@@ -34,12 +34,12 @@ from ocrpool_operator.cluster.owners import NAME_TAKEN, name_taken, owns
 from ocrpool_operator.cluster.parse import pod_from
 from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.drift import steps_to
+from ocrpool_operator.manifests.drift import json_patch_to
 from ocrpool_operator.manifests.metadata import Object
-from ocrpool_operator.manifests.worker_pod import pod_notes, worker_pod
+from ocrpool_operator.manifests.worker_pod import pod_lifecycle_patch, worker_pod
 
 # A pool of hundreds asks for its pods in this many calls at once.
-AT_ONCE = 8
+MAX_CONCURRENT_ACTIONS = 8
 # Workers that an Event about several calls by name.
 _NAMED = 10
 
@@ -54,7 +54,7 @@ class ActionResults:
     moved: bool
 
 
-class Actor:
+class PlanExecutor:
     """The hands of the reconciler."""
 
     def __init__(
@@ -74,12 +74,12 @@ class Actor:
         self._backoff = backoff
         self._now = now
 
-    async def carry_out(
+    async def execute(
         self, pool: ObservedPool, seen: PoolSnapshot, plan: WorkerPlan, token: str
     ) -> ActionResults:
         """Every action of the plan. Raises ApiError, after all were tried, if the API server is
         away; what it refuses for good is told, and tried again with pauses."""
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate = asyncio.Semaphore(MAX_CONCURRENT_ACTIONS)
         troubles: list[PoolProblem] = []
         done: list[WorkerAction] = []
         conflicts = 0
@@ -150,7 +150,7 @@ class Actor:
         if not owns(pool, there):
             raise PersistentError(name_taken("Pod", there))
         labels = {"metadata": {"labels": names.labels_of(pool.name)}}
-        return await self._client.patch(PODS, pool.namespace, name, steps_to(there, labels))
+        return await self._client.patch(PODS, pool.namespace, name, json_patch_to(there, labels))
 
     async def _do(
         self, pool: ObservedPool, seen: PoolSnapshot, action: WorkerAction, token: str
@@ -192,7 +192,7 @@ class Actor:
         draining: float | None = None,
         evictable: bool = False,
     ) -> None:
-        body = pod_notes(pool, pod, draining=draining, evictable=evictable)
+        body = pod_lifecycle_patch(pool, pod, draining=draining, evictable=evictable)
         self._keep(pool, await self._client.apply(PODS, body))
 
     def _keep(self, pool: ObservedPool, body: dict[str, Any]) -> None:
