@@ -17,8 +17,8 @@ from ocrpool_operator.manifests.services import client_service
 from ocrpool_operator.manifests.worker_pod import worker_pod
 from tests.chart.helm import CHART, NAMESPACE, Helm, Object, named
 from tests.operator import rights, test_smoke_test
+from tests.operator.harness import CRD
 from tests.operator.kubelet import ROOT
-from tests.operator.lab import CRD
 from tools.devcluster.testing import Cluster
 
 HERE, THERE = "chart-here", "chart-there"

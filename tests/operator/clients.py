@@ -17,7 +17,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.fake_engine import order_png
-from tests.operator.lab import Lab
+from tests.operator.harness import Lab
 
 
 def read_page(ip: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.operator.api import Api
+from tests.operator.harness import CRD, Lab
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import CRD, Lab
 from tools.devcluster.testing import Cluster, Namespace
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrpool.resource import names
 from tests.operator.api import Object
-from tests.operator.lab import Lab
+from tests.operator.harness import Lab
 
 Dress = Callable[[Object], Object]
 PLURALS = {

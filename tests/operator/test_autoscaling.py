@@ -12,8 +12,8 @@ import yaml
 
 from tests.operator.api import Refused
 from tests.operator.clients import Clients
+from tests.operator.harness import Lab, pool
 from tests.operator.kubelet import ROOT
-from tests.operator.lab import Lab, pool
 
 pytestmark = pytest.mark.timeout(300)
 SAFE = "cluster-autoscaler.kubernetes.io/safe-to-evict"

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.operator import rights
+from tests.operator.harness import Lab, Operator, pool, still_pool
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import Lab, Operator, pool, still_pool
 from tools.devcluster import processes
 
 pytestmark = pytest.mark.timeout(300)

@@ -15,7 +15,7 @@ from tests.operator import audit, foreign_objects
 from tests.operator.api import Api, Object
 from tests.operator.faulty import FaultyWire
 from tests.operator.foreign_objects import ingress, move, some_rounds, uid_of
-from tests.operator.lab import Lab, pool
+from tests.operator.harness import Lab, pool
 
 pytestmark = pytest.mark.timeout(300)
 # Not followed by the operator of these tests until it is moved.

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.operator.api import Object
+from tests.operator.harness import Lab, pool, watching
 from tests.operator.killable import KILLED
-from tests.operator.lab import Lab, pool, watching
 
 pytestmark = pytest.mark.timeout(2000)
 WRITES = {

@@ -16,7 +16,7 @@ from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.reconcile import status_writer
 from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 from ocrpool_operator.reconcile.status_writer import StatusWriter
-from tests.operator.lab import Lab, pool
+from tests.operator.harness import Lab, pool
 
 
 @pytest.mark.asyncio

@@ -9,7 +9,7 @@ import pytest
 
 from tests.operator.api import Object
 from tests.operator.clients import read_page
-from tests.operator.lab import Lab, pool, watching
+from tests.operator.harness import Lab, pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 

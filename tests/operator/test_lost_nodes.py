@@ -13,8 +13,8 @@ import pytest
 
 from tests.fake_engine import order_png
 from tests.operator.api import Api, Object, Refused
+from tests.operator.harness import Lab, pool
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import Lab, pool
 
 pytestmark = pytest.mark.timeout(420)
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.operator.lab import Lab, pool
+from tests.operator.harness import Lab, pool
 
 pytestmark = pytest.mark.timeout(900)
 WORKERS = int(os.environ.get("OCRPOOL_MANY_WORKERS", "100"))

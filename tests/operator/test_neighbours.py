@@ -11,7 +11,7 @@ import pytest
 from ocrpool.resource import names
 from tests.operator.clients import read_page
 from tests.operator.foreign_objects import ingress, move, uid_of
-from tests.operator.lab import Lab, Operator, pool
+from tests.operator.harness import Lab, Operator, pool
 from tests.operator.proxy_pod import Endpoints
 
 pytestmark = pytest.mark.timeout(300)

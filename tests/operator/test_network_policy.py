@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.operator.api import Object
+from tests.operator.harness import Lab, pool
 from tests.operator.kubelet import ROOT
-from tests.operator.lab import Lab, pool
 
 pytestmark = pytest.mark.timeout(300)
 RULES = [

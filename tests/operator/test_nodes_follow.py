@@ -15,8 +15,8 @@ import pytest
 from tests.operator.api import Api, Object
 from tests.operator.autoscaler import GPU, SAFE, Autoscaler
 from tests.operator.clients import Clients
+from tests.operator.harness import Lab, gpu_pool
 from tests.operator.kubelet import Kubelet
-from tests.operator.lab import Lab, gpu_pool
 from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(600)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.operator.api import Api, Object
 from tests.operator.faulty import FaultyWire
-from tests.operator.lab import Lab, pool, still_pool, watching
+from tests.operator.harness import Lab, pool, still_pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 WATCHES = r"^GET .*[?&]watch="

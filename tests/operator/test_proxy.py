@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.operator.lab import Lab, pool
+from tests.operator.harness import Lab, pool
 from tests.operator.proxy_pod import Endpoints
 from tests.proxy.load import Load
 

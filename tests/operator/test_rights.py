@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator import rights
-from tests.operator.lab import Lab, Operator, pool
+from tests.operator.harness import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
 # kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).

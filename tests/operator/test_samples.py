@@ -17,8 +17,8 @@ import yaml
 
 from tests.fake_engine import order_png
 from tests.operator.api import Api, Object
+from tests.operator.harness import Lab
 from tests.operator.kubelet import ROOT, Kubelet
-from tests.operator.lab import Lab
 
 pytestmark = pytest.mark.timeout(900)
 SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))

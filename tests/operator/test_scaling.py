@@ -18,7 +18,7 @@ import pytest
 
 from tests.fake_engine import order_png
 from tests.operator.api import Object
-from tests.operator.lab import Lab, gpu_pool, pool
+from tests.operator.harness import Lab, gpu_pool, pool
 from tools.devcluster.fakegpu.device import FakeGpu
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("models")]

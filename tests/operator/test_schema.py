@@ -9,8 +9,8 @@ import yaml
 
 from ocrpool.resource.spec import PoolSpec
 from tests.operator.api import Api
+from tests.operator.harness import pool
 from tests.operator.kubelet import ROOT
-from tests.operator.lab import pool
 from tests.unit.resource.spec_cases import BROKEN
 from tools.devcluster.testing import Namespace
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.operator.harness import POOL, Lab
 from tests.operator.kubelet import ROOT
-from tests.operator.lab import POOL, Lab
 from tools.devcluster.testing import Namespace
 
 pytestmark = pytest.mark.timeout(300)

@@ -20,7 +20,7 @@ from ocrpool.resource.names import OPERATOR, lease_name
 from ocrpool_operator.cluster.fence import ENDED_STATUS
 from tests.operator.api import Api, Refused
 from tests.operator.faulty import FaultyWire, Passed
-from tests.operator.lab import Lab, Operator, pool
+from tests.operator.harness import Lab, Operator, pool
 
 pytestmark = pytest.mark.timeout(300)
 LEASE_SECONDS = 6.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.operator.api import Object
-from tests.operator.lab import Lab, pool, watching
+from tests.operator.harness import Lab, pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'
