@@ -17,7 +17,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.fake_engine import order_png
-from tests.operator.harness import Lab
+from tests.operator.harness import OperatorHarness
 
 
 def read_page(ip: str) -> str:
@@ -34,9 +34,9 @@ def read_page(ip: str) -> str:
 class Clients:
     """Use as a context manager; `answers` counts what came back, by status."""
 
-    def __init__(self, lab: Lab, *, rate: float, seconds: float) -> None:
+    def __init__(self, harness: OperatorHarness, *, rate: float, seconds: float) -> None:
         """`rate`: pages per second; `seconds`: what one page takes."""
-        self._lab = lab
+        self._harness = harness
         self._rate = rate
         self._body = order_png(say="read", sleep=seconds)
         self._stop = threading.Event()
@@ -62,7 +62,7 @@ class Clients:
 
     def _endpoints(self) -> list[str]:
         found = []
-        for pod in self._lab.pods().values():
+        for pod in self._harness.pods().values():
             labels = pod["metadata"].get("labels", {})
             conditions = pod["status"].get("conditions", ())
             ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator.api import Api
-from tests.operator.harness import CRD, Lab
+from tests.operator.harness import CRD, OperatorHarness
 from tests.operator.kubelet import Kubelet
 from tools.devcluster.testing import Cluster, Namespace
 
@@ -30,7 +30,9 @@ def kubelet(api: Api, tmp_path: Path) -> Iterator[Kubelet]:
 
 
 @pytest.fixture
-def lab(api: Api, namespace: Namespace, kubelet: Kubelet, tmp_path: Path) -> Iterator[Lab]:
+def harness(
+    api: Api, namespace: Namespace, kubelet: Kubelet, tmp_path: Path
+) -> Iterator[OperatorHarness]:
     """Everything a test of the operator needs; at the end nothing of it runs."""
-    with Lab(api, namespace, kubelet, tmp_path) as found:
+    with OperatorHarness(api, namespace, kubelet, tmp_path) as found:
         yield found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrpool.resource import names
 from tests.operator.api import Object
-from tests.operator.harness import Lab
+from tests.operator.harness import OperatorHarness
 
 Dress = Callable[[Object], Object]
 PLURALS = {
@@ -64,18 +64,20 @@ def _object(kind: str, name: str, **fields: object) -> Object:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **fields}
 
 
-def dresses(lab: Lab) -> dict[str, Dress]:
+def dresses(harness: OperatorHarness) -> dict[str, Dress]:
     """How others' objects come along, by a word."""
-    lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}})
-    owner = next(each for each in lab.items("configmaps") if each["metadata"]["name"] == "owner")
+    harness.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}})
+    owner = next(
+        each for each in harness.items("configmaps") if each["metadata"]["name"] == "owner"
+    )
     nobodys = {
         "apiVersion": "ocrpool.dev/v1alpha1",
         "kind": "OcrPool",
         "metadata": {"name": "another"},
         "spec": {"operatorName": "nobody"},
     }
-    lab.apply(nobodys)
-    pool = next(each for each in lab.pools() if each["metadata"]["name"] == "another")
+    harness.apply(nobodys)
+    pool = next(each for each in harness.pools() if each["metadata"]["name"] == "another")
 
     def owned(kind: str, version: str, by: Object) -> Dress:
         meta = by["metadata"]
@@ -105,49 +107,53 @@ def _with(body: Object, **meta: object) -> Object:
     return {**body, "metadata": {**body["metadata"], **meta}}
 
 
-def make(lab: Lab, style: str, dress: Dress, pool: str, body: Object) -> None:
+def make(harness: OperatorHarness, style: str, dress: Dress, pool: str, body: Object) -> None:
     body = dress(_with(body, labels={"of": pool}))
     if style == "applied":
-        lab.apply(body)
+        harness.apply(body)
     else:
-        lab.api.call("POST", lab.path(PLURALS[body["kind"]]), body)
+        harness.api.call("POST", harness.path(PLURALS[body["kind"]]), body)
 
 
-def snapshot(lab: Lab, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Object]:
+def snapshot(
+    harness: OperatorHarness, wanted: set[tuple[str, str]]
+) -> dict[tuple[str, str], Object]:
     """All objects of these kinds and names, whole."""
     found = {}
     for kind, plural in PLURALS.items():
-        for each in lab.items(plural):
+        for each in harness.items(plural):
             if (kind, each["metadata"]["name"]) in wanted:
                 found[kind, each["metadata"]["name"]] = each
     return found
 
 
-def at_rest(lab: Lab, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Object]:
+def at_rest(
+    harness: OperatorHarness, wanted: set[tuple[str, str]]
+) -> dict[tuple[str, str], Object]:
     """The same, once the cluster's own controllers have said their word about them."""
-    before = snapshot(lab, wanted)
+    before = snapshot(harness, wanted)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(2)
-        now = snapshot(lab, wanted)
+        now = snapshot(harness, wanted)
         if now == before:
             return now
         before = now
     raise AssertionError("they never come to rest")
 
 
-def uid_of(lab: Lab, name: str) -> str:
-    return str(lab.api.get(f"{lab.path('ocrpools')}/{name}")["metadata"]["uid"])
+def uid_of(harness: OperatorHarness, name: str) -> str:
+    return str(harness.api.get(f"{harness.path('ocrpools')}/{name}")["metadata"]["uid"])
 
 
-def move(lab: Lab, name: str, operator: str = "ocrpool") -> None:
-    lab.api.merge(f"{lab.path('ocrpools')}/{name}", {"spec": {"operatorName": operator}})
+def move(harness: OperatorHarness, name: str, operator: str = "ocrpool") -> None:
+    harness.api.merge(f"{harness.path('ocrpools')}/{name}", {"spec": {"operatorName": operator}})
 
 
-def some_rounds(lab: Lab, count: int = 8) -> None:
-    operator = lab.operators[-1]
+def some_rounds(harness: OperatorHarness, count: int = 8) -> None:
+    operator = harness.operators[-1]
     before = operator.metric(ROUNDS)
-    lab.until("some rounds more", lambda: operator.metric(ROUNDS) >= before + count)
+    harness.until("some rounds more", lambda: operator.metric(ROUNDS) >= before + count)
 
 
 def ingress(folder: Path) -> str:

@@ -66,7 +66,7 @@ def gpu_pool(name: str = "pages", **spec: Any) -> Object:
     return {**POOL, "metadata": {"name": name}, "spec": {**given, **spec}}
 
 
-class Operator:
+class OperatorProcess:
     """`ocrpool-operator run` for one namespace, as a process."""
 
     def __init__(
@@ -129,7 +129,7 @@ class Operator:
         return "\n".join(self.log.read_text(encoding="utf-8").splitlines()[-lines:])
 
 
-class Lab:
+class OperatorHarness:
     """One namespace with the operator in it."""
 
     def __init__(self, api: Api, namespace: Namespace, kubelet: Kubelet, folder: Path) -> None:
@@ -137,12 +137,12 @@ class Lab:
         self.namespace = namespace
         self.kubelet = kubelet
         self.folder = folder
-        self.operators: list[Operator] = []
+        self.operators: list[OperatorProcess] = []
         # The operator has the rights of the manifests, and no others.
         rights.grant(namespace)
         self.kubeconfig = rights.kubeconfig(namespace, folder)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> OperatorHarness:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,14 +156,14 @@ class Lab:
                 self.api.merge(path, {"metadata": {"finalizers": None}})
         audit.hold(self.namespace)
 
-    def talk_over(self, server: str) -> None:
+    def use_server(self, server: str) -> None:
         """The operators that are started from now on reach the API server here."""
         config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
         config["clusters"][0]["cluster"] = {"server": server}
         self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
 
-    def start(self, *arguments: str, **options: Any) -> Operator:
-        operator = Operator(
+    def start(self, *arguments: str, **options: Any) -> OperatorProcess:
+        operator = OperatorProcess(
             self.kubeconfig,
             self.namespace.name,
             self.folder / "operator.log",
@@ -202,7 +202,7 @@ class Lab:
         found: Object = self.api.get(f"{self.path('ocrpools')}/{name}").get("status") or {}
         return found
 
-    def told(self) -> str:
+    def reported(self) -> str:
         """All that the operator has told of the pool: its status and its Events."""
         return yaml.safe_dump([self.status(), self.events()])
 
@@ -231,7 +231,7 @@ class Lab:
                 if look():
                     return
             time.sleep(0.2)
-        raise AssertionError(f"not within {seconds:g} s: {what}\n{self.tell()}")
+        raise AssertionError(f"not within {seconds:g} s: {what}\n{self.describe()}")
 
     def until_ready(self, count: int = 2, name: str = "pages", seconds: float = 90) -> None:
         def look() -> bool:
@@ -254,7 +254,7 @@ class Lab:
                 return False
         return True
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         statuses = [each.get("status") for each in self.pools()]
         logs = [operator.tail() for operator in self.operators[-1:]]
         return "\n".join([json.dumps(statuses, indent=1), *logs])
@@ -269,7 +269,7 @@ class Lab:
 
 
 @contextlib.contextmanager
-def watching(lab: Lab, look: Callable[[dict[str, Object]], None]) -> Iterator[None]:
+def watching(harness: OperatorHarness, look: Callable[[dict[str, Object]], None]) -> Iterator[None]:
     """Call `look` with the pods all the time while the block runs; its failure is the test's."""
     import threading  # noqa: PLC0415
 
@@ -278,7 +278,7 @@ def watching(lab: Lab, look: Callable[[dict[str, Object]], None]) -> Iterator[No
     def turn() -> None:
         while not stop.is_set():
             try:
-                look(lab.pods())
+                look(harness.pods())
             except AssertionError as error:
                 failures.append(error)
                 return

@@ -12,7 +12,7 @@ import yaml
 
 from tests.operator.api import Refused
 from tests.operator.clients import Clients
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 from tests.operator.kubelet import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -36,10 +36,10 @@ def autoscaled(**more: object) -> dict[str, object]:
     )
 
 
-def notes(lab: Lab) -> dict[str, tuple[str, str]]:
+def notes(harness: OperatorHarness) -> dict[str, tuple[str, str]]:
     """What each pod tells cluster-autoscaler and Karpenter."""
     found = {}
-    for name, pod in lab.pods().items():
+    for name, pod in harness.pods().items():
         said = pod["metadata"].get("annotations", {})
         found[name] = (said.get(SAFE, ""), said.get(KARPENTER, ""))
     return found
@@ -48,132 +48,138 @@ def notes(lab: Lab) -> dict[str, tuple[str, str]]:
 MAY_GO, STAYS = ("true", "false"), ("false", "true")
 
 
-def test_workers_come_with_the_load_and_go_after_it(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(autoscaled())
-    lab.until_ready(1)
-    assert lab.status()["desiredReplicas"] == 1
-    lab.until("the idle worker's node may go", lambda: notes(lab) == {"pages-0": MAY_GO})
+def test_workers_come_with_the_load_and_go_after_it(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(autoscaled())
+    harness.until_ready(1)
+    assert harness.status()["desiredReplicas"] == 1
+    harness.until("the idle worker's node may go", lambda: notes(harness) == {"pages-0": MAY_GO})
 
     # 15 pages of 0.1 s a second: 1.5 instances at work, and each worker has one.
-    with Clients(lab, rate=15, seconds=0.1) as clients:
-        lab.until("more workers are wanted", lambda: lab.status()["desiredReplicas"] >= 3)
-        lab.until("busy workers keep their nodes", lambda: set(notes(lab).values()) == {STAYS})
-        lab.until("they serve", lambda: lab.status()["readyReplicas"] >= 3)
-        lab.until("nothing waits", lambda: lab.queues_below(0.5), 60)
-        decision = lab.status()["autoscaling"]["decision"]
-        grown = lab.status()["desiredReplicas"]
+    with Clients(harness, rate=15, seconds=0.1) as clients:
+        harness.until("more workers are wanted", lambda: harness.status()["desiredReplicas"] >= 3)
+        harness.until(
+            "busy workers keep their nodes", lambda: set(notes(harness).values()) == {STAYS}
+        )
+        harness.until("they serve", lambda: harness.status()["readyReplicas"] >= 3)
+        harness.until("nothing waits", lambda: harness.queues_below(0.5), 60)
+        decision = harness.status()["autoscaling"]["decision"]
+        grown = harness.status()["desiredReplicas"]
         assert f"→ {grown}: load " in decision, decision
         writes = operator.writes()
         time.sleep(5)
         # Whatever the figures do, a pool that stays as it is is written next to nothing.
         assert operator.writes() - writes <= 2
-    lab.until("one is wanted", lambda: lab.status()["desiredReplicas"] == 1)
-    lab.until("one is left", lambda: len(lab.pods()) == 1)
+    harness.until("one is wanted", lambda: harness.status()["desiredReplicas"] == 1)
+    harness.until("one is left", lambda: len(harness.pods()) == 1)
     assert set(clients.answers) == {"200"}, clients.answers
-    lab.until("it may go", lambda: set(notes(lab).values()) == {MAY_GO})
-    reasons = {each["reason"] for each in lab.items("events")}
+    harness.until("it may go", lambda: set(notes(harness).values()) == {MAY_GO})
+    reasons = {each["reason"] for each in harness.items("events")}
     assert {"ScaledUp", "ScaledDown"} <= reasons
     operator.stop()
 
 
-def test_the_number_survives_a_restart_of_the_operator(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(autoscaled(scaleDownStabilizationSeconds=3600, maxReplicas=2))
-    lab.until_ready(1)
-    with Clients(lab, rate=12, seconds=0.1):
-        lab.until("two serve", lambda: lab.status()["readyReplicas"] == 2)
-    uids = {name: pod["metadata"]["uid"] for name, pod in lab.pods().items()}
+def test_the_number_survives_a_restart_of_the_operator(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(autoscaled(scaleDownStabilizationSeconds=3600, maxReplicas=2))
+    harness.until_ready(1)
+    with Clients(harness, rate=12, seconds=0.1):
+        harness.until("two serve", lambda: harness.status()["readyReplicas"] == 2)
+    uids = {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()}
     operator.kill()
-    again = lab.start()
-    lab.until(
+    again = harness.start()
+    harness.until(
         "it has looked", lambda: again.metric('ocrpool_operator_rounds_total{result="ok"}') > 5
     )
 
-    assert lab.status()["desiredReplicas"] == 2
-    assert {name: pod["metadata"]["uid"] for name, pod in lab.pods().items()} == uids
+    assert harness.status()["desiredReplicas"] == 2
+    assert {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()} == uids
 
 
-def test_draining_under_load_loses_nothing(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=3, scaleDownStabilizationSeconds=0, instances={"min": 2, "max": 2}))
-    lab.until_ready(3)
-    with Clients(lab, rate=20, seconds=0.1) as clients:
+def test_draining_under_load_loses_nothing(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=3, scaleDownStabilizationSeconds=0, instances={"min": 2, "max": 2}))
+    harness.until_ready(3)
+    with Clients(harness, rate=20, seconds=0.1) as clients:
         for count in (1, 3, 1):
-            lab.namespace.kubectl("scale", "ocrp/pages", f"--replicas={count}")
-            lab.until_ready(count)
-            assert len(lab.pods()) == count
+            harness.namespace.kubectl("scale", "ocrp/pages", f"--replicas={count}")
+            harness.until_ready(count)
+            assert len(harness.pods()) == count
     assert set(clients.answers) == {"200"}, clients.answers
 
 
-def test_an_hpa_that_flaps_does_not_make_the_pool_flap(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=2, scaleDownStabilizationSeconds=6))
-    lab.until_ready(2)
-    uids = {pod["metadata"]["uid"] for pod in lab.pods().values()}
-    scale = f"{lab.path('ocrpools')}/pages/scale"
+def test_an_hpa_that_flaps_does_not_make_the_pool_flap(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=2, scaleDownStabilizationSeconds=6))
+    harness.until_ready(2)
+    uids = {pod["metadata"]["uid"] for pod in harness.pods().values()}
+    scale = f"{harness.path('ocrpools')}/pages/scale"
     for _ in range(8):
         for count in (1, 2):
             # As an HPA writes it.
-            lab.api.merge(scale, {"spec": {"replicas": count}})
+            harness.api.merge(scale, {"spec": {"replicas": count}})
             time.sleep(0.5)
-    assert lab.api.get(scale)["status"]["replicas"] == 2
-    assert {pod["metadata"]["uid"] for pod in lab.pods().values()} == uids
-    assert not [each for each in lab.items("events") if each["reason"] == "WorkerDraining"]
+    assert harness.api.get(scale)["status"]["replicas"] == 2
+    assert {pod["metadata"]["uid"] for pod in harness.pods().values()} == uids
+    assert not [each for each in harness.items("events") if each["reason"] == "WorkerDraining"]
 
     # Fewer for longer than that is meant.
-    lab.api.merge(scale, {"spec": {"replicas": 1}})
-    lab.until_ready(1)
+    harness.api.merge(scale, {"spec": {"replicas": 1}})
+    harness.until_ready(1)
 
 
-def test_nobody_can_own_replicas_beside_autoscaling(lab: Lab) -> None:
-    lab.apply(autoscaled())
+def test_nobody_can_own_replicas_beside_autoscaling(harness: OperatorHarness) -> None:
+    harness.apply(autoscaled())
     with pytest.raises(AssertionError, match="replicas and autoscaling exclude each other"):
-        lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
+        harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
     with pytest.raises(Refused, match="exclude each other"):
-        lab.api.merge(f"{lab.path('ocrpools')}/pages/scale", {"spec": {"replicas": 3}})
+        harness.api.merge(f"{harness.path('ocrpools')}/pages/scale", {"spec": {"replicas": 3}})
     # An HPA cannot even read it, and says FailedGetScale.
     with pytest.raises(Refused, match="does not exist"):
-        lab.api.get(f"{lab.path('ocrpools')}/pages/scale")
+        harness.api.get(f"{harness.path('ocrpools')}/pages/scale")
 
 
-def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(autoscaled(maxReplicas=3))
-    lab.until_ready(1)
+def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(
+    harness: OperatorHarness,
+) -> None:
+    operator = harness.start()
+    harness.apply(autoscaled(maxReplicas=3))
+    harness.until_ready(1)
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": {"name": "one"},
         "spec": {"hard": {"pods": "1"}},
     }
-    lab.apply(quota)
-    uid = lab.uid("pages-0")
-    with Clients(lab, rate=15, seconds=0.1):
-        lab.until("it says so", lambda: lab.condition("Degraded") == ("True", "QuotaExceeded"))
+    harness.apply(quota)
+    uid = harness.uid("pages-0")
+    with Clients(harness, rate=15, seconds=0.1):
+        harness.until(
+            "it says so", lambda: harness.condition("Degraded") == ("True", "QuotaExceeded")
+        )
         tried = 'ocrpool_operator_api_calls_total{resource="pods",verb="create"}'
         before = operator.metric(tried)
         time.sleep(4)
         assert operator.metric(tried) - before <= 4
-        assert lab.uid("pages-0") == uid
-        lab.namespace.kubectl("delete", "resourcequota", "one")
-        lab.until("more serve", lambda: lab.status()["readyReplicas"] >= 2)
+        assert harness.uid("pages-0") == uid
+        harness.namespace.kubectl("delete", "resourcequota", "one")
+        harness.until("more serve", lambda: harness.status()["readyReplicas"] >= 2)
 
 
-def test_the_scalers_samples_name_a_pool_that_they_can_own(lab: Lab) -> None:
+def test_the_scalers_samples_name_a_pool_that_they_can_own(harness: OperatorHarness) -> None:
     folder = ROOT / "examples" / "pools"
     hpa, keda = (
         yaml.safe_load((folder / "scalers" / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in ("hpa", "keda")
     )
     scans = yaml.safe_load((folder / "gpu.yaml").read_text(encoding="utf-8"))
-    lab.apply(hpa)
-    lab.apply(scans)
+    harness.apply(hpa)
+    harness.apply(scans)
     target = hpa["spec"]["scaleTargetRef"]
 
     # KEDA's own types are not installed here: only what it points at is looked at.
     assert keda["spec"]["scaleTargetRef"] == target
     assert (target["apiVersion"], target["kind"]) == (scans["apiVersion"], scans["kind"])
     assert target["name"] == scans["metadata"]["name"]
-    scale = lab.api.get(f"{lab.path('ocrpools')}/{target['name']}/scale")
+    scale = harness.api.get(f"{harness.path('ocrpools')}/{target['name']}/scale")
     assert scale["spec"]["replicas"] == scans["spec"]["replicas"]

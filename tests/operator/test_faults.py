@@ -15,78 +15,85 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.operator import rights
-from tests.operator.harness import Lab, Operator, pool, still_pool
+from tests.operator.harness import OperatorHarness, OperatorProcess, pool, still_pool
 from tests.operator.kubelet import Kubelet
 from tools.devcluster import processes
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_rights_taken_away_and_given_back(lab: Lab) -> None:
+def test_rights_taken_away_and_given_back(harness: OperatorHarness) -> None:
     without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
     reads = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
-    rights.grant(lab.namespace, [*without, reads])
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until("it says what it may not", lambda: lab.condition("Degraded") == ("True", "Forbidden"))
-    assert "rbac.yaml" in str(lab.status()["conditions"])
+    rights.grant(harness.namespace, [*without, reads])
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until(
+        "it says what it may not", lambda: harness.condition("Degraded") == ("True", "Forbidden")
+    )
+    assert "rbac.yaml" in str(harness.status()["conditions"])
     time.sleep(1)  # the Events of that
-    before = lab.operators[-1].writes()
+    before = harness.operators[-1].writes()
     time.sleep(5)
     # It tries on, with pauses that grow.
-    assert lab.operators[-1].writes() - before <= 2
+    assert harness.operators[-1].writes() - before <= 2
 
-    rights.grant(lab.namespace)
-    lab.until_ready(1)
-    assert lab.condition("Degraded")[0] == "False"
+    rights.grant(harness.namespace)
+    harness.until_ready(1)
+    assert harness.condition("Degraded")[0] == "False"
 
 
-def test_not_even_the_list_of_pods_is_allowed(lab: Lab) -> None:
+def test_not_even_the_list_of_pods_is_allowed(harness: OperatorHarness) -> None:
     """Nothing is made on the cache's word alone; that it is so is told all the same."""
-    lab.start()
+    harness.start()
     without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
-    rights.grant(lab.namespace, without)
-    lab.apply(pool(replicas=1))
-    lab.until("it says what it may not", lambda: lab.condition("Degraded") == ("True", "Forbidden"))
-    assert not lab.pods()
+    rights.grant(harness.namespace, without)
+    harness.apply(pool(replicas=1))
+    harness.until(
+        "it says what it may not", lambda: harness.condition("Degraded") == ("True", "Forbidden")
+    )
+    assert not harness.pods()
 
-    rights.grant(lab.namespace)
-    lab.until_ready(1)
-    assert lab.condition("Degraded")[0] == "False"
+    rights.grant(harness.namespace)
+    harness.until_ready(1)
+    assert harness.condition("Degraded")[0] == "False"
 
 
-def test_the_api_server_restarts(lab: Lab) -> None:
-    folder = lab.namespace.cluster.folder
+def test_the_api_server_restarts(harness: OperatorHarness) -> None:
+    folder = harness.namespace.cluster.folder
     assert folder is not None
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
     [server] = [each for each in processes.running(folder) if each.name == "kube-apiserver"]
     with open(f"/proc/{server.pid}/cmdline", "rb") as file:
         command = [word.decode() for word in file.read().split(b"\0") if word]
     assert not processes.stop(folder, ["kube-apiserver"])
     time.sleep(3)
     processes.start(folder, "kube-apiserver", command)
-    lab.until("the server answers", lab.pools, 60)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
-    lab.until_ready(2, seconds=150)
+    harness.until("the server answers", harness.pools, 60)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
+    harness.until_ready(2, seconds=150)
 
 
-def test_a_worker_that_hangs(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    process = lab.kubelet.sandbox("pages-0").process
+def test_a_worker_that_hangs(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    process = harness.kubelet.sandbox("pages-0").process
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        lab.until(
+        harness.until(
             "it is told that the worker is silent",
-            lambda: lab.condition("Ready")[0] == "False" or lab.condition("Degraded")[0] == "True",
+            lambda: (
+                harness.condition("Ready")[0] == "False"
+                or harness.condition("Degraded")[0] == "True"
+            ),
         )
     finally:
         os.kill(process.pid, signal.SIGCONT)
-    lab.until_ready(1)
+    harness.until_ready(1)
 
 
 @contextmanager
@@ -116,68 +123,72 @@ def nonsense(ip: str) -> Iterator[None]:
         thread.join()
 
 
-def test_a_worker_that_answers_nonsense(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    sandbox = lab.kubelet.sandbox("pages-0")
-    lab.kubelet.freeze()
+def test_a_worker_that_answers_nonsense(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    sandbox = harness.kubelet.sandbox("pages-0")
+    harness.kubelet.freeze()
     assert sandbox.process is not None
     sandbox.process.kill()
     sandbox.process.wait()
     with nonsense(sandbox.ip):
-        lab.until(
+        harness.until(
             "it says that this is no worker's state",
             lambda: (
-                lab.condition("Degraded") == ("True", "WorkerUnreachable")
-                and "not a worker's state" in str(lab.status())
+                harness.condition("Degraded") == ("True", "WorkerUnreachable")
+                and "not a worker's state" in str(harness.status())
             ),
         )
 
 
-def test_what_was_changed_by_hand_is_put_right(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    kubectl = lab.namespace.kubectl
+def test_what_was_changed_by_hand_is_put_right(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    kubectl = harness.namespace.kubectl
     kubectl("delete", "service/pages", "pdb/pages")
     kubectl(
         "patch", "configmap/pages-settings", "--type=merge", "-p", '{"data":{"settings.yaml":""}}'
     )
-    lab.until("the Service is back", lambda: lab.items("services"))
-    lab.until("the budget is back", lambda: lab.items("poddisruptionbudgets"))
-    lab.until("the settings are back", lambda: "queue: 64" in str(lab.items("configmaps")))
-    lab.until_ready(1)
+    harness.until("the Service is back", lambda: harness.items("services"))
+    harness.until("the budget is back", lambda: harness.items("poddisruptionbudgets"))
+    harness.until("the settings are back", lambda: "queue: 64" in str(harness.items("configmaps")))
+    harness.until_ready(1)
 
 
-def test_bad_input_that_no_schema_can_refuse(lab: Lab) -> None:
+def test_bad_input_that_no_schema_can_refuse(harness: OperatorHarness) -> None:
     """A GPU that no node has; a model folder that is empty; a template that is refused."""
-    lab.start()
-    lab.apply(pool("gpus", device="gpu", resourceName="example.com/unknown", replicas=1))
-    lab.apply(pool("empty", models={"dir": str(lab.folder / "nothing")}, replicas=1))
-    lab.apply(pool("wrong", template={"resources": {"limits": {"memory": "a lot"}}}, replicas=1))
+    harness.start()
+    harness.apply(pool("gpus", device="gpu", resourceName="example.com/unknown", replicas=1))
+    harness.apply(pool("empty", models={"dir": str(harness.folder / "nothing")}, replicas=1))
+    harness.apply(
+        pool("wrong", template={"resources": {"limits": {"memory": "a lot"}}}, replicas=1)
+    )
     expected = {"gpus": "WaitingForCapacity", "empty": "ModelMissing", "wrong": "Refused"}
     for name, reason in expected.items():
-        lab.until(
+        harness.until(
             f"{name} says {reason}",
-            lambda name=name, reason=reason: lab.condition("Degraded", name) == ("True", reason),
+            lambda name=name, reason=reason: (
+                harness.condition("Degraded", name) == ("True", reason)
+            ),
         )
-    operator = lab.operators[-1]
+    operator = harness.operators[-1]
     time.sleep(2)
     before = operator.writes()
     time.sleep(5)
     # Only the refused pod is tried again, with pauses that grow; a new spec is tried at once.
     assert operator.writes() - before <= 1
-    lab.apply(pool("wrong", replicas=1))
-    lab.until_ready(1, "wrong", seconds=45)
+    harness.apply(pool("wrong", replicas=1))
+    harness.until_ready(1, "wrong", seconds=45)
     for name in expected:
-        lab.namespace.kubectl("delete", "ocrp", name, "--wait=false")
-    lab.until("nothing is left behind", lab.gone)
+        harness.namespace.kubectl("delete", "ocrp", name, "--wait=false")
+    harness.until("nothing is left behind", harness.gone)
 
 
-def test_a_stranger_has_the_name(lab: Lab) -> None:
+def test_a_stranger_has_the_name(harness: OperatorHarness) -> None:
     container = {"name": "main", "image": "none"}
-    lab.namespace.apply(
+    harness.namespace.apply(
         {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -185,74 +196,74 @@ def test_a_stranger_has_the_name(lab: Lab) -> None:
             "spec": {"containers": [container], "schedulerName": "nobody"},
         }
     )
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until("it says so", lambda: lab.condition("Degraded") == ("True", "NameTaken"))
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until("it says so", lambda: harness.condition("Degraded") == ("True", "NameTaken"))
     # Looked at once a round, and not tried.
-    writes, rounds = lab.operators[-1].writes(), rounds_of(lab.operators[-1])
-    lab.until("some rounds more", lambda: rounds_of(lab.operators[-1]) > rounds + 5)
-    assert lab.operators[-1].writes() - writes <= 1
-    lab.namespace.kubectl("delete", "pod", "pages-0", "--force")
-    lab.until_ready(1)
+    writes, rounds = harness.operators[-1].writes(), rounds_of(harness.operators[-1])
+    harness.until("some rounds more", lambda: rounds_of(harness.operators[-1]) > rounds + 5)
+    assert harness.operators[-1].writes() - writes <= 1
+    harness.namespace.kubectl("delete", "pod", "pages-0", "--force")
+    harness.until_ready(1)
 
 
 @pytest.mark.usefixtures("models")
-def test_a_quiet_pool_is_written_nothing(lab: Lab) -> None:
+def test_a_quiet_pool_is_written_nothing(harness: OperatorHarness) -> None:
     """At ten looks a second, twenty seconds are the looks of a quarter of an hour."""
-    operator = lab.start("--interval", "0.1")
-    lab.apply(still_pool())
-    lab.until_ready(2)
+    operator = harness.start("--interval", "0.1")
+    harness.apply(still_pool())
+    harness.until_ready(2)
     operator.settle()
-    told = lab.told()
+    told = harness.reported()
     writes, rounds = operator.writes(), rounds_of(operator)
     time.sleep(20)
-    assert lab.told() == told, f"before:\n{told}\nafter:\n{lab.told()}"
+    assert harness.reported() == told, f"before:\n{told}\nafter:\n{harness.reported()}"
     assert operator.writes() == writes
     assert rounds_of(operator) - rounds > 60
     operator.stop()
 
 
-def rounds_of(operator: Operator) -> float:
+def rounds_of(operator: OperatorProcess) -> float:
     return operator.metric('ocrpool_operator_rounds_total{result="ok"}')
 
 
-def test_a_standby_takes_over(lab: Lab) -> None:
-    lease = f"{lab.namespace.name}/ocrpool-operator"
-    first = lab.start("--lease", lease)
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    second = lab.start("--lease", lease)
-    lab.until("both answer", lambda: second.metric("ocrpool_operator_leading") == 0)
+def test_a_standby_takes_over(harness: OperatorHarness) -> None:
+    lease = f"{harness.namespace.name}/ocrpool-operator"
+    first = harness.start("--lease", lease)
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    second = harness.start("--lease", lease)
+    harness.until("both answer", lambda: second.metric("ocrpool_operator_leading") == 0)
     assert first.metric("ocrpool_operator_leading") == 1
     first.kill()
-    lab.until("the second acts", lambda: second.metric("ocrpool_operator_leading") == 1, 40)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
-    lab.until_ready(2)
+    harness.until("the second acts", lambda: second.metric("ocrpool_operator_leading") == 1, 40)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
+    harness.until_ready(2)
     # In order, it gives the Lease back, and the next one need not wait.
-    third = lab.start("--lease", lease)
-    lab.until("the third answers", lambda: third.metric("ocrpool_operator_leading") == 0)
+    third = harness.start("--lease", lease)
+    harness.until("the third answers", lambda: third.metric("ocrpool_operator_leading") == 0)
     second.stop()
-    lab.until("the third acts", lambda: third.metric("ocrpool_operator_leading") == 1, 8)
+    harness.until("the third acts", lambda: third.metric("ocrpool_operator_leading") == 1, 8)
 
 
-def test_a_taken_port_is_one_line(lab: Lab) -> None:
+def test_a_taken_port_is_one_line(harness: OperatorHarness) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        operator = lab.start("--port", str(taken.getsockname()[1]))
+        operator = harness.start("--port", str(taken.getsockname()[1]))
         assert operator.process.wait(20) == 1
     assert operator.tail(1).startswith("ocrpool-operator: ")
 
 
-def test_a_node_that_goes_for_good(lab: Lab) -> None:
+def test_a_node_that_goes_for_good(harness: OperatorHarness) -> None:
     """Its Node object is deleted, as a cloud does; the pod is replaced on another node."""
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    uid = lab.uid("pages-0")
-    with Kubelet(lab.api, lab.folder / "other") as other:
-        lab.kubelet.freeze()
-        lab.api.call("DELETE", f"/api/v1/nodes/{lab.kubelet.node}")
-        lab.until("another pod is there", lambda: lab.uid("pages-0") not in ("", uid), 150)
-        lab.until_ready(1)
-        assert lab.status()["workers"][0]["node"] == other.node
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    uid = harness.uid("pages-0")
+    with Kubelet(harness.api, harness.folder / "other") as other:
+        harness.kubelet.freeze()
+        harness.api.call("DELETE", f"/api/v1/nodes/{harness.kubelet.node}")
+        harness.until("another pod is there", lambda: harness.uid("pages-0") not in ("", uid), 150)
+        harness.until_ready(1)
+        assert harness.status()["workers"][0]["node"] == other.node

@@ -15,7 +15,7 @@ from tests.operator import audit, foreign_objects
 from tests.operator.api import Api, Object
 from tests.operator.faulty import FaultyWire
 from tests.operator.foreign_objects import ingress, move, some_rounds, uid_of
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 
 pytestmark = pytest.mark.timeout(300)
 # Not followed by the operator of these tests until it is moved.
@@ -23,57 +23,62 @@ ELSEWHERE = {"operatorName": "nobody"}
 PROXY = {"nodeSelector": {"no": "such-node"}}
 
 
-def message(lab: Lab, kind: str, name: str) -> str:
-    found = lab.status(name).get("conditions", ())
+def message(harness: OperatorHarness, kind: str, name: str) -> str:
+    found = harness.status(name).get("conditions", ())
     return next((str(each["message"]) for each in found if each["type"] == kind), "")
 
 
-def test_nothing_of_others_is_touched(lab: Lab, tmp_path: Path) -> None:
+def test_nothing_of_others_is_touched(harness: OperatorHarness, tmp_path: Path) -> None:
     """Every kind × whose it is: the same to the byte, also when the pool is gone, and told."""
-    dresses = foreign_objects.dresses(lab)
+    dresses = foreign_objects.dresses(harness)
     theirs: set[tuple[str, str]] = set()
     for style, dress in dresses.items():
-        lab.apply(pool(style, proxy=PROXY, replicas=1, **ELSEWHERE))
-        others = foreign_objects.of_a_pool(style, uid_of(lab, style))
+        harness.apply(pool(style, proxy=PROXY, replicas=1, **ELSEWHERE))
+        others = foreign_objects.of_a_pool(style, uid_of(harness, style))
         # A second pool has all but its pod: with the first none is made at all.
         for name, body in [*((style, each) for each in others), (_pods_of(style), None)]:
             body = body or foreign_objects.pod_of(name)
-            foreign_objects.make(lab, style, dress, name, body)
+            foreign_objects.make(harness, style, dress, name, body)
             theirs.add((body["kind"], body["metadata"]["name"]))
-    before = foreign_objects.at_rest(lab, theirs)
+    before = foreign_objects.at_rest(harness, theirs)
     assert before.keys() == theirs
 
-    lab.start("--network-policy", ingress(tmp_path))
+    harness.start("--network-policy", ingress(tmp_path))
     for style in dresses:
-        move(lab, style)
-        lab.apply(pool(_pods_of(style), replicas=1))
+        move(harness, style)
+        harness.apply(pool(_pods_of(style), replicas=1))
     for style in dresses:
         for name in (style, _pods_of(style)):
-            lab.until(f"{name} says it", lambda name=name: lab.condition("Degraded", name) == TAKEN)
-            lab.until(
-                f"{name} is not ready", lambda name=name: lab.condition("Ready", name) == NOT_READY
+            harness.until(
+                f"{name} says it", lambda name=name: harness.condition("Degraded", name) == TAKEN
             )
-        told = message(lab, "Degraded", style)
+            harness.until(
+                f"{name} is not ready",
+                lambda name=name: harness.condition("Ready", name) == NOT_READY,
+            )
+        told = message(harness, "Degraded", style)
         for kind, name in theirs:
             # Without what it mounts, no Deployment of a proxy is tried.
-            if name in _names_of(lab, style) and kind != "Deployment":
+            if name in _names_of(harness, style) and kind != "Deployment":
                 assert f"{kind} {name} " in told, told
-        assert f"Pod {_pods_of(style)}-0 " in message(lab, "Degraded", _pods_of(style))
+        assert f"Pod {_pods_of(style)}-0 " in message(harness, "Degraded", _pods_of(style))
         assert "delete" not in told
     for style, words in WHOSE.items():
-        assert words in message(lab, "Degraded", style)
-    some_rounds(lab, 24)  # an Event comes after the status that it tells of
-    told = lab.events("NameTaken")
-    some_rounds(lab, 12 * 3)
-    assert lab.events("NameTaken") == told
-    assert foreign_objects.snapshot(lab, theirs) == before
+        assert words in message(harness, "Degraded", style)
+    some_rounds(harness, 24)  # an Event comes after the status that it tells of
+    told = harness.events("NameTaken")
+    some_rounds(harness, 12 * 3)
+    assert harness.events("NameTaken") == told
+    assert foreign_objects.snapshot(harness, theirs) == before
 
     own = [name for style in dresses for name in (style, _pods_of(style))]
-    lab.namespace.kubectl("delete", "ocrp", *own, "--timeout=60s", timeout_s=90)
+    harness.namespace.kubectl("delete", "ocrp", *own, "--timeout=60s", timeout_s=90)
     # What the garbage collector takes with a pool goes within moments; these would have, too.
-    lab.until("what was theirs is gone", lambda: not _owned_by_pools(lab, own))
-    assert foreign_objects.snapshot(lab, theirs) == before
-    assert {event["objectRef"]["resource"] for event in audit.hold(lab.namespace)} >= {"ocrpools"}
+    harness.until("what was theirs is gone", lambda: not _owned_by_pools(harness, own))
+    assert foreign_objects.snapshot(harness, theirs) == before
+    assert {event["objectRef"]["resource"] for event in audit.hold(harness.namespace)} >= {
+        "ocrpools"
+    }
 
 
 TAKEN, NOT_READY = ("True", "NameTaken"), ("False", "NameTaken")
@@ -91,48 +96,50 @@ def _pods_of(style: str) -> str:
     return f"{style}-too"
 
 
-def _names_of(lab: Lab, style: str) -> set[str]:
-    found = foreign_objects.of_a_pool(style, uid_of(lab, style))
+def _names_of(harness: OperatorHarness, style: str) -> set[str]:
+    found = foreign_objects.of_a_pool(style, uid_of(harness, style))
     return {each["metadata"]["name"] for each in found}
 
 
-def _owned_by_pools(lab: Lab, pools: list[str]) -> list[str]:
+def _owned_by_pools(harness: OperatorHarness, pools: list[str]) -> list[str]:
     return [
         each["metadata"]["name"]
         for plural in foreign_objects.PLURALS.values()
-        for each in lab.items(plural)
+        for each in harness.items(plural)
         for owner in each["metadata"].get("ownerReferences", ())
         if owner["kind"] == "OcrPool" and owner["name"] in pools
     ]
 
 
-def test_it_goes_on_by_itself_when_the_names_are_free(lab: Lab, tmp_path: Path) -> None:
-    lab.apply(pool(replicas=1, **ELSEWHERE))
+def test_it_goes_on_by_itself_when_the_names_are_free(
+    harness: OperatorHarness, tmp_path: Path
+) -> None:
+    harness.apply(pool(replicas=1, **ELSEWHERE))
     bodies = [
-        *foreign_objects.of_a_pool("pages", uid_of(lab, "pages")),
+        *foreign_objects.of_a_pool("pages", uid_of(harness, "pages")),
         foreign_objects.pod_of("pages"),
     ]
     for body in bodies:
-        foreign_objects.make(lab, "unowned", lambda body: body, "pages", body)
-    operator = lab.start("--network-policy", ingress(tmp_path))
-    move(lab, "pages")
-    lab.until("it says so", lambda: lab.condition("Ready") == NOT_READY)
-    some_rounds(lab)
+        foreign_objects.make(harness, "unowned", lambda body: body, "pages", body)
+    operator = harness.start("--network-policy", ingress(tmp_path))
+    move(harness, "pages")
+    harness.until("it says so", lambda: harness.condition("Ready") == NOT_READY)
+    some_rounds(harness)
     writes = operator.writes()
-    some_rounds(lab, 20)
+    some_rounds(harness, 20)
     # Looked at every round; tried with pauses that grow, as all that is refused.
     assert operator.writes() - writes <= 3 * len(bodies)
     for body in bodies:
-        path = f"{lab.path(foreign_objects.PLURALS[body['kind']])}/{body['metadata']['name']}"
-        lab.api.call("DELETE", path, {"gracePeriodSeconds": 0})
-    lab.until_ready(1)
-    assert lab.condition("Degraded")[0] == "False"
-    assert {each["metadata"]["name"] for each in lab.items("networkpolicies")} == {"pages"}
+        path = f"{harness.path(foreign_objects.PLURALS[body['kind']])}/{body['metadata']['name']}"
+        harness.api.call("DELETE", path, {"gracePeriodSeconds": 0})
+    harness.until_ready(1)
+    assert harness.condition("Degraded")[0] == "False"
+    assert {each["metadata"]["name"] for each in harness.items("networkpolicies")} == {"pages"}
 
 
 @pytest.mark.parametrize("plural", ["configmaps", "services"])
 def test_what_took_the_place_of_ours_after_we_looked_is_left_alone(
-    api: Api, lab: Lab, plural: str
+    api: Api, harness: OperatorHarness, plural: str
 ) -> None:
     """Between the operator's look and its write ours is deleted, and another one is made."""
     name = {"configmaps": "pages-settings", "services": "pages"}[plural]
@@ -144,32 +151,32 @@ def test_what_took_the_place_of_ours_after_we_looked_is_left_alone(
     ]
     # It looks ours in everything but in whose it is.
     stranger["metadata"]["labels"] = names.labels_of("pages")
-    path = f"{lab.path(plural)}/{name}"
+    path = f"{harness.path(plural)}/{name}"
 
     def replace() -> None:
-        lab.api.call("DELETE", path)
-        lab.api.call("POST", lab.path(plural), stranger)
+        harness.api.call("DELETE", path)
+        harness.api.call("POST", harness.path(plural), stranger)
 
     with FaultyWire(api) as wire:
-        lab.talk_over(wire.url)
-        lab.start()
-        lab.apply(pool(replicas=1))
-        lab.until_ready(1)
-        uid, pod = lab.api.get(path)["metadata"]["uid"], lab.uid("pages-0")
+        harness.use_server(wire.url)
+        harness.start()
+        harness.apply(pool(replicas=1))
+        harness.until_ready(1)
+        uid, pod = harness.api.get(path)["metadata"]["uid"], harness.uid("pages-0")
         met = wire.rule(rf"^PATCH .*/{plural}/{name}", first=replace)
-        lab.api.merge(path, {"metadata": {"labels": {names.LABEL_NAME: "by-hand"}}})
-        lab.until("it happened", lambda: met.met == 1)
-        lab.until("it is told", lambda: lab.condition("Ready") == NOT_READY)
-        found = lab.api.get(path)
+        harness.api.merge(path, {"metadata": {"labels": {names.LABEL_NAME: "by-hand"}}})
+        harness.until("it happened", lambda: met.met == 1)
+        harness.until("it is told", lambda: harness.condition("Ready") == NOT_READY)
+        found = harness.api.get(path)
         assert found["metadata"]["uid"] != uid
         assert "ownerReferences" not in found["metadata"]
         assert found.get("data", found.get("spec")).items() >= _content(stranger).items()
         # What runs is not ended for that.
-        assert lab.uid("pages-0") == pod
-        lab.api.call("DELETE", path)
-        lab.until_ready(1)
-        assert lab.uid("pages-0") == pod
-        lab.operators[-1].kill()
+        assert harness.uid("pages-0") == pod
+        harness.api.call("DELETE", path)
+        harness.until_ready(1)
+        assert harness.uid("pages-0") == pod
+        harness.operators[-1].kill()
 
 
 def _content(body: Object) -> Object:
@@ -177,16 +184,16 @@ def _content(body: Object) -> Object:
     return found
 
 
-def test_a_pod_with_our_labels_that_is_not_ours_is_left_alone(lab: Lab) -> None:
+def test_a_pod_with_our_labels_that_is_not_ours_is_left_alone(harness: OperatorHarness) -> None:
     """Also one that its own controller would make again and again."""
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
     labels = {**names.labels_of("pages"), names.LABEL_SERVING: "true"}
     theirs = {**labels, "set": "theirs"}  # or their controller would take the other pod, too
     template = {"metadata": {"labels": theirs}, "spec": foreign_objects.pod_of("x")["spec"]}
     spec = {"replicas": 2, "selector": {"matchLabels": theirs}, "template": template}
-    lab.apply(
+    harness.apply(
         {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
@@ -194,36 +201,38 @@ def test_a_pod_with_our_labels_that_is_not_ours_is_left_alone(lab: Lab) -> None:
             "spec": spec,
         }
     )
-    lab.apply(
+    harness.apply(
         {**foreign_objects.pod_of("pages"), "metadata": {"name": "pages-7", "labels": labels}}
     )
-    lab.until("it is told", lambda: lab.condition("Degraded") == ("True", "ForeignPod"))
-    lab.until("all are there", lambda: len(lab.pods()) == 4)
-    before = {name: pod["metadata"]["uid"] for name, pod in lab.pods().items()}
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
-    lab.until("there is one more", lambda: lab.status()["readyReplicas"] == 2)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until("there is one less", lambda: len(lab.pods()) == 4)
-    some_rounds(lab)
-    assert {name: pod["metadata"]["uid"] for name, pod in lab.pods().items()} == before
-    assert lab.status()["replicas"] == lab.status()["readyReplicas"] == 1
-    assert [each["name"] for each in lab.status()["workers"]] == ["pages-0"]
+    harness.until("it is told", lambda: harness.condition("Degraded") == ("True", "ForeignPod"))
+    harness.until("all are there", lambda: len(harness.pods()) == 4)
+    before = {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()}
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
+    harness.until("there is one more", lambda: harness.status()["readyReplicas"] == 2)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until("there is one less", lambda: len(harness.pods()) == 4)
+    some_rounds(harness)
+    assert {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()} == before
+    assert harness.status()["replicas"] == harness.status()["readyReplicas"] == 1
+    assert [each["name"] for each in harness.status()["workers"]] == ["pages-0"]
     # They do not hold up its end, and outlive it.
-    lab.namespace.kubectl("delete", "ocrp", "pages", "--timeout=60s", timeout_s=90)
-    lab.until("ours is gone", lambda: "pages-0" not in lab.pods())
-    left = {name: pod["metadata"]["uid"] for name, pod in lab.pods().items()}
+    harness.namespace.kubectl("delete", "ocrp", "pages", "--timeout=60s", timeout_s=90)
+    harness.until("ours is gone", lambda: "pages-0" not in harness.pods())
+    left = {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()}
     assert left == {name: uid for name, uid in before.items() if name != "pages-0"}
 
 
-def test_our_pod_that_lost_its_labels_gets_them_back(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    uid = lab.uid("pages-0")
-    lab.api.merge(f"{lab.path('pods')}/pages-0", {"metadata": {"labels": {names.LABEL_POOL: None}}})
-    lab.until(
-        "it has them again",
-        lambda: names.LABEL_POOL in lab.pods()["pages-0"]["metadata"]["labels"],
+def test_our_pod_that_lost_its_labels_gets_them_back(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    uid = harness.uid("pages-0")
+    harness.api.merge(
+        f"{harness.path('pods')}/pages-0", {"metadata": {"labels": {names.LABEL_POOL: None}}}
     )
-    lab.until_ready(1)
-    assert lab.uid("pages-0") == uid
+    harness.until(
+        "it has them again",
+        lambda: names.LABEL_POOL in harness.pods()["pages-0"]["metadata"]["labels"],
+    )
+    harness.until_ready(1)
+    assert harness.uid("pages-0") == uid

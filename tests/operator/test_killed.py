@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator.api import Object
-from tests.operator.harness import Lab, pool, watching
+from tests.operator.harness import OperatorHarness, pool, watching
 from tests.operator.killable import KILLED
 
 pytestmark = pytest.mark.timeout(2000)
@@ -36,23 +36,23 @@ def two_each(queue: int) -> Object:
     return pool(instances={"min": 2, "max": 2}, admission={"maxMegapixels": 0.25, "queue": queue})
 
 
-def until(lab: Lab, phase: str, log: Path, done: Callable[[], bool]) -> None:
+def until(harness: OperatorHarness, phase: str, log: Path, done: Callable[[], bool]) -> None:
     """Start operators that die, one after another, until one lives and it is `done`."""
     environment = {"KILL_LOG": str(log), "KILL_PHASE": phase}
     deadline = time.monotonic() + 700
     while True:
-        operator = lab.start(module="tests.operator.killable", environment=environment)
+        operator = harness.start(module="tests.operator.killable", environment=environment)
         while operator.process.poll() is None:
             if done():
                 operator.kill()
                 return
-            assert time.monotonic() < deadline, lab.tell()
+            assert time.monotonic() < deadline, harness.describe()
             time.sleep(0.1)
         assert operator.process.returncode == KILLED, operator.tail()
 
 
-def test_dying_around_every_call(lab: Lab) -> None:
-    log = lab.folder / "deaths"
+def test_dying_around_every_call(harness: OperatorHarness) -> None:
+    log = harness.folder / "deaths"
     log.touch()
 
     def never_doubled(pods: dict[str, Object]) -> None:
@@ -60,27 +60,28 @@ def test_dying_around_every_call(lab: Lab) -> None:
 
     def serves(queue: int) -> bool:
         revisions = {
-            pod["metadata"]["annotations"]["ocrpool.dev/revision"] for pod in lab.pods().values()
+            pod["metadata"]["annotations"]["ocrpool.dev/revision"]
+            for pod in harness.pods().values()
         }
-        fresh = f"queue: {queue}" in str(lab.items("configmaps"))
-        ready = lab.condition("Ready") == ("True", "AllWorkersReady")
-        settled = lab.condition("Progressing")[0] == "False"
-        grown = lab.status().get("instances") == {"target": 4, "ready": 4}
+        fresh = f"queue: {queue}" in str(harness.items("configmaps"))
+        ready = harness.condition("Ready") == ("True", "AllWorkersReady")
+        settled = harness.condition("Progressing")[0] == "False"
+        grown = harness.status().get("instances") == {"target": 4, "ready": 4}
         return fresh and ready and settled and grown and len(revisions) == 1
 
     def rolled() -> bool:
-        new = all(lab.uid(name) not in ("", uid) for name, uid in before.items())
+        new = all(harness.uid(name) not in ("", uid) for name, uid in before.items())
         return new and serves(6)
 
-    with watching(lab, never_doubled):
-        lab.apply(two_each(queue=5))
-        until(lab, "create", log, lambda: serves(5))
-        before = {name: lab.uid(name) for name in ("pages-0", "pages-1")}
-        lab.apply(two_each(queue=6))
-        until(lab, "roll", log, rolled)
-        assert lab.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
-        lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
-        until(lab, "delete", log, lab.gone)
+    with watching(harness, never_doubled):
+        harness.apply(two_each(queue=5))
+        until(harness, "create", log, lambda: serves(5))
+        before = {name: harness.uid(name) for name in ("pages-0", "pages-1")}
+        harness.apply(two_each(queue=6))
+        until(harness, "roll", log, rolled)
+        assert harness.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
+        harness.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+        until(harness, "delete", log, harness.gone)
     deaths = log.read_text(encoding="utf-8").splitlines()
     print(f"died {len(deaths)} times")
     # An Event tells a transition once: who died before it leaves none for the next to die after.

@@ -16,19 +16,19 @@ from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.reconcile import status_writer
 from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 from ocrpool_operator.reconcile.status_writer import StatusWriter
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 
 
 @pytest.mark.asyncio
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("characters", [1500, 3500])
 async def test_etcd_and_the_api_server_refuse_and_get_less(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, characters: int
+    harness: OperatorHarness, monkeypatch: pytest.MonkeyPatch, characters: int
 ) -> None:
     """1.5 MB are too much for etcd, 3.5 MB for the API server."""
-    monkeypatch.setenv("KUBECONFIG", str(lab.kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(harness.kubeconfig))
     monkeypatch.setattr(status_writer, "STATUS_BYTES", 2**22)
-    lab.apply(pool(replicas=0))
+    harness.apply(pool(replicas=0))
     connection = watch.login(settings=watch.settings())
     assert connection is not None
     status = PoolStatus(
@@ -40,14 +40,14 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
     )
     async with api_session(connection) as session:
         client = KubeClient(session, connection.server)
-        [body] = await client.list(POOLS, lab.namespace.name, "")
+        [body] = await client.list(POOLS, harness.namespace.name, "")
         read = pool_from(body)
         writer = StatusWriter(
             PoolObjectWriter(PoolCache(), client), EventRecorder(client, time.time)
         )
         await writer.write(read, status)
-    found = lab.status()
+    found = harness.status()
 
     assert found["replicas"] == 1000
     assert 200 < len(found["workers"]) < 1000
-    assert "too large" in lab.events("StatusTooLarge")[0]
+    assert "too large" in harness.events("StatusTooLarge")[0]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.operator.api import Object
 from tests.operator.clients import read_page
-from tests.operator.harness import Lab, pool, watching
+from tests.operator.harness import OperatorHarness, pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,21 +27,21 @@ def ready_names(pods: dict[str, Object]) -> list[str]:
     ]
 
 
-def test_from_apply_to_delete(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(pool())
-    lab.until_ready(2)
+def test_from_apply_to_delete(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(pool())
+    harness.until_ready(2)
 
-    pods = lab.pods()
+    pods = harness.pods()
     assert sorted(pods) == ["pages-0", "pages-1"]
-    assert lab.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
+    assert harness.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
     assert read_page(pods["pages-0"]["status"]["podIP"]) == "hello"
-    assert lab.items("services")[0]["metadata"]["name"] == "pages"
-    status = lab.status()
+    assert harness.items("services")[0]["metadata"]["name"] == "pages"
+    status = harness.status()
     assert status["instances"] == {"target": 2, "ready": 2}
     assert [each["phase"] for each in status["workers"]] == ["Ready", "Ready"]
-    assert all(each["node"] == lab.kubelet.node for each in status["workers"])
-    table = lab.namespace.kubectl("get", "ocrp").splitlines()
+    assert all(each["node"] == harness.kubelet.node for each in status["workers"])
+    table = harness.namespace.kubectl("get", "ocrp").splitlines()
     assert table[1].split()[:5] == ["pages", "True", "2", "2", "2"]
 
     # Edited: every pod is replaced, one at a time.
@@ -50,42 +50,44 @@ def test_from_apply_to_delete(lab: Lab) -> None:
     def one_serves(pods: dict[str, Object]) -> None:
         assert ready_names(pods), "no worker serves while the pool rolls"
 
-    with watching(lab, one_serves):
-        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 7}))
-        lab.until(
+    with watching(harness, one_serves):
+        harness.apply(pool(admission={"maxMegapixels": 0.25, "queue": 7}))
+        harness.until(
             "every pod is new",
-            lambda: all(lab.uid(name) not in ("", uid) for name, uid in before.items()),
+            lambda: all(harness.uid(name) not in ("", uid) for name, uid in before.items()),
             120,
         )
-    lab.until_ready(2)
-    assert "queue: 7" in lab.items("configmaps")[1]["data"]["settings.yaml"]
+    harness.until_ready(2)
+    assert "queue: 7" in harness.items("configmaps")[1]["data"]["settings.yaml"]
 
     # Scaled, up and down, by kubectl.
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
-    lab.until_ready(3)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until_ready(1)
-    assert sorted(lab.pods()) == ["pages-0"]
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
+    harness.until_ready(3)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until_ready(1)
+    assert sorted(harness.pods()) == ["pages-0"]
 
     # More instances only concern running workers: nothing is rolled.
-    uid = lab.uid("pages-0")
-    lab.apply(
+    uid = harness.uid("pages-0")
+    harness.apply(
         pool(
             replicas=1,
             admission={"maxMegapixels": 0.25, "queue": 7},
             instances={"min": 2, "max": 2},
         )
     )
-    lab.until("two instances", lambda: lab.status()["instances"] == {"target": 2, "ready": 2})
-    assert lab.uid("pages-0") == uid
+    harness.until(
+        "two instances", lambda: harness.status()["instances"] == {"target": 2, "ready": 2}
+    )
+    assert harness.uid("pages-0") == uid
 
     # Deleted by hand: replaced. Everything deleted: nothing left.
-    lab.namespace.kubectl("delete", "pod", "pages-0", "--wait=false")
-    lab.until("the pod is another one", lambda: lab.uid("pages-0") not in ("", uid))
-    lab.until_ready(1)
-    lab.namespace.kubectl("delete", "ocrp", "pages")
-    lab.until("nothing is left behind", lab.gone)
-    events = lab.items("events")
+    harness.namespace.kubectl("delete", "pod", "pages-0", "--wait=false")
+    harness.until("the pod is another one", lambda: harness.uid("pages-0") not in ("", uid))
+    harness.until_ready(1)
+    harness.namespace.kubectl("delete", "ocrp", "pages")
+    harness.until("nothing is left behind", harness.gone)
+    events = harness.items("events")
     assert any("the pool is being deleted" in each["message"] for each in events)
     reasons = {each["reason"] for each in events}
     assert {"WorkerCreated", "WorkerDraining", "WorkerDeleted", "AllWorkersReady"} <= reasons

@@ -13,15 +13,15 @@ import pytest
 
 from tests.fake_engine import order_png
 from tests.operator.api import Api, Object, Refused
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 from tests.operator.kubelet import Kubelet
 
 pytestmark = pytest.mark.timeout(420)
 
 
-def break_device(lab: Lab) -> None:
+def break_device(harness: OperatorHarness) -> None:
     """Pages on which the device fails: three within a minute, and the worker says DeviceError."""
-    ip = lab.kubelet.sandbox("pages-0").ip
+    ip = harness.kubelet.sandbox("pages-0").ip
     order = order_png(**{"raise": "OSError:(External) CUDA error(719), unspecified launch failure"})
     for _ in range(2):
         request = urllib.request.Request(
@@ -31,38 +31,42 @@ def break_device(lab: Lab) -> None:
             urllib.request.urlopen(request, timeout=30).close()
 
 
-def worker_of(lab: Lab) -> Object:
-    found: Object = lab.status()["workers"][0]
+def worker_of(harness: OperatorHarness) -> Object:
+    found: Object = harness.status()["workers"][0]
     return found
 
 
-def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1, instances={"min": 2, "max": 2}))
+def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(
+    harness: OperatorHarness,
+) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1, instances={"min": 2, "max": 2}))
     times = []
     for failures in (1, 2):
-        lab.until_ready(1)
-        lab.until("two instances", lambda: lab.status()["instances"]["ready"] == 2)
-        uid = lab.uid("pages-0")
-        break_device(lab)
-        lab.until(
+        harness.until_ready(1)
+        harness.until("two instances", lambda: harness.status()["instances"]["ready"] == 2)
+        uid = harness.uid("pages-0")
+        break_device(harness)
+        harness.until(
             "it is told that the device fails",
             lambda n=failures: (
-                "its device keeps failing" in str(lab.events("WorkerDeleted")[n - 1 :])
+                "its device keeps failing" in str(harness.events("WorkerDeleted")[n - 1 :])
             ),
             90,
         )
-        lab.until("there is another pod", lambda uid=uid: lab.uid("pages-0") not in ("", uid), 60)
-        lab.until("it counts", lambda n=failures: worker_of(lab).get("failures") == n)
-        times.append(datetime.fromisoformat(worker_of(lab)["failedAt"]))
+        harness.until(
+            "there is another pod", lambda uid=uid: harness.uid("pages-0") not in ("", uid), 60
+        )
+        harness.until("it counts", lambda n=failures: worker_of(harness).get("failures") == n)
+        times.append(datetime.fromisoformat(worker_of(harness)["failedAt"]))
     # The first pod went at once, the second had to wait; and so has the third pod.
     assert (times[1] - times[0]).total_seconds() >= 10
-    lab.until_ready(1, seconds=120)
-    created = datetime.fromisoformat(lab.pods()["pages-0"]["metadata"]["creationTimestamp"])
+    harness.until_ready(1, seconds=120)
+    created = datetime.fromisoformat(harness.pods()["pages-0"]["metadata"]["creationTimestamp"])
     assert (created - times[1]).total_seconds() >= 19
 
 
-def test_a_node_that_falls_silent_and_stays_in_the_list(lab: Lab) -> None:
+def test_a_node_that_falls_silent_and_stays_in_the_list(harness: OperatorHarness) -> None:
     """Its Node object stays, as when a machine hangs: Kubernetes evicts its pods, nobody confirms
     it, and the worker's place is filled elsewhere all the same."""
     tolerations = [
@@ -70,25 +74,25 @@ def test_a_node_that_falls_silent_and_stays_in_the_list(lab: Lab) -> None:
         | {"tolerationSeconds": 1}
         for key in ("unreachable", "not-ready")
     ]
-    lab.start()
-    lab.apply(pool(replicas=1, template={"graceSeconds": 1, "tolerations": tolerations}))
-    lab.until_ready(1)
-    uid = lab.uid("pages-0")
-    with Kubelet(lab.api, lab.folder / "other") as other:
-        lab.kubelet.freeze()
-        lab.until(
+    harness.start()
+    harness.apply(pool(replicas=1, template={"graceSeconds": 1, "tolerations": tolerations}))
+    harness.until_ready(1)
+    uid = harness.uid("pages-0")
+    with Kubelet(harness.api, harness.folder / "other") as other:
+        harness.kubelet.freeze()
+        harness.until(
             "it says that the node is lost",
-            lambda: lab.condition("Degraded") == ("True", "NodeLost"),
+            lambda: harness.condition("Degraded") == ("True", "NodeLost"),
             150,
         )
-        assert lab.condition("Ready") == ("False", "NodeLost")
-        lab.until("another pod is there", lambda: lab.uid("pages-0") not in ("", uid), 200)
-        lab.until_ready(1)
-        assert worker_of(lab)["node"] == other.node
-        assert lab.api.get(f"/api/v1/nodes/{lab.kubelet.node}")
+        assert harness.condition("Ready") == ("False", "NodeLost")
+        harness.until("another pod is there", lambda: harness.uid("pages-0") not in ("", uid), 200)
+        harness.until_ready(1)
+        assert worker_of(harness)["node"] == other.node
+        assert harness.api.get(f"/api/v1/nodes/{harness.kubelet.node}")
         # It comes back, and ends what was deleted meanwhile.
-        lab.kubelet.thaw()
-        lab.until("the old worker is gone", lambda: uid not in lab.kubelet.pods)
+        harness.kubelet.thaw()
+        harness.until("the old worker is gone", lambda: uid not in harness.kubelet.pods)
 
 
 @contextmanager
@@ -108,54 +112,55 @@ def a_lax_schema(api: Api) -> Iterator[None]:
         api.merge(path, {"spec": {"versions": json.loads(text)["versions"]}})
 
 
-def test_a_spec_that_an_older_crd_let_through(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
-    uid = lab.uid("pages-0")
-    path = f"{lab.path('ocrpools')}/pages"
+def test_a_spec_that_an_older_crd_let_through(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
+    uid = harness.uid("pages-0")
+    path = f"{harness.path('ocrpools')}/pages"
 
     def queue(value: object) -> bool:
         try:
-            lab.api.merge(path, {"spec": {"admission": {"queue": value}, "replicas": 3}})
+            harness.api.merge(path, {"spec": {"admission": {"queue": value}, "replicas": 3}})
         except Refused:
             return False
         return True
 
     assert not queue("many")
-    with a_lax_schema(lab.api):
-        lab.until("the lax schema is in force", lambda: queue("many"))
-        lab.until(
-            "it says what is wrong", lambda: lab.condition("Degraded") == ("True", "InvalidSpec")
+    with a_lax_schema(harness.api):
+        harness.until("the lax schema is in force", lambda: queue("many"))
+        harness.until(
+            "it says what is wrong",
+            lambda: harness.condition("Degraded") == ("True", "InvalidSpec"),
         )
-    said = next(each for each in lab.status()["conditions"] if each["type"] == "Degraded")
+    said = next(each for each in harness.status()["conditions"] if each["type"] == "Degraded")
     assert said["message"].startswith("spec.admission.queue: ")
     # It keeps what it has: also an operator that knows nothing of before.
     operator.kill()
-    operator = lab.start()
-    lab.until("it has looked", lambda: operator.metric(ROUNDS) >= 3)
-    assert sorted(lab.pods()) == ["pages-0"]
-    assert lab.uid("pages-0") == uid
+    operator = harness.start()
+    harness.until("it has looked", lambda: operator.metric(ROUNDS) >= 3)
+    assert sorted(harness.pods()) == ["pages-0"]
+    assert harness.uid("pages-0") == uid
     assert operator.writes() == 0
     # Mended, it is followed again.
-    lab.until("the spec is mended", lambda: queue(64))
-    lab.until_ready(3)
-    lab.until("all is well", lambda: lab.condition("Degraded")[0] == "False")
-    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
-    lab.until("nothing is left behind", lab.gone)
+    harness.until("the spec is mended", lambda: queue(64))
+    harness.until_ready(3)
+    harness.until("all is well", lambda: harness.condition("Degraded")[0] == "False")
+    harness.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    harness.until("nothing is left behind", harness.gone)
 
 
-def test_a_pool_that_lost_its_managed_fields(lab: Lab) -> None:
+def test_a_pool_that_lost_its_managed_fields(harness: OperatorHarness) -> None:
     """As after a restored backup: what applying alone would leave behind, goes all the same."""
-    lab.start()
-    lab.apply(pool())
-    lab.until_ready(2)
-    lab.api.merge(f"{lab.path('ocrpools')}/pages", {"metadata": {"managedFields": [{}]}})
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until_ready(1)
-    assert [each["name"] for each in lab.status()["workers"]] == ["pages-0"]
-    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
-    lab.until("nothing is left behind", lab.gone)
+    harness.start()
+    harness.apply(pool())
+    harness.until_ready(2)
+    harness.api.merge(f"{harness.path('ocrpools')}/pages", {"metadata": {"managedFields": [{}]}})
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until_ready(1)
+    assert [each["name"] for each in harness.status()["workers"]] == ["pages-0"]
+    harness.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    harness.until("nothing is left behind", harness.gone)
 
 
 ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'

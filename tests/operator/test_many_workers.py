@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 
 pytestmark = pytest.mark.timeout(900)
 WORKERS = int(os.environ.get("OCRPOOL_MANY_WORKERS", "100"))
@@ -26,11 +26,11 @@ MESSAGE = (
 )
 
 
-def test_many_workers_without_their_image(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=WORKERS, template={"nodeSelector": {"no": "node"}}))
+def test_many_workers_without_their_image(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=WORKERS, template={"nodeSelector": {"no": "node"}}))
     began = time.monotonic()
-    lab.until("all pods are made", lambda: len(lab.pods()) == WORKERS, 400)
+    harness.until("all pods are made", lambda: len(harness.pods()) == WORKERS, 400)
     print(f"made after {time.monotonic() - began:.0f} s")
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": MESSAGE}}
     container = {
@@ -40,22 +40,22 @@ def test_many_workers_without_their_image(lab: Lab) -> None:
 
     def break_it(name: str) -> None:
         status = {"phase": "Pending", "containerStatuses": [container]}
-        lab.api.merge(f"{lab.path('pods')}/{name}/status", {"status": status})
+        harness.api.merge(f"{harness.path('pods')}/{name}/status", {"status": status})
 
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(break_it, lab.pods()))
-    lab.until(
+        list(threads.map(break_it, harness.pods()))
+    harness.until(
         "it is told of all",
-        lambda: f"pages-0 and {WORKERS - 1} more" in str(lab.status()["conditions"]),
+        lambda: f"pages-0 and {WORKERS - 1} more" in str(harness.status()["conditions"]),
         120,
     )
-    status = lab.status()
-    size = len(json.dumps(lab.pools()[0]))
+    status = harness.status()
+    size = len(json.dumps(harness.pools()[0]))
     print(f"the object has {size} bytes")
-    assert lab.condition("Degraded") == ("True", "ImageNotAvailable")
+    assert harness.condition("Degraded") == ("True", "ImageNotAvailable")
     assert len(status["workers"]) == WORKERS
     assert status["workers"][-1]["problem"] == "ImageNotAvailable: as pages-0"
     assert size < 2**19
     # Scaled down, it goes on: nothing is frozen.
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=0")
-    lab.until("they go", lambda: len(lab.pods()) < WORKERS // 2, 300)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=0")
+    harness.until("they go", lambda: len(harness.pods()) < WORKERS // 2, 300)

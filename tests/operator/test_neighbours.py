@@ -11,44 +11,48 @@ import pytest
 from ocrpool.resource import names
 from tests.operator.clients import read_page
 from tests.operator.foreign_objects import ingress, move, uid_of
-from tests.operator.harness import Lab, Operator, pool
+from tests.operator.harness import OperatorHarness, OperatorProcess, pool
 from tests.operator.proxy_pod import Endpoints
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.usefixtures("haproxy")
-def test_pools_whose_names_are_like_each_others_objects(lab: Lab, tmp_path: Path) -> None:
+def test_pools_whose_names_are_like_each_others_objects(
+    harness: OperatorHarness, tmp_path: Path
+) -> None:
     """The proxy of `doc` sends to the workers of `doc`, and nobody writes for ever."""
-    operator = lab.start("--network-policy", ingress(tmp_path))
+    operator = harness.start("--network-policy", ingress(tmp_path))
     small = {"requests": {"cpu": "0.05"}}
-    lab.apply(pool("doc", replicas=1, proxy={"replicas": 1, "buffer": "1Mi", "resources": small}))
-    lab.apply(pool("doc-proxy", replicas=1))
-    lab.apply(pool("doc-pods", replicas=1))
+    harness.apply(
+        pool("doc", replicas=1, proxy={"replicas": 1, "buffer": "1Mi", "resources": small})
+    )
+    harness.apply(pool("doc-proxy", replicas=1))
+    harness.apply(pool("doc-pods", replicas=1))
     for name in ("doc", "doc-proxy", "doc-pods"):
-        lab.until_ready(1, name)
-        assert lab.condition("Degraded", name)[1] not in ("NameTaken", "ForeignPod")
-    own = names.pods_service("doc", uid_of(lab, "doc"))
-    endpoints = Endpoints(lab.api, lab.namespace.name, own)
+        harness.until_ready(1, name)
+        assert harness.condition("Degraded", name)[1] not in ("NameTaken", "ForeignPod")
+    own = names.pods_service("doc", uid_of(harness, "doc"))
+    endpoints = Endpoints(harness.api, harness.namespace.name, own)
     try:
-        ours = [lab.pods()["doc-0"]["status"]["podIP"]]
-        lab.until("the proxy has its worker", lambda: endpoints.addresses == ours)
+        ours = [harness.pods()["doc-0"]["status"]["podIP"]]
+        harness.until("the proxy has its worker", lambda: endpoints.addresses == ours)
     finally:
         endpoints.close()
     [proxy] = [
         pod
-        for name, pod in lab.pods().items()
+        for name, pod in harness.pods().items()
         if name.startswith("doc-proxy-") and names.LABEL_PROXY in pod["metadata"]["labels"]
     ]
     for _ in range(12):
         assert read_page(proxy["status"]["podIP"]) == "hello"
-    answers = {name: _answered(lab, f"{name}-0") for name in ("doc", "doc-proxy", "doc-pods")}
+    answers = {name: _answered(harness, f"{name}-0") for name in ("doc", "doc-proxy", "doc-pods")}
     assert answers == {"doc": 12, "doc-proxy": 0, "doc-pods": 0}
     operator.settle()
 
 
-def _answered(lab: Lab, pod: str) -> int:
-    url = f"http://{lab.pods()[pod]['status']['podIP']}:8081/metrics"
+def _answered(harness: OperatorHarness, pod: str) -> int:
+    url = f"http://{harness.pods()[pod]['status']['podIP']}:8081/metrics"
     with urllib.request.urlopen(url, timeout=5) as response:
         lines = response.read().decode().splitlines()
     return int(sum(float(row.rpartition(" ")[2]) for row in lines if row.startswith(PAGES)))
@@ -57,7 +61,7 @@ def _answered(lab: Lab, pod: str) -> int:
 PAGES = "ocrpool_instance_pages_total"
 
 
-def quiet(operators: list[Operator]) -> None:
+def quiet(operators: list[OperatorProcess]) -> None:
     """None of them writes."""
     for operator in operators:
         operator.settle()
@@ -68,45 +72,45 @@ def quiet(operators: list[Operator]) -> None:
     assert max(grown) <= 8, grown
 
 
-def test_a_pool_belongs_to_one_operator_and_moves(lab: Lab) -> None:
+def test_a_pool_belongs_to_one_operator_and_moves(harness: OperatorHarness) -> None:
     """Two installations with images and Leases of their own side by side."""
-    lease = ("--lease", lab.namespace.name)
-    first = lab.start(*lease, "--worker-image", "first:1")
-    second = lab.start(*lease, "--worker-image", "second:1", "--operator-name", "second")
-    lab.apply(pool("one", replicas=1))
-    lab.apply(pool("two", replicas=1, operatorName="second"))
-    lab.apply(pool("three", replicas=1, operatorName="gone"))
-    lab.until_ready(1, "one")
-    lab.until_ready(1, "two")
+    lease = ("--lease", harness.namespace.name)
+    first = harness.start(*lease, "--worker-image", "first:1")
+    second = harness.start(*lease, "--worker-image", "second:1", "--operator-name", "second")
+    harness.apply(pool("one", replicas=1))
+    harness.apply(pool("two", replicas=1, operatorName="second"))
+    harness.apply(pool("three", replicas=1, operatorName="gone"))
+    harness.until_ready(1, "one")
+    harness.until_ready(1, "two")
 
     def image(name: str) -> str:
-        found = lab.pods().get(f"{name}-0")
+        found = harness.pods().get(f"{name}-0")
         return str(found["spec"]["containers"][0]["image"]) if found else ""
 
     assert (image("one"), image("two")) == ("first:1", "second:1")
     quiet([first, second])
-    three = lab.api.get(f"{lab.path('ocrpools')}/three")
+    three = harness.api.get(f"{harness.path('ocrpools')}/three")
     assert "status" not in three
     assert "finalizers" not in three["metadata"]
-    told = [each["involvedObject"]["name"] for each in lab.items("events")]
+    told = [each["involvedObject"]["name"] for each in harness.items("events")]
     assert "three" not in told
     assert not first.metric(
-        f'ocrpool_pool_workers{{namespace="{lab.namespace.name}",pool="two",state="ready"}}'
+        f'ocrpool_pool_workers{{namespace="{harness.namespace.name}",pool="two",state="ready"}}'
     )
 
     # Of one name they share a Lease, and one stands by.
-    third = lab.start(*lease, "--worker-image", "third:1")
-    lab.until("it answers", lambda: third.metric("ocrpool_operator_leading") == 0)
+    third = harness.start(*lease, "--worker-image", "third:1")
+    harness.until("it answers", lambda: third.metric("ocrpool_operator_leading") == 0)
     assert (
         first.metric("ocrpool_operator_leading") == second.metric("ocrpool_operator_leading") == 1
     )
     quiet([first, second, third])
 
     # The operator of `two` is gone for good: the pool moves, whole, and can go.
-    secret = lab.api.get(f"{lab.path('secrets')}/two-control")
+    secret = harness.api.get(f"{harness.path('secrets')}/two-control")
     second.kill()
-    move(lab, "two")
-    lab.until("its worker is of the other's image", lambda: image("two") == "first:1", 90)
-    lab.until_ready(1, "two")
-    assert lab.api.get(f"{lab.path('secrets')}/two-control") == secret
-    lab.namespace.kubectl("delete", "ocrp", "two", "--timeout=60s", timeout_s=90)
+    move(harness, "two")
+    harness.until("its worker is of the other's image", lambda: image("two") == "first:1", 90)
+    harness.until_ready(1, "two")
+    assert harness.api.get(f"{harness.path('secrets')}/two-control") == secret
+    harness.namespace.kubectl("delete", "ocrp", "two", "--timeout=60s", timeout_s=90)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.operator.api import Object
-from tests.operator.harness import Lab, pool
+from tests.operator.harness import OperatorHarness, pool
 from tests.operator.kubelet import ROOT
 
 pytestmark = pytest.mark.timeout(300)
@@ -35,45 +35,47 @@ OWN: Object = {
 }
 
 
-def rules_of(lab: Lab) -> dict[str, Object]:
-    return {each["metadata"]["name"]: each["spec"] for each in lab.items("networkpolicies")}
+def rules_of(harness: OperatorHarness) -> dict[str, Object]:
+    return {each["metadata"]["name"]: each["spec"] for each in harness.items("networkpolicies")}
 
 
-def test_made_mended_and_removed_when_no_longer_wanted(lab: Lab, tmp_path: Path) -> None:
+def test_made_mended_and_removed_when_no_longer_wanted(
+    harness: OperatorHarness, tmp_path: Path
+) -> None:
     file = tmp_path / "ingress.yaml"
     file.write_text(yaml.safe_dump(RULES), encoding="utf-8")
-    operator = lab.start("--network-policy", str(file))
+    operator = harness.start("--network-policy", str(file))
     # What only looks like ours is not touched.
-    lab.apply(OWN)
-    lab.apply(pool(replicas=1))
-    lab.until("there is one", lambda: "pages" in rules_of(lab))
-    spec = rules_of(lab)["pages"]
+    harness.apply(OWN)
+    harness.apply(pool(replicas=1))
+    harness.until("there is one", lambda: "pages" in rules_of(harness))
+    spec = rules_of(harness)["pages"]
     assert spec["ingress"] == RULES
     assert spec["policyTypes"] == ["Ingress"]
-    lab.until_ready(1)
-    labels = lab.pods()["pages-0"]["metadata"]["labels"]
+    harness.until_ready(1)
+    labels = harness.pods()["pages-0"]["metadata"]["labels"]
     assert spec["podSelector"]["matchLabels"].items() <= labels.items()
 
-    lab.api.merge(f"{lab.path('networkpolicies')}/pages", {"spec": {"ingress": [{}]}})
-    lab.until("it is mended", lambda: rules_of(lab)["pages"]["ingress"] == RULES)
-    lab.namespace.kubectl("delete", "networkpolicy", "pages")
-    lab.until("it is back", lambda: "pages" in rules_of(lab))
+    harness.api.merge(f"{harness.path('networkpolicies')}/pages", {"spec": {"ingress": [{}]}})
+    harness.until("it is mended", lambda: rules_of(harness)["pages"]["ingress"] == RULES)
+    harness.namespace.kubectl("delete", "networkpolicy", "pages")
+    harness.until("it is back", lambda: "pages" in rules_of(harness))
 
-    lab.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
-    lab.until("the proxy has one", lambda: "pages.proxy" in rules_of(lab))
-    proxy = rules_of(lab)["pages.proxy"]
+    harness.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
+    harness.until("the proxy has one", lambda: "pages.proxy" in rules_of(harness))
+    proxy = rules_of(harness)["pages.proxy"]
     assert proxy["ingress"] == RULES
-    (deployment,) = lab.items("deployments")
+    (deployment,) = harness.items("deployments")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert proxy["podSelector"]["matchLabels"].items() <= labels.items()
-    lab.apply(pool(replicas=1))
-    lab.until("it goes with the proxy", lambda: "pages.proxy" not in rules_of(lab))
+    harness.apply(pool(replicas=1))
+    harness.until("it goes with the proxy", lambda: "pages.proxy" not in rules_of(harness))
 
     operator.stop()
-    lab.start()
-    lab.until("it is gone", lambda: "pages" not in rules_of(lab))
-    assert "own" in rules_of(lab)
-    lab.until_ready(1)
+    harness.start()
+    harness.until("it is gone", lambda: "pages" not in rules_of(harness))
+    assert "own" in rules_of(harness)
+    harness.until_ready(1)
 
 
 @pytest.mark.parametrize(

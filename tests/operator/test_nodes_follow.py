@@ -15,7 +15,7 @@ import pytest
 from tests.operator.api import Api, Object
 from tests.operator.autoscaler import GPU, SAFE, Autoscaler
 from tests.operator.clients import Clients
-from tests.operator.harness import Lab, gpu_pool
+from tests.operator.harness import OperatorHarness, gpu_pool
 from tests.operator.kubelet import Kubelet
 from tools.devcluster.testing import Namespace
 
@@ -59,12 +59,14 @@ def autoscaler(api: Api, namespace: Namespace, machines: Machines) -> Iterator[A
 
 
 @pytest.fixture
-def lab(api: Api, namespace: Namespace, autoscaler: Autoscaler, tmp_path: Path) -> Iterator[Lab]:
-    """Without a node at first; the kubelet of the usual lab is there for its sake alone."""
+def harness(
+    api: Api, namespace: Namespace, autoscaler: Autoscaler, tmp_path: Path
+) -> Iterator[OperatorHarness]:
+    """Without a node at first; the kubelet of the usual harness is there for its sake alone."""
     assert not autoscaler.nodes
     with (
         Kubelet(api, tmp_path / "node", devices={GPU: 0}) as no_gpus,
-        Lab(api, namespace, no_gpus, tmp_path) as found,
+        OperatorHarness(api, namespace, no_gpus, tmp_path) as found,
     ):
         yield found
 
@@ -87,57 +89,61 @@ def _pool(**autoscaling: object) -> Object:
     )
 
 
-def _may_go(lab: Lab) -> dict[str, str]:
+def _may_go(harness: OperatorHarness) -> dict[str, str]:
     return {
         name: pod["metadata"].get("annotations", {}).get(SAFE, "")
-        for name, pod in lab.pods().items()
+        for name, pod in harness.pods().items()
     }
 
 
-def test_nodes_come_with_the_work_and_go_after_it(lab: Lab, autoscaler: Autoscaler) -> None:
-    lab.start()
-    lab.apply(_pool())
-    lab.until("the first machine came", lambda: len(autoscaler.nodes) == 1)
-    lab.until_ready(1)
+def test_nodes_come_with_the_work_and_go_after_it(
+    harness: OperatorHarness, autoscaler: Autoscaler
+) -> None:
+    harness.start()
+    harness.apply(_pool())
+    harness.until("the first machine came", lambda: len(autoscaler.nodes) == 1)
+    harness.until_ready(1)
 
     # 6 pages of 0.2 s a second: 1.2 instances at work, and of each worker's one half is spare.
-    with Clients(lab, rate=6, seconds=0.2) as clients:
-        lab.until("a machine for each worker", lambda: len(autoscaler.nodes) == MOST)
-        lab.until("they serve", lambda: lab.status()["readyReplicas"] == MOST, 180)
-        nodes = {each["node"] for each in lab.status()["workers"]}
+    with Clients(harness, rate=6, seconds=0.2) as clients:
+        harness.until("a machine for each worker", lambda: len(autoscaler.nodes) == MOST)
+        harness.until("they serve", lambda: harness.status()["readyReplicas"] == MOST, 180)
+        nodes = {each["node"] for each in harness.status()["workers"]}
         assert nodes == set(autoscaler.nodes)
-        lab.until("nothing waits", lambda: lab.queues_below(0.5), 120)
-        lab.until("busy workers keep their nodes", lambda: set(_may_go(lab).values()) == {"false"})
+        harness.until("nothing waits", lambda: harness.queues_below(0.5), 120)
+        harness.until(
+            "busy workers keep their nodes", lambda: set(_may_go(harness).values()) == {"false"}
+        )
     # One worker alone could not carry that: what waited too long for the others is told so.
     assert set(clients.answers) <= {"200", "429", "504"}, clients.answers
 
-    with Clients(lab, rate=1, seconds=0.05) as clients:
-        lab.until("one worker is left", lambda: len(lab.pods()) == 1, 180)
-        lab.until("and one machine", lambda: len(autoscaler.nodes) == 1)
+    with Clients(harness, rate=1, seconds=0.05) as clients:
+        harness.until("one worker is left", lambda: len(harness.pods()) == 1, 180)
+        harness.until("and one machine", lambda: len(autoscaler.nodes) == 1)
     assert set(clients.answers) == {"200"}, clients.answers
-    lab.until("which may go", lambda: set(_may_go(lab).values()) == {"true"})
+    harness.until("which may go", lambda: set(_may_go(harness).values()) == {"true"})
     # Nothing was evicted: the operator had drained and deleted what it gave back.
     assert [what for what, _ in autoscaler.done] == ["add"] * MOST + ["remove"] * (MOST - 1)
 
 
 def test_a_pool_goes_on_with_what_it_has_where_no_more_comes(
-    lab: Lab, autoscaler: Autoscaler
+    harness: OperatorHarness, autoscaler: Autoscaler
 ) -> None:
     autoscaler.most = 1
-    lab.start()
-    lab.apply(_pool())
-    lab.until_ready(1)
+    harness.start()
+    harness.apply(_pool())
+    harness.until_ready(1)
 
-    with Clients(lab, rate=4, seconds=0.2) as clients:
-        lab.until("it wants more", lambda: lab.status()["desiredReplicas"] >= 2)
-        lab.until(
+    with Clients(harness, rate=4, seconds=0.2) as clients:
+        harness.until("it wants more", lambda: harness.status()["desiredReplicas"] >= 2)
+        harness.until(
             "it says what it lacks",
             lambda: (
-                lab.condition("Progressing")[1] == "WaitingForCapacity"
-                or lab.condition("Degraded")[1] == "WaitingForCapacity"
+                harness.condition("Progressing")[1] == "WaitingForCapacity"
+                or harness.condition("Degraded")[1] == "WaitingForCapacity"
             ),
         )
-        assert lab.status()["readyReplicas"] == 1
+        assert harness.status()["readyReplicas"] == 1
     with contextlib.suppress(KeyError):
         del clients.answers["429"]
     assert set(clients.answers) == {"200"}, clients.answers

@@ -12,7 +12,7 @@ import pytest
 
 from tests.operator.api import Api, Object
 from tests.operator.faulty import FaultyWire
-from tests.operator.harness import Lab, pool, still_pool, watching
+from tests.operator.harness import OperatorHarness, pool, still_pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 WATCHES = r"^GET .*[?&]watch="
@@ -33,12 +33,12 @@ WRITES = (
 
 
 @pytest.fixture
-def wire(api: Api, lab: Lab) -> Iterator[FaultyWire]:
-    """The operators of this test's lab talk over it."""
+def wire(api: Api, harness: OperatorHarness) -> Iterator[FaultyWire]:
+    """The operators of this test's harness talk over it."""
     with FaultyWire(api) as found:
-        lab.talk_over(found.url)
+        harness.use_server(found.url)
         yield found
-        for operator in lab.operators:
+        for operator in harness.operators:
             if operator.process.poll() is None:
                 operator.kill()
 
@@ -48,10 +48,12 @@ def never_doubled(pods: dict[str, Object]) -> None:
 
 
 @pytest.mark.usefixtures("models")
-def test_watches_that_break_and_what_happens_meanwhile(lab: Lab, wire: FaultyWire) -> None:
-    operator = lab.start()
-    lab.apply(still_pool())
-    lab.until_ready(2)
+def test_watches_that_break_and_what_happens_meanwhile(
+    harness: OperatorHarness, wire: FaultyWire
+) -> None:
+    operator = harness.start()
+    harness.apply(still_pool())
+    harness.until_ready(2)
     for _ in range(5):
         assert wire.cut_watches() >= 1
         time.sleep(0.3)
@@ -61,27 +63,29 @@ def test_watches_that_break_and_what_happens_meanwhile(lab: Lab, wire: FaultyWir
     watches[1].times = 2
     wire.cut_watches()
     # The one that goes first anyway, ready again or not: which of the two is left is certain.
-    kept, uid = lab.uid("pages-0"), lab.uid("pages-1")
-    lab.namespace.kubectl("delete", "pod", "pages-1", "--wait=false")
-    lab.until("the pod is gone for good", lambda: lab.uid("pages-1") != uid)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until("blind for a while", lambda: watches[0].met >= 3, 30)
+    kept, uid = harness.uid("pages-0"), harness.uid("pages-1")
+    harness.namespace.kubectl("delete", "pod", "pages-1", "--wait=false")
+    harness.until("the pod is gone for good", lambda: harness.uid("pages-1") != uid)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until("blind for a while", lambda: watches[0].met >= 3, 30)
     wire.clear()
-    lab.until_ready(1)
-    lab.until("the other one is gone", lambda: sorted(lab.pods()) == ["pages-0"])
-    assert lab.uid("pages-0") == kept
+    harness.until_ready(1)
+    harness.until("the other one is gone", lambda: sorted(harness.pods()) == ["pages-0"])
+    assert harness.uid("pages-0") == kept
     assert "Traceback" not in operator.log.read_text(encoding="utf-8")
     # And then it is as quiet as ever.
-    lab.until("the deletion is over", lambda: lab.condition("Progressing")[0] == "False")
+    harness.until("the deletion is over", lambda: harness.condition("Progressing")[0] == "False")
     operator.settle()
-    before, told = operator.writes(), lab.told()
+    before, told = operator.writes(), harness.reported()
     time.sleep(5)
-    assert lab.told() == told, f"before:\n{told}\nafter:\n{lab.told()}"
+    assert harness.reported() == told, f"before:\n{told}\nafter:\n{harness.reported()}"
     assert operator.writes() == before
 
 
 @pytest.mark.parametrize("fault", ["429 and 500", "answers that are lost"])
-def test_every_write_meets_trouble_at_first(lab: Lab, wire: FaultyWire, fault: str) -> None:
+def test_every_write_meets_trouble_at_first(
+    harness: OperatorHarness, wire: FaultyWire, fault: str
+) -> None:
     """The first call of every kind is refused, or done while its answer is lost."""
     rules = []
     for number, kind in enumerate(WRITES):
@@ -91,43 +95,45 @@ def test_every_write_meets_trouble_at_first(lab: Lab, wire: FaultyWire, fault: s
             rules.append(wire.rule(kind, status=500))
         else:
             rules.append(wire.rule(kind, status=429, headers={"Retry-After": "1"}))
-    with watching(lab, never_doubled):
-        lab.start()
-        lab.apply(pool())
-        lab.until_ready(2, seconds=150)
-        lab.apply(pool(admission={"maxMegapixels": 0.25, "queue": 6}))
-        lab.until("rolled", lambda: r"queue: 6\n" in str(lab.items("configmaps")), 90)
-        lab.until_ready(2, seconds=150)
-    lab.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
-    lab.until("nothing is left behind", lab.gone, 120)
+    with watching(harness, never_doubled):
+        harness.start()
+        harness.apply(pool())
+        harness.until_ready(2, seconds=150)
+        harness.apply(pool(admission={"maxMegapixels": 0.25, "queue": 6}))
+        harness.until("rolled", lambda: r"queue: 6\n" in str(harness.items("configmaps")), 90)
+        harness.until_ready(2, seconds=150)
+    harness.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
+    harness.until("nothing is left behind", harness.gone, 120)
     assert [each.pattern for each in rules if not each.met] == []
-    text = lab.operators[-1].log.read_text(encoding="utf-8")
+    text = harness.operators[-1].log.read_text(encoding="utf-8")
     assert "Traceback" not in text
 
 
-def test_the_spec_changes_between_our_read_and_our_write(lab: Lab, wire: FaultyWire) -> None:
-    path = f"{lab.path('ocrpools')}/pages"
+def test_the_spec_changes_between_our_read_and_our_write(
+    harness: OperatorHarness, wire: FaultyWire
+) -> None:
+    path = f"{harness.path('ocrpools')}/pages"
 
     def scale() -> None:
-        lab.api.merge(path, {"spec": {"replicas": 2}})
+        harness.api.merge(path, {"spec": {"replicas": 2}})
 
     met = wire.rule(r"^PATCH .*/ocrpools/pages/status", first=scale)
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(2)
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(2)
     assert met.met == 1
-    body = lab.pools()[0]
+    body = harness.pools()[0]
     assert body["status"]["observedGeneration"] == body["metadata"]["generation"] == 2
     assert body["spec"]["replicas"] == 2
 
 
 def test_another_pod_takes_the_name_between_our_read_and_our_deletion(
-    lab: Lab, wire: FaultyWire
+    harness: OperatorHarness, wire: FaultyWire
 ) -> None:
     """We delete what we saw, by its uid; what took its place is not ours to delete."""
-    lab.start()
-    lab.apply(pool())
-    lab.until_ready(2)
+    harness.start()
+    harness.apply(pool())
+    harness.until_ready(2)
     stranger = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -137,21 +143,21 @@ def test_another_pod_takes_the_name_between_our_read_and_our_deletion(
 
     def replace() -> None:
         body = {"gracePeriodSeconds": 0}
-        lab.api.call("DELETE", f"{lab.path('pods')}/pages-1", body)
-        lab.api.call("POST", lab.path("pods"), stranger)
+        harness.api.call("DELETE", f"{harness.path('pods')}/pages-1", body)
+        harness.api.call("POST", harness.path("pods"), stranger)
 
     met = wire.rule(r"^DELETE .*/pods/pages-1", first=replace)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until("it happened", lambda: met.met == 1)
-    lab.until_ready(1)
-    assert "ocrpool.dev/pool" not in lab.pods()["pages-1"]["metadata"].get("labels", {})
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until("it happened", lambda: met.met == 1)
+    harness.until_ready(1)
+    assert "ocrpool.dev/pool" not in harness.pods()["pages-1"]["metadata"].get("labels", {})
 
 
-def test_somebody_else_owns_a_field(lab: Lab) -> None:
+def test_somebody_else_owns_a_field(harness: OperatorHarness) -> None:
     """What we say of our objects we take back; what others add stays."""
-    lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
+    harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -161,7 +167,7 @@ def test_somebody_else_owns_a_field(lab: Lab) -> None:
             "ports": [{"name": "http", "port": 8080, "targetPort": 9}],
         },
     }
-    lab.namespace.kubectl(
+    harness.namespace.kubectl(
         "apply",
         "--server-side",
         "--force-conflicts",
@@ -171,28 +177,30 @@ def test_somebody_else_owns_a_field(lab: Lab) -> None:
     )
 
     def ours() -> bool:
-        [found] = lab.items("services")
+        [found] = harness.items("services")
         selector = found["spec"]["selector"]
         right = selector.get("ocrpool.dev/pool") == "pages"
         return right and found["spec"]["ports"][0]["targetPort"] == "http"
 
-    lab.until("the Service leads to the workers again", ours)
-    [found] = lab.items("services")
+    harness.until("the Service leads to the workers again", ours)
+    [found] = harness.items("services")
     assert found["metadata"]["annotations"] == {"example.com/theirs": "yes"}
 
 
-def test_the_api_server_cannot_be_reached_for_a_while(lab: Lab, wire: FaultyWire) -> None:
+def test_the_api_server_cannot_be_reached_for_a_while(
+    harness: OperatorHarness, wire: FaultyWire
+) -> None:
     """Workers serve on, nothing is lost, and what was asked meanwhile is done after."""
-    operator = lab.start()
-    lab.apply(pool(replicas=1))
-    lab.until_ready(1)
+    operator = harness.start()
+    harness.apply(pool(replicas=1))
+    harness.until_ready(1)
     calls = len(wire.calls)
     wire.rule(".", times=10**6, status=503)
     wire.cut_watches()
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
     time.sleep(6)
     # Tried on, but not in a hot loop.
     assert 1 <= len(wire.calls) - calls <= 60
     wire.clear()
-    lab.until_ready(2, seconds=120)
+    harness.until_ready(2, seconds=120)
     assert operator.process.poll() is None

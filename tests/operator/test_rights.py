@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.operator import rights
-from tests.operator.harness import Lab, Operator, pool
+from tests.operator.harness import OperatorHarness, OperatorProcess, pool
 
 pytestmark = pytest.mark.timeout(300)
 # kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).
@@ -18,7 +18,7 @@ NAME = "app.kubernetes.io/name"
 WATCHED = ("ocrpools", "pods", *MADE)
 
 
-def calls(operator: Operator) -> set[tuple[str, str]]:
+def calls(operator: OperatorProcess) -> set[tuple[str, str]]:
     """The (verb, resource) of every call that an operator counted."""
     with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
@@ -26,39 +26,41 @@ def calls(operator: Operator) -> set[tuple[str, str]]:
     return {(verb, resource) for resource, verb in found}
 
 
-def test_no_right_is_missing_and_none_is_for_nothing(lab: Lab, tmp_path: Path) -> None:
+def test_no_right_is_missing_and_none_is_for_nothing(
+    harness: OperatorHarness, tmp_path: Path
+) -> None:
     """Every test of the operator runs with these rights; this one looks for those without use."""
     rules = tmp_path / "ingress.yaml"
     rules.write_text("- ports: [{port: 8080}]\n", encoding="utf-8")
-    operator = lab.start("--network-policy", str(rules))
-    lab.apply(pool())
-    lab.until_ready(2)
-    lab.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    lab.until_ready(1)
+    operator = harness.start("--network-policy", str(rules))
+    harness.apply(pool())
+    harness.until_ready(2)
+    harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
+    harness.until_ready(1)
     # A proxy, switched on and off. It need not be ready for that.
-    lab.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
-    lab.until("its Deployment is there", lambda: lab.items("deployments"))
+    harness.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
+    harness.until("its Deployment is there", lambda: harness.items("deployments"))
     # One of every kind is changed by hand, and mended.
     for plural in MADE:
         changed = next(
-            each for each in lab.items(plural) if NAME in each["metadata"].get("labels", {})
+            each for each in harness.items(plural) if NAME in each["metadata"].get("labels", {})
         )
-        path = f"{lab.path(plural)}/{changed['metadata']['name']}"
-        lab.api.merge(path, {"metadata": {"labels": {NAME: "by-hand"}}})
-        lab.until(
+        path = f"{harness.path(plural)}/{changed['metadata']['name']}"
+        harness.api.merge(path, {"metadata": {"labels": {NAME: "by-hand"}}})
+        harness.until(
             f"{path} is mended",
             lambda path=path, was=changed["metadata"]["labels"]: (
-                lab.api.get(path)["metadata"]["labels"] == was
+                harness.api.get(path)["metadata"]["labels"] == was
             ),
         )
-    lab.apply(pool(replicas=1))
-    lab.until("its Deployment is gone", lambda: not lab.items("deployments"))
+    harness.apply(pool(replicas=1))
+    harness.until("its Deployment is gone", lambda: not harness.items("deployments"))
     used = calls(operator)
     operator.stop()
-    operator = lab.start()
-    lab.until("its NetworkPolicy is gone", lambda: not lab.items("networkpolicies"))
-    lab.namespace.kubectl("delete", "ocrp", "pages")
-    lab.until("nothing is left behind", lab.gone)
+    operator = harness.start()
+    harness.until("its NetworkPolicy is gone", lambda: not harness.items("networkpolicies"))
+    harness.namespace.kubectl("delete", "ocrp", "pages")
+    harness.until("nothing is left behind", harness.gone)
     used |= calls(operator)
     used |= {(verb, each) for each in WATCHED for verb in ("list", "watch")}
 

@@ -17,7 +17,7 @@ import yaml
 
 from tests.fake_engine import order_png
 from tests.operator.api import Api, Object
-from tests.operator.harness import Lab
+from tests.operator.harness import OperatorHarness
 from tests.operator.kubelet import ROOT, Kubelet
 
 pytestmark = pytest.mark.timeout(900)
@@ -38,31 +38,31 @@ def kubelet(api: Api, tmp_path: Path, models: Path) -> Iterator[Kubelet]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_sample_becomes_ready_and_reads(lab: Lab, sample: Path) -> None:
-    lab.start()
+def test_a_sample_becomes_ready_and_reads(harness: OperatorHarness, sample: Path) -> None:
+    harness.start()
     bodies = list(yaml.safe_load_all(sample.read_text(encoding="utf-8")))
-    for body in (*claimed(lab), *bodies):
+    for body in (*claimed(harness), *bodies):
         if body["kind"] != "Job":
-            lab.apply(body)
+            harness.apply(body)
     pools = {each["metadata"]["name"]: each for each in bodies if each["kind"] == "OcrPool"}
     for name, pool in pools.items():
-        lab.until_ready(pool["spec"].get("replicas", 1), name, seconds=600)
+        harness.until_ready(pool["spec"].get("replicas", 1), name, seconds=600)
     for name in pools:
-        reads_a_page(lab, name)
+        reads_a_page(harness, name)
     for name in pools:
-        lab.namespace.kubectl("delete", "ocrp", name, "--wait=false")
-    lab.until("nothing is left behind", lab.gone, 120)
+        harness.namespace.kubectl("delete", "ocrp", name, "--wait=false")
+    harness.until("nothing is left behind", harness.gone, 120)
 
 
-def claimed(lab: Lab) -> tuple[Object, Object]:
+def claimed(harness: OperatorHarness) -> tuple[Object, Object]:
     """The claim that samples mount, and a volume for it: the scheduler looks for both."""
     size = {"storage": "1Gi"}
-    claim = {"name": "ocr-models", "namespace": lab.namespace.name}
+    claim = {"name": "ocr-models", "namespace": harness.namespace.name}
     return (
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": f"models-{lab.namespace.name}"},
+            "metadata": {"name": f"models-{harness.namespace.name}"},
             "spec": {
                 "accessModes": ["ReadWriteMany"],
                 "capacity": size,
@@ -79,15 +79,15 @@ def claimed(lab: Lab) -> tuple[Object, Object]:
     )
 
 
-def reads_a_page(lab: Lab, name: str) -> None:
-    ip = lab.kubelet.sandbox(f"{name}-0").ip
+def reads_a_page(harness: OperatorHarness, name: str) -> None:
+    ip = harness.kubelet.sandbox(f"{name}-0").ip
     request = urllib.request.Request(
         f"http://{ip}:8080/v1/ocr", data=order_png(), headers={"Content-Type": "image/png"}
     )
     with urllib.request.urlopen(request, timeout=120) as response:
         assert json.loads(response.read())["pages"][0]["width"] == 256
-    status = lab.status(name)
+    status = harness.status(name)
     assert all(each["footprint"] for each in status["workers"])
-    assert lab.condition("Degraded", name) == ("False", "AsExpected")
-    row = lab.namespace.kubectl("get", "ocrp", name).splitlines()[1].split()
+    assert harness.condition("Degraded", name) == ("False", "AsExpected")
+    row = harness.namespace.kubectl("get", "ocrp", name).splitlines()[1].split()
     assert row[:2] == [name, "True"]

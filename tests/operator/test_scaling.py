@@ -18,7 +18,7 @@ import pytest
 
 from tests.fake_engine import order_png
 from tests.operator.api import Object
-from tests.operator.harness import Lab, gpu_pool, pool
+from tests.operator.harness import OperatorHarness, gpu_pool, pool
 from tools.devcluster.fakegpu.device import FakeGpu
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("models")]
@@ -28,24 +28,24 @@ GPU_IS_LOST = 15  # NVML_ERROR_GPU_IS_LOST
 QUIET_SECONDS = float(os.environ.get("OCRPOOL_QUIET_SECONDS", "20"))
 
 
-def instances(lab: Lab) -> tuple[int, int]:
+def instances(harness: OperatorHarness) -> tuple[int, int]:
     """Target and ready of all workers, as the status says."""
-    found = lab.status().get("instances", {})
+    found = harness.status().get("instances", {})
     return found.get("target", 0), found.get("ready", 0)
 
 
-def until_instances(lab: Lab, count: int, seconds: float = 90) -> None:
-    lab.until(f"{count} instances", lambda: instances(lab) == (count, count), seconds)
+def until_instances(harness: OperatorHarness, count: int, seconds: float = 90) -> None:
+    harness.until(f"{count} instances", lambda: instances(harness) == (count, count), seconds)
 
 
-def decision(lab: Lab) -> str:
-    return str(lab.status()["workers"][0].get("decision", ""))
+def decision(harness: OperatorHarness) -> str:
+    return str(harness.status()["workers"][0].get("decision", ""))
 
 
-def read_page(lab: Lab) -> int:
+def read_page(harness: OperatorHarness) -> int:
     """One page, of the first worker; its status."""
     request = urllib.request.Request(
-        f"http://{lab.kubelet.sandbox('pages-0').ip}:8080/v1/ocr",
+        f"http://{harness.kubelet.sandbox('pages-0').ip}:8080/v1/ocr",
         data=order_png(say="x"),
         headers={"Content-Type": "image/png"},
     )
@@ -55,14 +55,14 @@ def read_page(lab: Lab) -> int:
 
 
 @contextmanager
-def load(lab: Lab) -> Iterator[list[int]]:
+def load(harness: OperatorHarness) -> Iterator[list[int]]:
     """A client that sends one page after another; raises at the end what it met."""
     stop, statuses, errors = threading.Event(), list[int](), list[Exception]()
 
     def client() -> None:
         while not stop.is_set():
             try:
-                statuses.append(read_page(lab))
+                statuses.append(read_page(harness))
             except Exception as error:
                 errors.append(error)
             stop.wait(0.05)
@@ -77,45 +77,47 @@ def load(lab: Lab) -> Iterator[list[int]]:
     assert not errors
 
 
-def test_follows_the_gpu_with_and_without_an_operator(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(gpu_pool())
-    until_instances(lab, 3)
-    lab.until("it holds", lambda: decision(lab).startswith("3: hold, room 720Mi (1.7Gi free"))
-    assert "784Mi footprint" in decision(lab)
-    grown = lab.events("Grow")
+def test_follows_the_gpu_with_and_without_an_operator(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(gpu_pool())
+    until_instances(harness, 3)
+    harness.until(
+        "it holds", lambda: decision(harness).startswith("3: hold, room 720Mi (1.7Gi free")
+    )
+    assert "784Mi footprint" in decision(harness)
+    grown = harness.events("Grow")
     assert [each.partition(": room")[0] for each in grown] == ["pages-0: 1 → 2", "pages-0: 2 → 3"]
-    worker = lab.status()["workers"][0]
-    gpu = lab.kubelet.gpu("pages-0")
+    worker = harness.status()["workers"][0]
+    gpu = harness.kubelet.gpu("pages-0")
     assert worker["device"] == {"name": "Fake GPU", "uuid": gpu.uuid}
     assert worker["footprint"] == 784 * MIB
     assert len(gpu.charges) == 3
 
     # A stranger grows: fewer, and nothing is lost.
-    with load(lab) as statuses:
+    with load(harness) as statuses:
         gpu.set_used(450 * MIB)
         held = operator.metric(held_metric())
-        lab.until("it was looked at", lambda: operator.metric(held_metric()) >= held + 2)
+        harness.until("it was looked at", lambda: operator.metric(held_metric()) >= held + 2)
         gpu.set_used(900 * MIB)
-        until_instances(lab, 2)
+        until_instances(harness, 2)
         answered = len(statuses)
-        lab.until("pages are read on", lambda: len(statuses) > answered)
-    assert [each.partition(": left")[0] for each in lab.events("Shrink")] == ["pages-0: 3 → 2"]
+        harness.until("pages are read on", lambda: len(statuses) > answered)
+    assert [each.partition(": left")[0] for each in harness.events("Shrink")] == ["pages-0: 3 → 2"]
 
     # Without an operator it serves on with its last target, and so it is found.
     operator.kill()
-    assert read_page(lab) == 200
-    pids = pids_of(lab)
-    operator = lab.start()
-    lab.until("it has looked", lambda: operator.metric(held_metric()) >= 3)
-    assert pids_of(lab) == pids
-    assert instances(lab) == (2, 2)
-    assert len(lab.events("Shrink", "Grow")) == 3
+    assert read_page(harness) == 200
+    pids = pids_of(harness)
+    operator = harness.start()
+    harness.until("it has looked", lambda: operator.metric(held_metric()) >= 3)
+    assert pids_of(harness) == pids
+    assert instances(harness) == (2, 2)
+    assert len(harness.events("Shrink", "Grow")) == 3
 
     # The stranger goes: it grows again.
     gpu.set_used(0)
-    until_instances(lab, 3)
-    assert lab.uid("pages-0")
+    until_instances(harness, 3)
+    assert harness.uid("pages-0")
     operator.stop()
 
 
@@ -123,9 +125,9 @@ def held_metric() -> str:
     return 'ocrpool_operator_decisions_total{reason="Hold"}'
 
 
-def pids_of(lab: Lab) -> list[int]:
+def pids_of(harness: OperatorHarness) -> list[int]:
     """The processes behind the first worker, as it says itself."""
-    sandbox = lab.kubelet.sandbox("pages-0")
+    sandbox = harness.kubelet.sandbox("pages-0")
     token = (sandbox.folder / "token").read_text(encoding="utf-8")
     request = urllib.request.Request(
         f"http://{sandbox.ip}:8081/v1/state", headers={"Authorization": f"Bearer {token}"}
@@ -135,80 +137,84 @@ def pids_of(lab: Lab) -> list[int]:
     return [each["pid"] for each in state["instances"]["each"]]
 
 
-def test_a_worker_that_restarts_in_its_pod_gets_its_instances_back(lab: Lab) -> None:
-    lab.start()
-    lab.apply(gpu_pool(instances={"min": 2, "max": 2}))
-    until_instances(lab, 2)
-    uid = lab.uid("pages-0")
-    process = lab.kubelet.sandbox("pages-0").process
+def test_a_worker_that_restarts_in_its_pod_gets_its_instances_back(
+    harness: OperatorHarness,
+) -> None:
+    harness.start()
+    harness.apply(gpu_pool(instances={"min": 2, "max": 2}))
+    until_instances(harness, 2)
+    uid = harness.uid("pages-0")
+    process = harness.kubelet.sandbox("pages-0").process
     assert process is not None
     process.kill()
-    lab.until("kubelet started it again", lambda: lab.kubelet.sandbox("pages-0").restarts == 1)
-    lab.until("two Limits more", lambda: len(lab.events("Limits")) == 2, 90)
-    until_instances(lab, 2)
-    assert lab.uid("pages-0") == uid
-    assert lab.events("Limits")[1].startswith("pages-0: 1 → 2: instances.min is 2")
-    assert lab.status()["workers"][0]["failures"] == 0
-
-
-def test_an_edit_of_the_range_rolls_nothing(lab: Lab) -> None:
-    lab.start()
-    lab.apply(gpu_pool(instances={"min": 1, "max": 1}))
-    lab.until_ready(1)
-    uid = lab.uid("pages-0")
-    lab.apply(gpu_pool(instances={"min": 1, "max": 2}))
-    until_instances(lab, 2)
-    lab.apply(gpu_pool(instances={"min": 1, "max": 1}))
-    until_instances(lab, 1)
-    assert lab.uid("pages-0") == uid
-    assert lab.events("Limits")[-1] == "pages-0: 2 → 1: instances.max is 1"
-
-
-def test_what_memory_cannot_hold_degrades_the_pool(lab: Lab) -> None:
-    """Two that must be there where one fits; a reserve larger than the device."""
-    lab.start()
-    lab.kubelet.devices.shrink(int(1.2 * GIB))
-    lab.apply(gpu_pool(instances={"min": 2, "max": 2}, memory={"reserve": "128Mi"}))
-    lab.until(
-        "it says that memory is short",
-        lambda: lab.condition("Degraded") == ("True", "InsufficientMemory"),
+    harness.until(
+        "kubelet started it again", lambda: harness.kubelet.sandbox("pages-0").restarts == 1
     )
-    lab.until("it serves", lambda: lab.condition("Ready") == ("True", "AllWorkersReady"))
-    assert "instances.min is 2" in lab.status()["workers"][0]["problem"]
-    lab.apply(gpu_pool(memory={"reserve": "8Gi"}))
-    lab.until(
+    harness.until("two Limits more", lambda: len(harness.events("Limits")) == 2, 90)
+    until_instances(harness, 2)
+    assert harness.uid("pages-0") == uid
+    assert harness.events("Limits")[1].startswith("pages-0: 1 → 2: instances.min is 2")
+    assert harness.status()["workers"][0]["failures"] == 0
+
+
+def test_an_edit_of_the_range_rolls_nothing(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(gpu_pool(instances={"min": 1, "max": 1}))
+    harness.until_ready(1)
+    uid = harness.uid("pages-0")
+    harness.apply(gpu_pool(instances={"min": 1, "max": 2}))
+    until_instances(harness, 2)
+    harness.apply(gpu_pool(instances={"min": 1, "max": 1}))
+    until_instances(harness, 1)
+    assert harness.uid("pages-0") == uid
+    assert harness.events("Limits")[-1] == "pages-0: 2 → 1: instances.max is 1"
+
+
+def test_what_memory_cannot_hold_degrades_the_pool(harness: OperatorHarness) -> None:
+    """Two that must be there where one fits; a reserve larger than the device."""
+    harness.start()
+    harness.kubelet.devices.shrink(int(1.2 * GIB))
+    harness.apply(gpu_pool(instances={"min": 2, "max": 2}, memory={"reserve": "128Mi"}))
+    harness.until(
+        "it says that memory is short",
+        lambda: harness.condition("Degraded") == ("True", "InsufficientMemory"),
+    )
+    harness.until("it serves", lambda: harness.condition("Ready") == ("True", "AllWorkersReady"))
+    assert "instances.min is 2" in harness.status()["workers"][0]["problem"]
+    harness.apply(gpu_pool(memory={"reserve": "8Gi"}))
+    harness.until(
         "it says that the reserve is too large",
         lambda: (
-            lab.condition("Degraded") == ("True", "InsufficientMemory")
-            and "reserve" in lab.status()["workers"][0]["problem"]
+            harness.condition("Degraded") == ("True", "InsufficientMemory")
+            and "reserve" in harness.status()["workers"][0]["problem"]
         ),
     )
-    lab.apply(gpu_pool(memory={"reserve": "128Mi"}))
-    lab.until_ready(1)
-    lab.until("all is well", lambda: lab.condition("Degraded")[0] == "False")
+    harness.apply(gpu_pool(memory={"reserve": "128Mi"}))
+    harness.until_ready(1)
+    harness.until("all is well", lambda: harness.condition("Degraded")[0] == "False")
 
 
-def test_a_device_that_falls_off_the_bus_is_told_and_comes_back(lab: Lab) -> None:
-    lab.start()
-    lab.apply(gpu_pool(instances={"min": 1, "max": 2}))
-    until_instances(lab, 2)
-    uid = lab.uid("pages-0")
-    gpu = lab.kubelet.gpu("pages-0")
+def test_a_device_that_falls_off_the_bus_is_told_and_comes_back(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(gpu_pool(instances={"min": 1, "max": 2}))
+    until_instances(harness, 2)
+    uid = harness.uid("pages-0")
+    gpu = harness.kubelet.gpu("pages-0")
     gpu.set_fault(GPU_IS_LOST)
-    lab.until("it is told", lambda: lab.condition("Degraded") == ("True", "DeviceLost"))
-    lab.until("and not ready", lambda: lab.condition("Ready") == ("False", "DeviceLost"))
-    assert gpu.uuid in lab.status()["workers"][0]["problem"]
+    harness.until("it is told", lambda: harness.condition("Degraded") == ("True", "DeviceLost"))
+    harness.until("and not ready", lambda: harness.condition("Ready") == ("False", "DeviceLost"))
+    assert gpu.uuid in harness.status()["workers"][0]["problem"]
     gpu.set_fault(0)
-    lab.until_ready(1)
-    lab.until("all is well", lambda: lab.condition("Degraded")[0] == "False")
-    assert lab.uid("pages-0") == uid
+    harness.until_ready(1)
+    harness.until("all is well", lambda: harness.condition("Degraded")[0] == "False")
+    assert harness.uid("pages-0") == uid
 
 
-def test_instances_on_a_cpu_follow_its_ram(lab: Lab) -> None:
-    lab.start()
-    lab.apply(pool(replicas=1, instances={"min": 1, "max": 3}, memory={"reserve": "2Gi"}))
-    until_instances(lab, 3)
-    lab.until("it holds", lambda: decision(lab) == "3: hold, instances.max is 3")
+def test_instances_on_a_cpu_follow_its_ram(harness: OperatorHarness) -> None:
+    harness.start()
+    harness.apply(pool(replicas=1, instances={"min": 1, "max": 3}, memory={"reserve": "2Gi"}))
+    until_instances(harness, 3)
+    harness.until("it holds", lambda: decision(harness) == "3: hold, instances.max is 3")
 
 
 @contextmanager
@@ -232,33 +238,35 @@ def jitter(gpu: FakeGpu, most: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(QUIET_SECONDS + 300)
-def test_a_quiet_pool_is_written_nothing_though_its_figures_jitter(lab: Lab) -> None:
-    operator = lab.start("--interval", "0.1" if QUIET_SECONDS < 60 else "5")
-    lab.apply(gpu_pool())
-    until_instances(lab, 3)
-    with jitter(lab.kubelet.gpu("pages-0"), 200 * MIB):
+def test_a_quiet_pool_is_written_nothing_though_its_figures_jitter(
+    harness: OperatorHarness,
+) -> None:
+    operator = harness.start("--interval", "0.1" if QUIET_SECONDS < 60 else "5")
+    harness.apply(gpu_pool())
+    until_instances(harness, 3)
+    with jitter(harness.kubelet.gpu("pages-0"), 200 * MIB):
         time.sleep(5)
         before, looks = operator.writes(), operator.metric(held_metric())
         time.sleep(QUIET_SECONDS)
         assert operator.writes() == before
         # The figures were looked at, and not from a distance.
         assert operator.metric(held_metric()) - looks > 8
-    assert lab.condition("Degraded")[0] == "False"
+    assert harness.condition("Degraded")[0] == "False"
 
 
-def test_the_metrics_of_a_pool(lab: Lab) -> None:
-    operator = lab.start()
-    lab.apply(gpu_pool(instances={"min": 1, "max": 2}))
-    until_instances(lab, 2)
-    where = f'namespace="{lab.namespace.name}",pool="pages"'
-    lab.until(
+def test_the_metrics_of_a_pool(harness: OperatorHarness) -> None:
+    operator = harness.start()
+    harness.apply(gpu_pool(instances={"min": 1, "max": 2}))
+    until_instances(harness, 2)
+    where = f'namespace="{harness.namespace.name}",pool="pages"'
+    harness.until(
         "the target is told",
         lambda: operator.metric(f'ocrpool_pool_instances{{{where},state="target"}}') == 2,
     )
     assert operator.metric(f'ocrpool_pool_condition{{{where},type="Ready"}}') == 1
     assert operator.metric('ocrpool_operator_decisions_total{reason="Grow"}') == 1
-    lab.namespace.kubectl("delete", "ocrp", "pages")
-    lab.until("nothing is left behind", lab.gone)
+    harness.namespace.kubectl("delete", "ocrp", "pages")
+    harness.until("nothing is left behind", harness.gone)
     url = f"http://127.0.0.1:{operator.port}/metrics"
     with urllib.request.urlopen(url, timeout=5) as response:
         assert 'pool="pages"' not in response.read().decode()

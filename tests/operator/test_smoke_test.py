@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.operator.harness import POOL, Lab
+from tests.operator.harness import POOL, OperatorHarness
 from tests.operator.kubelet import ROOT
 from tools.devcluster.testing import Namespace
 
@@ -53,13 +53,13 @@ def users_kubeconfig(namespace: Namespace, folder: Path) -> Path:
     return path
 
 
-def try_it(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+def try_it(harness: OperatorHarness, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ocrpool_operator.cli", "smoke-test"]
-    where = [f"--namespace={lab.namespace.name}", f"--name={NAME}"]
+    where = [f"--namespace={harness.namespace.name}", f"--name={NAME}"]
     return subprocess.run(
         [*command, *where, f"--spec={json.dumps(SPEC)}", *words],
         cwd=ROOT,
-        env={"KUBECONFIG": str(users_kubeconfig(lab.namespace, lab.folder)), "PATH": ""},
+        env={"KUBECONFIG": str(users_kubeconfig(harness.namespace, harness.folder)), "PATH": ""},
         capture_output=True,
         text=True,
         timeout=200,
@@ -67,49 +67,49 @@ def try_it(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_picture_is_read_and_nothing_is_left(lab: Lab) -> None:
-    lab.start()
-    url = f"http://{lab.kubelet.first_address}:8080"
+def test_a_picture_is_read_and_nothing_is_left(harness: OperatorHarness) -> None:
+    harness.start()
+    url = f"http://{harness.kubelet.first_address}:8080"
     # The fake engine says how large the picture is.
-    done = try_it(lab, f"--url={url}", "--expect=640x160")
+    done = try_it(harness, f"--url={url}", "--expect=640x160")
     assert done.returncode == 0, done.stdout + done.stderr
     made, ready, read, removed = done.stdout.splitlines()
-    assert made == f"made OcrPool {lab.namespace.name}/{NAME}"
+    assert made == f"made OcrPool {harness.namespace.name}/{NAME}"
     assert ready == "ready: 1 of 1 workers are ready"
     assert read.startswith("read ['640x160', ")
     assert removed == "removed it again"
-    lab.until("nothing is left", lab.gone)
+    harness.until("nothing is left", harness.gone)
 
 
-def test_other_words_than_expected_fail_it_and_nothing_is_left(lab: Lab) -> None:
-    lab.start()
-    url = f"http://{lab.kubelet.first_address}:8080"
-    done = try_it(lab, f"--url={url}", "--expect=OCR")
+def test_other_words_than_expected_fail_it_and_nothing_is_left(harness: OperatorHarness) -> None:
+    harness.start()
+    url = f"http://{harness.kubelet.first_address}:8080"
+    done = try_it(harness, f"--url={url}", "--expect=OCR")
     assert done.returncode == 1
     assert "which is without 'OCR'" in done.stderr
     assert "removed it again" in done.stdout
-    lab.until("nothing is left", lab.gone)
+    harness.until("nothing is left", harness.gone)
 
 
-def test_without_an_operator_it_says_so(lab: Lab) -> None:
-    done = try_it(lab, "--seconds=3")
+def test_without_an_operator_it_says_so(harness: OperatorHarness) -> None:
+    done = try_it(harness, "--seconds=3")
     assert done.returncode == 1
     assert "does the operator run?" in done.stderr
     # Without an operator there is no finalizer either.
-    assert lab.pools() == []
+    assert harness.pools() == []
 
 
-def test_a_pool_that_no_smoke_test_made_is_left_alone(lab: Lab) -> None:
-    lab.apply({**POOL, "metadata": {"name": NAME}})
-    before = lab.pools()
-    done = try_it(lab, "--seconds=3")
+def test_a_pool_that_no_smoke_test_made_is_left_alone(harness: OperatorHarness) -> None:
+    harness.apply({**POOL, "metadata": {"name": NAME}})
+    before = harness.pools()
+    done = try_it(harness, "--seconds=3")
     assert done.returncode == 1
     assert "no smoke test made it" in done.stderr
-    assert lab.pools() == before
+    assert harness.pools() == before
 
 
-def test_a_spec_that_is_refused(lab: Lab) -> None:
-    done = try_it(lab, '--spec={"device": "tpu"}')
+def test_a_spec_that_is_refused(harness: OperatorHarness) -> None:
+    done = try_it(harness, '--spec={"device": "tpu"}')
     assert done.returncode == 1
     assert 'supported values: "gpu", "cpu"' in done.stderr
     assert len(done.stderr.splitlines()) == 1

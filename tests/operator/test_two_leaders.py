@@ -20,7 +20,7 @@ from ocrpool.resource.names import OPERATOR, lease_name
 from ocrpool_operator.cluster.fence import ENDED_STATUS
 from tests.operator.api import Api, Refused
 from tests.operator.faulty import FaultyWire, Passed
-from tests.operator.harness import Lab, Operator, pool
+from tests.operator.harness import OperatorHarness, OperatorProcess, pool
 
 pytestmark = pytest.mark.timeout(300)
 LEASE_SECONDS = 6.0
@@ -28,36 +28,36 @@ LEASES = r"^(GET|PUT|POST) .*/leases"
 
 
 @pytest.fixture
-def wires(api: Api, lab: Lab) -> Iterator[tuple[FaultyWire, FaultyWire]]:
+def wires(api: Api, harness: OperatorHarness) -> Iterator[tuple[FaultyWire, FaultyWire]]:
     with FaultyWire(api) as one, FaultyWire(api) as two:
         yield one, two
-        for operator in lab.operators:
+        for operator in harness.operators:
             if operator.process.poll() is None:
                 operator.process.send_signal(signal.SIGCONT)
                 operator.kill()
 
 
-def start(lab: Lab, wire: FaultyWire) -> Operator:
-    lab.talk_over(wire.url)
-    operator = lab.start(
+def start(harness: OperatorHarness, wire: FaultyWire) -> OperatorProcess:
+    harness.use_server(wire.url)
+    operator = harness.start(
         "--lease",
-        lab.namespace.name,
+        harness.namespace.name,
         module="tests.operator.leading",
         environment={"LEASE_SECONDS": str(LEASE_SECONDS)},
     )
     # It has read where its API server is.
-    lab.until("it answers", lambda: operator.metric("ocrpool_operator_leading") >= 0)
+    harness.until("it answers", lambda: operator.metric("ocrpool_operator_leading") >= 0)
     return operator
 
 
 @contextlib.contextmanager
-def always_something_to_write(lab: Lab) -> Iterator[None]:
+def always_something_to_write(harness: OperatorHarness) -> Iterator[None]:
     stop = threading.Event()
 
     def turn() -> None:
         while not stop.wait(0.1):
             with contextlib.suppress(OSError, Refused):
-                lab.api.call("DELETE", f"{lab.path('services')}/pages")
+                harness.api.call("DELETE", f"{harness.path('services')}/pages")
 
     thread = threading.Thread(target=turn, daemon=True)
     thread.start()
@@ -68,7 +68,7 @@ def always_something_to_write(lab: Lab) -> Iterator[None]:
         thread.join()
 
 
-def leads(operator: Operator) -> bool:
+def leads(operator: OperatorProcess) -> bool:
     return operator.metric("ocrpool_operator_leading") == 1
 
 
@@ -93,89 +93,95 @@ def only_the_holder_wrote(*wires: FaultyWire) -> None:
             holder = wire if given else None
 
 
-def test_a_slow_api_server(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
+def test_a_slow_api_server(harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]) -> None:
     """The first one's calls for the Lease take longer than the Lease lasts; its writes are fast."""
     one, two = wires
-    first = start(lab, one)
-    lab.until("the first leads", lambda: leads(first))
-    second = start(lab, two)
-    lab.apply(pool(replicas=0))
-    with always_something_to_write(lab):
-        lab.until("the first writes", lambda: wrote(one) > 5)
+    first = start(harness, one)
+    harness.until("the first leads", lambda: leads(first))
+    second = start(harness, two)
+    harness.apply(pool(replicas=0))
+    with always_something_to_write(harness):
+        harness.until("the first writes", lambda: wrote(one) > 5)
         slow = one.rule(LEASES, times=10**6, delay=LEASE_SECONDS * 1.5)
-        lab.until("the second takes over", lambda: leads(second), 40)
-        lab.until("the second writes", lambda: wrote(two) > 5)
+        harness.until("the second takes over", lambda: leads(second), 40)
+        harness.until("the second writes", lambda: wrote(two) > 5)
         slow.times = 0
         time.sleep(LEASE_SECONDS)
     assert not leads(first)
     only_the_holder_wrote(one, two)
 
 
-def test_a_leader_that_is_stopped(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
+def test_a_leader_that_is_stopped(
+    harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
+) -> None:
     """In the middle of its rounds, while the other one takes over; it does not go on."""
     one, two = wires
-    lab.apply(pool(replicas=0))
-    running = {wire.url: start(lab, wire) for wire in wires}
-    with always_something_to_write(lab):
+    harness.apply(pool(replicas=0))
+    running = {wire.url: start(harness, wire) for wire in wires}
+    with always_something_to_write(harness):
         for _ in range(2):
-            lab.until("one leads", lambda: any(leads(each) for each in running.values()))
+            harness.until("one leads", lambda: any(leads(each) for each in running.values()))
             leader, other = (one, two) if leads(running[one.url]) else (two, one)
             count = wrote(leader)
-            lab.until("it writes", lambda leader=leader, count=count: wrote(leader) > count)
+            harness.until("it writes", lambda leader=leader, count=count: wrote(leader) > count)
             process = running[leader.url].process
             process.send_signal(signal.SIGSTOP)
-            lab.until("the other takes over", lambda other=other: leads(running[other.url]), 40)
+            harness.until("the other takes over", lambda other=other: leads(running[other.url]), 40)
             count = wrote(other)
-            lab.until("it writes", lambda other=other, count=count: wrote(other) > count + 3)
+            harness.until("it writes", lambda other=other, count=count: wrote(other) > count + 3)
             process.send_signal(signal.SIGCONT)
             time.sleep(1)
             only_the_holder_wrote(one, two)
             assert process.wait(20) == ENDED_STATUS
-            running[leader.url] = start(lab, leader)
-            lab.until("it stands by", lambda leader=leader: not leads(running[leader.url]))
+            running[leader.url] = start(harness, leader)
+            harness.until("it stands by", lambda leader=leader: not leads(running[leader.url]))
     only_the_holder_wrote(one, two)
 
 
-def test_in_order_it_is_given_back_last(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
+def test_in_order_it_is_given_back_last(
+    harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
+) -> None:
     """Its last writes are slow, and so is the answer to its giving back."""
     one, two = wires
-    first = start(lab, one)
-    lab.until("the first leads", lambda: leads(first))
-    start(lab, two)
-    lab.apply(pool(replicas=0))
-    with always_something_to_write(lab):
-        lab.until("the first writes", lambda: wrote(one) > 5)
+    first = start(harness, one)
+    harness.until("the first leads", lambda: leads(first))
+    start(harness, two)
+    harness.apply(pool(replicas=0))
+    with always_something_to_write(harness):
+        harness.until("the first writes", lambda: wrote(one) > 5)
         slow = one.rule(r"^POST .*/services\?", times=10**6, delay=0.5)
         one.rule(r"^PUT .*/leases", times=10**6, late=0.5)
-        lab.until("one is on its way", lambda: slow.met > 0)
+        harness.until("one is on its way", lambda: slow.met > 0)
         first.process.terminate()
-        lab.until("the second writes", lambda: wrote(two) > 5)
+        harness.until("the second writes", lambda: wrote(two) > 5)
     assert first.process.wait(20) == 0, first.tail()
     only_the_holder_wrote(one, two)
     assert json.loads(one.passed[-1].body)["spec"]["holderIdentity"] == ""
 
 
-def test_kopf_writes_nothing_on_its_own(lab: Lab, wires: tuple[FaultyWire, FaultyWire]) -> None:
+def test_kopf_writes_nothing_on_its_own(
+    harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
+) -> None:
     """It does not know who leads, and takes a finalizer of its own off whatever it sees."""
-    leases = f"/apis/coordination.k8s.io/v1/namespaces/{lab.namespace.name}/leases"
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{harness.namespace.name}/leases"
     spec = {"holderIdentity": "another", "leaseDurationSeconds": 15}
-    lab.api.call("POST", leases, {"metadata": {"name": lease_name(OPERATOR)}, "spec": spec})
+    harness.api.call("POST", leases, {"metadata": {"name": lease_name(OPERATOR)}, "spec": spec})
     meta = {
         "name": "its",
         "labels": {"app.kubernetes.io/managed-by": "ocrpool-operator", "ocrpool.dev/pool": "pages"},
         "finalizers": ["ocrpool.dev/kopf"],
     }
-    lab.api.call("POST", lab.path("configmaps"), {"metadata": meta})
-    path = f"{lab.path('configmaps')}/its"
+    harness.api.call("POST", harness.path("configmaps"), {"metadata": meta})
+    path = f"{harness.path('configmaps')}/its"
     try:
-        lab.talk_over(wires[0].url)
-        operator = lab.start("--lease", lab.namespace.name)
-        lab.until("it watches", lambda: any("watch=" in call for call in wires[0].calls))
-        lab.until("it stands by", lambda: not leads(operator))
-        lab.api.merge(path, {"data": {"changed": "yes"}})
-        lab.api.call("DELETE", path)
+        harness.use_server(wires[0].url)
+        operator = harness.start("--lease", harness.namespace.name)
+        harness.until("it watches", lambda: any("watch=" in call for call in wires[0].calls))
+        harness.until("it stands by", lambda: not leads(operator))
+        harness.api.merge(path, {"data": {"changed": "yes"}})
+        harness.api.call("DELETE", path)
         time.sleep(3)
         assert wires[0].passed == []
-        assert lab.api.get(path)["metadata"]["finalizers"] == ["ocrpool.dev/kopf"]
+        assert harness.api.get(path)["metadata"]["finalizers"] == ["ocrpool.dev/kopf"]
     finally:
-        lab.api.merge(path, {"metadata": {"finalizers": None}})
+        harness.api.merge(path, {"metadata": {"finalizers": None}})

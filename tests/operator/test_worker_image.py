@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.operator.api import Object
-from tests.operator.harness import Lab, pool, watching
+from tests.operator.harness import OperatorHarness, pool, watching
 
 pytestmark = pytest.mark.timeout(300)
 ROUNDS = 'ocrpool_operator_rounds_total{result="ok"}'
 
 
-def images(lab: Lab) -> dict[str, str]:
-    return {name: pod["spec"]["containers"][0]["image"] for name, pod in lab.pods().items()}
+def images(harness: OperatorHarness) -> dict[str, str]:
+    return {name: pod["spec"]["containers"][0]["image"] for name, pod in harness.pods().items()}
 
 
 def one_serves(pods: dict[str, Object]) -> None:
@@ -25,24 +25,24 @@ def one_serves(pods: dict[str, Object]) -> None:
     assert "True" in told, pods
 
 
-def test_an_upgrade_rolls_what_names_no_image_and_nothing_else(lab: Lab) -> None:
-    old = lab.start("--worker-image=worker:1")
-    lab.apply(pool())
-    lab.apply(pool("pinned", replicas=1, template={"image": "mine:7", "graceSeconds": 1}))
-    lab.until_ready(2)
-    lab.until_ready(1, "pinned")
-    assert images(lab) == {"pages-0": "worker:1", "pages-1": "worker:1", "pinned-0": "mine:7"}
-    first = {name: lab.uid(name) for name in lab.pods()}
+def test_an_upgrade_rolls_what_names_no_image_and_nothing_else(harness: OperatorHarness) -> None:
+    old = harness.start("--worker-image=worker:1")
+    harness.apply(pool())
+    harness.apply(pool("pinned", replicas=1, template={"image": "mine:7", "graceSeconds": 1}))
+    harness.until_ready(2)
+    harness.until_ready(1, "pinned")
+    assert images(harness) == {"pages-0": "worker:1", "pages-1": "worker:1", "pinned-0": "mine:7"}
+    first = {name: harness.uid(name) for name in harness.pods()}
 
     old.stop()
-    same = lab.start("--worker-image=worker:1")
-    lab.until("it has looked at both, twice", lambda: same.metric(ROUNDS) >= 4)
+    same = harness.start("--worker-image=worker:1")
+    harness.until("it has looked at both, twice", lambda: same.metric(ROUNDS) >= 4)
     same.stop()
-    assert {name: lab.uid(name) for name in lab.pods()} == first
+    assert {name: harness.uid(name) for name in harness.pods()} == first
 
-    with watching(lab, one_serves):
-        lab.start("--worker-image=worker:2")
-        lab.until("both are new", lambda: list(images(lab).values()).count("worker:2") == 2)
-        lab.until_ready(2)
-    assert images(lab)["pinned-0"] == "mine:7"
-    assert lab.uid("pinned-0") == first["pinned-0"]
+    with watching(harness, one_serves):
+        harness.start("--worker-image=worker:2")
+        harness.until("both are new", lambda: list(images(harness).values()).count("worker:2") == 2)
+        harness.until_ready(2)
+    assert images(harness)["pinned-0"] == "mine:7"
+    assert harness.uid("pinned-0") == first["pinned-0"]
