@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from ocrpool.local.worker_log import WorkerLog
 from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory
 from ocrpool.protocol import State, backoff_seconds
+from ocrpool.protocol.exit_status import describe_exit
 
 Clock = Callable[[], float]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
@@ -135,7 +136,7 @@ class WorkerProcess:
             self._failures = 1 if recovered else self._failures + 1
             self.state = None
             self.port = self.control_port = 0  # nothing listens on them now
-            self._schedule_restart(f"exited ({_words(status)})", await self.last_error())
+            self._schedule_restart(describe_exit(status), await self.last_error())
         elif self._clock() >= self._restart_at:
             self._restart_at = 0.0
             try:
@@ -233,11 +234,3 @@ def _summarize(line: str) -> str:
         return ": ".join(str(fields[key]) for key in ("event", "why") if key in fields) or line
     except (ValueError, TypeError):
         return line
-
-
-def _words(status: int) -> str:
-    if status >= 0:
-        return f"status {status}"
-    with contextlib.suppress(ValueError):
-        return signal.Signals(-status).name
-    return f"signal {-status}"

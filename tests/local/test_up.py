@@ -40,7 +40,7 @@ def test_a_worker_that_dies_is_started_again_and_grows_again(tmp_path: Path) -> 
         shell.worker().until_ready(2)
         (pid,) = shell.worker_pids()
         os.kill(pid, signal.SIGKILL)
-        wait_for("its exit is shown", lambda: "exited (SIGKILL)" in shell.output())
+        wait_for("its exit is shown", lambda: "killed by SIGKILL" in shell.output())
         wait_for("there is another", lambda: shell.worker_pids() not in ([], [pid]))
         shell.worker().until_ready(2)
 

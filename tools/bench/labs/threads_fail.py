@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ocrpool.protocol.exit_status import describe_exit
 from tools.bench.lib import direct
 from tools.bench.lib.samples import mixed_set
 from tools.bench.lib.servers import ROOT
@@ -210,9 +210,7 @@ def _details(result: ChildResult) -> None:
 
 
 def _ending(status: int) -> str:
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return "ran to its end" if status == 0 else f"exit status {status}"
+    return "ran to its end" if status == 0 else describe_exit(status)
 
 
 if __name__ == "__main__":

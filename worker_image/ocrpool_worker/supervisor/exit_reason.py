@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ocrpool.protocol import Problem
+from ocrpool.protocol.exit_status import describe_exit
 
 # `own`: its own fault, or its page's. `memory`: the kernel ended it for want of memory. `outside`:
 # somebody else sent it a signal. `worker`: its supervisor killed it. `asked`: it ended in order.
@@ -65,13 +66,13 @@ class ExitReason:
         if starved:
             return cls(_STARVED, "memory", words, own)
         if status < 0:
-            why = f"killed by {_name(-status)}"
+            why = describe_exit(status)
             if -status in _OWN_SIGNALS:
                 return cls(why, "own", words, own)
             return cls(f"{why} from outside{_no_memory(status)}", "outside", words, own)
         if status == 0 and asked_for is not None:
             return cls(f"ended as it was asked to: {asked_for}", "asked", words, own)
-        return cls(f"exited with status {status}", "own", words, own)
+        return cls(describe_exit(status), "own", words, own)
 
     @property
     def startup_problem(self) -> Problem:
@@ -84,13 +85,6 @@ class ExitReason:
             message += f": {self.words[-_LAST_WORDS:]}"
         reason = "InsufficientMemory" if self.cause == "memory" else "BootFailed"
         return Problem(reason=reason, message=message)
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _no_memory(status: int) -> str:
