@@ -119,6 +119,8 @@ def test_hooks_run_tools_of_the_environment() -> None:
     for repository in config["repos"]:
         assert repository["repo"] == "local"
         for hook in repository["hooks"]:
+            if hook["language"] == "pygrep":
+                continue
             tool, *arguments = hook["entry"].split()
             if tool == "make":
                 assert set(arguments) <= make_targets()
