@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrpool_worker.errors import RequestError
-from ocrpool_worker.http import requests
-from ocrpool_worker.http.requests import OcrRequests, WrongRequest
+from ocrpool_worker.http import request_parser
+from ocrpool_worker.http.request_parser import OcrRequests, WrongRequest
 from tests.fake_engine import order_png, pdf_of
 from tests.worker.calls import call
 from tests.worker.harness import Worker, start_worker
@@ -116,8 +116,8 @@ def test_no_step_breaks_a_character(encoding: str, request: dict[str, object], s
         held += size
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests, "STEP", step)
-        asyncio.run(requests._to_utf8(body, hold))
+        patch.setattr(request_parser, "STEP", step)
+        asyncio.run(request_parser._to_utf8(body, hold))
     assert json.loads(body) == request
     assert len(body) <= before + held, "what it grew by was told of"
 

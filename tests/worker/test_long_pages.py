@@ -26,12 +26,12 @@ READ = """
 import json, sys
 from pathlib import Path
 import cv2
-from ocrpool_worker.engine import paddle
+from ocrpool_worker.engine import paddleocr_engine
 from ocrpool_worker.engine.base import EngineContext
 from ocrpool_worker.engine.paddleocr_engine import PaddleOcrEngine
 from ocrpool_worker.models.manifest import verify
 
-paddle.limit_regions = lambda *_: None  # the detector says it as well
+paddleocr_engine.limit_regions = lambda *_: None  # the detector says it as well
 models, page = map(Path, sys.argv[1:])
 told = []
 context = EngineContext("cpu", {}, verify(models), 1, progress=lambda: told.append(1))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ocrpool import InstancePool
 from ocrpool.instance_pool import Page
-from ocrpool_worker.engine.regions import RegionLimit
+from ocrpool_worker.engine.region_limit import RegionLimit
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Worker
 from tests.worker.partial import DENSE

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ocrpool_worker.decoding.image import EncodedImage
-from ocrpool_worker.decoding.jpeg_file import decode_otherwise
+from ocrpool_worker.decoding.jpeg import decode_otherwise
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from tests.worker.client import Worker
 from tests.worker.documents import jpegs

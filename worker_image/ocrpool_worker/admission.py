@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from ocrpool_worker.errors import NotAnImage, TooLarge
 from ocrpool_worker.headers import Unknown, read_header
-from ocrpool_worker.headers.names import described
+from ocrpool_worker.headers.unsupported_formats import described
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import AdmissionSettings
-from ocrpool_worker.sides import check_sides
+from ocrpool_worker.side_limit import check_sides
 
 Kind = Literal["image", "pdf", "tiff"]
 

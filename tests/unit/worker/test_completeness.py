@@ -17,14 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocrpool_worker.decoding import jpeg, memory_fill
+from ocrpool_worker.decoding import jpeg_markers, memory_fill
 from ocrpool_worker.decoding.completeness import check_complete
-from ocrpool_worker.decoding.frames import count_frames
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.decoding.image import EncodedImage
 from ocrpool_worker.decoding.memory_fill import clean_memory
-from ocrpool_worker.decoding.pages import open_document
-from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
 from ocrpool_worker.decoding.pdf_images import MOST_BYTES, MOST_WARNINGS, expanded
+from ocrpool_worker.decoding.pdf_stream_ends import ccitt_ends, jbig2_ends, jpx_ends
+from ocrpool_worker.decoding.tiff_frames import count_frames
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers import gif as header
 from tests.worker import bombs, cut_files
@@ -84,10 +84,10 @@ def test_a_grey_picture_is_not_taken_for_one_that_ends_early() -> None:
     data = out.getvalue()
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert (pixels == 128).all()
-    assert jpeg.ends_early(data, pixels) is None
+    assert jpeg_markers.ends_early(data, pixels) is None
     cut = data[:-40] + END
     pixels = cv2.imdecode(np.frombuffer(cut, np.uint8), cv2.IMREAD_COLOR)
-    assert jpeg.ends_early(cut, pixels) in range(70)
+    assert jpeg_markers.ends_early(cut, pixels) in range(70)
 
 
 def many_segments() -> bytes:

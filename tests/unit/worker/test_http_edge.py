@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ocrpool.json_logs import RateLimit
-from ocrpool_worker.http.browsers import sent_by_a_foreign_page
+from ocrpool_worker.http.allowed_addresses import may_reach
 from ocrpool_worker.http.clients import Clients, network_of
-from ocrpool_worker.http.descriptors import shares
-from ocrpool_worker.http.networks import may_reach
+from ocrpool_worker.http.csrf import sent_by_a_foreign_page
+from ocrpool_worker.http.file_descriptors import shares
 from ocrpool_worker.settings import settings_from
 
 PUBLIC = [

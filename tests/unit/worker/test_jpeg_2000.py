@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrpool_worker.decoding.pages import DocumentPage, EncodedImage, open_document
+from ocrpool_worker.decoding.document_page import DocumentPage, EncodedImage, open_document
 from ocrpool_worker.errors import NotAnImage
 from tests.worker import pictures
 from tests.worker.newer_pictures import jp2

@@ -16,12 +16,12 @@ from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
 from ocrpool_worker.engine.orientation import Watched, turned_back, watch_orientation
 from ocrpool_worker.engine.paddleocr_engine import reading_of
-from ocrpool_worker.engine.regions import RegionLimit
+from ocrpool_worker.engine.region_limit import RegionLimit
 from ocrpool_worker.engine.result_warnings import detector_scale
 from ocrpool_worker.errors import TooLarge
 from ocrpool_worker.instance.answers import page_lines
 from ocrpool_worker.settings import AdmissionSettings
-from ocrpool_worker.sides import MAX_SIDE
+from ocrpool_worker.side_limit import MAX_SIDE
 from ocrpool_worker.supervisor.requests import PageAnswer
 from tests.unit.worker.test_admission import png_header
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool_worker.decoding.frames import MOST_FRAMES, count_frames
-from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.decoding.pdf_scale import (
     LONGEST_SIDE,
     LOW_RESOLUTION,
@@ -19,8 +18,9 @@ from ocrpool_worker.decoding.pdf_scale import (
     PDF_SCALE_LEAST,
     pdf_scale,
 )
+from ocrpool_worker.decoding.tiff_frames import MOST_FRAMES, count_frames
 from ocrpool_worker.errors import NotAnImage, TooLarge
-from ocrpool_worker.sides import MAX_SIDE
+from ocrpool_worker.side_limit import MAX_SIDE
 from tests.worker import bombs
 
 TAGS = bombs.size_tags(10, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.errors import NotAnImage
 from tests.worker import pdf_kinds as kinds

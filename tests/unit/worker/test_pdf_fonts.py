@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ocrpool_worker.decoding import font_files, pdf_fonts
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.decoding.font_files import ASSETS, covered, font_faces
-from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_glyphs import MISSING, MOST_NAMED
 from ocrpool_worker.engine.base import PageWarning
 from tests.worker import pdf_kinds as kinds

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ocrpool_worker.decoding import pdf_annotations, pdf_fonts, pdf_glyphs, pdf_objects
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.decoding.font_files import ASSETS, font_faces
-from ocrpool_worker.decoding.pages import open_document
 from ocrpool_worker.decoding.pdf_glyphs import MISSING
 from ocrpool_worker.engine.base import PageWarning
 from tests.worker import pdf_kinds as kinds

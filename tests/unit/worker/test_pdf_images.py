@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ocrpool_worker.decoding import pdf_images
-from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.document_page import open_document
 from tests.worker import cut_files
 from tests.worker.cut_files import GREY, HEIGHT, WIDTH
 

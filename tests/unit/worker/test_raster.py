@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from ocrpool_worker.decoding import completeness, frames
+from ocrpool_worker.decoding import completeness, tiff_frames
+from ocrpool_worker.decoding.document_page import EncodedImage, open_document
 from ocrpool_worker.decoding.exif import ORIENTATION, orientation_of
-from ocrpool_worker.decoding.pages import EncodedImage, open_document
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.decoding.tiff import decode as decode_tiff
 from ocrpool_worker.errors import BadRequest, NotAnImage, TooLarge
@@ -153,7 +153,7 @@ def test_a_bigtiff_is_looked_through_whatever_it_claims() -> None:
     with pytest.raises(NotAnImage):
         completeness.check_complete(bytes(data))
     with pytest.raises(NotAnImage):
-        frames.find_pages(bytes(data))
+        tiff_frames.find_pages(bytes(data))
 
 
 def test_a_page_that_is_too_large_is_refused_before_it_is_decoded() -> None:
@@ -177,11 +177,11 @@ def test_a_turned_page_has_the_size_that_it_comes_out_with() -> None:
 
 def test_where_all_frames_are_copies_in_small_they_are_pages() -> None:
     small = Frame(GREY[::4, ::4], tags={tiffs.SUBFILE: [1]})
-    assert frames.count_frames(tiff(small, small)) == 2
+    assert tiff_frames.count_frames(tiff(small, small)) == 2
     mask = Frame(GREY, tags={tiffs.SUBFILE: [4]})
-    assert frames.count_frames(tiff(mask)) == 1
+    assert tiff_frames.count_frames(tiff(mask)) == 1
     tags = bombs.size_tags(10, 10)
-    assert frames.count_frames(bombs.tiff_of(bombs.tiff_frame(8, tags, 0))) == 1
+    assert tiff_frames.count_frames(bombs.tiff_of(bombs.tiff_frame(8, tags, 0))) == 1
 
 
 def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool_worker.engine import order
+from ocrpool_worker.engine import reading_order as order
 from ocrpool_worker.engine.base import Line
-from ocrpool_worker.engine.order import reading_order
+from ocrpool_worker.engine.reading_order import reading_order
 
 
 def line(text: str, x: float, y: float, width: float, height: float) -> Line:

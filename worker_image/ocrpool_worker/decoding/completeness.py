@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from ocrpool_worker.decoding import frames, gif, heif, jp2, jpeg, netpbm
+from ocrpool_worker.decoding import gif, heif, jp2, jpeg_markers, netpbm, tiff_frames
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers import Format, Unknown, read_header
 from ocrpool_worker.ipc.shared_buffer import Buffer
@@ -48,8 +48,8 @@ def check_complete(data: Buffer) -> None:
             _bmp(data, start)
         elif start.startswith(b"RIFF"):
             _webp(data, start)
-        elif start[:4] in frames.STARTS:
-            frames.check_first(data)
+        elif start[:4] in tiff_frames.STARTS:
+            tiff_frames.check_first(data)
         else:
             _other(data)
     except struct.error:
@@ -76,11 +76,11 @@ def incomplete(what: str, arrived: str) -> NotAnImage:
 
 
 def _jpeg(data: Buffer) -> None:
-    found = jpeg.examine(data)
+    found = jpeg_markers.examine(data)
     if found.complete:
         return
     if found.one_pass:
-        rows = jpeg.rows_arrived(data, found)
+        rows = jpeg_markers.rows_arrived(data, found)
         arrived = f"{rows} of its {found.height} rows arrived"
     else:
         arrived = f"{found.scans} of its scans arrived whole"

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from ocrpool_worker.decoding import (
     animation,
     bmp,
-    frames,
     jpeg,
-    jpeg_file,
+    jpeg_markers,
     netpbm,
-    plugins,
+    other_formats,
     png,
     tiff,
+    tiff_frames,
     webp,
 )
 from ocrpool_worker.decoding.completeness import check_complete, incomplete
@@ -32,13 +32,13 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# By how files start; all others are plugins' (`plugins`).
+# By how files start; all others are `other_formats`'s.
 _DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
     png.START[:4]: png.decode,
-    b"\xff\xd8": jpeg_file.decode,
+    b"\xff\xd8": jpeg.decode,
     b"RIFF": webp.decode,
     b"BM": bmp.decode,
-    frames.STARTS: tiff.decode,
+    tiff_frames.STARTS: tiff.decode,
     netpbm.STARTS: netpbm.decode,
 }
 
@@ -71,13 +71,13 @@ class EncodedImage:
             if start.startswith(starts):
                 return decode(self._data, self._max_pixels), animation.count_frames(self._data)
         # Never OpenCV for what is left: it also knows formats that it does not decode safely.
-        pixels, count = plugins.decode(self._data, self._max_pixels)
+        pixels, count = other_formats.decode(self._data, self._max_pixels)
         return pixels, max(count, animation.count_frames(self._data))
 
     def _check_ending(self, pixels: Pixels) -> None:
         if bytes(self._data[:2]) != b"\xff\xd8":
             return
-        rows = jpeg.ends_early(self._data, pixels)
+        rows = jpeg_markers.ends_early(self._data, pixels)
         if rows is not None:
             raise incomplete("the JPEG", f"its pixels end after {rows} rows")
 

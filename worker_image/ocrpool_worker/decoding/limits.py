@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocrpool_worker.errors import TooLarge
-from ocrpool_worker.sides import check_sides
+from ocrpool_worker.side_limit import check_sides
 
 
 def check_pixels(width: int, height: int, max_pixels: int, *, page: int | None = None) -> None:

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.decoding import jpeg
-from ocrpool_worker.decoding.pdf_codecs import ccitt_ends, jbig2_ends, jpx_ends
+from ocrpool_worker.decoding import jpeg_markers
 from ocrpool_worker.decoding.pdf_objects import object_of, page_objects
+from ocrpool_worker.decoding.pdf_stream_ends import ccitt_ends, jbig2_ends, jpx_ends
 from ocrpool_worker.engine.base import PageWarning
 
 if TYPE_CHECKING:
@@ -151,13 +151,13 @@ class _Picture:
 
     def _jpeg(self, edges: list[Pixels], most: int) -> tuple[str, int]:
         data = self._coded()
-        found = jpeg.examine(data)
+        found = jpeg_markers.examine(data)
         if not found.complete:
             return "its JPEG has no end", 0
         size = 2 * self._pixel_bytes()  # it is decoded twice
-        if size > most or not any(jpeg.is_missing(edge) for edge in edges):
+        if size > most or not any(jpeg_markers.is_missing(edge) for edge in edges):
             return "", 0
-        rows = jpeg.rows_arrived(data, found)
+        rows = jpeg_markers.rows_arrived(data, found)
         if 0 < rows < found.height:
             return f"its pixels end after {rows} of {found.height} rows", size
         return "", size

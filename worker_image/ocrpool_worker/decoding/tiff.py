@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding.document import Document, Rendered, decoding
 from ocrpool_worker.decoding.exif import ORIENTATION
-from ocrpool_worker.decoding.frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.opencv import imdecode
 from ocrpool_worker.decoding.pillow import opened
 from ocrpool_worker.decoding.raster import from_array, from_pillow, upright
+from ocrpool_worker.decoding.tiff_frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.shared_buffer import Buffer
 

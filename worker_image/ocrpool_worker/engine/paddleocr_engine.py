@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
-from ocrpool_worker.engine.batches import report_batches
+from ocrpool_worker.engine.batch_progress import report_batches
 from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
-from ocrpool_worker.engine.order import reading_order
 from ocrpool_worker.engine.orientation import turned_back, watch_orientation
-from ocrpool_worker.engine.regions import limit_regions
+from ocrpool_worker.engine.reading_order import reading_order
+from ocrpool_worker.engine.region_limit import limit_regions
 from ocrpool_worker.engine.result_warnings import (
     detector_scale,
     low_resolution,
@@ -20,7 +20,7 @@ from ocrpool_worker.engine.result_warnings import (
     orientation_unsure,
     regions_limited,
 )
-from ocrpool_worker.engine.words import words_by_line
+from ocrpool_worker.engine.word_boxes import words_by_line
 from ocrpool_worker.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.engine.base import Line, PageWarning
-from ocrpool_worker.engine.order import sides
+from ocrpool_worker.engine.reading_order import sides
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels

@@ -5,7 +5,7 @@ readers walk all chunks of a PNG, inflate its colour profile and load every tag 
 for a few megabytes). Nothing here looks further than the size, and every walk has an end.
 """
 
+from ocrpool_worker.headers.detect import Format, read_header
 from ocrpool_worker.headers.errors import Unknown
-from ocrpool_worker.headers.read import Format, read_header
 
 __all__ = ["Format", "Unknown", "read_header"]

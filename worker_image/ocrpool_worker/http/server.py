@@ -16,10 +16,10 @@ from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.http.clients import Clients
 from ocrpool_worker.http.connections import Connection, ConnectionLimits, Connections
-from ocrpool_worker.http.control import ControlPort
-from ocrpool_worker.http.data import DataPort
-from ocrpool_worker.http.descriptors import share_descriptors
-from ocrpool_worker.http.listen import Listener, bind
+from ocrpool_worker.http.control_port import ControlPort
+from ocrpool_worker.http.data_port import DataPort
+from ocrpool_worker.http.file_descriptors import share_descriptors
+from ocrpool_worker.http.listener import Listener, bind
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.supervisor import Supervisor

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ocrpool_worker.decoding.pages import (
+from ocrpool_worker.decoding.document_page import (
     Document,
     DocumentPage,
     EncodedImage,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ocrpool_worker.errors import StageError
-from ocrpool_worker.models.process import Finished, last_line, run_bounded
+from ocrpool_worker.models.bounded_process import Finished, last_line, run_bounded
 from ocrpool_worker.models.roles import role_of
 from ocrpool_worker.models.sources import copy_models
 

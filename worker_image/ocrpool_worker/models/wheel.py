@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpool_worker.errors import StageError
+from ocrpool_worker.models.bounded_process import last_line, run_bounded
 from ocrpool_worker.models.manifest import entry_of, safe_relative
-from ocrpool_worker.models.process import last_line, run_bounded
 from ocrpool_worker.models.sources import LICENSES
 
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from ocrpool_worker.decoding import jpeg
+from ocrpool_worker.decoding import jpeg_markers
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
@@ -235,7 +235,7 @@ def _check_pixels(
 def _jpeg_ends(data: Buffer, at: int, size: int, bounds: _Bounds) -> bool:
     bounds.pieces += 1
     piece = memoryview(data)[at : at + size]
-    return not size or bounds.pieces > MOST_JPEG_PIECES or jpeg.examine(piece).complete
+    return not size or bounds.pieces > MOST_JPEG_PIECES or jpeg_markers.examine(piece).complete
 
 
 def _numbers(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ocrpool_worker.engine.batches import reporting
+from ocrpool_worker.engine.batch_progress import reporting
 
 # More contours than the detector's map of a page has: it is at most 4,000 pixels a side, and a
 # box has at least 3.

@@ -12,10 +12,8 @@ from pydantic import ValidationError
 
 from ocrpool_worker.admission import Kind, admit, check_scaling
 from ocrpool_worker.errors import BadRequest, RequestError
-from ocrpool_worker.http import replies
+from ocrpool_worker.http import responses
 from ocrpool_worker.http.base64_text import decoded
-from ocrpool_worker.http.bodies import Bodies, UnsupportedEncoding
-from ocrpool_worker.http.fetch import Fetcher, is_url
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import (
     OcrRequest,
@@ -23,8 +21,10 @@ from ocrpool_worker.http.params import (
     QueryParams,
     errors_in_words,
 )
-from ocrpool_worker.http.requests import OcrRequests, WrongRequest
-from ocrpool_worker.http.sending import Answer, Outgoing
+from ocrpool_worker.http.request_bodies import Bodies, UnsupportedEncoding
+from ocrpool_worker.http.request_parser import OcrRequests, WrongRequest
+from ocrpool_worker.http.response_sending import Answer, Outgoing
+from ocrpool_worker.http.url_fetcher import Fetcher, is_url
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.requests import Form, PageAnswer, RequestSpec
@@ -76,7 +76,7 @@ class DataPort:
         self._fetcher = Fetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
 
     def application(self) -> web.Application:
-        errors = replies.errors_as_json("/ocr, /v1/ocr and /health")
+        errors = responses.errors_as_json("/ocr, /v1/ocr and /health")
         app = web.Application(middlewares=[self._measure, errors])
         app.router.add_post("/ocr", self.ocr)
         app.router.add_post("/v1/ocr", self.v1_ocr)
@@ -109,15 +109,15 @@ class DataPort:
                 held.shrink(len(data))
                 kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
         except WrongRequest as error:
-            return replies.paddlex_error(error.log_id or str(uuid.uuid4()), 422, error.message)
+            return responses.paddlex_error(error.log_id or str(uuid.uuid4()), 422, error.message)
         except RequestError as error:
-            return replies.paddlex_error(
+            return responses.paddlex_error(
                 log_id or str(uuid.uuid4()),
                 error.status,
                 error.message,
                 retry_after=error.retry_after,
             )
-        return replies.paddlex_answer(log_id or str(uuid.uuid4()), kind, pages)
+        return responses.paddlex_answer(log_id or str(uuid.uuid4()), kind, pages)
 
     async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
         """The image or PDF as the body, parameters in the query string."""
@@ -139,7 +139,7 @@ class DataPort:
             _, pages = await self._read(body, params, "lines", None, False)
         finally:
             self._bodies.release(len(body))
-        return replies.lines_answer(pages)
+        return responses.lines_answer(pages)
 
     async def health(self, request: web.Request) -> web.Response:
         """PaddleX's health check, told truthfully: 503 while nothing could be read."""
@@ -149,7 +149,7 @@ class DataPort:
             return web.json_response(text)
         problem = self._supervisor.problem()
         message = f"{problem.reason}: {problem.message}" if problem else "no instance is ready"
-        return replies.paddlex_error(log_id, 503, message)
+        return responses.paddlex_error(log_id, 503, message)
 
     async def _read(
         self, data: Buffer, params: Params, form: Form, expected: Kind | None, pictures: bool

@@ -12,8 +12,8 @@ from yarl import URL
 
 from ocrpool.protocol.quantity import format_bytes
 from ocrpool_worker.errors import BadRequest, TooLarge, Unavailable
-from ocrpool_worker.http.bodies import Bodies
-from ocrpool_worker.http.networks import may_reach
+from ocrpool_worker.http.allowed_addresses import may_reach
+from ocrpool_worker.http.request_bodies import Bodies
 from ocrpool_worker.settings import AdmissionSettings, HttpSettings, Network
 
 _MOST_REDIRECTS = 5

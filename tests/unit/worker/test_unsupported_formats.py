@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrpool_worker.admission import admit
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.headers.names import described
+from ocrpool_worker.headers.unsupported_formats import described
 from ocrpool_worker.settings import AdmissionSettings
 from tests.worker import cut_files
 

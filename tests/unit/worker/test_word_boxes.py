@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ocrpool_worker.engine.base import Line, Reading, Word
 from ocrpool_worker.engine.paddleocr_engine import reading_of
-from ocrpool_worker.engine.words import Span, whole_words, words_by_line, words_of
+from ocrpool_worker.engine.word_boxes import Span, whole_words, words_by_line, words_of
 from ocrpool_worker.instance import answers
 from tests.unit.worker.test_paddleocr_engine import Result
 

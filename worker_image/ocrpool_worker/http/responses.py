@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
-from ocrpool_worker.http.sending import Answer
+from ocrpool_worker.http.response_sending import Answer
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.supervisor.requests import PageAnswer
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from ocrpool.protocol import InstancesTarget
 from ocrpool_worker.errors import BadRequest, RequestError
-from ocrpool_worker.http import replies
-from ocrpool_worker.http.bodies import SlowBody
-from ocrpool_worker.http.browsers import sent_by_a_foreign_page
+from ocrpool_worker.http import responses
+from ocrpool_worker.http.csrf import sent_by_a_foreign_page
 from ocrpool_worker.http.metrics import Metrics
 from ocrpool_worker.http.params import errors_in_words
+from ocrpool_worker.http.request_bodies import SlowBody
 from ocrpool_worker.settings import HttpSettings
 from ocrpool_worker.supervisor.supervisor import Supervisor
 
@@ -54,7 +54,7 @@ class ControlPort:
         self._seconds = settings.header_seconds
 
     def application(self) -> web.Application:
-        errors = replies.errors_as_json(
+        errors = responses.errors_as_json(
             "/v1/state, /v1/instances, /v1/drain, /metrics, /livez and /readyz"
         )
         app = web.Application(

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ocrpool.instance_pool import _request_spec
-from ocrpool_worker.decoding.pages import open_document
+from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.errors import TooLarge
 from ocrpool_worker.settings import WorkerSettings
-from ocrpool_worker.sides import MAX_SIDE
+from ocrpool_worker.side_limit import MAX_SIDE
 
 SETTINGS = WorkerSettings()
 SIZES = [(MAX_SIDE + 1, 8), (8, MAX_SIDE + 1)]
