@@ -266,7 +266,7 @@ def _print_plan(pool: PoolFile, found: LocalDevice, footprint: int | None) -> No
         probe = probe_for(found.setting)
     except SettingsError as error:
         raise LocalError(str(error), status=EXIT_USAGE) from None
-    identity, look = probe.identity(), probe.look()
+    identity, look = probe.identity(), probe.observe()
     memory = look.memory
     shown = look.problem.message if look.problem is not None else "memory cannot be read"
     if memory is not None:

@@ -72,14 +72,14 @@ def page_of(image: Any, limits: AdmissionSettings, *, own: bool = False) -> Pixe
     memory that is nobody else's. Raises a RequestError."""
     import numpy as np  # noqa: PLC0415
 
-    from ocrpool_worker.decoding.document import decoding  # noqa: PLC0415
+    from ocrpool_worker.decoding.document import decoder_errors  # noqa: PLC0415
     from ocrpool_worker.decoding.raster import from_array, from_pillow  # noqa: PLC0415
 
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
         # Before it is loaded: an image that was only opened has no pixels yet.
         check_size(image.width, image.height, limits)
-        with decoding("the Pillow image cannot be read"):
+        with decoder_errors("the Pillow image cannot be read"):
             return from_pillow(image)
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "__array__"):

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading, Word
+from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading, Word
 from ocrpool_worker.instance.warmup import WarmUpPage
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FakeEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         pixels = page.pixels()
         if isinstance(page, WarmUpPage):
             if not self._warm:
@@ -85,7 +85,7 @@ class FakeEngine:
             pictures=lambda: {"ocrImage": pixels},
         )
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         if params.get("use_doc_unwarping"):
             return "useDocUnwarping: the fake engine unwarps nothing"
         return None

@@ -52,7 +52,7 @@ def _visible_devices(nvml: Any, environment: Mapping[str, str]) -> tuple[LocalDe
             uuids[uuid_of(nvml, handle)] = str(nvml.nvmlDeviceGetName(handle))
     if not uuids:
         raise LocalError(
-            f"spec.device is gpu, and {seen.told}; use --device cpu"
+            f"spec.device is gpu, and {seen.description}; use --device cpu"
             if seen.given is not None
             else "spec.device is gpu, and this machine has none; use --device cpu",
             status=EXIT_USAGE,

@@ -125,8 +125,8 @@ def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: LivePool
     (name,) = pool.pods
     letters = "ŁąřőğİΩαЖщŠž发票號請カな한글"
     look = (
-        "from ocrpool_worker.decoding.pdf_fonts import chosen\n"
-        f"print(chosen().other.path.name, sorted(chosen().lacks(set({letters!r}))))"
+        "from ocrpool_worker.decoding.pdf_fonts import choose_fonts\n"
+        f"print(choose_fonts().other.path.name, sorted(choose_fonts().lacks(set({letters!r}))))"
     )
 
     found = pool.namespace.kubectl("exec", name, "--", "python", "-c", look).split()

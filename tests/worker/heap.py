@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading
 from ocrpool_worker.instance.warmup import WarmUpPage
 
 MARK = b"another client's page, number "
@@ -40,7 +40,7 @@ class HeapEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         if isinstance(page, WarmUpPage):
             return Reading(lines=())
         mark = MARK + b"%04d " % next(self._numbers)
@@ -53,7 +53,7 @@ class HeapEngine:
         corner = ((0.0, 0.0),) * 4
         return Reading(lines=tuple(Line(text, 1.0, corner) for text in (said, digest)))
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         return None
 
     def device_memory(self) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ocrpool_worker.engine.base import EngineContext, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, PageInput, Reading
 from ocrpool_worker.engine.paddleocr_engine import PaddleOcrEngine
 
 DENSE = (1240, 1000)  # width, height
@@ -25,14 +25,14 @@ class PartialEngine(PaddleOcrEngine):
         self._pipeline.doc_preprocessor_pipeline = self._preprocessor
         self._recogniser = self._pipeline.text_rec_model
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         pixels = page.pixels()
         height, width = pixels.shape[:2]
         dense = (width, height) == DENSE
         self._pipeline.text_rec_model = _read_nothing if dense else self._recogniser
         first = int(pixels[0, 0, 0])
         self._preprocessor.angle = 90 * first if first < 4 else 0
-        return super().read(page, {"use_doc_orientation_classify": True, **params})
+        return super().read_page(page, {"use_doc_orientation_classify": True, **params})
 
 
 def _read_nothing(crops: list[Any], **options: Any) -> Iterator[dict[str, Any]]:

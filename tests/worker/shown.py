@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ocrpool_worker.engine.base import Line, Page, Reading
+from ocrpool_worker.engine.base import Line, PageInput, Reading
 from ocrpool_worker.engine.noop import NoopEngine
 from ocrpool_worker.instance.warmup import WarmUpPage
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ShownEngine(NoopEngine):
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         if isinstance(page, WarmUpPage):
             return Reading(lines=())
         pixels = page.pixels()

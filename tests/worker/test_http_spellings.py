@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ocrpool_worker.errors import RequestError
 from ocrpool_worker.http import request_parser
-from ocrpool_worker.http.request_parser import OcrRequests, WrongRequest
+from ocrpool_worker.http.request_parser import RequestParser, WrongRequest
 from tests.fake_engine import order_png, pdf_of
 from tests.worker.calls import call
 from tests.worker.harness import Worker, start_worker
@@ -124,7 +124,7 @@ def test_no_step_breaks_a_character(encoding: str, request: dict[str, object], s
 
 def test_an_encoding_that_breaks_off_is_told() -> None:
     async def read() -> None:
-        await OcrRequests(9).read(
+        await RequestParser(9).parse(
             bytearray('{"file":"QQ=="}'.encode("utf-16")[:-1]), lambda _: None
         )
 
@@ -146,7 +146,7 @@ def test_memory_of_a_file_is_counted_once(size: int, left: int) -> None:
         held += more
         most = max(most, held)
 
-    asked = asyncio.run(OcrRequests(60).read(bytearray(b'{"file":"%s"}' % text), hold))
+    asked = asyncio.run(RequestParser(60).parse(bytearray(b'{"file":"%s"}' % text), hold))
     assert not isinstance(asked.file, str | RequestError)
     assert bytes(asked.file) == data
     assert left <= held <= left + 9

@@ -41,7 +41,7 @@ class Page:
     def pixels(self):
         return cv2.imread(str(page))
 
-lines = engine.read(Page(), {}).lines
+lines = engine.read_page(Page(), {}).lines
 print(json.dumps([len(lines), len(told)]))
 """
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocrpool_worker.errors import NotAnImage, TooLarge
-from ocrpool_worker.headers import Unknown, read_header
-from ocrpool_worker.headers.unsupported_formats import described
+from ocrpool_worker.headers import UnknownFormat, read_header
+from ocrpool_worker.headers.unsupported_formats import describe_unsupported
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import AdmissionSettings
 from ocrpool_worker.side_limit import check_sides
@@ -72,7 +72,7 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
         )
     try:
         form, width, height = read_header(data)
-    except Unknown as error:
+    except UnknownFormat as error:
         raise NotAnImage(_why_not(data, error), field="file") from None
     if width <= 0 or height <= 0:
         raise NotAnImage(f"the image is {width}×{height} pixels", field="file")
@@ -81,9 +81,9 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
     return Admitted("tiff" if form in ("TIFF", "BigTIFF") else "image", width, height)
 
 
-def _why_not(data: Buffer, error: Unknown) -> str:
+def _why_not(data: Buffer, error: UnknownFormat) -> str:
     """A sentence on a file that `read_header` did not know."""
-    what = described(data) if error.strange else None
+    what = describe_unsupported(data) if error.unrecognised else None
     if what is not None:
         return f"the file is {what}"
     return f"the file is none of {FORMATS}, or is damaged at its start: {error}"

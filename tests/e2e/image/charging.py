@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading
 
 GIB = 1 << 30
 
@@ -38,14 +38,14 @@ class ChargingEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         height, width = page.pixels().shape[:2]
         time.sleep(self._seconds)
         right, bottom = float(width), float(height)
         polygon = ((0.0, 0.0), (right, 0.0), (right, bottom), (0.0, bottom))
         return Reading(lines=(Line(f"{width}x{height}", 1.0, polygon),))
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         return None
 
     def device_memory(self) -> int | None:

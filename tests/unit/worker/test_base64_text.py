@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.http import base64_text
-from ocrpool_worker.http.base64_text import decoding
+from ocrpool_worker.http.base64_text import decode_in_steps
 
 
-def decoded(text: bytes) -> bytes | str:
+def decode_text(text: bytes) -> bytes | str:
     out = bytearray()
     try:
-        for _ in decoding(memoryview(text), out.extend):
+        for _ in decode_in_steps(memoryview(text), out.extend):
             pass
     except NotAnImage as error:
         return error.message
@@ -47,7 +47,7 @@ def test_base64_is_decoded_whatever_the_steps(
         text = text.replace(character, "\\/" if with_slash else f"\\u{ord(character):04x}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base64_text, "STEP", step)
-        assert decoded(text.encode()) == data
+        assert decode_text(text.encode()) == data
 
 
 @given(st.text(alphabet="QUJD=+/-_ \n", max_size=24))
@@ -61,7 +61,7 @@ def test_what_is_not_plain_is_taken_as_base64_takes_it(text: str) -> None:
         expected: bytes | None = pybase64.b64decode(kept)
     except (binascii.Error, ValueError):
         expected = None
-    found = decoded(json.dumps(text)[1:-1].encode())
+    found = decode_text(json.dumps(text)[1:-1].encode())
     if expected is None:
         assert isinstance(found, str)
         assert "not base64" in found
@@ -102,7 +102,7 @@ def test_every_spelling_is_read(
         text = text.replace(character, f"\\u{ord(character):04x}" if character != "/" else "\\/")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base64_text, "STEP", step)
-        assert decoded(text.encode()) == data
+        assert decode_text(text.encode()) == data
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_every_spelling_is_read(
     ],
 )
 def test_what_is_wrong_is_said(text: str, why: str) -> None:
-    said = decoded(json.dumps(text)[1:-1].encode())
+    said = decode_text(json.dumps(text)[1:-1].encode())
     assert isinstance(said, str)
     assert why in said
 
@@ -137,7 +137,7 @@ def test_no_step_takes_long(head: bytes, data: bytes) -> None:
     """The event loop does nothing else meanwhile."""
 
     def longest() -> float:
-        steps = decoding(memoryview(head + data), len)
+        steps = decode_in_steps(memoryview(head + data), len)
         took, began = [0.0], time.thread_time()
         with contextlib.suppress(NotAnImage):
             for _ in steps:
@@ -152,4 +152,4 @@ def test_no_step_takes_long(head: bytes, data: bytes) -> None:
 def test_percent_signs_are_read_as_in_urls(text: str, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base64_text, "PERCENT_STEP", step)
-        assert decoded(b"data:," + text.encode()) == unquote_to_bytes(text)
+        assert decode_text(b"data:," + text.encode()) == unquote_to_bytes(text)

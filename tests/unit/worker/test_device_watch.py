@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection
 
 from ocrpool.protocol import Memory, Problem
-from ocrpool_worker.devices.snapshot import Identity, Look
+from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceSnapshot
 from ocrpool_worker.devices.watch import REFUSED_SECONDS, STALE_SECONDS, DeviceWatch
 
 
@@ -19,17 +19,17 @@ class Probe:
         self.answers = threading.Event()
         self.answers.set()
 
-    def identity(self) -> Identity:
-        return Identity("gpu", "stand-in")
+    def identity(self) -> DeviceIdentity:
+        return DeviceIdentity("gpu", "stand-in")
 
-    def look(self, pids: Collection[int] = ()) -> Look:
+    def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
         self.answers.wait(30)
-        return Look(Memory(total=10, used=10 - self.free, free=self.free))
+        return DeviceSnapshot(Memory(total=10, used=10 - self.free, free=self.free))
 
 
 def test_every_look_is_told_and_the_latest_kept() -> None:
     async def scenario() -> None:
-        probe, seen = Probe(), asyncio.Queue[Look]()
+        probe, seen = Probe(), asyncio.Queue[DeviceSnapshot]()
         watch = DeviceWatch(probe, clock=lambda: 0.0, interval=0.001)
         watch.start(seen.put_nowait)
         first = await seen.get()
@@ -48,9 +48,9 @@ def test_a_driver_that_hangs_is_reported_and_holds_nobody_up() -> None:
         now = 0.0
         probe = Probe()
         watch = DeviceWatch(probe, clock=lambda: now)
-        await watch.fresh()
+        await watch.observe()
         probe.answers.clear()
-        looking = asyncio.ensure_future(watch.fresh())
+        looking = asyncio.ensure_future(watch.observe())
         await asyncio.sleep(0)
         now = STALE_SECONDS + 1
         look = watch.latest()
@@ -67,7 +67,7 @@ def test_a_driver_that_hangs_is_reported_and_holds_nobody_up() -> None:
 def test_looks_at_the_same_time_are_one() -> None:
     async def scenario() -> None:
         watch = DeviceWatch(Probe(), clock=lambda: 0.0)
-        looks = await asyncio.gather(*(watch.fresh() for _ in range(5)))
+        looks = await asyncio.gather(*(watch.observe() for _ in range(5)))
         assert len({id(look) for look in looks}) == 1
         await watch.stop()
 
@@ -79,10 +79,10 @@ def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
     lost = Problem(reason="DeviceLost", message="GPU is lost")
 
     async def scenario() -> None:
-        now, look = 100.0, Look(problem=refusal, refused=True)
+        now, look = 100.0, DeviceSnapshot(problem=refusal, refused=True)
 
         class Refusing(Probe):
-            def look(self, pids: Collection[int] = ()) -> Look:
+            def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
                 return look
 
         def reason() -> str | None:
@@ -90,24 +90,24 @@ def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
             return problem.reason if problem is not None else None
 
         watch = DeviceWatch(Refusing(), clock=lambda: now)
-        await watch.fresh()
+        await watch.observe()
         assert reason() == "DeviceUnreadable", "it may be a hiccup"
         now += REFUSED_SECONDS
-        await watch.fresh()
+        await watch.observe()
         assert reason() == "DeviceError"
         problem = watch.latest().problem
         assert problem is not None
         assert problem.message.startswith("Unknown Error; ")
         assert "must be made anew" in problem.message
 
-        look = Look(problem=lost, refused=True)
-        await watch.fresh()
+        look = DeviceSnapshot(problem=lost, refused=True)
+        await watch.observe()
         assert reason() == "DeviceLost", "that comes back without a new container"
-        look = Look(Memory(total=10, used=3, free=7))
-        await watch.fresh()
+        look = DeviceSnapshot(Memory(total=10, used=3, free=7))
+        await watch.observe()
         assert reason() is None
-        look = Look(problem=refusal, refused=True)
-        await watch.fresh()
+        look = DeviceSnapshot(problem=refusal, refused=True)
+        await watch.observe()
         assert reason() == "DeviceUnreadable", "it is counted anew"
         await watch.stop()
 

@@ -10,7 +10,7 @@ import pytest
 
 from ocrpool_worker.devices import NvmlProbe, RamProbe, probe_for
 from ocrpool_worker.devices.cores import usable_cores
-from ocrpool_worker.devices.snapshot import sensible
+from ocrpool_worker.devices.snapshot import checked_snapshot
 from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.launch import cpu_threads
@@ -29,7 +29,7 @@ def root(folder: Path, **files: str) -> Path:
 
 
 def measured(folder: Path) -> tuple[int, int, int] | None:
-    memory = RamProbe(folder).look().memory
+    memory = RamProbe(folder).observe().memory
     return None if memory is None else (memory.total, memory.used, memory.free)
 
 
@@ -167,7 +167,7 @@ def test_over_the_limit_nothing_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "rubbish\n", "MemTotal: x kB\n\xff"])
 def test_a_kernel_that_does_not_tell_is_no_error(tmp_path: Path, text: str) -> None:
-    look = RamProbe(root(tmp_path, proc__meminfo=text)).look()
+    look = RamProbe(root(tmp_path, proc__meminfo=text)).observe()
     assert look.memory is None
     assert look.problem is not None
     assert look.problem.reason == "DeviceUnreadable"
@@ -179,7 +179,7 @@ def test_no_files_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("total", "free"), [(0, 0), (-1, -1), (10, 11), (10, -1)])
 def test_nonsense_is_a_problem_and_no_figure(total: int, free: int) -> None:
-    look = sensible(total, free, where="a driver")
+    look = checked_snapshot(total, free, where="a driver")
     assert look.memory is None
     assert look.problem is not None
     assert "a driver reports" in look.problem.message
@@ -187,7 +187,7 @@ def test_nonsense_is_a_problem_and_no_figure(total: int, free: int) -> None:
 
 def test_this_machine() -> None:
     probe = probe_for("cpu")
-    memory, identity = probe.look().memory, probe.identity()
+    memory, identity = probe.observe().memory, probe.identity()
     assert memory is not None
     assert 0 < memory.free <= memory.total
     assert memory.used + memory.free == memory.total
@@ -197,7 +197,7 @@ def test_this_machine() -> None:
 def test_what_processes_hold_of_the_ram_is_told_and_nothing_of_those_that_ended() -> None:
     with subprocess.Popen(["true"]) as ended:
         pass
-    resident = probe_for("cpu").look([os.getpid(), ended.pid]).resident
+    resident = probe_for("cpu").observe([os.getpid(), ended.pid]).resident
     assert resident.keys() == {os.getpid()}
     assert resident[os.getpid()] > 10 * 1024 * KIB, "this interpreter alone holds more"
 

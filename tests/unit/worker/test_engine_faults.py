@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ocrpool_worker.engine.faults import FaultKind, classify
+from ocrpool_worker.engine.faults import FaultKind, classify_error
 from ocrpool_worker.errors import SettingsError
 
 
@@ -33,4 +33,4 @@ from ocrpool_worker.errors import SettingsError
     ids=str,
 )
 def test_what_an_error_means(error: Exception, kind: FaultKind) -> None:
-    assert classify(error) == kind
+    assert classify_error(error) == kind

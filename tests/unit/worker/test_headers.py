@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrpool_worker.headers import Unknown, read_header
-from ocrpool_worker.headers.basic import MOST_RUBBISH, MOST_SEGMENTS
+from ocrpool_worker.headers import UnknownFormat, read_header
+from ocrpool_worker.headers.basic import MOST_SEGMENTS, MOST_STRAY_BYTES
 from tests.worker import cut_files
 
 FRAME = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 120, 340, 1) + b"\x01\x11\x00"
@@ -138,7 +138,7 @@ def test_rarer_headers_of_boxes() -> None:
 @pytest.mark.parametrize("data", [data for data, _ in NEWER])
 @given(seed=st.integers(0, 10**9))
 def test_a_damaged_header_raises_nothing_else(data: bytes, seed: int) -> None:
-    with contextlib.suppress(Unknown):
+    with contextlib.suppress(UnknownFormat):
         read_header(cut_files.damaged(random.Random(seed), data[:4000]))
 
 
@@ -151,14 +151,14 @@ def test_a_damaged_header_raises_nothing_else(data: bytes, seed: int) -> None:
 )
 def test_a_header_cut_anywhere_is_unknown_or_whole(data: bytes) -> None:
     for end in range(min(len(data), 1000)):
-        with contextlib.suppress(Unknown):
+        with contextlib.suppress(UnknownFormat):
             assert read_header(data[:end])[1:] == (340, 120)
 
 
 @given(st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "TIFF", None]), st.binary(max_size=200))
 def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
     start = encoded(form)[: 4 + len(rubbish) % 24] if form else b""
-    with contextlib.suppress(Unknown):
+    with contextlib.suppress(UnknownFormat):
         read_header(start + rubbish)
 
 
@@ -168,7 +168,7 @@ def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
         (b"\x89PNG\r\n\x1a\n" + png_chunk(b"tEXt", b"a\x00b") + bytes(99), "begins with IHDR"),
         (b"\xff\xd8\xff\xda" + bytes(50), "before its size"),
         (b"\xff\xd8\xff\xd9" + FRAME, "before its size"),
-        (b"\xff\xd8\xff\xe0\x00\x02" + bytes(MOST_RUBBISH + 1) + FRAME, "without the start"),
+        (b"\xff\xd8\xff\xe0\x00\x02" + bytes(MOST_STRAY_BYTES + 1) + FRAME, "without the start"),
         (b"\xff\xd8" + (b"\xff\xfe\x00\x02" + bytes(999)) * 99 + FRAME, "rubbish"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(40), "damaged header"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8L" + bytes(40), "damaged header"),
@@ -195,7 +195,7 @@ def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
     ],
 )
 def test_why_a_header_is_unknown(data: bytes, why: str) -> None:
-    with pytest.raises(Unknown, match=why):
+    with pytest.raises(UnknownFormat, match=why):
         read_header(data)
 
 
@@ -275,7 +275,7 @@ def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
     took = []
     for _ in range(3):
         began = time.thread_time()
-        with contextlib.suppress(Unknown):
+        with contextlib.suppress(UnknownFormat):
             read_header(data)
         took.append(time.thread_time() - began)
     assert min(took) < 0.05, f"{make.__name__}: {min(took):.3f} s of CPU"
@@ -294,5 +294,5 @@ def test_what_is_given_ends_with_its_box() -> None:
 def test_as_many_segments_as_fit_are_walked() -> None:
     most = b"\xff\xd8" + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 1) + FRAME
     assert read_header(most) == ("JPEG", 340, 120)
-    with pytest.raises(Unknown, match="more than 4096 segments"):
+    with pytest.raises(UnknownFormat, match="more than 4096 segments"):
         read_header(b"\xff\xd8" + b"\xff\xfe\x00\x02" * MOST_SEGMENTS + FRAME)

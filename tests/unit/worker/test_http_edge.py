@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ocrpool.json_logs import RateLimit
-from ocrpool_worker.http.allowed_addresses import may_reach
+from ocrpool_worker.http.allowed_addresses import is_allowed
 from ocrpool_worker.http.clients import Clients, network_of
-from ocrpool_worker.http.csrf import sent_by_a_foreign_page
+from ocrpool_worker.http.csrf import is_cross_origin
 from ocrpool_worker.http.file_descriptors import shares
 from ocrpool_worker.settings import settings_from
 
@@ -74,23 +74,23 @@ PRIVATE = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_may_be_reached(address: str) -> None:
-    assert may_reach(address, ())
+    assert is_allowed(address, ())
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_no_other_may_be_reached(address: str) -> None:
-    assert not may_reach(address, ())
+    assert not is_allowed(address, ())
 
 
 def test_named_networks_may_be_reached_and_no_more() -> None:
     named = settings_from({"http": {"fetchNetworks": ["10.1.0.0/16", "fd00::/16"]}})
     networks = named.http.fetch_networks
-    assert may_reach("10.1.255.255", networks)
-    assert may_reach("::ffff:10.1.0.1", networks)
-    assert may_reach("fd00::1", networks)
-    assert not may_reach("10.2.0.1", networks)
-    assert not may_reach("127.0.0.1", networks)
-    assert may_reach("8.8.8.8", networks)
+    assert is_allowed("10.1.255.255", networks)
+    assert is_allowed("::ffff:10.1.0.1", networks)
+    assert is_allowed("fd00::1", networks)
+    assert not is_allowed("10.2.0.1", networks)
+    assert not is_allowed("127.0.0.1", networks)
+    assert is_allowed("8.8.8.8", networks)
     assert networks[0] == ipaddress.ip_network("10.1.0.0/16")
 
 
@@ -139,9 +139,9 @@ def test_descriptors_are_shared_within_the_limit(limit: int, most: int) -> None:
 
 def test_what_changes_nothing_may_come_from_any_page() -> None:
     headers = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
-    assert not sent_by_a_foreign_page("GET", headers)
-    assert sent_by_a_foreign_page("POST", headers)
-    assert not sent_by_a_foreign_page("POST", {})
+    assert not is_cross_origin("GET", headers)
+    assert is_cross_origin("POST", headers)
+    assert not is_cross_origin("POST", {})
 
 
 def test_a_log_repeats_itself_once_a_minute() -> None:

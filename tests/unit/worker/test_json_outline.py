@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool_worker.http.json_outline import MARK, NotJson, Skimmer, cut
+from ocrpool_worker.http.json_outline import MARK, NotJson, Skimmer, cut_out_file
 from ocrpool_worker.http.params import OcrRequest
 
 SKIMMER = Skimmer(("file", "fileType", "logId"))
@@ -47,7 +47,7 @@ def test_a_skimmed_request_has_the_known_fields_of_the_whole(
 def test_a_cut_that_holds_is_the_file(request: dict[str, object], data: bytes) -> None:
     """Only where what is left says MARK was it the request's own file."""
     body = json.dumps({**request, "file": base64.b64encode(data).decode()}).encode()
-    found = cut(body)
+    found = cut_out_file(body)
     if found is None or found.text is None:
         return
     try:
@@ -60,7 +60,7 @@ def test_a_cut_that_holds_is_the_file(request: dict[str, object], data: bytes) -
 
 def test_most_requests_can_be_cut() -> None:
     body = b'{"fileType": 1, "file": "QUJD", "visualize": false}'
-    found = cut(body)
+    found = cut_out_file(body)
     assert found is not None
     assert found.text is not None
     assert bytes(found.text) == b"QUJD"

@@ -24,7 +24,7 @@ from ocrpool_worker.errors import StageError
 from ocrpool_worker.models import stage as module
 from ocrpool_worker.models.sources import FolderSource
 source, folder = FolderSource(Path(sys.argv[1])), Path(sys.argv[2])
-def say(message): print(message, flush=True)
+def report(message): print(message, flush=True)
 """
 
 
@@ -118,8 +118,8 @@ def test_forced_stagings_at_once_leave_a_whole_folder(source: Path, tmp_path: Pa
 
 def test_second_staging_says_that_it_waits(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    with stage_module._alone(folder, print):
-        rival = child("module.stage(source, folder, say=say)", source, folder)
+    with stage_module._locked(folder, print):
+        rival = child("module.stage(source, folder, report=report)", source, folder)
         assert rival.stdout is not None
         assert "waits for another staging" in rival.stdout.readline()
         assert not folder.exists()

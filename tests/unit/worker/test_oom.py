@@ -57,12 +57,12 @@ def test_a_kill_that_explained_no_death_was_a_strangers() -> None:
     count = 0
     kills = OomKills(0.0, lambda: count)
     count = 1
-    kills.look(2.0)
-    kills.look(2.1)
+    kills.expire_unclaimed(2.0)
+    kills.expire_unclaimed(2.1)
     assert kills.claim(), "it may have been a moment ago"
     count = 2
-    kills.look(4.0)
-    kills.look(6.0)
+    kills.expire_unclaimed(4.0)
+    kills.expire_unclaimed(6.0)
     assert not kills.claim()
     count = 3
     assert kills.claim()

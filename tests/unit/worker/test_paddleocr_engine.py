@@ -14,7 +14,11 @@ from ocrpool.instance_pool import _page
 from ocrpool_worker.admission import admit, check_size
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
-from ocrpool_worker.engine.orientation import Watched, turned_back, watch_orientation
+from ocrpool_worker.engine.orientation import (
+    ScoreKeepingClassifier,
+    keep_orientation_score,
+    turned_back,
+)
 from ocrpool_worker.engine.paddleocr_engine import reading_of
 from ocrpool_worker.engine.region_limit import RegionLimit
 from ocrpool_worker.engine.result_warnings import detector_scale
@@ -202,12 +206,12 @@ def test_how_sure_the_classifier_is_comes_out_of_the_pipeline() -> None:
     class Ocr:
         doc_preprocessor_pipeline = Wrapper()
 
-    watched = watch_orientation(Ocr())
-    assert isinstance(watched, Watched)
+    watched = keep_orientation_score(Ocr())
+    assert isinstance(watched, ScoreKeepingClassifier)
     (found,) = Ocr.doc_preprocessor_pipeline._pipeline.doc_ori_classify_model(["page"])
     assert found["label_names"] == ["90"]
     assert watched.score == pytest.approx(0.41)
-    assert watch_orientation(object()) is None
+    assert keep_orientation_score(object()) is None
 
 
 @pytest.mark.parametrize(("height", "said"), [(10, ["LowResolution"]), (11, [])])

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from ocrpool_worker.http.params import (
     OcrRequest,
     QueryParams,
+    describe_errors,
     errors_as_paddlex,
-    errors_in_words,
     location,
 )
 
@@ -98,13 +98,13 @@ def test_a_query_takes_text_and_no_unknown_name() -> None:
     }
     with pytest.raises(ValidationError) as caught:
         QueryParams.model_validate({"textDetTresh": "0.4"})
-    assert errors_in_words(caught.value) == ("textDetTresh: no such parameter", "textDetTresh")
+    assert describe_errors(caught.value) == ("textDetTresh: no such parameter", "textDetTresh")
 
 
 def test_words_name_every_field() -> None:
     with pytest.raises(ValidationError) as caught:
         QueryParams.model_validate({"textDetThresh": "2", "returnWordBox": "x"})
-    message, field = errors_in_words(caught.value)
+    message, field = describe_errors(caught.value)
     assert field == "textDetThresh"
     assert "textDetThresh: Input should be less than or equal to 1" in message
     assert "; returnWordBox: " in message

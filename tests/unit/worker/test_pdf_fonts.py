@@ -57,10 +57,10 @@ def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fonts]:
         for name, data in files.items():
             (tmp_path / f"{name}.ttf").write_bytes(data)
         monkeypatch.setattr(pdf_fonts, "font_faces", lambda: font_faces([tmp_path]))
-        pdf_fonts.chosen.cache_clear()
+        pdf_fonts.choose_fonts.cache_clear()
 
     yield have
-    pdf_fonts.chosen.cache_clear()
+    pdf_fonts.choose_fonts.cache_clear()
 
 
 def drawn(data: bytes) -> tuple[int, tuple[PageWarning, ...]]:
@@ -257,7 +257,7 @@ def test_a_damaged_font_is_passed_over(fonts: Fonts, caplog: pytest.LogCaptureFi
 
 def test_a_font_that_goes_away_is_kept(fonts: Fonts, tmp_path: Path) -> None:
     fonts(everything=texts.box_font(ALL))
-    assert pdf_fonts.chosen()
+    assert pdf_fonts.choose_fonts()
     (tmp_path / "everything.ttf").unlink()
     for sample in ("Polish", "GBK-EUC-H"):
         assert not drawn(SAMPLES[sample][0])[1]
@@ -275,7 +275,7 @@ def test_a_user_without_a_home_has_fonts(
     assert list(font_faces([Path("~/.fonts"), ASSETS]))
 
 
-@pytest.mark.parametrize("step", ["chosen", "substituting"])
+@pytest.mark.parametrize("step", ["choose_fonts", "substituting"])
 def test_a_fault_of_the_machines_fonts_costs_no_page(
     step: str, fonts: Fonts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from tests.worker.bombs import pdf_of
 @pytest.fixture(autouse=True)
 def _no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine that has none."""
-    monkeypatch.setattr(pdf_fonts, "chosen", lambda: None)
+    monkeypatch.setattr(pdf_fonts, "choose_fonts", lambda: None)
 
 
 def warnings_of(data: bytes) -> tuple[PageWarning, ...]:
@@ -140,6 +140,6 @@ def test_letters_of_a_stamp_that_have_only_numbers_are_told_of(
     data = kinds.stamp(b"<004100420043>", fonts)
     (warning,) = warnings_of(data)
     assert warning.message.startswith("3 letters of the page are given by their numbers")
-    choice = pdf_fonts.Choice({}, next(font_faces([ASSETS])))
-    monkeypatch.setattr(pdf_fonts, "chosen", lambda: choice)
+    choice = pdf_fonts.FontChoice({}, next(font_faces([ASSETS])))
+    monkeypatch.setattr(pdf_fonts, "choose_fonts", lambda: choice)
     assert warnings_of(data) == (warning,)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrpool_worker.admission import admit
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.headers.unsupported_formats import described
+from ocrpool_worker.headers.unsupported_formats import describe_unsupported
 from ocrpool_worker.settings import AdmissionSettings
 from tests.worker import cut_files
 
@@ -122,7 +122,7 @@ def test_what_nobody_knows_is_told_with_what_is_read() -> None:
 
 @given(st.sampled_from(sorted(FILES)), st.integers(0, 10**9))
 def test_no_damage_raises_anything(name: str, seed: int) -> None:
-    described(cut_files.damaged(random.Random(seed), FILES[name][0]))
+    describe_unsupported(cut_files.damaged(random.Random(seed), FILES[name][0]))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,6 @@ def test_a_name_costs_no_time(data: bytes) -> None:
     took = []
     for _ in range(3):
         began = time.thread_time()
-        described(data)
+        describe_unsupported(data)
         took.append(time.thread_time() - began)
     assert min(took) < 0.05

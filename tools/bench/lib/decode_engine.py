@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ocrpool_worker.engine.base import Page, Reading
+from ocrpool_worker.engine.base import PageInput, Reading
 from ocrpool_worker.engine.noop import NoopEngine
 
 
 class DecodeEngine(NoopEngine):
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         page.pixels()
         return Reading(lines=())

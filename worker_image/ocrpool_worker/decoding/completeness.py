@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ocrpool_worker.decoding import gif, heif, jp2, jpeg_markers, netpbm, tiff_frames
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.headers import Format, Unknown, read_header
+from ocrpool_worker.headers import Format, UnknownFormat, read_header
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -27,11 +27,11 @@ _PIECE = 256 * 1024
 _PLAIN_BMP = (0, 3, 6)
 # Each says how much arrived of a file that is not complete.
 _OTHERS: dict[Format, Callable[[Buffer], str | None]] = {
-    "GIF": gif.missing,
-    "JPEG 2000": jp2.missing,
-    "HEIC": heif.missing,
-    "AVIF": heif.missing,
-    "PNM": netpbm.missing,
+    "GIF": gif.describe_truncation,
+    "JPEG 2000": jp2.describe_truncation,
+    "HEIC": heif.describe_truncation,
+    "AVIF": heif.describe_truncation,
+    "PNM": netpbm.describe_truncation,
 }
 
 
@@ -61,7 +61,7 @@ def _other(data: Buffer) -> None:
         form, _, _ = read_header(data)
         check = _OTHERS.get(form)
         arrived = check(data) if check is not None else None
-    except Unknown:
+    except UnknownFormat:
         return
     if arrived is not None:
         raise incomplete(f"the {form}", arrived)

@@ -32,7 +32,7 @@ class Document:
 
 
 @contextmanager
-def decoding(what: str) -> Iterator[None]:
+def decoder_errors(what: str) -> Iterator[None]:
     """Whatever a decoder raises over hostile bytes means the same: they cannot be read. It must
     not count as a failure of the engine, which would cost the instance."""
     try:

@@ -58,16 +58,16 @@ def font_faces(folders: Iterable[Path] = FOLDERS) -> Iterator[FontFace]:
     their paths. Files that cannot be read as fonts are passed over. Each face has its file open."""
     for path in islice(_files(folders), MOST_FILES):
         try:
-            face = opened_face(path)
+            face = open_face(path)
             regular = _Tables(face.data).is_regular()
         except Exception as error:  # a damaged file makes many kinds of them
-            passed_over(path, error)
+            log_unusable(path, error)
             continue
         if regular:
             yield face
 
 
-def opened_face(path: Path) -> FontFace:
+def open_face(path: Path) -> FontFace:
     """Raises OSError, ValueError, or struct.error."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > LARGEST_FILE:
@@ -76,7 +76,7 @@ def opened_face(path: Path) -> FontFace:
     return FontFace(path, _Tables(data).start, data)
 
 
-def passed_over(path: Path, error: Exception) -> None:
+def log_unusable(path: Path, error: Exception) -> None:
     """Say that a font file is not used."""
     what = f"{type(error).__name__}: {error}"
     # In the message: an instance writes what it has to say as plain lines.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ocrpool_worker.headers import Unknown
+from ocrpool_worker.headers import UnknownFormat
 from ocrpool_worker.headers import gif as header
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
@@ -13,7 +13,7 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 _MOST_BLOCKS = 500_000
 
 
-def missing(data: Buffer) -> str | None:
+def describe_truncation(data: Buffer) -> str | None:
     """How much arrived of one that is not complete, None where it is. The end itself may be missing
     after a frame, as browsers have it: some programs do not write it."""
     whole, before = 0, header.NOTHING
@@ -27,7 +27,7 @@ def missing(data: Buffer) -> str | None:
             before = kind
     except struct.error:
         return f"{whole} frames arrived whole, and after {len(data)} bytes there is no end"
-    except Unknown:
+    except UnknownFormat:
         pass
     return None
 
@@ -36,5 +36,5 @@ def count_frames(data: Buffer) -> int:
     """The frames of a GIF, up to a bound; 1 for a damaged one."""
     try:
         return max(1, sum(1 for _ in header.frames(data, _MOST_BLOCKS)))
-    except (struct.error, Unknown):
+    except (struct.error, UnknownFormat):
         return 1

@@ -6,7 +6,7 @@ from ocrpool_worker.headers.boxes import boxes, first
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
-def missing(data: Buffer) -> str | None:
+def describe_truncation(data: Buffer) -> str | None:
     """How much arrived of one that is not complete, None where it is."""
     end, pixels = 0, False
     meta = None

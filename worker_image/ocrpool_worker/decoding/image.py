@@ -24,7 +24,7 @@ from ocrpool_worker.decoding import (
     webp,
 )
 from ocrpool_worker.decoding.completeness import check_complete, incomplete
-from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.ipc.shared_buffer import Buffer
@@ -56,7 +56,7 @@ class EncodedImage:
     def pixels(self) -> Pixels:
         if self.decoded is None:
             check_complete(self._data)
-            with decoding("the image cannot be decoded"):
+            with decoder_errors("the image cannot be decoded"):
                 pixels, count = self._decode()
             check_pixels(pixels.shape[1], pixels.shape[0], self._max_pixels)
             self._check_ending(pixels)

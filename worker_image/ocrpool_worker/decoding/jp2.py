@@ -6,7 +6,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.decoding.raster import from_array
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.headers.jpeg2000 import codestream, depths, size
@@ -21,8 +21,8 @@ _END_MARKER = re.compile(rb"\xff\xd9")
 _MOST_PARTS = 100_000
 
 
-def missing(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is. Raises Unknown."""
+def describe_truncation(data: Buffer) -> str | None:
+    """How much arrived of one that is not complete, None where it is. Raises UnknownFormat."""
     at, end = codestream(data)
     if end > len(data):
         return f"{len(data)} of {end} bytes arrived"
@@ -36,16 +36,16 @@ def missing(data: Buffer) -> str | None:
             if marker == _PART:
                 (length,) = struct.unpack_from(">I", data, at + 6)
                 if length == 0:  # to the end marker
-                    return None if _ends(data, at) else _said(parts, data)
+                    return None if _ends(data, at) else _describe(parts, data)
                 at += max(14, length)
             elif marker >> 8 != 0xFF:  # lengths that are wrong: a decoder may do without them
-                return None if _ends(data, at) else _said(parts, data)
+                return None if _ends(data, at) else _describe(parts, data)
             else:
                 (length,) = struct.unpack_from(">H", data, at + 2)
                 at += 2 + length
             parts += marker == _PART and at <= len(data)
     except struct.error:
-        return _said(parts, data)
+        return _describe(parts, data)
     return None
 
 
@@ -54,14 +54,14 @@ def _ends(data: Buffer, at: int) -> bool:
     return _END_MARKER.search(data, at) is not None
 
 
-def _said(parts: int, data: Buffer) -> str:
+def _describe(parts: int, data: Buffer) -> str:
     arrived = f"{parts} of its tile-parts arrived whole"
     return f"{arrived}, and after {len(data)} bytes there is no end marker"
 
 
 def is_deep_colour(data: Buffer) -> bool:
     """Whether it has several components of more than 8 bits, of which Pillow 13 makes black where
-    they are white (it rounds up, and 256 is 0 in a byte). Raises Unknown."""
+    they are white (it rounds up, and 256 is 0 in a byte). Raises UnknownFormat."""
     bits = depths(data)
     return len(bits) != 1 and max(bits) > 8
 
@@ -77,7 +77,7 @@ def decode_deep_colour(data: bytes) -> Pixels:
     import pypdfium2  # noqa: PLC0415
 
     width, height = size(data)
-    with decoding("the JPEG 2000 cannot be decoded"):
+    with decoder_errors("the JPEG 2000 cannot be decoded"):
         document = pypdfium2.PdfDocument(_pdf_of(data, width, height))
         # PDFium draws nothing where it cannot decode a picture, and says nothing.
         pixels = document[0].render(scale=1, fill_color=(0, 0, 0, 0)).to_numpy()

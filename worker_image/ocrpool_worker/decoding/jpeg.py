@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ocrpool_worker.decoding.jpeg_markers import LOSSLESS, Jpeg, examine
 from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.pillow import opened
+from ocrpool_worker.decoding.pillow import open_image
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.shared_buffer import Buffer
@@ -59,7 +59,7 @@ def decode_otherwise(data: Buffer, max_pixels: int) -> Pixels | None:
 def _by_pillow(data: Buffer, max_pixels: int) -> Pixels | None:
     try:
         with clean_memory():
-            return from_pillow(opened(data, "JPEG", max_pixels))
+            return from_pillow(open_image(data, "JPEG", max_pixels))
     except (OSError, ValueError, SyntaxError):
         return None
 

@@ -33,7 +33,7 @@ _MOST_FOR_A_SAMPLE = 64
 _MOST_BESIDES = 1 << 20
 
 
-def missing(data: Buffer) -> str | None:
+def describe_truncation(data: Buffer) -> str | None:
     """How much arrived of one that is not complete, None where it is. One of numbers is looked at
     when it is decoded."""
     found = head(data)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ocrpool_worker.decoding import jp2
-from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.memory_limit import bounded_memory
-from ocrpool_worker.decoding.pillow import opened
+from ocrpool_worker.decoding.pillow import open_image
 from ocrpool_worker.decoding.raster import from_pillow
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.headers import Format, Unknown, read_header
+from ocrpool_worker.headers import Format, UnknownFormat, read_header
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
     try:
         form, width, height = read_header(data)
         open_by = _OPENERS[form]
-    except (Unknown, KeyError) as error:
+    except (UnknownFormat, KeyError) as error:
         raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
     check_pixels(width, height, max_pixels)
     whole = bytes(data)  # a copy that is no part of the bound below
     with (
-        decoding(f"the {form} cannot be decoded"),
+        decoder_errors(f"the {form} cannot be decoded"),
         clean_memory(),
         bounded_memory(width * height, len(whole)),
     ):
@@ -54,7 +54,7 @@ def _by_pillow(name: str) -> Callable[[bytes, int], tuple[Any, int]]:
         from PIL import AvifImagePlugin  # noqa: PLC0415
 
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an instance has its share of the cores
-        image = opened(data, name, max_pixels)
+        image = open_image(data, name, max_pixels)
         # GIF would walk all frames to count them.
         return image, getattr(image, "n_frames", 1) if name == "AVIF" else 1
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ocrpool_worker.decoding import pdf_fonts
 from ocrpool_worker.decoding.document import Document, Rendered
 from ocrpool_worker.decoding.pdf_annotations import flatten, undrawn_annotations
-from ocrpool_worker.decoding.pdf_glyphs import Undrawn, undrawn
+from ocrpool_worker.decoding.pdf_glyphs import UndrawnText, find_undrawn_text
 from ocrpool_worker.decoding.pdf_images import warnings_of
-from ocrpool_worker.decoding.pdf_open import document_warnings, opened, opened_page
+from ocrpool_worker.decoding.pdf_open import document_warnings, load_pdf, open_page
 from ocrpool_worker.decoding.pdf_scale import drawn_size, pdf_scale, resolution_warnings
 from ocrpool_worker.decoding.raster import from_array
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 def open_pdf(data: bytes, max_pixels: int) -> Document:
     """Raises NotAnImage."""
     pdf_fonts.install()
-    return _Pdf(data, opened(data), max_pixels)
+    return _Pdf(data, load_pdf(data), max_pixels)
 
 
 class _Pdf(Document):
@@ -42,14 +42,14 @@ class _Pdf(Document):
         self._flat: Any = None
 
     def size(self, index: int) -> tuple[int, int]:
-        with opened_page(self._pdf, index) as page:
+        with open_page(self._pdf, index) as page:
             size = page.get_size()
             return drawn_size(size, pdf_scale(size, index, self._max_pixels))
 
     def render(self, index: int) -> Rendered:
-        with opened_page(self._pdf, index) as page:
+        with open_page(self._pdf, index) as page:
             over, lost = undrawn_annotations(self._pdf, page, lambda: self._flat_page(index))
-            own = undrawn(page)
+            own = find_undrawn_text(page)
             # The page's own letters without a name are in the copy with its stamps as well.
             unnamed = max(0, over.unnamed - own.unnamed)
             lacks = own | replace(over, unnamed=unnamed)
@@ -57,21 +57,21 @@ class _Pdf(Document):
             return other or self._drawn(self._pdf, page, index, lacks | lost)
 
     def _with_other_fonts(
-        self, index: int, lacks: Undrawn, lost: Undrawn, unnamed: int
+        self, index: int, lacks: UndrawnText, lost: UndrawnText, unnamed: int
     ) -> Rendered | None:
         """None where this machine's fonts do not help, and the page looks as it would anywhere.
         `unnamed`: letters of annotations that have no name, in any font."""
         try:
-            choice = pdf_fonts.chosen()
+            choice = pdf_fonts.choose_fonts()
             if choice is None:
                 return None
             characters = frozenset(choice.lacks(set(lacks.characters)))
-            left = Undrawn(characters, unnamed, lacks.bounds)
+            left = UndrawnText(characters, unnamed, lacks.bounds)
             with pdf_fonts.substituting(choice):
                 if self._substituted is None:
-                    self._substituted = opened(self._data)
-                with opened_page(self._substituted, index) as page:
-                    left |= undrawn(page)
+                    self._substituted = load_pdf(self._data)
+                with open_page(self._substituted, index) as page:
+                    left |= find_undrawn_text(page)
                     if left.amount < lacks.amount or left.unnamed:
                         return self._drawn(self._substituted, page, index, left | lost)
         except Exception:
@@ -82,13 +82,13 @@ class _Pdf(Document):
     @contextmanager
     def _flat_page(self, index: int) -> Iterator[Any]:
         if self._flat is None:
-            self._flat = opened(self._data)
-        with opened_page(self._flat, index) as page:
+            self._flat = load_pdf(self._data)
+        with open_page(self._flat, index) as page:
             flatten(page)
-        with opened_page(self._flat, index) as page:
+        with open_page(self._flat, index) as page:
             yield page
 
-    def _drawn(self, pdf: Any, page: Any, index: int, lacks: Undrawn) -> Rendered:
+    def _drawn(self, pdf: Any, page: Any, index: int, lacks: UndrawnText) -> Rendered:
         size = page.get_size()
         scale = pdf_scale(size, index, self._max_pixels)
         pixels: Pixels = page.render(scale=scale, rotation=0).to_numpy()

@@ -14,7 +14,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ocrpool_worker.decoding.pdf_glyphs import UNDRAWN, Borrowed, Undrawn, undrawn
+from ocrpool_worker.decoding.pdf_glyphs import (
+    UNDRAWN,
+    NonEmbeddedFonts,
+    UndrawnText,
+    find_undrawn_text,
+)
 from ocrpool_worker.decoding.pdf_objects import MOST_DRAWN, annotation_objects
 
 # Annotations of a page that are looked at, and characters of those that say what stands in them:
@@ -27,7 +32,7 @@ _OWN = frozenset(bytes(range(256)).decode("cp1252", "ignore") + "Łłı")
 
 def undrawn_annotations(
     pdf: Any, page: Any, flat: Callable[[], AbstractContextManager[Any]]
-) -> tuple[Undrawn, Undrawn]:
+) -> tuple[UndrawnText, UndrawnText]:
     """What cannot be drawn of a page's annotations in PDFium's own fonts, and what cannot be drawn
     in any: PDFium makes the picture of a comment that has none in the letters of Western Europe.
 
@@ -35,8 +40,8 @@ def undrawn_annotations(
     needed."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    borrowed = Borrowed()
-    said = _Said()
+    non_embedded = NonEmbeddedFonts()
+    texts_of = _AnnotationText()
     bounds: set[str] = set()
     others = False
     if pdfium.FPDFPage_GetAnnotCount(page.raw) > MOST_ANNOTATIONS:
@@ -45,7 +50,7 @@ def undrawn_annotations(
         # Without objects PDFium draws it by itself, in its own fonts.
         drawn = pdfium.FPDFAnnot_GetObjectCount(annotation) > 0
         texts = [item for item, _ in annotation_objects(annotation, pdfium.FPDF_PAGEOBJ_TEXT)]
-        if drawn and not any(borrowed(item) for item in texts):
+        if drawn and not any(non_embedded(item) for item in texts):
             if None in texts:
                 bounds.add(f"{MOST_DRAWN} pieces of text of an annotation")
             continue
@@ -53,18 +58,18 @@ def undrawn_annotations(
         if kind == pdfium.FPDF_ANNOT_WIDGET:
             if pdf.formenv and not _is_password(pdf.formenv.raw, annotation):
                 form = pdf.formenv.raw
-                said.lacking(partial(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation))
+                texts_of.lacking(partial(pdfium.FPDFAnnot_GetFormFieldValue, form, annotation))
         elif kind == pdfium.FPDF_ANNOT_FREETEXT:
             contents = partial(pdfium.FPDFAnnot_GetStringValue, annotation, b"Contents")
-            said.lacking(contents, lost=not drawn)
+            texts_of.lacking(contents, lost=not drawn)
         else:
             others = others or bool(texts)
-    found = Undrawn(frozenset(said.characters))
+    found = UndrawnText(frozenset(texts_of.characters))
     if others:
         with flat() as copy:
             # The page's own pieces of text are in the copy as well.
-            found |= replace(undrawn(copy), empty=0, pieces=0)
-    return found, Undrawn(frozenset(said.lost), bounds=frozenset(bounds | said.bounds))
+            found |= replace(find_undrawn_text(copy), empty=0, pieces=0)
+    return found, UndrawnText(frozenset(texts_of.lost), bounds=frozenset(bounds | texts_of.bounds))
 
 
 def flatten(page: Any) -> bool:
@@ -106,7 +111,7 @@ def _is_password(form: Any, annotation: Any) -> bool:
     return bool(flags & pdfium.FPDF_FORMFLAG_TEXT_PASSWORD)
 
 
-class _Said:
+class _AnnotationText:
     """The characters of texts that PDFium's own fonts lack; `lost`: those of texts that it draws in
     no other ones."""
 

@@ -21,8 +21,8 @@ from ocrpool_worker.decoding.font_files import (
     FontFace,
     covered,
     font_faces,
-    opened_face,
-    passed_over,
+    log_unusable,
+    open_face,
     printable,
 )
 
@@ -39,7 +39,7 @@ _COLLECTION = 0x74746366
 
 
 @dataclass(frozen=True)
-class Choice:
+class FontChoice:
     """The faces to draw with: by PDFium's character set, and for all others (also for what a face
     of a character set lacks)."""
 
@@ -61,7 +61,7 @@ class Choice:
 
 
 @cache
-def chosen() -> Choice | None:
+def choose_fonts() -> FontChoice | None:
     """The faces of this machine that cover most, looked for once; None where it has none."""
     # Those encodings have Greek and Cyrillic letters, too, which say nothing here.
     east = {charset: _repertoire(name, since=0x2E80) for charset, name in _EAST_ASIAN.items()}
@@ -72,10 +72,10 @@ def chosen() -> Choice | None:
             share = float(covered(face, letters).mean())
             shares = {charset: float(covered(face, each).mean()) for charset, each in east.items()}
         except Exception as error:  # a damaged file makes many kinds of them
-            passed_over(face.path, error)
+            log_unusable(face.path, error)
             continue
         # Without the open file: there may be more of them than a process may have open.
-        scores.append(_Score(face.path, share, shares))
+        scores.append(_FontCoverage(face.path, share, shares))
     # One with all letters and the most of East Asia: it is also asked for what another one lacks.
     other = _best(scores, lambda one: (round(one.letters, 1), sum(one.shares.values())))
     if other is None:
@@ -90,11 +90,11 @@ def chosen() -> Choice | None:
         _EAST_ASIAN[charset]: printable(face.path) for charset, face in by_charset.items()
     }
     _log.info("fonts for text of PDFs that have none", extra={"fonts": names})
-    return Choice(by_charset, other)
+    return FontChoice(by_charset, other)
 
 
 @dataclass(frozen=True)
-class _Score:
+class _FontCoverage:
     """The shares of the letters, and of each character set of East Asia, that a font file has."""
 
     path: Path
@@ -102,22 +102,22 @@ class _Score:
     shares: Mapping[int, float]
 
 
-def _share(charset: int, score: _Score) -> float:
+def _share(charset: int, score: _FontCoverage) -> float:
     return score.shares[charset]
 
 
-def _best(scores: list[_Score], key: Callable[[_Score], Any]) -> FontFace | None:
+def _best(scores: list[_FontCoverage], key: Callable[[_FontCoverage], Any]) -> FontFace | None:
     """The best face whose file can (still) be opened."""
     for score in sorted(scores, key=key, reverse=True):
         try:
-            return opened_face(score.path)
+            return open_face(score.path)
         except Exception as error:  # as above
-            passed_over(score.path, error)
+            log_unusable(score.path, error)
     return None
 
 
 @contextmanager
-def substituting(choice: Choice) -> Iterator[None]:
+def substituting(choice: FontChoice) -> Iterator[None]:
     """What PDFium loads meanwhile of fonts that are not embedded is drawn with these faces."""
     handler = _handler()
     handler.choice = choice
@@ -158,7 +158,7 @@ def _handler() -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.choice: Choice | None = None
+            self.choice: FontChoice | None = None
             # Handles are places in this list, from 1 on; PDFium's own are addresses.
             self._faces: list[FontFace] = []
 

@@ -40,7 +40,7 @@ UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs")
 
 
 @dataclass(frozen=True)
-class Undrawn:
+class UndrawnText:
     """`characters` that have no glyph, and how many of them are `unnamed`: the PDF only gives
     numbers of glyphs in a font that is not there. `bounds`: how much of the page was looked at,
     where that was not all of it. `empty`: of so many `pieces` of text, those of which nothing is
@@ -56,8 +56,8 @@ class Undrawn:
     def __bool__(self) -> bool:
         return self.amount > 0
 
-    def __or__(self, other: Undrawn) -> Undrawn:
-        return Undrawn(
+    def __or__(self, other: UndrawnText) -> UndrawnText:
+        return UndrawnText(
             self.characters | other.characters,
             self.unnamed + other.unnamed,
             self.bounds | other.bounds,
@@ -100,22 +100,22 @@ class Undrawn:
         return tuple(PageWarning(MISSING, message) for message in found)
 
 
-def undrawn(page: Any) -> Undrawn:
+def find_undrawn_text(page: Any) -> UndrawnText:
     """What cannot be drawn of a page with the fonts that its document was opened with."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    borrowed = Borrowed()
+    non_embedded = NonEmbeddedFonts()
     # Most pages have all fonts in the file, or no text, and cost no more than this.
     pieces, empty, bounds = 0, 0, []
     box = page.get_bbox()
     for item, nested in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
         if item is None:
             bounds.append(f"{MOST_OBJECTS} pieces of text")
-        elif borrowed(item):
+        elif non_embedded(item):
             pieces += 1
             # What is inside of a form has the form's coordinates.
             empty += _is_empty(item, None if nested else box)
-    found = Undrawn(bounds=frozenset(bounds), empty=empty, pieces=pieces)
+    found = UndrawnText(bounds=frozenset(bounds), empty=empty, pieces=pieces)
     if not pieces:
         return found
     try:
@@ -123,12 +123,12 @@ def undrawn(page: Any) -> Undrawn:
     except RuntimeError:
         return found  # PDFium draws the page all the same
     try:
-        return found | _undrawn(page, text.raw, borrowed)
+        return found | _undrawn(page, text.raw, non_embedded)
     finally:
         text.close()
 
 
-def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
+def _undrawn(page: Any, text: Any, non_embedded: NonEmbeddedFonts) -> UndrawnText:
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     handle = ctypes.cast(text, ctypes.c_void_p).value
@@ -143,7 +143,7 @@ def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
         if character in lacking or (character and unicodedata.category(character) in UNDRAWN):
             continue
         item = text_of(handle, index)
-        font = borrowed(item)
+        font = non_embedded(item)
         if font is None or generated(handle, index) == 1:
             continue
         key = (font, character)
@@ -157,7 +157,7 @@ def _undrawn(page: Any, text: Any, borrowed: Borrowed) -> Undrawn:
         elif _shows(text, index, shown, box):
             lacking.add(character)
     bounds = (f"{MOST_CHARACTERS} characters",) if count > MOST_CHARACTERS else ()
-    return Undrawn(frozenset(lacking), unnamed, frozenset(bounds))
+    return UndrawnText(frozenset(lacking), unnamed, frozenset(bounds))
 
 
 def _to_look_at(text: int | None, count: int) -> Iterator[tuple[int, str]]:
@@ -181,7 +181,7 @@ def _to_look_at(text: int | None, count: int) -> Iterator[tuple[int, str]]:
         high = unit if 0xD800 <= unit < 0xDC00 else 0
 
 
-class Borrowed:
+class NonEmbeddedFonts:
     """Handles of text objects → their fonts that are not in the PDF; each font is asked once."""
 
     def __init__(self) -> None:

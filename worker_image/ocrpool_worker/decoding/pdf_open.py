@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.errors import NotAnImage
 
@@ -18,7 +18,7 @@ XFA_FORM, ATTACHED = "XfaForm", "AttachedFiles"
 _READABLE = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
-def opened(data: bytes) -> Any:
+def load_pdf(data: bytes) -> Any:
     """The document, with its forms. Raises NotAnImage."""
     import pypdfium2  # noqa: PLC0415
     import pypdfium2.raw as pdfium  # noqa: PLC0415
@@ -32,7 +32,7 @@ def opened(data: bytes) -> Any:
             "or print it without"
         ),
     }
-    with decoding("the PDF cannot be opened"):
+    with decoder_errors("the PDF cannot be opened"):
         try:
             pdf = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:
@@ -44,9 +44,9 @@ def opened(data: bytes) -> Any:
 
 
 @contextmanager
-def opened_page(pdf: Any, index: int) -> Iterator[Any]:
+def open_page(pdf: Any, index: int) -> Iterator[Any]:
     """Raises NotAnImage."""
-    with decoding(f"page {index + 1} of the PDF cannot be read"):
+    with decoder_errors(f"page {index + 1} of the PDF cannot be read"):
         page = pdf[index]
         try:
             if not all(page.get_size()):

@@ -9,7 +9,7 @@ from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
-def opened(data: Buffer, form: str, max_pixels: int) -> Any:
+def open_image(data: Buffer, form: str, max_pixels: int) -> Any:
     """The Pillow image of a file of `form` (Pillow's name), not loaded yet. Raises TooLarge, or
     whatever Pillow raises where it cannot read the header."""
     from PIL import Image  # noqa: PLC0415

@@ -43,7 +43,7 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
     """The page of a PNG. Raises NotAnImage or TooLarge."""
     import cv2  # noqa: PLC0415
 
-    found = _look(data)
+    found = _read_chunks(data)
     if not found.key and found.colour not in (_GREY_ALPHA, _COLOUR_ALPHA):
         deep = cv2.IMREAD_ANYDEPTH if found.bits == 16 else 0
         return from_array(imdecode(data, cv2.IMREAD_COLOR | deep, max_pixels))
@@ -65,7 +65,7 @@ def _with_alpha(samples: NDArray[Any], found: _Chunks) -> NDArray[Any]:
     return np.dstack([samples, alpha])
 
 
-def _look(data: Buffer) -> _Chunks:
+def _read_chunks(data: Buffer) -> _Chunks:
     found = _Chunks(0, 0)
     for kind, at, length in chunks(data):
         if kind == b"IHDR" and length >= 10:

@@ -14,12 +14,12 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.decoding.document import Document, Rendered, decoding
+from ocrpool_worker.decoding.document import Document, Rendered, decoder_errors
 from ocrpool_worker.decoding.exif import ORIENTATION
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.pillow import opened
+from ocrpool_worker.decoding.pillow import open_image
 from ocrpool_worker.decoding.raster import from_array, from_pillow, upright
 from ocrpool_worker.decoding.tiff_frames import find_pages, first_of, tags_of, with_first
 from ocrpool_worker.errors import NotAnImage
@@ -51,13 +51,13 @@ _MOST_OF_A_TILE = 4096 * 4096
 
 def open_tiff(data: bytes, max_pixels: int) -> Document:
     """Raises NotAnImage."""
-    with decoding("the TIFF cannot be opened"):
+    with decoder_errors("the TIFF cannot be opened"):
         return _Tiff(bytearray(data), find_pages(data), max_pixels)
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
     """The page of a TIFF that has one, else its first. Raises NotAnImage or TooLarge."""
-    with decoding("the TIFF cannot be read"):
+    with decoder_errors("the TIFF cannot be read"):
         at = find_pages(data)[0]
         kind = _Kind.of(data, at)
         check_pixels(*kind.size("the TIFF"), max_pixels)
@@ -79,7 +79,7 @@ class _Tiff(Document):
 
     def render(self, index: int) -> Rendered:
         kind = self._kind(index)
-        with decoding(f"page {index + 1} of the TIFF cannot be read"):
+        with decoder_errors(f"page {index + 1} of the TIFF cannot be read"):
             data = with_first(self._data, self._pages[index])
             return _decode(data, kind, self._max_pixels), ()
 
@@ -247,7 +247,7 @@ def _check_strips(data: Buffer, samples: NDArray[Any], max_pixels: int) -> None:
     from PIL import UnidentifiedImageError  # noqa: PLC0415
 
     try:
-        image = opened(data, "TIFF", max_pixels)
+        image = open_image(data, "TIFF", max_pixels)
     except UnidentifiedImageError:
         # Of a kind that only OpenCV reads, or nobody: an unknown compression.
         if samples.any():
@@ -267,4 +267,4 @@ def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
             known = (order, _CMYK, (_UNSIGNED,), 1, (8,) * 5, (extra,))
             TiffImagePlugin.OPEN_INFO.setdefault(known, ("CMYK", "CMYKX"))
     with clean_memory():
-        return from_pillow(opened(data, "TIFF", max_pixels))
+        return from_pillow(open_image(data, "TIFF", max_pixels))

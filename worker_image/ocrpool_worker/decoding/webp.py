@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpool_worker.decoding.document import decoding
+from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.decoding.memory_fill import clean_memory
 from ocrpool_worker.decoding.opencv import imdecode
-from ocrpool_worker.decoding.pillow import opened
+from ocrpool_worker.decoding.pillow import open_image
 from ocrpool_worker.decoding.raster import from_array, from_pillow
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
@@ -31,8 +31,8 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
 
     if not _is_extended(bytes(data[:32])):
         return from_array(imdecode(data, cv2.IMREAD_COLOR, max_pixels))
-    with decoding("the WebP cannot be decoded"), clean_memory():
-        return from_pillow(opened(data, "WEBP", max_pixels))
+    with decoder_errors("the WebP cannot be decoded"), clean_memory():
+        return from_pillow(open_image(data, "WEBP", max_pixels))
 
 
 def _is_extended(start: bytes) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ocrpool_worker.devices.nvml import NvmlProbe
 from ocrpool_worker.devices.ram import RamProbe
-from ocrpool_worker.devices.snapshot import DeviceProbe, Identity, Look
+from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceProbe, DeviceSnapshot
 
-__all__ = ["DeviceProbe", "Identity", "Look", "NvmlProbe", "RamProbe", "probe_for"]
+__all__ = ["DeviceIdentity", "DeviceProbe", "DeviceSnapshot", "NvmlProbe", "RamProbe", "probe_for"]
 
 
 def probe_for(device: str) -> DeviceProbe:

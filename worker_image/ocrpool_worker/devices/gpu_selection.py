@@ -20,7 +20,7 @@ ORDER = "CUDA_DEVICE_ORDER"
 
 
 @dataclass(frozen=True)
-class Visible:
+class VisibleGpus:
     """NVML's handles, in the order in which they are counted, and what decided that. `given`: the
     variable, None where it is not set; `ended`: why its list ends early, or empty."""
 
@@ -29,7 +29,7 @@ class Visible:
     ended: str = ""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """For a message: where these come from."""
         if self.given is None:
             return f"this machine has {len(self.handles)}"
@@ -42,28 +42,28 @@ def environment_for(uuid: str) -> dict[str, str]:
     return {VARIABLE: uuid, ORDER: "PCI_BUS_ID"} if uuid else {}
 
 
-def visible_gpus(nvml: Any, environment: Mapping[str, str]) -> Visible:
+def visible_gpus(nvml: Any, environment: Mapping[str, str]) -> VisibleGpus:
     """The GPUs, and the slices that are named, which the environment leaves. Raises NVMLError, and
     SettingsError where an index cannot be understood. `nvml` is pynvml after nvmlInit."""
     gpus = _in_bus_order(nvml)
     given = environment.get(VARIABLE)
     if given is None:
-        return Visible(tuple(gpus))
+        return VisibleGpus(tuple(gpus))
     parts = [part.strip() for part in given.split(",")]
     if any(part.isdecimal() for part in parts):
         _check_order(nvml, gpus, environment)
     found: list[Any] = []
     for part in parts:
         try:
-            handle = _meant(nvml, gpus, part)
+            handle = _resolve_entry(nvml, gpus, part)
         except LookupError as error:
-            return Visible(tuple(found), given, str(error))
-        if not any(_same(nvml, handle, each) for each in found):
+            return VisibleGpus(tuple(found), given, str(error))
+        if not any(_is_same_device(nvml, handle, each) for each in found):
             found.append(handle)
-    return Visible(tuple(found), given)
+    return VisibleGpus(tuple(found), given)
 
 
-def find(nvml: Any, which: str, environment: Mapping[str, str]) -> Any:
+def find_gpu(nvml: Any, which: str, environment: Mapping[str, str]) -> Any:
     """The handle of one device: by its number among the visible ones, by its UUID, or the only one
     where `which` is empty. Raises NVMLError, and SettingsError in one line."""
     seen = visible_gpus(nvml, environment)
@@ -80,8 +80,8 @@ def find(nvml: Any, which: str, environment: Mapping[str, str]) -> Any:
             handle = _by_uuid(nvml, seen.handles, which)
     except LookupError as error:
         raise SettingsError(
-            f"{device} is not visible here: {error}; {seen.told}. Name one that nvidia-smi -L "
-            f"shows and {VARIABLE} allows; without a GPU, use device: cpu"
+            f"{device} is not visible here: {error}; {seen.description}. Name one that "
+            f"nvidia-smi -L shows and {VARIABLE} allows; without a GPU, use device: cpu"
         ) from None
     slices = slices_of(nvml, handle)
     if slices is None:
@@ -148,7 +148,7 @@ def _check_order(nvml: Any, gpus: list[Any], environment: Mapping[str, str]) -> 
         )
 
 
-def _meant(nvml: Any, gpus: list[Any], part: str) -> Any:
+def _resolve_entry(nvml: Any, gpus: list[Any], part: str) -> Any:
     """What one entry of the variable means. Raises LookupError where that is nothing."""
     if part.isdecimal():
         return _numbered(gpus, int(part))
@@ -166,27 +166,27 @@ def _numbered(handles: list[Any] | tuple[Any, ...], index: int) -> Any:
 def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], wanted: str) -> Any:
     """The only one of these devices, or of their slices, whose UUID begins so. Raises LookupError;
     NVMLError where a device that does not answer may be the one."""
-    found, trouble = [], None
+    found, failure = [], None
     for handle in handles:
         for each in (handle, *(slices_of(nvml, handle) or ())):
             try:
                 uuid = uuid_of(nvml, each)
             except nvml.NVMLError as error:
-                trouble = error
+                failure = error
                 continue
             if uuid == wanted:
                 return each
             if uuid.startswith(wanted):
                 found.append(each)
-    if not found and trouble is not None:
-        raise trouble
+    if not found and failure is not None:
+        raise failure
     if len(found) != 1:
         count = f"{len(found)} UUIDs begin" if found else "no UUID begins"
         raise LookupError(f"{count} with {wanted}")
     return found[0]
 
 
-def _same(nvml: Any, one: Any, other: Any) -> bool:
+def _is_same_device(nvml: Any, one: Any, other: Any) -> bool:
     try:
         return one is other or uuid_of(nvml, one) == uuid_of(nvml, other)
     except nvml.NVMLError:  # one that is lost

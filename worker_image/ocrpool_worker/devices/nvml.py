@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ocrpool.protocol import Problem
-from ocrpool_worker.devices.gpu_selection import find, uuid_of
-from ocrpool_worker.devices.snapshot import Identity, Look, sensible
+from ocrpool_worker.devices.gpu_selection import find_gpu, uuid_of
+from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceSnapshot, checked_snapshot
 from ocrpool_worker.errors import SettingsError
 
 
@@ -28,9 +28,9 @@ class NvmlProbe:
         self._nvml: Any = pynvml
         try:
             pynvml.nvmlInit()
-            self._handle = find(pynvml, which, environment)
+            self._handle = find_gpu(pynvml, which, environment)
             name = _text(pynvml.nvmlDeviceGetName(self._handle))
-            self._identity = Identity("gpu", name, uuid_of(pynvml, self._handle))
+            self._identity = DeviceIdentity("gpu", name, uuid_of(pynvml, self._handle))
         except pynvml.NVMLError as error:
             raise SettingsError(
                 f"device gpu {which or '(any)'} cannot be opened through NVML ({error}); is there "
@@ -38,18 +38,20 @@ class NvmlProbe:
                 "cpu"
             ) from None
 
-    def identity(self) -> Identity:
+    def identity(self) -> DeviceIdentity:
         return self._identity
 
-    def look(self, pids: Collection[int] = ()) -> Look:
+    def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
         try:
             found = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError as error:
-            return Look(problem=self._problem(error), refused=True)
-        look = sensible(int(found.total), int(found.free), where=f"NVML ({self._identity.name})")
-        if look.memory is None:
-            return look
-        return Look(look.memory, self._processes())
+            return DeviceSnapshot(problem=self._problem(error), refused=True)
+        snapshot = checked_snapshot(
+            int(found.total), int(found.free), where=f"NVML ({self._identity.name})"
+        )
+        if snapshot.memory is None:
+            return snapshot
+        return DeviceSnapshot(snapshot.memory, self._processes())
 
     def _processes(self) -> dict[int, int]:
         nvml = self._nvml

@@ -25,7 +25,7 @@ class OomKills:
         self._explained = self._latest = self._count()
         self._since = now
 
-    def look(self, now: float) -> None:
+    def expire_unclaimed(self, now: float) -> None:
         """Some time has passed: a kill that nobody claimed was a stranger's."""
         if now - self._since >= _FRESH_SECONDS:
             self._explained = max(self._explained, self._latest)

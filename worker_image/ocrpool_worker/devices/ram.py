@@ -10,13 +10,13 @@ from pathlib import Path
 
 from ocrpool.protocol import Problem
 from ocrpool_worker.devices.cgroups import groups_of
-from ocrpool_worker.devices.snapshot import Identity, Look, sensible
+from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceSnapshot, checked_snapshot
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class _Files:
+class _CgroupFiles:
     """What a version of cgroups calls things."""
 
     limit: str
@@ -26,8 +26,8 @@ class _Files:
 
 # By the version.
 _FILES = {
-    2: _Files("memory.max", "memory.current", "inactive_file"),
-    1: _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: _CgroupFiles("memory.max", "memory.current", "inactive_file"),
+    1: _CgroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
 
 
@@ -41,9 +41,9 @@ class RamProbe:
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
         self._proc = root / "proc"
-        self._identity = Identity("cpu", self._processor())
+        self._identity = DeviceIdentity("cpu", self._processor())
 
-    def identity(self) -> Identity:
+    def identity(self) -> DeviceIdentity:
         return self._identity
 
     def _processor(self) -> str:
@@ -57,15 +57,15 @@ class RamProbe:
                 return value.strip()
         return platform.machine()
 
-    def look(self, pids: Collection[int] = ()) -> Look:
+    def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
         host = _fields(self._proc / "meminfo")
         if "MemTotal" not in host or "MemAvailable" not in host:
             message = f"{self._proc / 'meminfo'} does not tell how much memory there is"
-            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
+            return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
         total, free = host["MemTotal"] * 1024, host["MemAvailable"] * 1024
         for limit, used in self._limits():
             total, free = min(total, limit), max(0, min(free, limit - used))
-        found = sensible(total, min(total, free), where="the kernel")
+        found = checked_snapshot(total, min(total, free), where="the kernel")
         held = {pid: self._resident(pid) for pid in pids}
         return replace(found, resident={pid: size for pid, size in held.items() if size})
 

@@ -10,7 +10,7 @@ from ocrpool.protocol import DeviceKind, Memory, Problem
 
 
 @dataclass(frozen=True)
-class Identity:
+class DeviceIdentity:
     """Which device it is. `uuid` is empty for a CPU."""
 
     kind: DeviceKind
@@ -19,7 +19,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Look:
+class DeviceSnapshot:
     """`memory` in bytes; `free` is what is planned with: it is the device's own figure, so
     strangers on the same device are accounted for without being known. `processes`: pid → bytes,
     where the driver tells; inside a container the pids can be the host's, so a missing one says
@@ -37,15 +37,15 @@ class Look:
 class DeviceProbe(Protocol):
     """Looks at one device. A look may block: a driver in trouble takes its time."""
 
-    def identity(self) -> Identity: ...
+    def identity(self) -> DeviceIdentity: ...
 
-    def look(self, pids: Collection[int] = ()) -> Look:
+    def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
         """`pids`: of the instances, whose memory is wanted at the same moment."""
 
 
-def sensible(total: int, free: int, *, where: str) -> Look:
+def checked_snapshot(total: int, free: int, *, where: str) -> DeviceSnapshot:
     """A look with these figures, or with the reason why they cannot be."""
     if total <= 0 or not 0 <= free <= total:
         message = f"{where} reports {free} of {total} bytes free, which cannot be"
-        return Look(problem=Problem(reason="DeviceUnreadable", message=message))
-    return Look(memory=Memory(total=total, used=total - free, free=free))
+        return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
+    return DeviceSnapshot(memory=Memory(total=total, used=total - free, free=free))

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ocrpool.protocol import Problem
-from ocrpool_worker.devices.snapshot import DeviceProbe, Identity, Look
+from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceProbe, DeviceSnapshot
 
 STALE_SECONDS = 10.0
 # A driver that has answered with errors for so long will not do otherwise by itself.
@@ -43,16 +43,16 @@ class DeviceWatch:
         self._pids = pids
         # One thread of its own: a look that hangs must not take the loop's other workers along.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ocrpool-device")
-        self._last = Look()
-        self._looked_at: float | None = None
+        self._last = DeviceSnapshot()
+        self._observed_at: float | None = None
         self._refused_since: float | None = None
-        self._looking: asyncio.Future[Look] | None = None
+        self._pending: asyncio.Future[DeviceSnapshot] | None = None
         self._task: asyncio.Task[None] | None = None
-        self.identity: Identity = probe.identity()
+        self.identity: DeviceIdentity = probe.identity()
 
-    def start(self, on_look: Callable[[Look], None]) -> None:
+    def start(self, on_snapshot: Callable[[DeviceSnapshot], None]) -> None:
         """Look again and again, and tell what was seen."""
-        self._task = asyncio.get_running_loop().create_task(self._run(on_look))
+        self._task = asyncio.get_running_loop().create_task(self._run(on_snapshot))
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -61,42 +61,42 @@ class DeviceWatch:
                 await self._task
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def fresh(self) -> Look:
+    async def observe(self) -> DeviceSnapshot:
         """Look now; at most one look is under way at any time. Where it does not come back, the
         latest is as good as can be had."""
-        if self._looking is None:
+        if self._pending is None:
             loop = asyncio.get_running_loop()
-            self._looking = asyncio.ensure_future(
-                loop.run_in_executor(self._thread, self._probe.look, self._pids())
+            self._pending = asyncio.ensure_future(
+                loop.run_in_executor(self._thread, self._probe.observe, self._pids())
             )
-        looking = self._looking
+        pending = self._pending
         try:
             async with asyncio.timeout(STALE_SECONDS):
-                look = await asyncio.shield(looking)
+                snapshot = await asyncio.shield(pending)
         except TimeoutError:
             return self.latest()
         finally:
-            if looking.done() and self._looking is looking:
-                self._looking = None
-        self._last, self._looked_at = look, self._clock()
-        if not look.refused:
+            if pending.done() and self._pending is pending:
+                self._pending = None
+        self._last, self._observed_at = snapshot, self._clock()
+        if not snapshot.refused:
             self._refused_since = None
         elif self._refused_since is None:
-            self._refused_since = self._looked_at
-        return look
+            self._refused_since = self._observed_at
+        return snapshot
 
-    def latest(self) -> Look:
+    def latest(self) -> DeviceSnapshot:
         """The last look, unless it is too old to be believed."""
-        if self._looked_at is None:
+        if self._observed_at is None:
             message = f"{self.identity.name} has not answered yet"
-            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
-        age = self._clock() - self._looked_at
+            return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
+        age = self._clock() - self._observed_at
         if age > STALE_SECONDS:
             message = f"{self.identity.name} has not answered for {age:.0f} s"
-            return Look(problem=Problem(reason="DeviceUnreadable", message=message))
+            return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
         return self._last if self._refused_since is None else self._refused(self._refused_since)
 
-    def _refused(self, since: float) -> Look:
+    def _refused(self, since: float) -> DeviceSnapshot:
         """The last look; `DeviceError` where the driver has refused for long, unless the device is
         lost: that comes back without a new container."""
         problem = self._last.problem
@@ -106,7 +106,7 @@ class DeviceWatch:
         anew = Problem(reason="DeviceError", message=f"{problem.message}; {_ANEW}")
         return replace(self._last, problem=anew)
 
-    async def _run(self, on_look: Callable[[Look], None]) -> None:
+    async def _run(self, on_snapshot: Callable[[DeviceSnapshot], None]) -> None:
         while True:
-            on_look(await self.fresh())
+            on_snapshot(await self.observe())
             await asyncio.sleep(self._interval)

@@ -107,7 +107,7 @@ class Reading:
     unwarped: bool = False
 
 
-class Page(Protocol):
+class PageInput(Protocol):
     """One page as an engine gets it: decoded when asked, not before."""
 
     def pixels(self) -> Pixels:
@@ -117,11 +117,11 @@ class Page(Protocol):
 class Engine(Protocol):
     """One engine in one process. Made by `factory(context)`; any error there is a failed boot."""
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         """Read one page. `params` are PaddleOCR's per-request parameters in snake_case, without
         those that the request leaves open. Raises what the engine raises; see `faults`."""
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         """A sentence if this engine cannot honour `params`, else None."""
 
     def device_memory(self) -> int | None:

@@ -24,7 +24,7 @@ _DEVICE = re.compile(
 )
 
 
-def classify(error: BaseException, *, limited: bool = False) -> FaultKind:
+def classify_error(error: BaseException, *, limited: bool = False) -> FaultKind:
     """What `error` means; `limited`: this process has a memory limit of its own.
 
     `memory`: the device or the host ran out. `device`: the CUDA context can no longer be

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ocrpool_worker.engine.base import EngineContext, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, PageInput, Reading
 
 
 class NoopEngine:
@@ -21,10 +21,10 @@ class NoopEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         return Reading(lines=())
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         return None
 
     def device_memory(self) -> int | None:

@@ -29,7 +29,7 @@ def turned_back(
     raise ValueError(f"PaddleX turns by quarters, not by {angle} degrees")
 
 
-class Watched:
+class ScoreKeepingClassifier:
     """Stands before PaddleX's classifier of a page's orientation and keeps how sure it was, which
     the pipeline throws away."""
 
@@ -46,12 +46,12 @@ class Watched:
         return getattr(self._classifier, name)
 
 
-def watch_orientation(pipeline: Any) -> Watched | None:
+def keep_orientation_score(pipeline: Any) -> ScoreKeepingClassifier | None:
     """Watch the classifier of a built PaddleX OCR pipeline; None where it has none."""
     preprocessor = getattr(pipeline, "doc_preprocessor_pipeline", None)
     inner: Any = getattr(preprocessor, "_pipeline", preprocessor)
     if not hasattr(inner, "doc_ori_classify_model"):
         return None
-    inner.doc_ori_classify_model = Watched(inner.doc_ori_classify_model)
-    watched: Watched = inner.doc_ori_classify_model
-    return watched
+    inner.doc_ori_classify_model = ScoreKeepingClassifier(inner.doc_ori_classify_model)
+    classifier: ScoreKeepingClassifier = inner.doc_ori_classify_model
+    return classifier

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading
 from ocrpool_worker.engine.batch_progress import report_batches
 from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
-from ocrpool_worker.engine.orientation import turned_back, watch_orientation
+from ocrpool_worker.engine.orientation import keep_orientation_score, turned_back
 from ocrpool_worker.engine.reading_order import reading_order
 from ocrpool_worker.engine.region_limit import limit_regions
 from ocrpool_worker.engine.result_warnings import (
@@ -68,7 +68,7 @@ class PaddleOcrEngine:
         pipeline = self._ocr.paddlex_pipeline._pipeline
         self._max_regions = context.max_regions
         self._regions = limit_regions(pipeline, context.max_regions, context.progress)
-        self._orientation = watch_orientation(pipeline)
+        self._orientation = keep_orientation_score(pipeline)
         report_batches(pipeline, context.progress)
 
     @staticmethod
@@ -87,7 +87,7 @@ class PaddleOcrEngine:
             "OPENBLAS_NUM_THREADS": threads,
         }
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         pixels = page.pixels()
         height, width = pixels.shape[:2]
         margin = margin_of(width, height)
@@ -105,7 +105,7 @@ class PaddleOcrEngine:
             found = replace(found, warnings=(warning, *found.warnings))
         return found
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         if params.get("return_word_box") and self._transformers:
             # It warns, and takes a text's first letter for the text.
             return "returnWordBox: PaddleOCR's engine `transformers` gives no words"
@@ -161,11 +161,11 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
     looked = angle >= 0
     scale = detector_scale(width, height, result["text_det_params"])
     score = orientation_score if looked else None
-    hidden = nothing_read(lines, scale, preprocessed["output_img"])
-    doubts = (
-        hidden,
-        None if hidden else orientation_unsure(lines, looked=looked, score=score),
-        None if hidden else low_resolution(lines, scale),
+    unreadable = nothing_read(lines, scale, preprocessed["output_img"])
+    warnings = (
+        unreadable,
+        None if unreadable else orientation_unsure(lines, looked=looked, score=score),
+        None if unreadable else low_resolution(lines, scale),
     )
     # In the order of the picture that was read; only then back to the one that was sent.
     ordered = reading_order([line for line in lines if line.text])
@@ -173,7 +173,7 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
         lines=tuple(_line_turned_back(line, max(0, angle), (width, height)) for line in ordered),
         raw=_without(result.json["res"], _PRUNED),
         pictures=lambda: _pictures(result),
-        warnings=tuple(doubt for doubt in doubts if doubt is not None),
+        warnings=tuple(warning for warning in warnings if warning is not None),
         angle=angle if looked else None,
         unwarped=unwarped,
     )

@@ -6,6 +6,6 @@ for a few megabytes). Nothing here looks further than the size, and every walk h
 """
 
 from ocrpool_worker.headers.detect import Format, read_header
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 
-__all__ = ["Format", "Unknown", "read_header"]
+__all__ = ["Format", "UnknownFormat", "read_header"]

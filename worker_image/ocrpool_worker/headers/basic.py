@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # More segments than a JPEG of the largest body can have where each is full, and more tags than
@@ -13,7 +13,7 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 MOST_SEGMENTS = 4096
 MOST_TAGS = 4096
 # Decoders skip rubbish between the segments of a JPEG; so much of it in all is still a JPEG.
-MOST_RUBBISH = 64 * 1024
+MOST_STRAY_BYTES = 64 * 1024
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
@@ -28,29 +28,29 @@ _TIFF_NUMBERS = {3: "H", 4: "I", 16: "Q"}
 def png(start: bytes) -> tuple[int, int]:
     length, kind, width, height = struct.unpack_from(">I4sII", start, 8)
     if kind != b"IHDR" or length != 13:
-        raise Unknown("a PNG begins with IHDR")
+        raise UnknownFormat("a PNG begins with IHDR")
     return width, height
 
 
 def jpeg(data: Buffer) -> tuple[int, int]:
-    at, rubbish = 2, 0
+    at, stray = 2, 0
     for _ in range(MOST_SEGMENTS):
-        found = _MARKER.search(data, at, at + MOST_RUBBISH)
+        found = _MARKER.search(data, at, at + MOST_STRAY_BYTES)
         if found is None:
-            raise Unknown("a JPEG without the start of a frame")
-        rubbish += found.start() - at
-        if rubbish > MOST_RUBBISH:
-            raise Unknown("a JPEG with rubbish between its segments")
+            raise UnknownFormat("a JPEG without the start of a frame")
+        stray += found.start() - at
+        if stray > MOST_STRAY_BYTES:
+            raise UnknownFormat("a JPEG with rubbish between its segments")
         marker, at = data[found.end() - 1], found.end()
         if marker in _FRAME_MARKERS:
             height, width = struct.unpack_from(">3xHH", data, at)
             return width, height
         if marker in (_PIXELS_FOLLOW, _IMAGE_ENDS):
-            raise Unknown("a JPEG whose pixels come before its size")
+            raise UnknownFormat("a JPEG whose pixels come before its size")
         if marker not in _LONE_MARKERS:
             (length,) = struct.unpack_from(">H", data, at)
             at += max(2, length)
-    raise Unknown(f"a JPEG with more than {MOST_SEGMENTS} segments before its size")
+    raise UnknownFormat(f"a JPEG with more than {MOST_SEGMENTS} segments before its size")
 
 
 def bmp(start: bytes) -> tuple[int, int]:
@@ -67,14 +67,14 @@ def webp(start: bytes) -> tuple[int, int]:
     if kind == b"VP8L":
         mark, packed = struct.unpack_from("<BI", start, 20)
         if mark != 0x2F:
-            raise Unknown("a WebP with a damaged header")
+            raise UnknownFormat("a WebP with a damaged header")
         return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     if kind == b"VP8 ":
         mark, width, height = struct.unpack_from("<3x3sHH", start, 20)
         if mark != b"\x9d\x01\x2a":
-            raise Unknown("a WebP with a damaged header")
+            raise UnknownFormat("a WebP with a damaged header")
         return width & 0x3FFF, height & 0x3FFF
-    raise Unknown("a WebP with a damaged header")
+    raise UnknownFormat("a WebP with a damaged header")
 
 
 def tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
@@ -82,7 +82,7 @@ def tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
     offset, count = ("Q", "Q") if big else ("I", "H")
     (at,) = struct.unpack_from(order + offset, start, 8 if big else 4)
     if at >= len(data):
-        raise Unknown("a TIFF whose first directory is not in the file")
+        raise UnknownFormat("a TIFF whose first directory is not in the file")
     (tags,) = struct.unpack_from(order + count, data, at)
     at += struct.calcsize(order + count)
     entry = struct.Struct(order + "HH" + offset)
@@ -93,9 +93,9 @@ def tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and tag not in sides:
             number = _TIFF_NUMBERS.get(kind)
             if number is None or values != 1 or struct.calcsize(number) > width_of_value:
-                raise Unknown("a TIFF whose size is no number")
+                raise UnknownFormat("a TIFF whose size is no number")
             (sides[tag],) = struct.unpack_from(order + number, data, at + entry.size)
             if len(sides) == 2:
                 return sides[_TIFF_WIDTH], sides[_TIFF_HEIGHT]
         at += entry.size + width_of_value
-    raise Unknown("a TIFF that does not tell its size")
+    raise UnknownFormat("a TIFF that does not tell its size")

@@ -6,7 +6,7 @@ import struct
 from typing import Literal
 
 from ocrpool_worker.headers import basic, gif, heif, jpeg2000, netpbm
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 Format = Literal[
@@ -25,7 +25,7 @@ Format = Literal[
 
 
 def read_header(data: Buffer) -> tuple[Format, int, int]:
-    """(format, width, height). Raises Unknown. Widths and heights may be 0 or absurd."""
+    """(format, width, height). Raises UnknownFormat. Widths and heights may be 0 or absurd."""
     start = bytes(data[:32])
     try:
         if start.startswith(basic.PNG_START):
@@ -45,10 +45,10 @@ def read_header(data: Buffer) -> tuple[Format, int, int]:
         if start.startswith(jpeg2000.STARTS):
             return "JPEG 2000", *jpeg2000.size(data)
         if start[4:8] == b"ftyp":
-            found = heif.read(data)
+            found = heif.primary_picture(data)
             return found.form, found.width, found.height
         if netpbm.begins(start):
             return "PNM", *netpbm.size(data)
     except struct.error:
-        raise Unknown("it ends within its header") from None
-    raise Unknown("its first bytes are of no known format", strange=True)
+        raise UnknownFormat("it ends within its header") from None
+    raise UnknownFormat("its first bytes are of no known format", unrecognised=True)

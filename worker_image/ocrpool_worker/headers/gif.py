@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 STARTS = (b"GIF87a", b"GIF89a")
@@ -17,12 +17,12 @@ MOST_BLOCKS = 4096
 
 
 def size(data: Buffer) -> tuple[int, int]:
-    """Raises Unknown; struct.error where the header ends too early."""
+    """Raises UnknownFormat; struct.error where the header ends too early."""
     canvas_width, canvas_height = struct.unpack_from("<HH", data, 6)
     for at in frames(data, MOST_BLOCKS):
         left, top, width, height = struct.unpack_from("<4H", data, at + 1)
         return max(canvas_width, left + width), max(canvas_height, top + height)
-    raise Unknown("a GIF without a frame, or one that breaks off before it")
+    raise UnknownFormat("a GIF without a frame, or one that breaks off before it")
 
 
 def frames(data: Buffer, most: int) -> Iterator[int]:
@@ -48,7 +48,7 @@ def walk(data: Buffer, most: int) -> Iterator[tuple[int, int]]:
             yield kind, at + 1
             return
         if kind not in (EXTENSION, FRAME):
-            raise Unknown("a GIF with a damaged block")
+            raise UnknownFormat("a GIF with a damaged block")
         yield kind, at
         if kind == EXTENSION:
             at += 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ocrpool_worker.headers.boxes import Box, boxes, first
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -23,7 +23,7 @@ _MOST_GIVEN = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Heif:
+class HeifPicture:
     """The primary picture as it is shown, in pixels."""
 
     form: Literal["HEIC", "AVIF"]
@@ -41,17 +41,19 @@ def form_of(data: Buffer) -> Literal["HEIC", "AVIF"] | None:
     return "HEIC" if any(brand in _HEIC for brand in brands) else None
 
 
-def read(data: Buffer) -> Heif:
-    """Raises Unknown; struct.error where the header ends too early."""
+def primary_picture(data: Buffer) -> HeifPicture:
+    """Raises UnknownFormat; struct.error where the header ends too early."""
     form = form_of(data)
     if form is None:
-        raise Unknown("its first bytes are of no known format", strange=True)
+        raise UnknownFormat("its first bytes are of no known format", unrecognised=True)
     meta = first(data, b"meta", 0, len(data))
     if meta is None:
-        raise Unknown(f"{form} without a still picture, as in a sequence or a file that breaks off")
+        raise UnknownFormat(
+            f"{form} without a still picture, as in a sequence or a file that breaks off"
+        )
     inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end)}
     if b"pitm" not in inside or b"iprp" not in inside:
-        raise Unknown(f"{form} without a primary picture")
+        raise UnknownFormat(f"{form} without a primary picture")
     at = inside[b"pitm"].start
     wide = data[at] > 0
     (primary,) = struct.unpack_from(">I" if wide else ">H", data, at + 4)
@@ -63,12 +65,12 @@ def read(data: Buffer) -> Heif:
         elif box.kind == b"irot":
             turned = bool(struct.unpack_from(">B", data, box.start)[0] & 1)
     if not width or not height:
-        raise Unknown(f"{form} whose primary picture has no size")
-    return Heif(form, height, width) if turned else Heif(form, width, height)
+        raise UnknownFormat(f"{form} whose primary picture has no size")
+    return HeifPicture(form, height, width) if turned else HeifPicture(form, width, height)
 
 
 def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
-    """The properties of one item. Raises Unknown where more are given than any file has."""
+    """The properties of one item. Raises UnknownFormat where more are given than any file has."""
     # Of these there is one. There may be several lists of what is given, and one bound for all.
     ipco = first(data, b"ipco", iprp.start, iprp.end)
     known = [] if ipco is None else list(boxes(data, ipco.start, ipco.end))
@@ -79,7 +81,9 @@ def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
         for found, number in _given(data, box, item):
             left -= 1
             if left < 0:
-                raise Unknown(f"a file with more than {_MOST_GIVEN} properties of its pictures")
+                raise UnknownFormat(
+                    f"a file with more than {_MOST_GIVEN} properties of its pictures"
+                )
             if found and 0 < number <= len(known):
                 yield known[number - 1]
 

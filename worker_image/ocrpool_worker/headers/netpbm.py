@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ocrpool_worker.headers.errors import Unknown
+from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # Comments may stand between the numbers.
@@ -34,18 +34,18 @@ def begins(start: bytes) -> bool:
 
 
 def size(data: Buffer) -> tuple[int, int]:
-    """Raises Unknown."""
+    """Raises UnknownFormat."""
     found = head(data)
     return found.width, found.height
 
 
 def head(data: Buffer) -> Head:
-    """Raises Unknown."""
+    """Raises UnknownFormat."""
     start = bytes(data[:_LONGEST_HEAD])
     found = _BITMAP.match(start) or _OTHERS.match(start)
     if found is None:
-        raise Unknown("a PBM, PGM or PPM without a size in its first 4096 bytes")
+        raise UnknownFormat("a PBM, PGM or PPM without a size in its first 4096 bytes")
     kind, width, height, largest = (int(number) for number in (*found.groups(), b"1")[:4])
     if not 0 < largest < 65536:
-        raise Unknown("a PGM or PPM whose largest value is not between 1 and 65535")
+        raise UnknownFormat("a PGM or PPM whose largest value is not between 1 and 65535")
     return Head(kind, width, height, largest, found.end())

@@ -80,7 +80,7 @@ _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{16,}")
 _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def described(data: Buffer) -> str | None:
+def describe_unsupported(data: Buffer) -> str | None:
     """`a Word document (DOCX), which is not read; convert it to PDF`, or None where nobody knows.
     For what is no format that is read."""
     found = _named(data)

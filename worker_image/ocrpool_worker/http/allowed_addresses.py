@@ -41,7 +41,7 @@ def embedded(address: Address) -> Address:
     return address
 
 
-def may_reach(text: str, named: Iterable[Network]) -> bool:
+def is_allowed(text: str, named: Iterable[Network]) -> bool:
     """Whether a URL may lead to this address, without or with a zone. `named`: networks that are
     allowed besides the public ones."""
     try:

@@ -33,7 +33,7 @@ _PATH = re.compile(r"[^,;\n]+\.[A-Za-z0-9]{2,5}")
 _LONGEST_PATH = 400
 
 
-def plain_base64(text: bytes | memoryview) -> bytes | None:
+def decode_plain_base64(text: bytes | memoryview) -> bytes | None:
     """The bytes of plain base64, or None where it is not plain: it may be base64 all the same."""
     try:
         return pybase64.b64decode(text, validate=True)
@@ -41,7 +41,7 @@ def plain_base64(text: bytes | memoryview) -> bytes | None:
         return None
 
 
-def url_in(text: memoryview) -> str | None:
+def http_url_in(text: memoryview) -> str | None:
     """What `file` says where it begins like a URL, and is no longer than one."""
     start = bytes(text[:8])
     if len(text) > LONGEST_VALUE or not start.startswith((b"http://", b"https://")):
@@ -53,7 +53,7 @@ def url_in(text: memoryview) -> str | None:
     return url
 
 
-def data_url(text: memoryview) -> tuple[int, bool] | None:
+def parse_data_url(text: memoryview) -> tuple[int, bool] | None:
     """(where the data of a data URL begins, whether it is base64); None where `text`, the inside of
     a JSON string, is none. Raises NotAnImage for one without data."""
     if bytes(text[:5]).lower() != b"data:":
@@ -67,19 +67,19 @@ def data_url(text: memoryview) -> tuple[int, bool] | None:
     return len(head) + 1, b"base64" in [one.strip() for one in parameters[1:]]
 
 
-def most_bytes(text: memoryview) -> int:
+def max_decoded_size(text: memoryview) -> int:
     """How many bytes `decoding` may write. Raises NotAnImage."""
-    url = data_url(text)
+    url = parse_data_url(text)
     return len(text) if url is not None and not url[1] else len(text) * 3 // 4
 
 
-def decoding(text: memoryview, write: Callable[[bytes], object]) -> Iterator[None]:
+def decode_in_steps(text: memoryview, write: Callable[[bytes], object]) -> Iterator[None]:
     """Decode what a JSON string has between its quotes, in steps. Raises NotAnImage.
 
     Like `base64.b64decode`, PaddleX's choice, it passes over other characters and ends at the
     padding.
     """
-    url = data_url(text)
+    url = parse_data_url(text)
     if url is None:
         _check_no_path(text)
     start, coded = url or (0, True)
@@ -91,7 +91,7 @@ def decoding(text: memoryview, write: Callable[[bytes], object]) -> Iterator[Non
             continue
         piece = rest + piece
         whole = len(piece) if last else len(piece) & ~3
-        found = plain_base64(piece[:whole])
+        found = decode_plain_base64(piece[:whole])
         if found is None:
             if not piece.isascii():
                 raise _not_base64("it has characters beyond ASCII")
@@ -106,10 +106,10 @@ def decoding(text: memoryview, write: Callable[[bytes], object]) -> Iterator[Non
         yield
 
 
-def decoded(text: str) -> bytes:
+def decode_text(text: str) -> bytes:
     """The same of a short text, at once. Raises NotAnImage."""
     out = bytearray()
-    for _ in decoding(memoryview(json.dumps(text)[1:-1].encode()), out.extend):
+    for _ in decode_in_steps(memoryview(json.dumps(text)[1:-1].encode()), out.extend):
         pass
     return bytes(out)
 

@@ -53,10 +53,10 @@ class Clients:
         self._secret = ""
         self._stale_at = float("-inf")
 
-    def of(self, remote: str | None, told: str | None) -> str:
+    def of(self, remote: str | None, header: str | None) -> str:
         """The client behind a connection from `remote` whose request has the header `told`."""
-        if told is not None and self._file is not None:
-            address, _, secret = told.strip().partition(" ")
+        if header is not None and self._file is not None:
+            address, _, secret = header.strip().partition(" ")
             known = self._known()
             if known and hmac.compare_digest(
                 secret.encode("utf-8", "surrogateescape"), known.encode()

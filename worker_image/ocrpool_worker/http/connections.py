@@ -32,13 +32,13 @@ class ConnectionLimits:
 class Connection(web.RequestHandler):
     """One client's connection; notes when it is between requests."""
 
-    __slots__ = ("_connections", "_last", "head_bytes", "head_since", "requests", "waits_since")
+    __slots__ = ("_connections", "_last", "head_bytes", "head_since", "idle_since", "requests")
 
     def __init__(self, connections: Connections, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
         self._connections = connections
         # None: in the middle of a request, from its whole header to the end of its answer.
-        self.waits_since: float | None = None
+        self.idle_since: float | None = None
         self.head_since: float | None = None
         self.head_bytes = 0
         self.requests = 0
@@ -47,21 +47,21 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._connections.waits(self)
+        self._connections.on_idle(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._connections.gone(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        waits = self.waits_since is not None
+        waits = self.idle_since is not None
         if waits and data and (self._last is None or self._last.is_eof()):
             if self.head_since is None:
                 self.head_since = self._loop.time()
             self.head_bytes += len(data)
         super().data_received(data)
         if waits and self._messages:
-            self._connections.begun(self)
+            self._connections.on_request(self)
         elif waits and self.head_bytes > _MOST_HEADER:
             self.refuse(431, "HeaderTooLarge", f"the header has over {_MOST_HEADER} bytes")
 
@@ -72,13 +72,13 @@ class Connection(web.RequestHandler):
         self._last = request.content
         # Where the next request is there already, that one is begun with.
         if self.transport is not None and not self._messages:
-            self._connections.waits(self)
+            self._connections.on_idle(self)
         return found
 
-    def forgive(self, seconds: float, now: float) -> None:
+    def postpone(self, seconds: float, now: float) -> None:
         """It has waited for so long less than it seems."""
-        if self.waits_since is not None:
-            self.waits_since = min(now, self.waits_since + seconds)
+        if self.idle_since is not None:
+            self.idle_since = min(now, self.idle_since + seconds)
         if self.head_since is not None:
             self.head_since = min(now, self.head_since + seconds)
 
@@ -124,7 +124,7 @@ class Connections:
     def start(self) -> None:
         """Begin to look for those that keep the port waiting."""
         self._swept_at = self._clock()
-        self._again()
+        self._schedule()
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -148,49 +148,49 @@ class Connections:
             victim = next((each for each in self._all if each.transport is not None), None)
         if victim is None:
             return False
-        self.gone(victim)
+        self.remove(victim)
         victim.drop()
         return True
 
-    def opened(self, connection: Connection) -> None:
+    def add(self, connection: Connection) -> None:
         self._all[connection] = None
 
-    def waits(self, connection: Connection) -> None:
+    def on_idle(self, connection: Connection) -> None:
         """It has no request, from now on."""
         if connection in self._all:
             self._waiting.pop(connection, None)
             self._waiting[connection] = None
-            connection.waits_since = self._clock()
+            connection.idle_since = self._clock()
 
-    def begun(self, connection: Connection) -> None:
+    def on_request(self, connection: Connection) -> None:
         """It has a request whose header is there."""
         self._waiting.pop(connection, None)
-        connection.waits_since = connection.head_since = None
+        connection.idle_since = connection.head_since = None
         connection.head_bytes = 0
         connection.requests += 1
 
-    def gone(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         self._all.pop(connection, None)
         self._waiting.pop(connection, None)
 
-    def _again(self) -> None:
+    def _schedule(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
         now = self._clock()
         gap = now - self._swept_at
         self._swept_at = now
-        self._again()
+        self._schedule()
         if gap > _SWEEP_SECONDS + _ABSENT_SECONDS:
             # What came meanwhile was not read yet.
             for each in self._waiting:
-                each.forgive(gap, now)
+                each.postpone(gap, now)
         for each in tuple(self._waiting):
-            self._look(each, now)
+            self._check(each, now)
 
-    def _look(self, each: Connection, now: float) -> None:
+    def _check(self, each: Connection, now: float) -> None:
         limits = self._limits
-        since = each.waits_since if each.head_since is None else each.head_since
+        since = each.idle_since if each.head_since is None else each.head_since
         if since is None:
             return
         begun = each.head_since is not None
@@ -199,7 +199,7 @@ class Connections:
             seconds = limits.header_seconds
         if now - since <= seconds:
             return
-        self.gone(each)
+        self.remove(each)
         if begun:
             message = f"the header did not arrive within {seconds:g} s (http.headerSeconds)"
             each.refuse(408, "SlowHeader", message)

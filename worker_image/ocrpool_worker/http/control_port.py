@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from ocrpool.protocol import InstancesTarget
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import responses
-from ocrpool_worker.http.csrf import sent_by_a_foreign_page
-from ocrpool_worker.http.metrics import Metrics
-from ocrpool_worker.http.params import errors_in_words
+from ocrpool_worker.http.csrf import is_cross_origin
+from ocrpool_worker.http.metrics import WorkerMetrics
+from ocrpool_worker.http.params import describe_errors
 from ocrpool_worker.http.request_bodies import SlowBody
 from ocrpool_worker.settings import HttpSettings
 from ocrpool_worker.supervisor.supervisor import Supervisor
@@ -45,7 +45,9 @@ class Unauthorized(RequestError):
 class ControlPort:
     """The handlers of the control port over one supervisor."""
 
-    def __init__(self, supervisor: Supervisor, metrics: Metrics, settings: HttpSettings) -> None:
+    def __init__(
+        self, supervisor: Supervisor, metrics: WorkerMetrics, settings: HttpSettings
+    ) -> None:
         self._supervisor = supervisor
         self._metrics = metrics
         self._token_file = settings.token_file
@@ -79,7 +81,7 @@ class ControlPort:
             wanted = InstancesTarget.model_validate_json(await request.read())
             self._supervisor.set_target(wanted.target)
         except ValidationError as error:
-            message, field = errors_in_words(error)
+            message, field = describe_errors(error)
             raise BadRequest(f'{message}; send {{"target": n}}', field=field) from None
         except ValueError as error:
             raise BadRequest(str(error), field="target") from None
@@ -132,7 +134,7 @@ class ControlPort:
 
     @web.middleware
     async def _no_pages(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if sent_by_a_foreign_page(request.method, request.headers):
+        if is_cross_origin(request.method, request.headers):
             raise Forbidden(
                 "this request was sent by a web page, and pages must not steer a worker; send it "
                 "from a program, without the headers Origin and Sec-Fetch-Site"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
-def sent_by_a_foreign_page(method: str, headers: Mapping[str, str]) -> bool:
+def is_cross_origin(method: str, headers: Mapping[str, str]) -> bool:
     """Whether a request that changes something was sent by a page of another origin.
 
     A page whose name was made to point here (DNS rebinding) has the same origin by name: so only

@@ -13,18 +13,18 @@ from pydantic import ValidationError
 from ocrpool_worker.admission import Kind, admit, check_scaling
 from ocrpool_worker.errors import BadRequest, RequestError
 from ocrpool_worker.http import responses
-from ocrpool_worker.http.base64_text import decoded
-from ocrpool_worker.http.metrics import Metrics
+from ocrpool_worker.http.base64_text import decode_text
+from ocrpool_worker.http.metrics import WorkerMetrics
 from ocrpool_worker.http.params import (
     OcrRequest,
     Params,
     QueryParams,
-    errors_in_words,
+    describe_errors,
 )
-from ocrpool_worker.http.request_bodies import Bodies, UnsupportedEncoding
-from ocrpool_worker.http.request_parser import OcrRequests, WrongRequest
-from ocrpool_worker.http.response_sending import Answer, Outgoing
-from ocrpool_worker.http.url_fetcher import Fetcher, is_url
+from ocrpool_worker.http.request_bodies import RequestBodies, UnsupportedEncoding
+from ocrpool_worker.http.request_parser import RequestParser, WrongRequest
+from ocrpool_worker.http.response_sending import PendingResponses, PiecewiseResponse
+from ocrpool_worker.http.url_fetcher import UrlFetcher, is_url
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.requests import Form, PageAnswer, RequestSpec
@@ -33,10 +33,10 @@ from ocrpool_worker.supervisor.supervisor import Supervisor
 _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
 
 
-class _Held:
+class _HeldMemory:
     """What one request holds of `bodyMemory`, given back when the block ends."""
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, bodies: RequestBodies) -> None:
         self._bodies = bodies
         self.size = 0
 
@@ -64,16 +64,20 @@ class _Held:
 class DataPort:
     """The handlers of the data port over one supervisor."""
 
-    def __init__(self, supervisor: Supervisor, metrics: Metrics, settings: WorkerSettings) -> None:
+    def __init__(
+        self, supervisor: Supervisor, metrics: WorkerMetrics, settings: WorkerSettings
+    ) -> None:
         self._supervisor = supervisor
         self._metrics = metrics
         self._limits = settings.admission
         self._visualize = settings.http.visualize
-        self._bodies = Bodies(settings.admission)
-        self._outgoing = Outgoing(settings.http.take_seconds, metrics.cut_off.inc)
-        self._requests = OcrRequests(settings.admission.timeout_seconds)
+        self._bodies = RequestBodies(settings.admission)
+        self._pending = PendingResponses(settings.http.take_seconds, metrics.cut_off.inc)
+        self._parser = RequestParser(settings.admission.timeout_seconds)
         http = settings.http
-        self._fetcher = Fetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
+        self._fetcher = (
+            UrlFetcher(settings.admission, http, self._bodies) if http.fetch_urls else None
+        )
 
     def application(self) -> web.Application:
         errors = responses.errors_as_json("/ocr, /v1/ocr and /health")
@@ -83,9 +87,9 @@ class DataPort:
         app.router.add_get("/health", self.health)
         return app
 
-    async def sent(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Wait until every answer that was given has left this process."""
-        await self._outgoing.sent()
+        await self._pending.wait_until_sent()
 
     async def close(self) -> None:
         if self._fetcher is not None:
@@ -95,19 +99,19 @@ class DataPort:
         """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
         log_id = ""
         try:
-            with self._supervisor.track_arrival(), _Held(self._bodies) as held:
-                body = await self._bodies.read(request)
+            with self._supervisor.track_arrival(), _HeldMemory(self._bodies) as held:
+                body = await self._bodies.read_body(request)
                 held.size = len(body)
-                asked, file = await self._take(body, held)
+                asked, file = await self._parse(body, held)
                 log_id = asked.log_id or ""
                 expected = None if asked.file_type is None else _FILE_TYPES[asked.file_type]
                 pictures = self._visualize if asked.visualize is None else asked.visualize
-                data = await self._file(file)
+                data = await self._file_bytes(file)
                 if isinstance(file, str) and is_url(file):
                     held.size += len(data)  # the fetcher holds it
                 del body, file
                 held.shrink(len(data))
-                kind, pages = await self._read(data, asked, "paddlex", expected, pictures)
+                kind, pages = await self._recognise(data, asked, "paddlex", expected, pictures)
         except WrongRequest as error:
             return responses.paddlex_error(error.log_id or str(uuid.uuid4()), 422, error.message)
         except RequestError as error:
@@ -117,7 +121,7 @@ class DataPort:
                 error.message,
                 retry_after=error.retry_after,
             )
-        return responses.paddlex_answer(log_id or str(uuid.uuid4()), kind, pages)
+        return responses.paddlex_response(log_id or str(uuid.uuid4()), kind, pages)
 
     async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
         """The image or PDF as the body, parameters in the query string."""
@@ -132,14 +136,14 @@ class DataPort:
         try:
             params = QueryParams.model_validate(dict(request.query))
         except ValidationError as error:
-            message, field = errors_in_words(error)
+            message, field = describe_errors(error)
             raise BadRequest(message, field=field) from None
-        body = await self._bodies.read(request)
+        body = await self._bodies.read_body(request)
         try:
-            _, pages = await self._read(body, params, "lines", None, False)
+            _, pages = await self._recognise(body, params, "lines", None, False)
         finally:
             self._bodies.release(len(body))
-        return responses.lines_answer(pages)
+        return responses.lines_response(pages)
 
     async def health(self, request: web.Request) -> web.Response:
         """PaddleX's health check, told truthfully: 503 while nothing could be read."""
@@ -151,7 +155,7 @@ class DataPort:
         message = f"{problem.reason}: {problem.message}" if problem else "no instance is ready"
         return responses.paddlex_error(log_id, 503, message)
 
-    async def _read(
+    async def _recognise(
         self, data: Buffer, params: Params, form: Form, expected: Kind | None, pictures: bool
     ) -> tuple[Kind, list[PageAnswer]]:
         try:
@@ -173,13 +177,13 @@ class DataPort:
         kind = "image" if admitted.kind == "tiff" and len(pages) == 1 else admitted.kind
         return kind, pages
 
-    async def _take(
-        self, body: bytearray, held: _Held
+    async def _parse(
+        self, body: bytearray, held: _HeldMemory
     ) -> tuple[OcrRequest, Buffer | str | RequestError]:
-        asked = await self._requests.read(body, held.grow)
+        asked = await self._parser.parse(body, held.grow)
         return asked.request, asked.file
 
-    async def _file(self, file: Buffer | str | RequestError) -> Buffer:
+    async def _file_bytes(self, file: Buffer | str | RequestError) -> Buffer:
         """The bytes that `file` stands for: base64, a data URL, or a URL where that is allowed."""
         if isinstance(file, RequestError):
             raise file
@@ -193,7 +197,7 @@ class DataPort:
                     field="file",
                 )
             return await self._fetcher.fetch(file)
-        return decoded(file)
+        return decode_text(file)
 
     @web.middleware
     async def _measure(
@@ -208,8 +212,8 @@ class DataPort:
             response.force_close()
         resource = request.match_info.route.resource
         endpoint = resource.canonical if resource is not None else "other"
-        self._metrics.on_response(endpoint, response.status, time.perf_counter() - began)
-        self._outgoing.watch(request.transport)
-        if isinstance(response, Answer):
-            response.goes(self._outgoing, request)
+        self._metrics.observe_response(endpoint, response.status, time.perf_counter() - began)
+        self._pending.watch(request.transport)
+        if isinstance(response, PiecewiseResponse):
+            response.track(self._pending, request)
         return response

@@ -15,7 +15,7 @@ _PASSING = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class DescriptorShares:
     """Most connections of each port at once; most that are told that there is no room."""
 
     data: int
@@ -23,7 +23,7 @@ class Shares:
     refused: int
 
 
-def shares(settings: WorkerSettings, *, limit: int, in_use: int) -> Shares:
+def shares(settings: WorkerSettings, *, limit: int, in_use: int) -> DescriptorShares:
     """How `limit` descriptors are shared, of which `in_use` are taken already. A limit that is too
     low for all gives a little to each."""
     control, refused = min(32, limit // 8), min(32, limit // 16)
@@ -31,10 +31,10 @@ def shares(settings: WorkerSettings, *, limit: int, in_use: int) -> Shares:
     instances = min(settings.instances.max * _OF_INSTANCE, limit // 4)
     fetches = settings.http.max_fetches if settings.http.fetch_urls else 0
     left = limit - in_use - _PASSING - control - refused - instances - fetches
-    return Shares(min(settings.http.max_connections, max(8, left)), control, refused)
+    return DescriptorShares(min(settings.http.max_connections, max(8, left)), control, refused)
 
 
-def share_descriptors(settings: WorkerSettings) -> Shares:
+def raise_and_share_limit(settings: WorkerSettings) -> DescriptorShares:
     """Raise this process's limit as far as it needs and may, and share it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = _finite(soft)

@@ -1,9 +1,10 @@
-"""Finds in the JSON of `POST /ocr` what is needed, and builds nothing of the rest.
+"""Extract from the JSON of `POST /ocr` what is needed, without building the rest.
 
-Three speeds, by what is in it. A body whose `file` is plain base64 and that holds little else, as
-nearly all are, is read around that text (`cut`). Another one is skimmed in C, which checks the
-syntax and builds nothing (`outline`). That takes up to 5 ms a megabyte and holds the interpreter:
-a large one is skimmed in a process of its own (`http.skim`), so that the event loop goes on.
+Three cases, by content. Nearly all bodies hold plain base64 in `file` and little else: such a body
+is parsed around that text (`cut_out_file`). Any other body is skimmed by a C parser, which checks
+the syntax and builds nothing (`Skimmer.outline`). Skimming takes up to 5 ms a megabyte with the
+interpreter locked, so a large body is skimmed in its own process (`http.json_skim`): the event loop
+is not blocked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Outline:
     text: memoryview | None
 
 
-def cut(body: bytes | bytearray) -> Outline | None:
+def cut_out_file(body: bytes | bytearray) -> Outline | None:
     """The body without the text of its first `file`, or None where little is gained by it.
 
     What is left must still be validated. Only where `file` is MARK then was this the one, and only

@@ -11,14 +11,14 @@ import sys
 import msgspec
 
 from ocrpool_worker.errors import Unavailable
-from ocrpool_worker.http.json_skim_main import Found
+from ocrpool_worker.http.json_skim_main import SkimResult
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # A body is copied in steps of so many bytes, a few milliseconds each.
 STEP = 4 << 20
 
 
-class LargeBodies:
+class JsonSkimProcess:
     """`seconds`: how long one may take."""
 
     def __init__(self, names: tuple[str, ...], seconds: float) -> None:
@@ -26,7 +26,7 @@ class LargeBodies:
         self._seconds = seconds
         self._turn = asyncio.Semaphore(1)
 
-    async def skim(self, body: bytearray) -> tuple[Found, Buffer]:
+    async def skim(self, body: bytearray) -> tuple[SkimResult, Buffer]:
         """What the JSON holds, and the file's bytes. `body` is empty afterwards: it moves into the
         memory file, which is never held twice as a whole. Raises Unavailable."""
         async with self._turn:
@@ -47,7 +47,7 @@ class LargeBodies:
             finally:
                 os.close(descriptor)
 
-    async def _run(self, descriptor: int) -> Found:
+    async def _run(self, descriptor: int) -> SkimResult:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -67,7 +67,7 @@ class LargeBodies:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        return msgspec.json.decode(out, type=Found)
+        return msgspec.json.decode(out, type=SkimResult)
 
 
 async def _move(body: bytearray, descriptor: int) -> None:

@@ -17,12 +17,12 @@ from typing import BinaryIO
 import msgspec
 
 from ocrpool_worker.errors import NotAnImage
-from ocrpool_worker.http.base64_text import decoding, url_in
+from ocrpool_worker.http.base64_text import decode_in_steps, http_url_in
 from ocrpool_worker.http.json_outline import NotJson, Skimmer
 
 
 @dataclass(frozen=True)
-class Found:
+class SkimResult:
     """`fields` as in an Outline; `size`: of the file's bytes. `not_json` and `not_base64` say what
     is wrong; `url` is what `file` says where it is one."""
 
@@ -33,19 +33,19 @@ class Found:
     not_base64: str = ""
 
 
-def skim(descriptor: int, names: tuple[str, ...]) -> Found:
+def skim(descriptor: int, names: tuple[str, ...]) -> SkimResult:
     """Do it."""
     body = mmap.mmap(descriptor, 0)
     try:
         outline = Skimmer(names).outline(memoryview(body))
     except NotJson as error:
-        return Found(not_json=str(error))
+        return SkimResult(not_json=str(error))
     fields = outline.fields.decode("utf-8", errors="replace")
     if outline.text is None:
-        return Found(fields)
-    url = url_in(outline.text)
+        return SkimResult(fields)
+    url = http_url_in(outline.text)
     if url is not None:
-        return Found(fields, url=url)
+        return SkimResult(fields, url=url)
     size = 0
 
     def write(decoded: bytes) -> None:
@@ -54,11 +54,11 @@ def skim(descriptor: int, names: tuple[str, ...]) -> Found:
         size += os.pwrite(descriptor, decoded, size)
 
     try:
-        for _ in decoding(outline.text, write):
+        for _ in decode_in_steps(outline.text, write):
             pass
     except NotAnImage as error:
-        return Found(fields, not_base64=error.message)
-    return Found(fields, size)
+        return SkimResult(fields, not_base64=error.message)
+    return SkimResult(fields, size)
 
 
 def main(arguments: list[str], out: BinaryIO) -> None:

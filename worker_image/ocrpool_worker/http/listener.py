@@ -108,7 +108,7 @@ class Listener:
     def _take(self, arrived: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         connection = self._make()
-        self._connections.opened(connection)
+        self._connections.add(connection)
         task: asyncio.Task[object] = loop.create_task(
             loop.connect_accepted_socket(lambda: connection, arrived)
         )
@@ -117,7 +117,7 @@ class Listener:
         def done(task: asyncio.Task[object]) -> None:
             self._arriving.discard(task)
             if task.cancelled() or task.exception() is not None:
-                self._connections.gone(connection)
+                self._connections.remove(connection)
                 arrived.close()
 
         task.add_done_callback(done)
@@ -132,9 +132,9 @@ class Listener:
         self._refused.append(arrived)
         if len(self._refused) > self._most_refused:
             self._refused.popleft().close()
-        asyncio.get_running_loop().call_later(_REFUSED_SECONDS, self._forget, arrived)
+        asyncio.get_running_loop().call_later(_REFUSED_SECONDS, self._close_refused, arrived)
 
-    def _forget(self, refused: socket.socket) -> None:
+    def _close_refused(self, refused: socket.socket) -> None:
         with contextlib.suppress(ValueError):  # it had to go before
             self._refused.remove(refused)
         refused.close()

@@ -45,24 +45,24 @@ _COUNTERS = {
 }
 
 
-class Metrics:
+class WorkerMetrics:
     """One registry a worker."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._responses: dict[tuple[str, int], int] = {}
-        self._seconds = Times(
+        self._seconds = SecondsHistogram(
             "ocrpool_http_request_seconds",
             "Seconds from a request's headers to its response",
             "endpoint",
         )
-        self._waited = Times(
+        self._waited = SecondsHistogram(
             "ocrpool_queue_wait_seconds", "Seconds that a page waited for an instance"
         )
-        self._took = Times(
+        self._took = SecondsHistogram(
             "ocrpool_page_duration_seconds", "Seconds that an instance spent on a page"
         )
-        self._registry.register(_Measured(self))
+        self._registry.register(_RequestCollector(self))
 
         self.cut_off = Counter(
             "ocrpool_http_clients_cut_off",
@@ -70,13 +70,13 @@ class Metrics:
             registry=self._registry,
         )
 
-    def on_response(self, endpoint: str, status: int, seconds: float) -> None:
+    def observe_response(self, endpoint: str, status: int, seconds: float) -> None:
         """The data port has an answer for somebody."""
         key = endpoint, status
         self._responses[key] = self._responses.get(key, 0) + 1
         self._seconds.add(seconds, endpoint)
 
-    def measured(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Metric]:
         """What was measured here, for a scrape."""
         responses = CounterMetricFamily(
             "ocrpool_http_responses", "Responses of the data port", labels=["endpoint", "status"]
@@ -87,7 +87,7 @@ class Metrics:
         for times in (self._seconds, self._waited, self._took):
             yield times.family()
 
-    def on_page(self, waited: float, took: float) -> None:
+    def observe_page(self, waited: float, took: float) -> None:
         """A page was read; both in seconds."""
         self._waited.add(waited)
         self._took.add(took)
@@ -101,7 +101,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Times:
+class SecondsHistogram:
     """A histogram of seconds, by one label or none. Only a scrape costs more than counting: the
     client library's own takes a lock and several calls for each observation."""
 
@@ -131,12 +131,12 @@ class Times:
         return self._counts.setdefault(label, [0] * (len(_SECONDS) + 1))
 
 
-class _Measured(Collector):
-    def __init__(self, metrics: Metrics) -> None:
+class _RequestCollector(Collector):
+    def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        return self._metrics.measured()
+        return self._metrics.collect()
 
     def describe(self) -> list[Metric]:
         return []

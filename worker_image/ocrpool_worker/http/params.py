@@ -69,7 +69,7 @@ def log_id_in(body: bytes | bytearray) -> str | None:
     return found if isinstance(found, str) and 0 < len(found) <= LONGEST_LOG_ID else None
 
 
-def errors_in_words(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
+def describe_errors(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
     """(a sentence that names every wrong field, the first field's path)."""
     found = error.errors(include_url=False, include_context=False)
     parts = []
@@ -89,7 +89,7 @@ def errors_as_paddlex(error: ValidationError) -> str:
     )
 
 
-def not_json(why: str) -> str:
+def paddlex_invalid_json(why: str) -> str:
     """The same for a body that is no JSON."""
     return json.dumps([{"type": "json_invalid", "loc": "body", "msg": f"Invalid JSON: {why}"}])
 

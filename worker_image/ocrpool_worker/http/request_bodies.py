@@ -30,7 +30,7 @@ class UnsupportedEncoding(RequestError):
     status, reason = 415, "UnsupportedEncoding"
 
 
-class Bodies:
+class RequestBodies:
     """All bodies that are held at once, in bytes, and of whom."""
 
     def __init__(self, limits: AdmissionSettings) -> None:
@@ -44,7 +44,7 @@ class Bodies:
         self.held = 0
         self._of_client: dict[str, int] = {}
 
-    async def read(self, request: web.Request) -> bytearray:
+    async def read_body(self, request: web.Request) -> bytearray:
         """The whole body; `release` its size when the request is over.
 
         Raises TooLarge (413), QueueFull (429, `bodyMemory`), SlowBody (408) and
@@ -59,7 +59,7 @@ class Bodies:
             raise self._too_large(declared)
         body = bytearray()
         try:
-            await self._arrive(request.content, body, declared or 0)
+            await self._receive(request.content, body, declared or 0)
         except BaseException:
             self.release(len(body))
             raise
@@ -81,7 +81,7 @@ class Bodies:
         else:
             self._of_client.pop(client, None)
 
-    async def _arrive(self, content: StreamReader, body: bytearray, declared: int) -> None:
+    async def _receive(self, content: StreamReader, body: bytearray, declared: int) -> None:
         """Collect the stream in `body`, whose bytes are held. `declared`: its size, 0 = unknown."""
         loop = asyncio.get_running_loop()
         pace = _Pace(self._limits, loop.time())
@@ -105,9 +105,9 @@ class Bodies:
                     return await content.readany()
             except TimeoutError:
                 if loop.time() < due + _ABSENT_SECONDS:
-                    raise SlowBody(pace.complaint()) from None
+                    raise SlowBody(pace.message()) from None
                 # The worker itself was stopped or starved: what has come meanwhile comes first.
-                pace.forgive(loop.time())
+                pace.extend(loop.time())
 
     def _hold(self, size: int, *, large: bool) -> None:
         whole = self._limits.body_memory
@@ -164,11 +164,11 @@ class _Pace:
         if self._got >= self._least:
             self._got, self._window = 0, now + _PACE_SECONDS
 
-    def forgive(self, now: float) -> None:
+    def extend(self, now: float) -> None:
         self._window = now + _PACE_SECONDS
         self._end = max(self._end, self._window)
 
-    def complaint(self) -> str:
+    def message(self) -> str:
         if self.due == self._end:
             limit = f"{self._limits.timeout_seconds:g} s (admission.timeoutSeconds)"
             return f"the body did not arrive within {limit}"

@@ -13,15 +13,20 @@ from pydantic import ValidationError
 from ocrpool_worker.errors import NotAnImage, RequestError
 from ocrpool_worker.http.base64_text import (
     STEP,
-    data_url,
-    decoding,
-    most_bytes,
-    plain_base64,
-    url_in,
+    decode_in_steps,
+    decode_plain_base64,
+    http_url_in,
+    max_decoded_size,
+    parse_data_url,
 )
-from ocrpool_worker.http.json_outline import MARK, SMALL, NotJson, Skimmer, cut
-from ocrpool_worker.http.json_skim import LargeBodies
-from ocrpool_worker.http.params import OcrRequest, errors_as_paddlex, log_id_in, not_json
+from ocrpool_worker.http.json_outline import MARK, SMALL, NotJson, Skimmer, cut_out_file
+from ocrpool_worker.http.json_skim import JsonSkimProcess
+from ocrpool_worker.http.params import (
+    OcrRequest,
+    errors_as_paddlex,
+    log_id_in,
+    paddlex_invalid_json,
+)
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 # A body up to here is skimmed in the event loop: 8 MB take up to 40 ms there.
@@ -40,7 +45,7 @@ class WrongRequest(RequestError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """`file`: its bytes, the text of a small or odd one, or what is wrong with it. The request's
     own `file` says nothing."""
 
@@ -48,49 +53,51 @@ class Asked:
     file: Buffer | str | RequestError
 
 
-class OcrRequests:
+class RequestParser:
     """Takes bodies apart. `seconds`: how long a large one may take in its own process."""
 
     def __init__(self, seconds: float) -> None:
         self._skimmer = Skimmer(_NAMES)
-        self._large = LargeBodies(_NAMES, seconds)
+        self._large = JsonSkimProcess(_NAMES, seconds)
 
-    async def read(self, body: bytearray, hold: Callable[[int], None]) -> Asked:
+    async def parse(self, body: bytearray, hold: Callable[[int], None]) -> ParsedRequest:
         """`hold` is told of memory that is taken on top of the body's, and may raise; less than
         nothing is given back. The body may be empty afterwards. Raises WrongRequest,
         Unavailable."""
         await _to_utf8(body, hold)
-        asked = await self._usual(body, hold)
-        if asked is not None:
-            return asked
+        parsed = await self._parse_plain_base64(body, hold)
+        if parsed is not None:
+            return parsed
         if len(body) <= SMALL:
             request = _validated(body)
-            return Asked(_without_file(request), request.file)
+            return ParsedRequest(_without_file(request), request.file)
         if len(body) > AT_ONCE:
-            return await self._skimmed_apart(body)
+            return await self._skim_in_subprocess(body)
         try:
             outline = self._skimmer.outline(body)
         except NotJson as error:
-            raise WrongRequest(not_json(str(error)), None) from None
+            raise WrongRequest(paddlex_invalid_json(str(error)), None) from None
         await asyncio.sleep(0)
         request = _validated(outline.fields)
         if outline.text is None:
-            return Asked(request, "")
-        url = url_in(outline.text)
+            return ParsedRequest(request, "")
+        url = http_url_in(outline.text)
         if url is not None:
-            return Asked(request, url)
+            return ParsedRequest(request, url)
         file = bytearray()
         try:
-            hold(most_bytes(outline.text))
-            for _ in decoding(outline.text, file.extend):
+            hold(max_decoded_size(outline.text))
+            for _ in decode_in_steps(outline.text, file.extend):
                 await asyncio.sleep(0)
         except NotAnImage as error:
-            return Asked(request, error)
-        return Asked(request, file)
+            return ParsedRequest(request, error)
+        return ParsedRequest(request, file)
 
-    async def _usual(self, body: bytearray, hold: Callable[[int], None]) -> Asked | None:
+    async def _parse_plain_base64(
+        self, body: bytearray, hold: Callable[[int], None]
+    ) -> ParsedRequest | None:
         """Plain base64 and little else; None where it is not so."""
-        outline = cut(body)
+        outline = cut_out_file(body)
         if outline is None or outline.text is None:
             return None
         with outline.text:
@@ -104,11 +111,11 @@ class OcrRequests:
             if text is None:
                 return None
             if len(text) <= STEP:
-                small = plain_base64(text)
-                return None if small is None else Asked(request, small)
+                small = decode_plain_base64(text)
+                return None if small is None else ParsedRequest(request, small)
             file, size = bytearray(), len(text) * 3 // 4
             for at in range(0, len(text), STEP):
-                piece = plain_base64(text[at : at + STEP])
+                piece = decode_plain_base64(text[at : at + STEP])
                 # Padding has nothing after it.
                 if piece is None or (len(piece) % 3 and at + STEP < len(text)):
                     if at:
@@ -118,16 +125,16 @@ class OcrRequests:
                     hold(size)
                 file += piece
                 await asyncio.sleep(0)
-        return Asked(request, file)
+        return ParsedRequest(request, file)
 
-    async def _skimmed_apart(self, body: bytearray) -> Asked:
+    async def _skim_in_subprocess(self, body: bytearray) -> ParsedRequest:
         found, file = await self._large.skim(body)
         if found.not_json:
-            raise WrongRequest(not_json(found.not_json), None)
+            raise WrongRequest(paddlex_invalid_json(found.not_json), None)
         request = _validated(found.fields.encode())
         if found.not_base64:
-            return Asked(request, NotAnImage(found.not_base64, field="file"))
-        return Asked(request, found.url or file)
+            return ParsedRequest(request, NotAnImage(found.not_base64, field="file"))
+        return ParsedRequest(request, found.url or file)
 
 
 async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
@@ -157,14 +164,16 @@ async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
             written += len(piece)
             await asyncio.sleep(0)
     except UnicodeDecodeError as error:
-        raise WrongRequest(not_json(f"the body is not {encoding}: {error.reason}"), None) from None
+        raise WrongRequest(
+            paddlex_invalid_json(f"the body is not {encoding}: {error.reason}"), None
+        ) from None
     del body[written:]
 
 
 def _data(text: memoryview) -> memoryview | None:
     """The base64 of a data URL, or of a text that is none; None for all else."""
     try:
-        url = data_url(text)
+        url = parse_data_url(text)
     except NotAnImage:
         return None
     if url is None:

@@ -16,11 +16,11 @@ from aiohttp import web
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
 PIECE = 64 * 1024
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 _POLL_SECONDS = 0.05
 
 
-class Outgoing:
+class PendingResponses:
     """The connections of one port that answers are on their way to. `seconds`: how long a client
     may take for a piece; `on_cut` is called for one that was slower."""
 
@@ -30,7 +30,7 @@ class Outgoing:
         # Since when each is busy with what it was given last.
         self._since: dict[asyncio.WriteTransport, float] = {}
         self._unfinished = 0
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, transport: asyncio.BaseTransport | None) -> None:
         """Something is about to be written there."""
@@ -42,10 +42,10 @@ class Outgoing:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._since[transport] = now
-        if self._look is None:
-            self._look = loop.call_later(_LOOK_SECONDS, self._look_round, now)
+        if self._timer is None:
+            self._timer = loop.call_later(_CHECK_SECONDS, self._cut_off_slow, now)
 
-    async def sent(self) -> None:
+    async def wait_until_sent(self) -> None:
         """Wait until all that was given out has left this process."""
         # Nothing tells when a transport becomes empty without costing every answer something.
         while self._unfinished or any(map(_unsent, self._since)):  # noqa: ASYNC110
@@ -58,25 +58,25 @@ class Outgoing:
     def end(self) -> None:
         self._unfinished -= 1
 
-    def _look_round(self, armed: float) -> None:
+    def _cut_off_slow(self, armed: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         # Where this process itself was away, clients have had no chance to be seen taking.
-        away = now - armed - _LOOK_SECONDS
+        away = now - armed - _CHECK_SECONDS
         for transport, since in tuple(self._since.items()):
             if not _unsent(transport):
                 del self._since[transport]
-            elif away > _LOOK_SECONDS:
+            elif away > _CHECK_SECONDS:
                 self._since[transport] = since + away
             elif now - since > self._seconds:
                 self._on_cut()
                 transport.abort()
-        self._look = None
+        self._timer = None
         if self._since:
-            self._look = loop.call_later(_LOOK_SECONDS, self._look_round, now)
+            self._timer = loop.call_later(_CHECK_SECONDS, self._cut_off_slow, now)
 
 
-class Answer(web.Response):
+class PiecewiseResponse(web.Response):
     """A response whose body is `parts`, one after the other; each is let go of once sent."""
 
     def __init__(self, parts: Sequence[Buffer], content_type: str) -> None:
@@ -84,35 +84,35 @@ class Answer(web.Response):
         headers = {"Content-Type": content_type, "Content-Length": str(self._size)}
         super().__init__(headers=headers)
         self._parts = list(parts)
-        self._outgoing: Outgoing | None = None
+        self._pending: PendingResponses | None = None
         self._transport: asyncio.Transport | None = None
 
-    def goes(self, outgoing: Outgoing, request: web.BaseRequest) -> None:
+    def track(self, pending: PendingResponses, request: web.BaseRequest) -> None:
         """Tell how it comes on."""
-        self._outgoing, self._transport = outgoing, request.transport
+        self._pending, self._transport = pending, request.transport
 
     async def write_eof(self, data: bytes = b"") -> None:
         try:
-            if self._size <= PIECE or self._outgoing is None:
+            if self._size <= PIECE or self._pending is None:
                 # Nearly always. They are let go of only when the kernel has what was made of them.
                 await web.StreamResponse.write_eof(self, b"".join(self._parts))
             else:
-                await self._write_pieces(self._outgoing)
+                await self._write_pieces(self._pending)
         finally:
             self._parts.clear()
 
-    async def _write_pieces(self, outgoing: Outgoing) -> None:
-        outgoing.begin()
+    async def _write_pieces(self, pending: PendingResponses) -> None:
+        pending.begin()
         try:
             last: Buffer = b""
             for piece in self._pieces():
                 if last:
                     await self.write(last)
-                    outgoing.watch(self._transport)
+                    pending.watch(self._transport)
                 last = piece
             await web.StreamResponse.write_eof(self, cast("bytes", last))
         finally:
-            outgoing.end()
+            pending.end()
 
     def _pieces(self) -> Iterator[Buffer]:
         """The body in pieces of up to PIECE."""

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from ocrpool_worker.admission import Kind
 from ocrpool_worker.errors import RequestError
-from ocrpool_worker.http.response_sending import Answer
+from ocrpool_worker.http.response_sending import PiecewiseResponse
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.supervisor.requests import PageAnswer
 
@@ -22,15 +22,15 @@ _log = logging.getLogger(__name__)
 _JSON = "application/json"
 
 
-def lines_answer(pages: Sequence[PageAnswer]) -> web.StreamResponse:
+def lines_response(pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/v1/ocr`: `{"pages": [{width, height, lines}]}`; a page that cannot be read has `error`."""
-    return Answer([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
+    return PiecewiseResponse([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
 
 
-def paddlex_answer(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
+def paddlex_response(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
     """`/ocr`: PaddleX's fields in PaddleX's order."""
     info = msgspec.json.encode(_data_info(kind, pages))
-    return Answer(
+    return PiecewiseResponse(
         [
             b'{"logId":%s,"result":{"ocrResults":[' % msgspec.json.encode(log_id),
             *_separated(pages),
@@ -62,7 +62,7 @@ def paddlex_error(
     return web.json_response(body, status=status, headers=_retry(retry_after))
 
 
-def error(failure: RequestError) -> web.Response:
+def error_response(failure: RequestError) -> web.Response:
     """An error of `/v1/*`: reason, message, the field and the limit that it met."""
     body: dict[str, object] = {"status": failure.status, "reason": failure.reason}
     body["message"] = failure.message
@@ -88,7 +88,7 @@ def errors_as_json(endpoints: str) -> Middleware:
         try:
             return await handler(request)
         except RequestError as failure:
-            return error(failure)
+            return error_response(failure)
         except web.HTTPMethodNotAllowed as failure:
             allowed = ", ".join(sorted(failure.allowed_methods))
             message = f"{request.path} does not take {request.method}; it takes {allowed}"
@@ -118,7 +118,7 @@ def _of_status(
         failure = RequestError(message)
         failure.status = status
         failure.reason = HTTPStatus(status).phrase.title().replace(" ", "")
-        response = error(failure)
+        response = error_response(failure)
     if allow:
         response.headers["Allow"] = allow
     return response

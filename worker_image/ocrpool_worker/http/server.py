@@ -18,9 +18,9 @@ from ocrpool_worker.http.clients import Clients
 from ocrpool_worker.http.connections import Connection, ConnectionLimits, Connections
 from ocrpool_worker.http.control_port import ControlPort
 from ocrpool_worker.http.data_port import DataPort
-from ocrpool_worker.http.file_descriptors import share_descriptors
+from ocrpool_worker.http.file_descriptors import raise_and_share_limit
 from ocrpool_worker.http.listener import Listener, bind
-from ocrpool_worker.http.metrics import Metrics
+from ocrpool_worker.http.metrics import WorkerMetrics
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.supervisor import Supervisor
 
@@ -49,9 +49,12 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
     Raises SettingsError, ModelError, or BootError when no first instance comes up; with
     `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
     """
-    metrics = Metrics()
+    metrics = WorkerMetrics()
     supervisor = Supervisor(
-        settings, probe=probe_for(settings.device), instances=instances, on_page=metrics.on_page
+        settings,
+        probe=probe_for(settings.device),
+        instances=instances,
+        on_page=metrics.observe_page,
     )
     metrics.watch(supervisor)
     if not wait_on_failed_start:
@@ -61,7 +64,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         http = settings.http
-        shares = share_descriptors(settings)
+        shares = raise_and_share_limit(settings)
         pages = data.application()
         pages.middlewares.append(Clients(http.proxy_secret).middleware())
         header, keep_alive = http.header_seconds, http.keep_alive_seconds
@@ -97,7 +100,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
                 await supervisor.wait_until_drained()
-                await data.sent()
+                await data.wait_until_sent()
     _log.info("stopped")
 
 

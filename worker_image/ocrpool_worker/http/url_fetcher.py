@@ -12,8 +12,8 @@ from yarl import URL
 
 from ocrpool.protocol.quantity import format_bytes
 from ocrpool_worker.errors import BadRequest, TooLarge, Unavailable
-from ocrpool_worker.http.allowed_addresses import may_reach
-from ocrpool_worker.http.request_bodies import Bodies
+from ocrpool_worker.http.allowed_addresses import is_allowed
+from ocrpool_worker.http.request_bodies import RequestBodies
 from ocrpool_worker.settings import AdmissionSettings, HttpSettings, Network
 
 _MOST_REDIRECTS = 5
@@ -34,10 +34,12 @@ def is_url(text: str) -> bool:
         return False
 
 
-class Fetcher:
+class UrlFetcher:
     """Bounded in size, time, number and reach. Lives from the first `fetch` to `close`."""
 
-    def __init__(self, limits: AdmissionSettings, http: HttpSettings, bodies: Bodies) -> None:
+    def __init__(
+        self, limits: AdmissionSettings, http: HttpSettings, bodies: RequestBodies
+    ) -> None:
         self._limits = limits
         self._networks: Sequence[Network] = http.fetch_networks
         self._turns = asyncio.Semaphore(http.max_fetches)
@@ -45,7 +47,7 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, url: str) -> bytearray:
-        """The bytes at `url`; `Bodies.release` their number when the request is over.
+        """The bytes at `url`; `RequestBodies.release` their number when the request is over.
 
         Raises BadRequest (422), TooLarge (413), QueueFull (429, `bodyMemory`) or Unavailable (503)
         where its turn did not come.
@@ -113,6 +115,6 @@ class Fetcher:
     def _socket_to(self, found: aiohttp.AddrInfoType) -> socket.socket:
         """A socket for one resolved address. Raises OSError where that must not be reached."""
         family, kind, protocol, _, address = found
-        if not may_reach(str(address[0]), self._networks):
+        if not is_allowed(str(address[0]), self._networks):
             raise OSError("not public")
         return socket.socket(family, kind, protocol)

@@ -27,7 +27,7 @@ from ocrpool_worker.decoding.document_page import (
     open_document,
 )
 from ocrpool_worker.engine.base import Engine, EngineContext, Reading, load_engine
-from ocrpool_worker.engine.faults import FaultKind, classify
+from ocrpool_worker.engine.faults import FaultKind, classify_error
 from ocrpool_worker.errors import (
     BadRequest,
     NotAnImage,
@@ -82,7 +82,7 @@ class Instance:
         # The last of them counts: the first also pays for what is made once.
         for page in warm_up_pages(self._max_pixels):
             self._progress.begin()
-            engine.read(page, {})
+            engine.read_page(page, {})
             self._progress.end()
         warm = time.monotonic()
         # What was made while booting lives as long as the process: not worth looking at again.
@@ -101,7 +101,7 @@ class Instance:
 
     def fault(self, error: BaseException) -> FaultKind:
         """What an error of the engine means here."""
-        return classify(error, limited=self._limited)
+        return classify_error(error, limited=self._limited)
 
     def serve(self, engine: Engine) -> None:
         """Answer until the supervisor hangs up (ChannelClosed)."""
@@ -182,10 +182,10 @@ class Instance:
         page: EncodedImage | RawImage | DocumentPage,
     ) -> tuple[dict[str, Any], bytes]:
         params = order["params"]
-        refusal = engine.refuse(params)
+        refusal = engine.unsupported_reason(params)
         if refusal is not None:
             raise BadRequest(refusal)
-        reading: Reading = engine.read(page, params)
+        reading: Reading = engine.read_page(page, params)
         given = order["form"] == "paddlex" and reading.raw is not None
         if params.get("return_word_box") and not given and answers.lacks_words(reading):
             raise BadRequest(

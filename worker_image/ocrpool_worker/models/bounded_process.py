@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedProcess:
     """How a helper ended. `code` is None when its time was up; `output` is stdout and stderr."""
 
     code: int | None
@@ -21,7 +21,7 @@ class Finished:
 
 def run_bounded(
     command: Sequence[str], *, scratch: Path, env: Mapping[str, str], seconds: float
-) -> Finished:
+) -> FinishedProcess:
     """Run `command` with `env` over this environment (an empty value removes a variable).
 
     Its temporary files and output go into `scratch`. After `seconds`, and on any way out of here,
@@ -49,7 +49,7 @@ def run_bounded(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return Finished(code, log.read_text(encoding="utf-8", errors="replace"))
+    return FinishedProcess(code, log.read_text(encoding="utf-8", errors="replace"))
 
 
 def last_line(output: str, *, containing: str = "") -> str:

@@ -75,7 +75,7 @@ def run_stage(args: argparse.Namespace) -> int:
         args.dir,
         force=args.force,
         seconds=args.timeout,
-        say=lambda message: print(message, file=sys.stderr, flush=True),
+        report=lambda message: print(message, file=sys.stderr, flush=True),
     )
     if done.fresh:
         print(f"staged {done.manifest.source} in {args.dir}")
@@ -89,7 +89,7 @@ def run_stage(args: argparse.Namespace) -> int:
 def run_verify(args: argparse.Namespace) -> int:
     """Verify, and say what is there. Raises ModelError."""
     manifest.verify(args.dir)
-    found = manifest.read(args.dir)
+    found = manifest.read_manifest(args.dir)
     print(f"verified {len(found.files)} files of {args.dir}, staged from {found.source}")
     print(table(found))
     print(absent(found), end="")

@@ -86,7 +86,7 @@ def entry_of(path: Path) -> FileEntry:
         return FileEntry(digest, os.fstat(file.fileno()).st_size)
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write and sync `manifest.json`, readable by every user. Raises OSError."""
     text = json.dumps(asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False)
     path = folder / MANIFEST
@@ -97,7 +97,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         os.fsync(file.fileno())
 
 
-def read(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of `folder` without looking at the files. Raises ModelError."""
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -124,12 +124,12 @@ def verify(folder: Path) -> dict[str, Path]:
     link that is pointed elsewhere meanwhile. Raises ModelError with reason ModelMissing (no
     folder, no manifest, a file missing) or ModelCorrupt (anything that is not as it should be).
     """
-    manifest = read(folder)
+    manifest = read_manifest(folder)
     root = folder.resolve()
     for path, expected in manifest.files.items():
         _check_file(folder, root, path, expected, manifest.source)
     for name in manifest.models.values():
-        _check_strangers(folder, root / name, manifest)
+        _check_unlisted_files(folder, root / name, manifest)
     return {role: root / name for role, name in manifest.models.items()}
 
 
@@ -170,7 +170,7 @@ def _check_file(folder: Path, root: Path, path: str, expected: FileEntry, source
         raise _corrupt(folder, f"{shown}: {digests}", source)
 
 
-def _check_strangers(folder: Path, model: Path, manifest: Manifest) -> None:
+def _check_unlisted_files(folder: Path, model: Path, manifest: Manifest) -> None:
     """PaddleX chooses what to load by the files that it finds, so unlisted ones are refused."""
     for found in sorted(model.rglob("*")):
         path = found.relative_to(model.parent).as_posix()
@@ -198,17 +198,17 @@ def _short(text: str) -> str:
     return text if len(text) <= 300 else text[:300] + "…"
 
 
-def _mend(folder: Path, source: str) -> str:
+def _repair_hint(folder: Path, source: str) -> str:
     command = f"ocrpool-worker models stage --source {shlex.quote(source)}"
     return f"; to mend it: {command} --dir {shlex.quote(str(folder))}"
 
 
 def _missing(folder: Path, message: str, source: str = DEFAULT_SOURCE) -> ModelError:
-    return ModelError("ModelMissing", _one_line(message + _mend(folder, source)))
+    return ModelError("ModelMissing", _one_line(message + _repair_hint(folder, source)))
 
 
 def _corrupt(folder: Path, message: str, source: str = DEFAULT_SOURCE) -> ModelError:
-    return ModelError("ModelCorrupt", _one_line(message + _mend(folder, source)))
+    return ModelError("ModelCorrupt", _one_line(message + _repair_hint(folder, source)))
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ocrpool_worker.errors import StageError
-from ocrpool_worker.models.bounded_process import Finished, last_line, run_bounded
+from ocrpool_worker.models.bounded_process import FinishedProcess, last_line, run_bounded
 from ocrpool_worker.models.roles import role_of
 from ocrpool_worker.models.sources import copy_models
 
@@ -46,7 +46,7 @@ for name in sys.argv[1:]:
 """
 
 
-def in_full(words: Sequence[str]) -> tuple[str, ...]:
+def expand_sets(words: Sequence[str]) -> tuple[str, ...]:
     """The models that are meant: a set stands for its models of all roles that no word names a
     model for."""
     named = [word for word in words if word not in SETS]
@@ -63,7 +63,7 @@ class OfficialSource:
         names: Sequence[str] = DEFAULT_NAMES,
         program: Sequence[str] = (sys.executable, "-c", _PROGRAM),
     ) -> None:
-        self._names = in_full(names)
+        self._names = expand_sets(names)
         self._program = tuple(program)
         if not self._names:
             raise StageError(f"official: names no model; expected {','.join(DEFAULT_NAMES)}")
@@ -96,7 +96,7 @@ class OfficialSource:
         copy_models(cache / "official_models", tree)
         return {}
 
-    def _why(self, done: Finished, seconds: float) -> str:
+    def _why(self, done: FinishedProcess, seconds: float) -> str:
         said = last_line(done.output)
         elsewhere = "or use --source wheel or --source folder:/path"
         if done.code is None:

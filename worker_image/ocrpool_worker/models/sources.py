@@ -1,4 +1,4 @@
-"""Where model files come from: what `--source` may say, and what every source does."""
+"""Where model files come from: what `--source` may report, and what every source does."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class FolderSource:
                 manifest.verify(self._path)
             except ModelError as error:
                 raise StageError(f"{self.text}: {error}") from None
-            files = manifest.read(self._path).files
+            files = manifest.read_manifest(self._path).files
             expected = {path: entry.sha256 for path, entry in files.items()}
         copy_models(self._path, tree)
         return expected

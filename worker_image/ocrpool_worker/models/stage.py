@@ -44,12 +44,12 @@ def stage(
     *,
     force: bool = False,
     seconds: float = DEFAULT_SECONDS,
-    say: Callable[[str], None] = _silent,
+    report: Callable[[str], None] = _silent,
 ) -> Staged:
     """Make `folder` hold the models of `source`, verified.
 
     Does nothing where `folder` verifies and came from the same source. Replaces one that verifies
-    wrongly, and any staged one with `force`. `seconds` bounds the waiting for a network; `say`
+    wrongly, and any staged one with `force`. `seconds` bounds the waiting for a network; `report`
     gets a line where something takes long. Raises StageError: one line, what to change included.
     """
     # Through links: the folder itself is replaced, not a link that points to it.
@@ -59,11 +59,11 @@ def stage(
         if not force and (there := _already(target, source)):
             return there
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target, say):
+        with _locked(target, report):
             if not force and (there := _already(target, source)):
                 return there
             _check_replaceable(target)
-            return _replace(target, source, seconds, say)
+            return _replace(target, source, seconds, report)
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         raise StageError(f"{folder}: not staged: {error.strerror or error}{name}") from None
@@ -72,7 +72,7 @@ def stage(
 def _already(target: Path, source: Source) -> Staged | None:
     try:
         manifest.verify(target)
-        found = manifest.read(target)
+        found = manifest.read_manifest(target)
     except ModelError:
         return None
     if found.source != source.text:
@@ -104,19 +104,19 @@ def _check_replaceable(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _locked(target: Path, report: Callable[[str], None]) -> Iterator[None]:
     """One staging of `target` at a time. The kernel drops the lock when its holder dies; the file
     stays, because removing it would let two stagings lock two files of the same name."""
     with (target.parent / f".{target.name}.lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{target}: waits for another staging of it")
+            report(f"{target}: waits for another staging of it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _replace(target: Path, source: Source, seconds: float, say: Callable[[str], None]) -> Staged:
+def _replace(target: Path, source: Source, seconds: float, report: Callable[[str], None]) -> Staged:
     prefix = f".{target.name}.staging-"
     for left in target.parent.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)  # of a killed staging: we hold the lock
@@ -125,7 +125,7 @@ def _replace(target: Path, source: Source, seconds: float, say: Callable[[str], 
         tree, scratch = work / "tree", work / "scratch"
         tree.mkdir()
         scratch.mkdir()
-        say(f"{target}: stages {source.text}")
+        report(f"{target}: stages {source.text}")
         expected = source.fetch(tree, scratch, seconds)
         sealed = _seal(tree, source, expected)
         _swap(tree, target, aside=work / "old")
@@ -149,7 +149,7 @@ def _seal(tree: Path, source: Source, expected: Mapping[str, str]) -> Manifest:
         if found != digest:
             raise StageError(f"{source.text}: {name}: expected sha256 {digest}, found {found}")
     sealed = Manifest(schema=1, source=source.text, files=files, models=models)
-    manifest.write(tree, sealed)
+    manifest.write_manifest(tree, sealed)
     for directory in [*(path for path in tree.rglob("*") if path.is_dir()), tree]:
         directory.chmod(0o755)
         _sync(directory)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ocrpool.protocol import Counters, Footprint, Problem
 from ocrpool_worker.devices.oom import OomKills
-from ocrpool_worker.devices.snapshot import Look
+from ocrpool_worker.devices.snapshot import DeviceSnapshot
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc import message_checks
@@ -145,9 +145,9 @@ class InstanceManager:
         self.startup_backoff.forget()
         self.tend()
 
-    def see(self, look: Look) -> None:
+    def see(self, look: DeviceSnapshot) -> None:
         """A look at the device, and at those who are on it."""
-        self._oom_kills.look(self._clock())
+        self._oom_kills.expire_unclaimed(self._clock())
         for instance in self.instances.values():
             self._starter.see(instance, look)
         self._end_stopped()
@@ -448,7 +448,7 @@ class InstanceManager:
             self._recheck_later()
 
     def _recheck_later(self) -> None:
-        """Look at broken model files again: who puts them right need not know about us."""
+        """DeviceSnapshot at broken model files again: who puts them right need not know about us."""
 
         async def recheck() -> None:
             try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ocrpool.protocol import InstanceState, Problem
-from ocrpool_worker.devices.snapshot import Look
+from ocrpool_worker.devices.snapshot import DeviceSnapshot
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import FootprintEstimator, InstanceMemory
 from ocrpool_worker.supervisor.instance_process import InstanceProcess
@@ -71,7 +71,7 @@ class ManagedInstance:
             return "boot"
         return None if self.work is None else self.work.op
 
-    def held_at(self, look: Look) -> int:
+    def held_at(self, look: DeviceSnapshot) -> int:
         """Bytes that it held at that look, so that they add up with what the device had free then.
 
         In RAM an instance takes most of its footprint when a page begins and gives it back when it

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ocrpool.protocol import Problem
 from ocrpool.protocol.quantity import format_bytes
-from ocrpool_worker.devices.snapshot import Look
+from ocrpool_worker.devices.snapshot import DeviceSnapshot
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc.answer_budget import AnswerBudget
 from ocrpool_worker.ipc.frames import Frame
@@ -68,7 +68,7 @@ class InstanceStarter:
 
         Raises ModelError, DeviceUnavailable or ReserveExceedsDevice.
         """
-        look = await self._watch.fresh()
+        look = await self._watch.observe()
         if look.problem is not None and look.problem.reason == "DeviceLost":
             raise DeviceUnavailable(look.problem.message)
         reserve = self._settings.memory.reserve
@@ -104,7 +104,7 @@ class InstanceStarter:
 
     async def measure(self, instance: ManagedInstance, frame: Frame) -> bool:
         """A instance is warm: see what it took of the device. False where it may not stay."""
-        look = await self._watch.fresh()
+        look = await self._watch.observe()
         figures = self.figures(instance, frame, look)
         lost = None
         if instance.free_before is not None and look.memory is not None:
@@ -147,7 +147,7 @@ class InstanceStarter:
         """A instance said what it holds, with an answer."""
         instance.note_memory(self.figures(instance, frame, self._watch.latest()), self.footprints)
 
-    def see(self, instance: ManagedInstance, look: Look) -> None:
+    def see(self, instance: ManagedInstance, look: DeviceSnapshot) -> None:
         """A look at the device, which may tell what a instance holds in the middle of a page."""
         if instance.memory_source == "rss":
             held = instance.held_at(look)
@@ -169,7 +169,7 @@ class InstanceStarter:
         return memory is not None and memory.free - self._settings.memory.reserve >= size
 
     @staticmethod
-    def figures(instance: ManagedInstance, frame: Frame, look: Look) -> InstanceMemory:
+    def figures(instance: ManagedInstance, frame: Frame, look: DeviceSnapshot) -> InstanceMemory:
         return InstanceMemory.of(frame.head, look.processes.get(instance.process.pid))
 
     def _late(self, instance: ManagedInstance) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ocrpool.protocol import Problem, State
 from ocrpool_worker.admission import check_scaling
-from ocrpool_worker.devices import DeviceProbe, Look
+from ocrpool_worker.devices import DeviceProbe, DeviceSnapshot
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.errors import (
     BootError,
@@ -384,7 +384,7 @@ class Supervisor:
             if not work.done.done():
                 work.done.set_exception(error)
 
-    def _on_look(self, look: Look) -> None:
+    def _on_look(self, look: DeviceSnapshot) -> None:
         self._manager.see(look)
         if self._memory_guard.should_shrink(look.memory):
             self._manager.brake()

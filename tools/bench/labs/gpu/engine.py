@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from ocrpool_worker.engine.base import EngineContext, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, PageInput, Reading
 
 # Channels of the convolutions, each of which halves the page: about what a text detector does.
 CHANNELS = (3, 24, 48, 96, 96)
@@ -36,7 +36,7 @@ class TorchEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         torch = self._torch
         with torch.inference_mode():
             pixels = torch.from_numpy(page.pixels()).to(self._device)
@@ -44,7 +44,7 @@ class TorchEngine:
             float(self._layers(batch).mean())  # waits for the device
         return Reading(lines=())
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         return None
 
     def device_memory(self) -> int | None:
@@ -65,7 +65,7 @@ class RehearsalEngine:
     def environment(context: EngineContext) -> Mapping[str, str]:
         return {}
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         import cv2  # noqa: PLC0415
         import numpy as np  # noqa: PLC0415
 
@@ -75,7 +75,7 @@ class RehearsalEngine:
             self._kept = result  # memory that only grows, as on a GPU
         return Reading(lines=())
 
-    def refuse(self, params: Mapping[str, Any]) -> str | None:
+    def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         return None
 
     def device_memory(self) -> int | None:

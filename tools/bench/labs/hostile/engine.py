@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.engine.base import EngineContext, Line, Page, Reading
+from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading
 from ocrpool_worker.instance.warmup import WarmUpPage
 from tests.fake_engine import FakeEngine, order_in
 
@@ -57,7 +57,7 @@ class HostileEngine(FakeEngine):
         self._answered = 0
         self._take("boot")
 
-    def read(self, page: Page, params: Mapping[str, Any]) -> Reading:
+    def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
         pixels = page.pixels()
         if isinstance(page, WarmUpPage):
             return Reading(lines=())
