@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.load import SteadyLoad
 from tests.fake_engine import png
+from tools.bench.lib.load import Load
+from tools.bench.lib.payload import plain_request
 from tools.bench.lib.samples import SamplePage
 from tools.devcluster.images import tag_of
 from tools.devcluster.testing import Namespace
@@ -98,10 +99,20 @@ class LivePool:
         """Of its worker pods: another pod of the same name has another."""
         return {pod["metadata"]["uid"] for pod in self.pods.values()}
 
-    def load(self, *, keep_alive: bool = False) -> SteadyLoad:
-        """A steady stream of pages for the fake engine, through the Service."""
-        url = f"{self.url()}/v1/ocr"
-        return SteadyLoad(url, blank(), expect_text("320x200"), keep_alive=keep_alive)
+    def load(self, *, keep_alive: bool = False) -> Load:
+        """Five pages a second for the fake engine, through the Service."""
+        address = (self.cluster_ip(), 8080)
+        return Load(
+            lambda: address,
+            [plain_request(blank())],
+            rate=5.0,
+            keep_alive=keep_alive,
+            check=lambda _, body: expect_text("320x200")(json.loads(body)),
+        )
+
+    def cluster_ip(self) -> str:
+        """The address of the pool's Service, which the host reaches."""
+        return str(self.namespace.get("service", self.name)["spec"]["clusterIP"])
 
     def condition(self, kind: str) -> Object:
         """One of the three conditions; empty before the operator has written any."""
@@ -113,10 +124,9 @@ class LivePool:
         change = json.dumps({"spec": spec})
         self.namespace.kubectl("patch", "ocrpool", self.name, "--type=merge", f"--patch={change}")
 
-    def url(self, service: str | None = None, port: int = 8080) -> str:
-        """Where clients send their pages: the Service's own address, reached from the host."""
-        found = self.namespace.get("service", service or self.name)
-        return f"http://{found['spec']['clusterIP']}:{port}"
+    def url(self) -> str:
+        """Where clients send their pages."""
+        return f"http://{self.cluster_ip()}:8080"
 
     def until(
         self,

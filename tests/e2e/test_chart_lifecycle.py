@@ -66,7 +66,7 @@ def test_upgraded_and_rolled_back_while_the_pool_serves(
         pool.patch(instances={"min": 1, "max": 2})
 
     assert pool.uids == uids
-    assert not load.failed
+    assert not load.failures
 
 
 def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
@@ -87,7 +87,7 @@ def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
         pool.until_ready(1)
 
     assert pool.uids < uids
-    assert not load.failed
+    assert not load.failures
     # Kubernetes' own, and the Lease, which the operator made.
     expected = {"configmap/kube-root-ca.crt", "lease.coordination.k8s.io/ocrpool-operator"}
     assert set(left.split()) == expected

@@ -59,7 +59,7 @@ def test_a_changed_spec_is_rolled(pool: LivePool) -> None:
         pool.until_ready(2)
 
     assert not before & pool.uids
-    assert not load.failed
+    assert not load.failures
 
 
 def test_the_operator_is_restarted(installation: Installation, pool: LivePool) -> None:
@@ -68,7 +68,7 @@ def test_the_operator_is_restarted(installation: Installation, pool: LivePool) -
         installation.restart()
 
     assert pool.uids == before
-    assert not load.failed
+    assert not load.failures
 
 
 def test_a_worker_pod_is_deleted(pool: LivePool) -> None:
@@ -80,7 +80,7 @@ def test_a_worker_pod_is_deleted(pool: LivePool) -> None:
         pool.until_ready(2)
 
     assert len(before & pool.uids) == 1
-    assert not load.failed
+    assert not load.failures
 
 
 def test_the_proxy_itself_is_rolled(pool: LivePool) -> None:
@@ -88,7 +88,7 @@ def test_the_proxy_itself_is_rolled(pool: LivePool) -> None:
         pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-proxy")
         _await_proxy(pool)
 
-    assert not load.failed
+    assert not load.failures
 
 
 def test_a_worker_is_killed_outright(pool: LivePool) -> None:
@@ -101,7 +101,7 @@ def test_a_worker_is_killed_outright(pool: LivePool) -> None:
         pool.until("its end was seen", lambda body: body["status"]["readyReplicas"] == 1)
         pool.until_ready(2)
 
-    for each in load.failed:
+    for each in load.failures:
         assert each.began <= killed_at <= each.ended, each
         assert "WorkerLost" in each.error
 
@@ -131,4 +131,4 @@ def test_a_node_is_drained(second_node: str, pool: LivePool) -> None:
         _await_proxy(pool)
 
     assert {each["spec"]["nodeName"] for each in pool.pods.values()} == {first}
-    assert not load.failed
+    assert not load.failures

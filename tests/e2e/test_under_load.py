@@ -40,8 +40,8 @@ def test_a_changed_spec_is_rolled_without_a_failed_request(pool: LivePool) -> No
         pool.until_ready(2)
 
     assert not before & pool.uids
-    assert len(load.answers) > load.seconds
-    assert not load.failed
+    assert len(load.records) > load.seconds
+    assert not load.failures
 
 
 def test_the_number_of_workers_follows_without_a_failed_request(pool: LivePool) -> None:
@@ -51,7 +51,7 @@ def test_the_number_of_workers_follows_without_a_failed_request(pool: LivePool) 
         pool.namespace.kubectl("scale", f"ocrpool/{pool.name}", "--replicas=2")
         pool.until_ready(2)
 
-    assert not load.failed
+    assert not load.failures
 
 
 def test_the_operator_is_restarted_and_nobody_notices(
@@ -66,7 +66,7 @@ def test_the_operator_is_restarted_and_nobody_notices(
         pool.patch(instances={"min": 1, "max": 2})
 
     assert pool.uids == before
-    assert not load.failed
+    assert not load.failures
 
 
 def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: LivePool) -> None:
@@ -79,8 +79,8 @@ def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: LivePool
         pool.until("its end was seen", lambda body: body["status"]["readyReplicas"] == 1)
         pool.until_ready(2)
 
-    for each in load.failed:
+    for each in load.failures:
         assert each.ended >= killed_at
         assert each.began <= killed_at + UNSEEN_SECONDS
         assert each.status == 0  # a connection lost or refused: never half an answer, never a 500
-    assert len(load.failed) < len(load.answers) / 2
+    assert len(load.failures) < len(load.records) / 2

@@ -6,10 +6,7 @@ under pynvml, and the engine, which takes memory from it.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fake_engine import order_png
@@ -17,27 +14,15 @@ from tests.headroom.engine import CONTEXT
 from tests.headroom.pools import FOOTPRINT, GIB, gpu_pool, has_no_room, running, until_settled
 from tests.local.harness import MI, Up
 from tests.worker.client import Worker, wait_for
+from tools.bench.lib.load import Load
+from tools.bench.lib.payload import plain_request
 from tools.devcluster.fakegpu.device import FakeGpu
 
 
-@contextlib.contextmanager
-def load(worker: Worker, clients: int = 6) -> Iterator[list[int]]:
-    """Clients that send page after page; gives the statuses of their answers."""
-    stop, statuses = threading.Event(), list[int]()
-
-    def client() -> None:
-        while not stop.is_set():
-            statuses.append(worker.post(order_png(say="x", sleep=0.02)).status)
-
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+def load(worker: Worker) -> Load:
+    """Six clients that send page after page."""
+    page = plain_request(order_png(say="x", sleep=0.02))
+    return Load(lambda: (worker.host, worker.port), [page])
 
 
 class Rounds:
@@ -72,8 +57,8 @@ def test_it_grows_to_what_fits_and_a_stranger_is_made_room_for(
         assert state["footprint"]["bytes"] == FOOTPRINT
         assert gpu.used == 5 * FOOTPRINT
         worker, rounds = shell.worker(), Rounds(shell)
-        with load(worker) as statuses:
-            wait_for("there are answers", lambda: len(statuses) > 20)
+        with load(worker) as clients:
+            clients.wait_answered()
             strangers = 0
             while strangers < gpu.total * 3 // 10:
                 # It takes less than the reserve while the pool reacts, and what is there.
@@ -84,9 +69,8 @@ def test_it_grows_to_what_fits_and_a_stranger_is_made_room_for(
                     assert shrinks(shell), "not within two observations"
                 rounds.wait(3)
             until_settled(shell, 3)
-            gone = len(statuses)
-            wait_for("those that are left answer", lambda: len(statuses) > gone + 20)
-        assert set(statuses) == {200}
+            clients.wait_answered()
+        assert clients.failures == []
         assert gpu.used <= gpu.total - GIB
         gpu.set_used(0)
         until_settled(shell, 5)
@@ -101,13 +85,12 @@ def test_a_stranger_that_takes_all_there_is_at_once_costs_no_request(
     with running(tmp_path, **gpu_pool()) as shell:
         until_settled(shell, 5)
         worker = shell.worker()
-        with load(worker) as statuses:
-            wait_for("there are answers", lambda: len(statuses) > 20)
+        with load(worker) as clients:
+            clients.wait_answered()
             gpu.set_used(gpu.total - 5 * FOOTPRINT)
             worker.until_ready(4)
-            gone = len(statuses)
-            wait_for("those that are left answer", lambda: len(statuses) > gone + 20)
-        assert set(statuses) == {200}
+            clients.wait_answered()
+        assert clients.failures == []
 
 
 def test_a_page_larger_than_all_before_raises_the_footprint_and_lowers_the_count(

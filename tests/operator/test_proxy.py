@@ -16,7 +16,7 @@ import pytest
 
 from tests.operator.harness import OperatorHarness, pool
 from tests.operator.proxy_pod import Endpoints
-from tests.proxy.load import Load
+from tests.proxy.load import page_load
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("haproxy")]
 TEMPLATE = {"graceSeconds": 10, "lameDuckSeconds": 3}
@@ -67,13 +67,13 @@ def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) 
     harness.until_ready(2)
     with service(harness) as endpoints:
         harness.until("the Service has its workers", lambda: len(endpoints.addresses) == 2)
-        with Load(endpoints.pick) as load:
-            load.some()
+        with page_load(endpoints.pick) as load:
+            load.wait_answered()
             # On: the Service goes to the proxy once that is ready, and not before.
             harness.apply(pool(template=TEMPLATE, proxy=PROXY))
             proxy_ready(harness, 2)
             assert target(harness) == "proxy"
-            load.some()
+            load.wait_answered()
 
             # The spec changes, and every worker with it.
             before = {name: harness.uid(name) for name in ("pages-0", "pages-1")}
@@ -85,7 +85,7 @@ def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) 
                 150,
             )
             harness.until_ready(2)
-            load.some()
+            load.wait_answered()
 
             # A worker's pod is deleted by hand.
             uid = harness.uid("pages-0")
@@ -95,18 +95,18 @@ def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) 
             harness.until("it is another one", lambda: harness.uid("pages-0") not in ("", uid))
             harness.until_ready(2)
             harness.until("the next one is", lambda: budget(harness) == 1)
-            load.some()
+            load.wait_answered()
 
             # The operator is killed and comes again; the proxy's settings change meanwhile.
             harness.operators[-1].kill()
-            load.some()
+            load.wait_answered()
             other = {**PROXY, "maxRequests": 100}
             harness.apply(pool(template=TEMPLATE, proxy=other, admission=slower))
             old = set(proxies(harness))
             harness.start()
             harness.until("every proxy is new", lambda: not old & set(proxies(harness)), 180)
             proxy_ready(harness, 2)
-            load.some()
+            load.wait_answered()
 
             # Off: the Service goes back to the workers, then the proxy is taken away.
             harness.apply(pool(template=TEMPLATE, admission=slower))
@@ -115,7 +115,7 @@ def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) 
                 lambda: not proxies(harness) and target(harness) == "workers",
                 180,
             )
-            load.some()
+            load.wait_answered()
         assert load.failures == []
     names = {each["metadata"]["name"] for each in harness.items("services")}
     assert names == {"pages"}
@@ -131,14 +131,14 @@ def test_a_worker_that_is_killed_whole_loses_nothing_that_can_be_sent_again(
     harness.apply(pool(template=TEMPLATE, proxy=PROXY))
     harness.until_ready(2)
     proxy_ready(harness, 2)
-    with service(harness) as endpoints, Load(endpoints.pick) as load:
+    with service(harness) as endpoints, page_load(endpoints.pick) as load:
         harness.until("the Service has its proxy", lambda: target(harness) == "proxy")
-        load.some()
-        load.failures.clear()
+        load.wait_answered()
+        load.records.clear()
         process = harness.kubelet.sandbox("pages-0").process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
-        load.some(60)
+        load.wait_answered(60)
         assert load.failures == []
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fake_engine import order_png
 from tests.proxy.haproxy import HaproxyProcess, ProxyEnvironment
-from tests.proxy.load import Load
+from tests.proxy.load import page_load
 from tests.worker.client import Answer, wait_for
 
 pytestmark = pytest.mark.timeout(120)
@@ -26,18 +26,18 @@ def test_rolling_two_workers_under_load_loses_nothing(environment: ProxyEnvironm
     proxy = environment.proxy()
     first, second = environment.worker(), environment.worker()
     environment.serve(first, second)
-    with Load(lambda: proxy.address) as load:
-        load.some()
+    with page_load(lambda: proxy.address) as load:
+        load.wait_answered()
         serving = [first, second]
         for old in (first, second):
             old.control("POST", "/v1/drain")
             wait_for("the proxy has left it", lambda old=old: old.host not in proxy.sees())
-            load.some()
+            load.wait_answered()
             old.signal(signal.SIGTERM)
             assert old.ended() == 0
             serving = [each for each in serving if each is not old] + [environment.worker()]
             environment.serve(*serving)
-        load.some()
+        load.wait_answered()
     assert load.failures == []
 
 
@@ -45,11 +45,11 @@ def test_sigterm_under_load_loses_nothing(environment: ProxyEnvironment) -> None
     """A pod that is deleted or evicted: kubelet says SIGTERM, and nobody has told the proxy."""
     proxy = environment.proxy()
     environment.serve(environment.worker(), environment.worker())
-    with Load(lambda: proxy.address) as load:
-        load.some()
+    with page_load(lambda: proxy.address) as load:
+        load.wait_answered()
         environment.workers[0].signal(signal.SIGTERM)
         assert environment.workers[0].ended() == 0
-        load.some()
+        load.wait_answered()
     assert load.failures == []
 
 
@@ -59,10 +59,10 @@ def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(
     """Between a worker's refusal and the proxy's next look at it lies half a second."""
     proxy = environment.proxy()
     environment.serve(environment.worker(http={"lameDuckSeconds": 0}), environment.worker())
-    with Load(lambda: proxy.address) as load:
-        load.some()
+    with page_load(lambda: proxy.address) as load:
+        load.wait_answered()
         environment.workers[0].control("POST", "/v1/drain")
-        load.some()
+        load.wait_answered()
     assert load.failures == []
     assert "/v1/ocr" in proxy.tail() or environment.workers[0].counters()["requests"] > 0
 
@@ -70,11 +70,11 @@ def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(
 def test_sigkill_loses_nothing_that_can_be_sent_again(environment: ProxyEnvironment) -> None:
     proxy = environment.proxy()
     environment.serve(environment.worker(instances=2), environment.worker(instances=2))
-    with Load(lambda: proxy.address) as load:
-        load.some()
+    with page_load(lambda: proxy.address) as load:
+        load.wait_answered()
         environment.workers[0].until_busy()
         environment.workers[0].signal(signal.SIGKILL)
-        load.some()
+        load.wait_answered()
     assert load.failures == []
 
 
@@ -222,11 +222,11 @@ def test_it_goes_on_without_dns(environment: ProxyEnvironment) -> None:
     proxy = environment.proxy()
     environment.serve(environment.worker(), environment.worker())
     environment.dns.silent = True
-    with Load(lambda: proxy.address) as load:
-        load.some(100)
+    with page_load(lambda: proxy.address) as load:
+        load.wait_answered(100)
         environment.workers[0].signal(signal.SIGTERM)
         assert environment.workers[0].ended() == 0
-        load.some()
+        load.wait_answered()
     assert load.failures == []
 
 
@@ -236,14 +236,14 @@ def test_a_proxy_that_ends_loses_nothing(environment: ProxyEnvironment) -> None:
     old, new = environment.proxy(), environment.proxy()
     environment.serve(environment.worker(), environment.worker())
     target: list[HaproxyProcess] = [old]
-    with Load(lambda: target[0].address) as load:
-        load.some()
+    with page_load(lambda: target[0].address) as load:
+        load.wait_answered()
         old.end()
         wait_for("it says so", lambda: not old.ready)
-        load.some()
+        load.wait_answered()
         target[0] = new
         assert old.process.wait(60) == 0
-        load.some()
+        load.wait_answered()
     assert load.failures == []
 
 

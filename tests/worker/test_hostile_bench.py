@@ -1,6 +1,6 @@
 """`make bench-hostile` in its short form: every attack and every kind of fault, no bound broken.
 
-A bound that breaks is named in the output. The bench can fail: it is held to that below.
+The output names each bound that breaks. The last test checks that the benchmark can fail.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.fake_engine import order_png
 from tools.bench.labs.hostile.engine import KINDS, text_of
 from tools.bench.labs.hostile.faults import OUTSIDE
-from tools.bench.labs.hostile.measure import judge
+from tools.bench.labs.hostile.measure import check_bounds
 from tools.bench.labs.hostile.pages import CheckedRequest, checked_requests, pixels_of
 from tools.bench.labs.hostile.result import AttackResult, RequestCounts
 from tools.bench.labs.hostile.target import MIB
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ANSWER = b'{"pages":[{"width":9,"height":9,"lines":[{"text":"%s","score":1.0,"polygon":[]}]}]}'
 
 
-@pytest.mark.timeout(900)  # a minute, on however busy a machine
+@pytest.mark.timeout(900)  # it takes a minute; much more on a busy machine
 def test_the_short_form_breaks_no_bound() -> None:
     command = [sys.executable, "-m", "tools.bench.labs.hostile", "--quick"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -31,7 +31,7 @@ def test_the_short_form_breaks_no_bound() -> None:
     assert done.returncode == 0, f"{done.stderr[-8000:]}\n{done.stdout[-4000:]}"
 
 
-def test_there_are_kinds_enough() -> None:
+def test_there_are_at_least_twelve_kinds_of_faults() -> None:
     assert len({*KINDS, *OUTSIDE}) >= 12
 
 
@@ -59,9 +59,9 @@ def test_the_same_seed_gives_the_same_pages() -> None:
         (503, b"{}", "again"),
     ],
 )
-def test_the_accountant_tells_them_apart(status: int, body: bytes, what: str) -> None:
+def test_each_answer_is_counted_as_what_it_is(status: int, body: bytes, what: str) -> None:
     counts = RequestCounts()
-    again = counts.judge(CheckedRequest(0, b"", ("right",)), status, body, patient=True)
+    again = counts.check_answer(CheckedRequest(0, b"", ("right",)), status, body, patient=True)
     found = [name for name in ("right", "wrong", "refused", "again") if getattr(counts, name)]
     assert (found, again) == ([what], what == "again")
 
@@ -77,12 +77,12 @@ def test_the_accountant_tells_them_apart(status: int, body: bytes, what: str) ->
         ({"counts": RequestCounts(refused=1)}, "refused"),
     ],
 )
-def test_a_broken_bound_is_told(broken: dict[str, object], said: str) -> None:
+def test_a_broken_bound_is_reported(broken: dict[str, object], said: str) -> None:
     out = AttackResult("one", resting=50 * MIB, budget=150 * MIB, peak=169 * MIB, cpu=0.09)
-    judge(out)
+    check_bounds(out)
     assert out.problems == []
     for name, value in broken.items():
         setattr(out, name, value)
-    judge(out)
+    check_bounds(out)
     assert len(out.problems) == 1
     assert said in out.problems[0]

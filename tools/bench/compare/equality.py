@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tools.bench.lib.bare import BareOcr
-from tools.bench.lib.load_process import generate
+from tools.bench.lib.load import generate
 from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
-from tools.bench.lib.rounds import Setup, checked, say
+from tools.bench.lib.rounds import Setup, say
 from tools.bench.lib.samples import mixed_set, sample_page
 from tools.bench.lib.worker import WorkerServer
 
@@ -42,10 +42,11 @@ def run(setup: Setup) -> Report:
             (plain_request if turn % 2 else json_request)(pages[number].data)
             for turn, number in enumerate(order)
         ]
-        checked(generate(worker.port, requests, clients=CLIENTS, answers=folder))
+        bodies: dict[int, bytes] = {}
+        generate(worker.port, requests, clients=CLIENTS, bodies=bodies)
         differing = [0] * len(pages)
         for turn, number in enumerate(order):
-            differing[number] += pages_of(folder / str(turn)) != [expected[number]]
+            differing[number] += pages_of(bodies[turn]) != [expected[number]]
     rows = tuple(
         (page.name, str(len(texts)), str(times), str(wrong))
         for page, texts, wrong in zip(pages, expected, differing, strict=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
-from tools.bench.lib.load_process import generate
+from tools.bench.lib.load import generate
 from tools.bench.lib.payload import pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
-from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
+from tools.bench.lib.rounds import Setup, ratio, take_turns
 from tools.bench.lib.samples import document_page, document_pdf
 from tools.bench.lib.worker import WorkerServer
 
@@ -29,12 +27,12 @@ def run(setup: Setup) -> Report:
             WorkerServer(instances=2, models=setup.models, name="two instances")
         )
         two.wait_ready()
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ocrpool-bench-")))
 
         def seconds(worker: WorkerServer) -> float:
-            result = checked(generate(worker.port, [request], clients=1, answers=folder))
-            check_order(folder / "0")
-            return result.latencies[0]
+            bodies: dict[int, bytes] = {}
+            load = generate(worker.port, [request], clients=1, bodies=bodies)
+            check_order(bodies[0])
+            return load.latencies[0]
 
         for worker in (one, two):
             seconds(worker)  # the warm-up
@@ -60,7 +58,7 @@ def run(setup: Setup) -> Report:
     )
 
 
-def check_order(answer: Path) -> None:
+def check_order(answer: bytes) -> None:
     """Raises RuntimeError unless page n of the answer says what is written on page n."""
     pages = pages_of(answer)
     if len(pages) != PAGES:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from statistics import median
 
-from tools.bench.compare.serving import Turn
-from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load_process import generate
+from tools.bench.compare.turns import AnyServer, measure_servers
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.proxy import ProxyServer
 from tools.bench.lib.report import Goal, Report
-from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
+from tools.bench.lib.rounds import Setup, ratio
 from tools.bench.lib.samples import null_image_94k
 from tools.bench.lib.worker import WorkerServer
 
@@ -30,23 +26,14 @@ def run(setup: Setup) -> Report:
     with ExitStack() as stack:
         worker = stack.enter_context(WorkerServer(instances=2, engine={"name": "noop"}))
         worker.wait_ready()
-        ways: dict[str, WorkerServer | ProxyServer] = {DIRECT: worker}
+        ways: dict[str, AnyServer] = {DIRECT: worker}
         for buffer in BUFFERS:
             name = f"proxy, buffer {buffer}"
-            ways[name] = stack.enter_context(ProxyServer(worker.port, buffer=buffer, name=name))
-            ways[name].wait_ready()
-        many = take_turns(_turns(ways, request, MANY, seconds), rounds)
-        one = take_turns(_turns(ways, request, 1, seconds / 2), rounds)
-    rates = {name: [turn.result.per_second for turn in turns] for name, turns in many.items()}
-    cpu = {name: [turn.cpu_ms for turn in turns] for name, turns in many.items()}
-    p50 = {
-        name: [median(turn.result.latencies) * 1000 for turn in turns]
-        for name, turns in one.items()
-    }
-    above = {
-        name: median(a - b for a, b in zip(values, p50[DIRECT], strict=True))
-        for name, values in p50.items()
-    }
+            proxy = stack.enter_context(ProxyServer(worker.port, buffer=buffer, name=name))
+            ways[name] = proxy.wait_ready()
+        figures = measure_servers(ways, request, clients=MANY, seconds=seconds, rounds=rounds)
+    rates, cpu, p50 = figures.rates, figures.cpu, figures.p50
+    above = figures.above(DIRECT)
     rows = tuple(
         (
             name,
@@ -79,19 +66,5 @@ def run(setup: Setup) -> Report:
         ),
         rows=rows,
         goals=(Goal("proxy, ms above directly at one client", above[DEFAULT], 5, at_least=False),),
-        rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
+        rounds=figures.rounds(),
     )
-
-
-def _turns(
-    ways: dict[str, WorkerServer | ProxyServer], request: bytes, clients: int, seconds: float
-) -> dict[str, Callable[[], Turn]]:
-    def measure(way: WorkerServer | ProxyServer) -> Turn:
-        generate(way.port, [request], clients=clients, seconds=0.3)  # awake and warm
-        assert way.process is not None
-        before = cpu_seconds([way.process.pid])
-        result = checked(generate(way.port, [request], clients=clients, seconds=seconds))
-        cpu = cpu_seconds([way.process.pid]) - before
-        return Turn(result, cpu * 1000 / len(result.latencies))
-
-    return {name: partial(measure, way) for name, way in ways.items()}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
 from statistics import median, quantiles
 
-from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load_process import LoadResult, generate
+from tools.bench.compare.turns import AnyServer, measure_servers
 from tools.bench.lib.other_build import code_of
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.report import Goal, Report
-from tools.bench.lib.rounds import Setup, checked, ratio, take_turns
+from tools.bench.lib.rounds import Setup, ratio
 from tools.bench.lib.samples import null_image_94k
-from tools.bench.lib.servers import Process, Server
+from tools.bench.lib.servers import Server
 from tools.bench.lib.worker import WorkerServer
 
 MANY = 64
@@ -33,14 +30,6 @@ ENGINES = {
 }
 
 
-@dataclass(frozen=True)
-class Turn:
-    """`cpu_ms`: milliseconds of CPU time a request, of all the server's processes together."""
-
-    result: LoadResult
-    cpu_ms: float
-
-
 def run(setup: Setup) -> Report:
     image = null_image_94k()
     request = json_request(image)
@@ -48,19 +37,17 @@ def run(setup: Setup) -> Report:
     rounds = setup.rounds(ROUNDS_BEFORE if setup.before else ROUNDS)
     with ExitStack() as stack:
         servers = _servers(stack, setup.before)
-        many = take_turns(_turns(servers, request, MANY, seconds), rounds)
-        one = take_turns(_turns(servers, request, 1, seconds / 2), rounds)
+        figures = measure_servers(
+            servers,
+            request,
+            clients=MANY,
+            seconds=seconds,
+            rounds=rounds,
+            before_turn=lambda server: _freeze_others(server, servers.values()),
+        )
         fastest = servers[FASTEST].log_tail(1)
-    rates = {name: [turn.result.per_second for turn in turns] for name, turns in many.items()}
-    cpu = {name: [turn.cpu_ms for turn in turns] for name, turns in many.items()}
-    p50 = {
-        name: [median(turn.result.latencies) * 1000 for turn in turns]
-        for name, turns in one.items()
-    }
-    above = {
-        name: median(a - b for a, b in zip(values, p50[AIOHTTP], strict=True))
-        for name, values in p50.items()
-    }
+    rates, cpu, p50 = figures.rates, figures.cpu, figures.p50
+    above = figures.above(AIOHTTP)
     rows = tuple(
         (
             name,
@@ -80,7 +67,7 @@ def run(setup: Setup) -> Report:
             f"POST /ocr with {len(json_body(image)):,} bytes of JSON, visualize false;",
             f"{rounds} rounds in turns of {seconds:g} s with {MANY} clients, then",
             f"of {seconds / 2:g} s with one; closed loop, kept-alive connections, one load",
-            "generator process for all, on the same cores. Worker and LitServe: two processes that",
+            "generator for all, on the same cores. Worker and LitServe: two processes that",
             "do nothing, LitServe with its default settings. The bare handlers: request.json(),",
             f"base64.b64decode, a JSON answer of like size; the fastest parsers were {fastest}.",
             "The others but the worker are frozen (SIGSTOP) while one is measured.",
@@ -102,7 +89,7 @@ def run(setup: Setup) -> Report:
             Goal("worker, ms above bare aiohttp at one client", above[WORKER], 0.6, at_least=False),
             *_goals_before(rates, cpu, p50),
         ),
-        rounds={"perSecond": rates, "cpuMilliseconds": cpu, "p50Milliseconds": p50},
+        rounds=figures.rounds(),
     )
 
 
@@ -122,8 +109,8 @@ def _goals_before(
     )
 
 
-def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | WorkerServer]:
-    servers: dict[str, Server | WorkerServer] = {
+def _servers(stack: ExitStack, before: str | None) -> dict[str, AnyServer]:
+    servers: dict[str, AnyServer] = {
         AIOHTTP: Server("tools.bench.compare.peers.bare_aiohttp", name=AIOHTTP),
         FASTEST: Server(
             "tools.bench.compare.peers.bare_aiohttp", "--parser", "fastest", name=FASTEST
@@ -142,24 +129,9 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, Server | WorkerS
     return servers
 
 
-def _turns(
-    servers: dict[str, Server | WorkerServer], request: bytes, clients: int, seconds: float
-) -> dict[str, Callable[[], Turn]]:
-    def measure(server: Server | WorkerServer) -> Turn:
-        _only(server, list(servers.values()))
-        generate(server.port, [request], clients=clients, seconds=0.3)  # awake and warm
-        assert server.process is not None
-        before = cpu_seconds([server.process.pid])
-        result = checked(generate(server.port, [request], clients=clients, seconds=seconds))
-        cpu = cpu_seconds([server.process.pid]) - before
-        return Turn(result, cpu * 1000 / len(result.latencies))
-
-    return {name: partial(measure, server) for name, server in servers.items()}
-
-
-def _only(server: Process, servers: list[Server | WorkerServer]) -> None:
-    """Let one server run. LitServe's idle loops poll, which would cost all others. The worker is
-    never frozen: it watches its instances' time."""
+def _freeze_others(server: AnyServer, servers: Iterable[AnyServer]) -> None:
+    """Let one server run, because LitServe's idle loops poll and cost all others. The worker is
+    never frozen: it measures the time of its instances."""
     for other in servers:
         if other is not server and not isinstance(other, WorkerServer):
             other.pause()

@@ -7,16 +7,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from tools.bench.lib import direct
 from tools.bench.lib.bare import BareOcr, bare_rate
 from tools.bench.lib.cpu import cpu_seconds
-from tools.bench.lib.load_process import generate
+from tools.bench.lib.load import generate
 from tools.bench.lib.payload import json_request, pages_of, plain_request
 from tools.bench.lib.report import Goal, Report
-from tools.bench.lib.rounds import Setup, checked, ratio, say, take_turns
+from tools.bench.lib.rounds import Setup, ratio, say, take_turns
 from tools.bench.lib.samples import SamplePage, mixed_set
 from tools.bench.lib.servers import Process, Server
 from tools.bench.lib.worker import WorkerServer
@@ -32,7 +31,7 @@ METHOD = (
     f"{INSTANCES} OCR processes each (PaddleX: one pipeline, that is what it has), one CPU thread",
     "a process; the mixed set of tools/bench/lib/samples.py, rendered; all up at the same",
     f"time, one measured at a time, in turns. Servers: {CLIENTS} clients, closed loop,",
-    "a load generator in its own process. Bare: each process reads the same files, decoding",
+    "one load generator for all. Bare: each process reads the same files, decoding",
     "included, and its rate is taken",
     "over its own time. LitServe and PaddleX with their default settings; LitServe is frozen",
     "(SIGSTOP) while another one is measured, because its idle servers poll.",
@@ -75,7 +74,7 @@ def run(setup: Setup) -> Report:
 
 
 @dataclass(frozen=True)
-class Turn:
+class OcrTurn:
     """`rate` in pages per second; `cpu`: the seconds of CPU time that all its processes took."""
 
     rate: float
@@ -91,7 +90,7 @@ class _Contest:
         self._stack = stack
         self.count = len(pages) * self._repeat
         self.differing: dict[str, int] = {}
-        self.contestants: dict[str, Callable[[], Turn]] = {}
+        self.contestants: dict[str, Callable[[], OcrTurn]] = {}
         self._bare(setup.models)
         worker = self._up(WorkerServer(instances=INSTANCES, models=setup.models)).wait_ready()
         self._serve(WORKER, worker, plain_request)
@@ -146,19 +145,18 @@ class _Contest:
         freeze: bool = False,
     ) -> None:
         requests = [request(page.data) for page in self._pages]
-        folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="ocrpool-bench-")))
-        checked(generate(server.port, requests, clients=CLIENTS, answers=folder))  # the warm-up
+        bodies: dict[int, bytes] = {}
+        generate(server.port, requests, clients=CLIENTS, bodies=bodies)  # the warm-up
         self.differing[name] = sum(
-            pages_of(folder / str(number)) != [expected]
-            for number, expected in enumerate(self._expected)
+            pages_of(bodies[number]) != [expected] for number, expected in enumerate(self._expected)
         )
 
         def rate() -> float:
             server.resume()
-            result = checked(generate(server.port, requests * self._repeat, clients=CLIENTS))
+            load = generate(server.port, requests * self._repeat, clients=CLIENTS)
             if freeze:
                 server.pause()
-            return result.per_second
+            return load.per_second
 
         if freeze:
             server.pause()
@@ -174,9 +172,9 @@ class _Contest:
         """`times`: how often the processes read every page in a turn."""
         pids = [process.process.pid for process in processes if process.process is not None]
 
-        def turn() -> Turn:
+        def turn() -> OcrTurn:
             before = cpu_seconds(pids)
             pages_per_second = rate()
-            return Turn(pages_per_second, (cpu_seconds(pids) - before) / times)
+            return OcrTurn(pages_per_second, (cpu_seconds(pids) - before) / times)
 
         self.contestants[name] = turn

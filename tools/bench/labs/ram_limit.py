@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,8 +20,10 @@ from typing import Any
 from ocrpool.protocol import State
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
+from tools.bench.lib.load import Load
 from tools.bench.lib.local_pool import LocalPool
 from tools.bench.lib.machine import this_machine
+from tools.bench.lib.payload import plain_request
 from tools.bench.lib.report import Goal, Report, write
 from tools.bench.lib.rounds import say
 from tools.bench.lib.samples import SamplePage, large_page, mixed_set
@@ -188,50 +188,25 @@ def load(
     state: Callable[[], State],
     plan: RamLimitPlan,
 ) -> None:
-    """Clients that send the pages over and over."""
-    start = time.monotonic()
-    over = threading.Event()
-
-    def client(first: int) -> None:
-        turn = first
-        while not over.is_set():
-            out.answers[ask(port(), plan.pages[turn % len(plan.pages)])] += 1
-            turn += 1
-
-    threads = [
-        threading.Thread(target=client, args=(plan.stride * n,), daemon=True)
-        for n in range(CLIENTS)
-    ]
-    for thread in threads:
-        thread.start()
-    while time.monotonic() - start < plan.seconds:
-        time.sleep(min(10.0, plan.seconds / 4))
-        ready: int | str = "no"
-        with contextlib.suppress(OSError):
-            ready = state().instances.ready
-        passed = time.monotonic() - start
-        say(f"{out.name}: {passed:.0f} s, {ready} instances, {dict(out.answers)}")
-    over.set()
-    for thread in threads:
-        thread.join()
-    out.seconds = time.monotonic() - start
-
-
-def ask(port: int, page: SamplePage) -> str:
-    """Send one page; the status, or what happened instead."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=700)
-    try:
-        connection.request("POST", "/v1/ocr", page.data)
-        answer = connection.getresponse()
-        answer.read()
-        status = str(answer.status)
-    except (OSError, http.client.HTTPException) as error:
-        status = type(error).__name__
-    finally:
-        connection.close()
-    if status != "200":
-        time.sleep(1)  # it is asked again, but not in a hot loop
-    return status
+    """Let clients send the pages over and over, each page on a connection of its own."""
+    clients = Load(
+        lambda: ("127.0.0.1", port()),
+        [plain_request(page.data) for page in plan.pages],
+        clients=CLIENTS,
+        stride=plan.stride,
+        keep_alive=False,
+        timeout=700,
+        pause=1.0,
+    )
+    with clients:
+        while clients.seconds < plan.seconds:
+            time.sleep(min(10.0, plan.seconds / 4))
+            ready: int | str = "no"
+            with contextlib.suppress(OSError):
+                ready = state().instances.ready
+            statuses = dict(clients.statuses)
+            say(f"{out.name}: {clients.seconds:.0f} s, {ready} instances, {statuses}")
+    out.answers, out.seconds = clients.statuses, clients.seconds
 
 
 def report(fits: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> Report:

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from tools.bench.lib.load_process import LoadResult
-
 T = TypeVar("T")
 
 
@@ -37,15 +35,6 @@ def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[
             results[name].append(contestants[name]())
         say(f"round {number + 1} of {rounds} done")
     return results
-
-
-def checked(result: LoadResult) -> LoadResult:
-    """The result, if every request was answered with 200. Raises RuntimeError."""
-    if result.failures:
-        raise RuntimeError(
-            f"failed requests: {result.statuses}, {result.broken} broken off; {result.complaint}"
-        )
-    return result
 
 
 def ratio(value: list[float], base: list[float]) -> float:

@@ -16,12 +16,9 @@ import io
 import json
 import re
 import sys
-import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,9 @@ from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol.quantity import format_bytes, parse_bytes
 from ocrpool_worker.devices import probe_for
 from ocrpool_worker.errors import SettingsError
+from tools.bench.lib.load import Load
 from tools.bench.lib.machine import this_machine
+from tools.bench.lib.payload import plain_request
 from tools.bench.lib.rounds import say
 from tools.bench.lib.servers import ROOT, Process, StartError
 from tools.bench.lib.worker import WorkerServer
@@ -41,13 +40,13 @@ PAGES = ((640, 480), (1240, 1754), (2480, 3508))
 MEGAPIXELS = 9
 CLIENTS = 8
 COOL_DOWN = 10.0
-# The worker looks at its device once a second; two looks of ours must be two of its own.
+# The worker observes its device once a second. Two of our observations must be two of its own.
 INTERVAL = 2.0
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One observation and what was decided. Seconds, bytes."""
+    """One observation and the decision after it. Seconds and bytes."""
 
     phase: str
     time: float
@@ -58,68 +57,32 @@ class Observation:
     sentence: str
 
 
-class Load:
-    """Clients that send pages of all sizes in turn, and count what comes back."""
-
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/v1/ocr"
-        self._bodies = [_page(*size) for size in PAGES]
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
-        self.answers: dict[str, int] = {}
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, turn: int) -> None:
-        while not self._stop.is_set():
-            turn += 1
-            try:
-                request = urllib.request.Request(self._url, self._bodies[turn % len(PAGES)])
-                with urllib.request.urlopen(request, timeout=120) as answer:
-                    said = str(answer.status)
-            except urllib.error.HTTPError as error:
-                said = str(error.code)
-            except OSError as error:
-                said = type(error).__name__
-            with self._lock:
-                self.answers[said] = self.answers.get(said, 0) + 1
-
-
 class OtherProcess(Process):
     """Another process that holds memory of the device."""
 
     def __init__(self, kind: str) -> None:
         command = [sys.executable, "-m", "tools.bench.labs.gpu.other_process", kind]
-        super().__init__(command, name="other", pipes=True)
+        super().__init__(command, name="the other process", pipes=True)
 
     def hold(self, count: int) -> None:
-        """Have it hold so many bytes. Raises StartError."""
+        """Let it hold this many bytes. Raises StartError where it cannot."""
         assert self.process is not None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(b"%d\n" % max(0, count))
         self.process.stdin.flush()
-        said = self.process.stdout.readline().decode().strip()
-        if said != "ok":
-            raise self.failed(f"could not hold {format_bytes(count)}: {said}")
+        reply = self.process.stdout.readline().decode().strip()
+        if reply != "ok":
+            raise self.failed(f"could not hold {format_bytes(count)}: {reply}")
 
 
 class PlannerLoop:
-    """Observe, plan, act; and remember what was seen."""
+    """Observes the worker, plans, and acts; it keeps every observation."""
 
     def __init__(self, worker: WorkerServer, limits: InstanceLimits) -> None:
         self._worker, self._limits = worker, limits
         self._history, self._begun = InstanceHistory(), time.monotonic()
-        self.seen: list[Observation] = []
+        self.observations: list[Observation] = []
 
     def run(self, phase: str, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -132,7 +95,7 @@ class PlannerLoop:
                 _put(self._worker.control_port, decision.target)
                 say(f"{phase}: {decision.sentence}")
             memory = state.device.memory
-            self.seen.append(
+            self.observations.append(
                 Observation(
                     phase,
                     round(now - self._begun, 2),
@@ -157,9 +120,9 @@ def main() -> int:
     except SettingsError as error:
         print(f"bench-gpu: {error}", file=sys.stderr)
         return 2
-    memory = probe.observe().memory
+    memory = probe.look().memory
     if memory is None:
-        print("bench-gpu: the device does not tell its memory", file=sys.stderr)
+        print("bench-gpu: the device does not report its memory", file=sys.stderr)
         return 2
     room = min(given.room, memory.free - given.reserve)
     # On a GPU the other process takes all memory but the room. A CPU's memory is used by other
@@ -172,7 +135,7 @@ def main() -> int:
         print(f"bench-gpu: {error}", file=sys.stderr)
         return 1
     _report(given.out, probe.identity().name, seen, answers, counters)
-    lost = sum(count for said, count in answers.items() if said != "200")
+    lost = sum(count for status, count in answers.items() if status != "200")
     return int(lost > 0 or counters["outOfMemory"] > 0)
 
 
@@ -186,28 +149,27 @@ def _measure(
         "admission": {"maxMegapixels": MEGAPIXELS, "queue": 256},
         "memory": {"reserve": given.reserve},
     }
-    with _other_process(on_gpu) as other:
+    with OtherProcess("cuda" if on_gpu else "cpu") as other:
         other.hold(ballast)
         worker = WorkerServer(
             instances=1,
             engine={"name": f"tools.bench.labs.gpu.engine:{engine}", "options": {}},
             settings=settings,
         )
-        with worker, Load(worker.wait_ready().port) as load:
-            loop = PlannerLoop(worker, InstanceLimits(1, given.max, reserve, cool_down=COOL_DOWN))
-            loop.run("alone", given.seconds)
-            other.hold(ballast + int(room * given.take))
-            loop.run("another process takes memory", given.seconds)
-            other.hold(ballast)
-            loop.run("another process frees it", given.seconds)
-            counters = worker.state().counters.model_dump(by_alias=True)
-    return loop.seen, load.answers, counters
-
-
-@contextmanager
-def _other_process(on_gpu: bool) -> Iterator[OtherProcess]:
-    with OtherProcess("cuda" if on_gpu else "cpu") as process:
-        yield process
+        requests = [plain_request(_page(*size)) for size in PAGES]
+        with worker:
+            address = ("127.0.0.1", worker.wait_ready().port)
+            with Load(lambda: address, requests, clients=CLIENTS, timeout=120) as load:
+                loop = PlannerLoop(
+                    worker, InstanceLimits(1, given.max, reserve, cool_down=COOL_DOWN)
+                )
+                loop.run("alone", given.seconds)
+                other.hold(ballast + int(room * given.take))
+                loop.run("another process takes memory", given.seconds)
+                other.hold(ballast)
+                loop.run("another process frees it", given.seconds)
+                counters = worker.state().counters.model_dump(by_alias=True)
+    return loop.observations, dict(load.statuses), counters
 
 
 def _report(
@@ -274,12 +236,16 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="gpu:0", help="gpu:0, gpu:UUID; cpu rehearses")
     parser.add_argument(
-        "--room", type=parse_bytes, default="12Gi", help="left for us (%(default)s)"
+        "--room", type=parse_bytes, default="12Gi", help="memory left for the pool (%(default)s)"
     )
     parser.add_argument("--reserve", type=parse_bytes, default="1Gi", help="(%(default)s)")
-    parser.add_argument("--take", type=float, default=0.5, help="share of the room it takes")
+    parser.add_argument(
+        "--take", type=float, default=0.5, help="share of that memory that the other process takes"
+    )
     parser.add_argument("--max", type=int, default=16, help="most instances (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=90, help="of each phase (%(default)g)")
+    parser.add_argument(
+        "--seconds", type=float, default=90, help="length of each phase (%(default)g)"
+    )
     parser.add_argument(
         "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="folder"
     )

@@ -39,7 +39,7 @@ class FaultInjector:
     done: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
 
-    def one(self, kind: str) -> None:
+    def inject(self, kind: str) -> None:
         """Do one fault of a kind, and count it."""
         outside = OUTSIDE.get(kind)
         happened = outside(self) if outside is not None else self._inside(kind)
@@ -205,7 +205,7 @@ class FaultSchedule:
                     if self._over.is_set():
                         return
                     self._begun += 1
-                    faults.one(kind)
+                    faults.inject(kind)
                     if self._begun % _TOLD_EVERY == 0:
                         say(f"{self._begun} of {count} faults, {sent()} pages sent")
             except BaseException as error:

@@ -38,10 +38,10 @@ def measured(out: AttackResult, **given: Any) -> Iterator[Target]:
             raise
         out.problems.append(describe_error(error))
     out.seconds = time.monotonic() - began
-    judge(out)
+    check_bounds(out)
 
 
-def judge(out: AttackResult) -> None:
+def check_bounds(out: AttackResult) -> None:
     """The bounds that hold in every run."""
     counts = out.counts
     for what in ("lost", "doubled", "wrong", "refused"):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_engine import order_png, tiff_of
 from tools.bench.labs.hostile.engine import SECRET, text_of
-from tools.bench.lib.load_process import http_request
-from tools.bench.lib.payload import json_body
+from tools.bench.lib.payload import http_request, json_body
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedRequest:
-    """`sent`: the whole HTTP request. `texts`: of each page of the right answer the first line, or
+    """`data`: the whole HTTP request. `texts`: of each page of the right answer the first line, or
     with `all_lines` all of them."""
 
     number: int
-    sent: bytes
+    data: bytes
     texts: tuple[str, ...]
     all_lines: bool = False
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.worker.client import Answer
-from tools.bench.labs.hostile.bystanders import play
-from tools.bench.labs.hostile.faults import FaultInjector, FaultSchedule, kinds
+from tools.bench.labs.hostile.faults import kinds
 from tools.bench.labs.hostile.measure import measured
 from tools.bench.labs.hostile.pages import CheckedRequest
-from tools.bench.labs.hostile.result import AttackResult, RequestCounts
+from tools.bench.labs.hostile.result import AttackResult
+from tools.bench.labs.hostile.stress import run_under_faults
 from tools.bench.labs.hostile.target import Target
 from tools.bench.lib.payload import json_request, plain_request
 from tools.bench.lib.samples import SamplePage, mixed_set
 
 FAULTS, PAGES, CLIENTS, INSTANCES = 60, 300, 4, 2
-# Small ones: what is tried is not how fast they are read.
+# Small pages: the run tests faults, not speed.
 NAMES = ("label", "card", "sign", "receipt")
 BOOT_SECONDS = 300.0
 
 
 def faults(models: Path, *, quick: bool) -> AttackResult:
-    """60 faults of all kinds that come from outside, in 300 requests."""
+    """Inject 60 faults of all kinds that come from outside, during 300 requests."""
     count, pages = (6, 30) if quick else (FAULTS, PAGES)
     out = AttackResult("faults with real PaddleOCR", held=f"{CLIENTS} clients")
     settings = {
@@ -42,40 +40,22 @@ def faults(models: Path, *, quick: bool) -> AttackResult:
         cooldown=2,
         patience=BOOT_SECONDS,
     ) as aim:
-        source = itertools.islice(_endless(_baseline(aim)), pages)
-        known = FaultInjector(aim, random.Random(60))
-        with FaultSchedule(
-            known,
+        run_under_faults(
+            out,
+            aim,
+            itertools.islice(_endless(_baseline(aim)), pages),
             kinds(cgroup=False, inside=False),
+            clients=CLIENTS,
             count=count,
-            every=pages / count,
-            sent=lambda: out.counts.sent,
-        ) as schedule:
-            asyncio.run(_play(aim, source, out.counts, schedule))
-        out.faults = known.done.total()
-        tried = out.faults + known.missed.total()
-        out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
-        listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(known.done.items()))
-        out.notes.append(f"{len(known.done)} kinds: {listed}")
-        out.expect(known.missed.total() <= 2, f"did not happen: {dict(known.missed)}")
+            pages=pages,
+            seed=60,
+            most_missed=2,
+        )
     return out
 
 
-async def _play(
-    aim: Target, source: Iterator[CheckedRequest], counts: RequestCounts, schedule: FaultSchedule
-) -> None:
-    await play(
-        aim.worker.port,
-        source,
-        counts,
-        clients=CLIENTS,
-        until=lambda: False,
-        allowed=schedule.allows,
-    )
-
-
 def _baseline(aim: Target) -> list[tuple[SamplePage, tuple[str, ...]]]:
-    """The text of each page before anything is done to the worker."""
+    """The text of each page before the first fault."""
     samples = [sample for sample in mixed_set() if sample.name in NAMES]
     return [(sample, _text(aim.worker.post(sample.data, timeout=120))) for sample in samples]
 

@@ -1,4 +1,4 @@
-"""What was sent and what came of it: the accountant, and the table's rows."""
+"""The answers to the regular clients, and the rows of the table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tools.bench.labs.hostile.pages import CheckedRequest, texts_in
 
-# Statuses that say "come again", and are no verdict on the page.
-COME_AGAIN = {429, 503, 504}
+# Statuses that ask the client to try again. They say nothing about the page.
+TRY_AGAIN = {429, 503, 504}
 
 
 @dataclass
@@ -26,8 +26,10 @@ class RequestCounts:
     statuses: Counter[int] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
-    def judge(self, request: CheckedRequest, status: int, body: bytes, *, patient: bool) -> bool:
-        """Enter one answer; whether the request is to be sent again."""
+    def check_answer(
+        self, request: CheckedRequest, status: int, body: bytes, *, patient: bool
+    ) -> bool:
+        """Count one answer. Returns whether the request is sent again."""
         self.statuses[status] += 1
         if status == 200:
             try:
@@ -40,14 +42,14 @@ class RequestCounts:
                 self.wrong += 1
                 self.note(f"request {request.number}: {found} in place of {request.texts}")
             return False
-        if status in COME_AGAIN and patient:
+        if status in TRY_AGAIN and patient:
             self.again += 1
             return True
         self.refused += 1
         self.note(f"request {request.number} was refused: {status} {body[:300]!r}")
         return False
 
-    def lose(self, request: CheckedRequest, why: str) -> None:
+    def record_lost(self, request: CheckedRequest, why: str) -> None:
         self.lost += 1
         self.note(f"request {request.number} was lost: {why}")
 
@@ -58,8 +60,8 @@ class RequestCounts:
 
 @dataclass
 class AttackResult:
-    """One row. `held`: the load in words; memory in bytes, times in seconds; `problems`: every
-    bound that broke, in a sentence; `notes`: what could not be tried here, and why."""
+    """One row. `held`: the load in words. Memory is in bytes, times are in seconds. `problems`: one
+    sentence for each broken bound; `notes`: what could not be tried here, and why."""
 
     name: str
     held: str = ""
@@ -77,6 +79,6 @@ class AttackResult:
     notes: list[str] = field(default_factory=list)
 
     def expect(self, met: bool, otherwise: str) -> None:
-        """A bound: where it is not met, `otherwise` says what was seen."""
+        """Check a bound. `otherwise` describes what was observed where it is not met."""
         if not met:
             self.problems.append(otherwise)

@@ -1,4 +1,4 @@
-"""The large runs: malformed requests without end, and faults under load."""
+"""The two large runs: many malformed requests, and faults under load."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import random
 from collections.abc import Iterator
 
 from tests.worker.attack import Attack
-from tools.bench.labs.hostile.bystanders import Bystanders, play
+from tools.bench.labs.hostile.bystanders import Bystanders, run_clients
 from tools.bench.labs.hostile.faults import FaultInjector, FaultSchedule, kinds
 from tools.bench.labs.hostile.measure import measured
-from tools.bench.labs.hostile.pages import checked_requests
+from tools.bench.labs.hostile.pages import CheckedRequest, checked_requests
 from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 from tools.bench.lib.cgroup import MemoryCgroup, memory_cgroup
@@ -20,7 +20,7 @@ from tools.bench.lib.servers import StartError
 
 SEED = 20260417
 CLIENTS, INSTANCES = 8, 3
-# Room for the supervisor, the instances and what one of them takes until it is killed.
+# For the supervisor, the instances, and what one of them takes until the kernel kills it.
 CGROUP_BYTES = 1500 * MIB
 
 
@@ -38,53 +38,71 @@ def malformed(count: int) -> AttackResult:
 
 
 def faults(count: int, pages: int) -> AttackResult:
-    """So many faults of all kinds, at random, while so many pages are read."""
+    """Inject `count` faults of all kinds in random order while clients send `pages` pages."""
     out = AttackResult("faults under load", held=f"{CLIENTS} clients")
     settings = {
         "instances": {"min": 1, "max": INSTANCES + 1},
-        # What hangs shall not hold an instance for long.
+        # So that a fault that hangs does not hold an instance for long.
         "admission": {"timeoutSeconds": 4},
     }
     with _cgroup(out) as group:
         names = kinds(cgroup=group is not None)
         with measured(out, instances=INSTANCES, settings=settings, cgroup=group, cooldown=2) as aim:
-            _play(out, aim, names, count, pages)
-            _converges(out, aim)
+            run_under_faults(
+                out,
+                aim,
+                itertools.islice(checked_requests(SEED + 1, sleep=0.01), pages),
+                names,
+                clients=CLIENTS,
+                count=count,
+                pages=pages,
+                seed=SEED,
+                most_missed=max(2, count // 20),
+            )
+            _check_recovered(out, aim)
     return out
 
 
-def _play(out: AttackResult, aim: Target, names: tuple[str, ...], count: int, pages: int) -> None:
-    source = itertools.islice(checked_requests(SEED + 1, sleep=0.01), pages)
-    known = FaultInjector(aim, random.Random(SEED))
+def run_under_faults(
+    out: AttackResult,
+    aim: Target,
+    source: Iterator[CheckedRequest],
+    names: tuple[str, ...],
+    *,
+    clients: int,
+    count: int,
+    pages: int,
+    seed: int,
+    most_missed: int,
+) -> None:
+    """Let clients send the requests of `source` while `count` faults happen, evenly spread over so
+    many pages. Not more than `most_missed` of the faults may find no process to happen to."""
+    injector = FaultInjector(aim, random.Random(seed))
     schedule = FaultSchedule(
-        known, names, count=count, every=pages / count, sent=lambda: out.counts.sent
+        injector, names, count=count, every=pages / count, sent=lambda: out.counts.sent
     )
     with schedule:
         asyncio.run(
-            play(
-                aim.worker.port,
-                source,
-                out.counts,
-                clients=CLIENTS,
-                until=lambda: False,
-                allowed=schedule.allows,
+            run_clients(
+                aim.worker.port, source, out.counts, clients=clients, allowed=schedule.allows
             )
         )
-    out.faults = known.done.total()
-    tried = out.faults + known.missed.total()
+    done, missed = injector.done, injector.missed
+    out.faults = done.total()
+    tried = out.faults + missed.total()
     out.expect(tried >= count - 5, f"only {tried} of {count} faults were tried")
-    listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(known.done.items()))
-    out.notes.append(f"{len(known.done)} kinds: {listed}")
-    if known.missed:
-        out.notes.append(f"found nobody to happen to: {dict(known.missed)}")
+    listed = ", ".join(f"{number} × {kind}" for kind, number in sorted(done.items()))
+    out.notes.append(f"{len(done)} kinds: {listed}")
+    if missed:
+        out.notes.append(f"found no process to happen to: {dict(missed)}")
     out.expect(
-        known.missed.total() <= max(2, count // 20),
-        f"{known.missed.total()} of {count} faults did not happen: {dict(known.missed)}",
+        missed.total() <= most_missed,
+        f"{missed.total()} of {count} faults did not happen: {dict(missed)}",
     )
 
 
-def _converges(out: AttackResult, aim: Target) -> None:
-    """After all that, the worker is as it was."""
+def _check_recovered(out: AttackResult, aim: Target) -> None:
+    """The worker must return to the state before the faults."""
     worker = aim.worker
     worker.set_target(INSTANCES)
     try:
@@ -107,6 +125,6 @@ def _cgroup(out: AttackResult) -> Iterator[MemoryCgroup | None]:
         try:
             group = stack.enter_context(memory_cgroup("hostile", CGROUP_BYTES))
         except StartError as error:
-            out.notes.append(f"not tried: the kernel killing for want of memory ({error})")
+            out.notes.append(f"not tried: the kernel's out-of-memory kill ({error})")
             group = None
         yield group

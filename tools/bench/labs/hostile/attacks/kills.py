@@ -28,7 +28,7 @@ def killed_from_outside(quick: bool) -> AttackResult:
         source = checked_requests(7, sleep=0.05)
         with Bystanders(aim.worker.port, source, out.counts, clients=6, pause=0):
             for _ in range(count):
-                faults.one("SIGKILL from outside")
+                faults.inject("SIGKILL from outside")
                 time.sleep(0.1)
         out.faults = faults.done.total()
         out.faults += _twice(out, aim)
