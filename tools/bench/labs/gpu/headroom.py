@@ -120,7 +120,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"bench-gpu: {error}", file=sys.stderr)
         return 2
-    memory = probe.look().memory
+    memory = probe.observe().memory
     if memory is None:
         print("bench-gpu: the device does not report its memory", file=sys.stderr)
         return 2
