@@ -16,15 +16,11 @@ if TYPE_CHECKING:
         Line,
         Page,
         PageWarning,
+        RequestError,
         Word,
     )
-    from ocrpool_worker.errors import RequestError
 
 __version__ = VERSION
-_POOL_API = (
-    *("AsyncInstancePool", "InstancePool", "Line", "Page", "PageWarning", "RequestError"),
-    "Word",
-)
 __all__ = [
     "AsyncInstancePool",
     "InstancePool",
@@ -35,6 +31,7 @@ __all__ = [
     "Word",
     "__version__",
 ]
+_POOL_API = frozenset(__all__) - {"__version__"}
 
 
 def __getattr__(name: str) -> Any:

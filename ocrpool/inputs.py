@@ -1,6 +1,6 @@
-"""The bytes of a file, or the pixels of a page, as a program hands them over to the Python API.
+"""Turns an input of the Python API into request bytes: the bytes of a file, or pixels.
 
-Whatever is wrong with one input is that input's error (a RequestError), so that a batch goes on.
+Any fault of one input becomes the error of that input (a RequestError), so that a batch goes on.
 """
 
 from __future__ import annotations
@@ -8,35 +8,40 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ocrpool_worker.admission import check_size
+from ocrpool_worker.admission import admit, check_scaling, check_size
 from ocrpool_worker.errors import BadRequest, RequestError, UnreadableInput
 from ocrpool_worker.ipc.shared_buffer import Buffer
 from ocrpool_worker.settings import AdmissionSettings
+from ocrpool_worker.supervisor.requests import RequestSpec
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-_TAKEN = "an image is a path, bytes, a binary file object, a NumPy array or a Pillow image"
+_SUPPORTED = "an image is a path, bytes, a binary file object, a NumPy array or a Pillow image"
 
 
-def several(images: Iterable[Any]) -> Iterator[Any]:
-    """Raises TypeError for what is one input, though it can be iterated over."""
+def iterate_inputs(images: Iterable[Any]) -> Iterator[Any]:
+    """An iterator over `images`. Raises TypeError for a single input that is itself iterable."""
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
     shape: Any = getattr(images, "shape", ())
-    page = len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)  # and not a stack of them
+    page = len(shape) == 2 or (
+        len(shape) == 3 and shape[2] <= 4
+    )  # a stack of pages is several inputs
     if one or page or _is_stream(images):
         raise TypeError(f"map takes several inputs, this is one ({_name(images)}): use read")
     return iter(images)
 
 
-def taken(image: Any, limits: AdmissionSettings) -> Any:
-    """`image` as it is now: a program may close a file object, go on to the next frame of a Pillow
-    image or fill its array anew before its turn comes. What is wrong with it is returned, not
-    raised."""
+def snapshot(image: Any, limits: AdmissionSettings) -> Any:
+    """A copy of `image`, or its error (returned, not raised).
+
+    Before the input's turn comes, the program may close a file object, go on to the next frame of a
+    Pillow image, or refill its array.
+    """
     try:
         data = _read(image) if _is_stream(image) else image
         if isinstance(data, bytearray | memoryview):
@@ -51,9 +56,26 @@ def taken(image: Any, limits: AdmissionSettings) -> Any:
         return error
 
 
+def request_of(
+    image: Any, params: Mapping[str, Any], limits: AdmissionSettings
+) -> tuple[Buffer, RequestSpec]:
+    """The bytes to hand over and their description. Raises a RequestError."""
+    data = file_bytes(image)
+    if data is not None:
+        admitted = admit(data, limits)
+        spec = RequestSpec(admitted.kind, "lines", admitted.width, admitted.height, dict(params))
+        check_scaling(spec.width, spec.height, params, limits)
+        return data, spec
+    pixels = page_of(image, limits)
+    height, width = int(pixels.shape[0]), int(pixels.shape[1])
+    check_scaling(width, height, params, limits)
+    spec = RequestSpec("pixels", "lines", width, height, dict(params), shape=(height, width, 3))
+    return pixels.data.cast("B"), spec
+
+
 def file_bytes(image: Any) -> Buffer | None:
-    """The bytes of a path, a buffer or a file object (from its position on); None for all else.
-    Raises UnreadableInput, BadRequest, or what `taken` found."""
+    """The bytes of a path, a buffer or a file object (from its position on); None for other types.
+    Raises UnreadableInput, BadRequest, or the error that `snapshot` returned."""
     if isinstance(image, RequestError):
         raise image
     if isinstance(image, str | os.PathLike):
@@ -68,8 +90,10 @@ def file_bytes(image: Any) -> Buffer | None:
 
 
 def page_of(image: Any, limits: AdmissionSettings, *, own: bool = False) -> Pixels:
-    """The page of an array or a Pillow image, made by the code that makes them of files. `own`: in
-    memory that is nobody else's. Raises a RequestError."""
+    """The page of an array or a Pillow image, converted by the code that converts files.
+
+    `own`: the result shares no memory with `image`. Raises a RequestError.
+    """
     import numpy as np  # noqa: PLC0415
 
     from ocrpool_worker.decoding.document import decoder_errors  # noqa: PLC0415
@@ -77,13 +101,13 @@ def page_of(image: Any, limits: AdmissionSettings, *, own: bool = False) -> Pixe
 
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        # Before it is loaded: an image that was only opened has no pixels yet.
+        # Checked before the pixels are loaded: Pillow loads an opened image on first use.
         check_size(image.width, image.height, limits)
         with decoder_errors("the Pillow image cannot be read"):
             return from_pillow(image)
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "__array__"):
-            raise BadRequest(f"{_TAKEN}; this is {_name(image)}")
+            raise BadRequest(f"{_SUPPORTED}; this is {_name(image)}")
         with _reading(f"the object {_name(image)}"):
             image = np.asarray(image)
     if image.ndim >= 2:
@@ -94,7 +118,7 @@ def page_of(image: Any, limits: AdmissionSettings, *, own: bool = False) -> Pixe
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Any error of a library or the system over an input means that it cannot be read."""
+    """Turns any error of a library or the system about an input into UnreadableInput."""
     try:
         yield
     except (RequestError, MemoryError):
@@ -107,8 +131,7 @@ def _reading(what: str) -> Iterator[None]:
 def _of_path(path: str | os.PathLike[Any]) -> bytes:
     if isinstance(path, str) and path.startswith(("http://", "https://", "data:")):
         raise BadRequest(
-            f"a text is taken as a path, and this one is a URL ({path[:40]!r}); give the bytes "
-            "that it stands for"
+            f"a string is a path, and this one is a URL ({path[:40]!r}); pass the bytes of the file"
         )
     with _reading("the path"):
         name = os.fspath(path)
@@ -129,7 +152,7 @@ def _read(stream: Any) -> Buffer:
     if isinstance(data, str):
         raise BadRequest(text)
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise BadRequest(f"the file object {_name(stream)} gave {_name(data)} instead of bytes")
+        raise BadRequest(f"the file object {_name(stream)} returned {_name(data)} instead of bytes")
     return data
 
 

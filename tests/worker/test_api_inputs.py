@@ -70,7 +70,7 @@ BAD: dict[str, tuple[Callable[[], object], type[RequestError], str]] = {
     "text stream": (lambda: io.StringIO("text"), BadRequest, "mode 'rb'"),
     "failing stream": (Failing, UnreadableInput, "gone"),
     "closed stream": (closed, UnreadableInput, "closed file"),
-    "stream without data": (Odd, BadRequest, "gave None"),
+    "stream without data": (Odd, BadRequest, "returned None"),
     "empty stream": (lambda: io.BytesIO(b""), NotAnImage, "empty"),
     "no image": (lambda: memoryview(b"no image"), NotAnImage, "no known format"),
 }

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrpool.instance_pool import _page
+from ocrpool.page import page_from_answer
 from ocrpool_worker.admission import admit, check_size
 from ocrpool_worker.decoding.limits import check_pixels
 from ocrpool_worker.engine.margins import cut_margin, margin_of, with_margin
@@ -114,14 +114,14 @@ def test_a_turned_page_is_answered_in_the_frame_of_the_page_that_was_sent() -> N
     assert (reading.angle, reading.unwarped, reading.warnings) == (90, False, ())
     answer = page_lines(reading, 800, 1000)
     assert json.loads(answer)["angle"] == 90
-    page = _page(PageAnswer(800, 1000, answer), 0, 0)
+    page = page_from_answer(PageAnswer(800, 1000, answer), 0, 0)
     assert (page.angle, page.unwarped) == (90, False)
 
 
 def test_a_page_at_whose_orientation_nothing_looked_says_nothing_of_it() -> None:
     reading = reading_of(Result([("text", 0.9, 10, 10, 300, 30)]))
     assert set(json.loads(page_lines(reading, 1000, 800))) == {"width", "height", "lines"}
-    page = _page(PageAnswer(1000, 800, page_lines(reading, 1000, 800)), 0, 0)
+    page = page_from_answer(PageAnswer(1000, 800, page_lines(reading, 1000, 800)), 0, 0)
     assert (page.angle, page.unwarped) == (None, False)
     # The preprocessor ran, but without the classifier.
     assert reading_of(Result([("text", 0.9, 10, 10, 300, 30)], angle=-1)).angle is None
@@ -132,7 +132,7 @@ def test_a_flattened_page_says_that_its_polygons_are_of_the_flat_page() -> None:
     result = Result([("text", 0.9, 10, 10, 300, 30)], angle=-1, model_settings=settings)
     reading = reading_of(result)
     assert json.loads(page_lines(reading, 1000, 800))["unwarped"] is True
-    assert _page(PageAnswer(1000, 800, page_lines(reading, 1000, 800)), 0, 0).unwarped
+    assert page_from_answer(PageAnswer(1000, 800, page_lines(reading, 1000, 800)), 0, 0).unwarped
 
 
 def test_the_raw_result_keeps_the_order_of_paddlex() -> None:

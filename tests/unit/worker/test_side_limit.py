@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrpool.instance_pool import _request_spec
+from ocrpool.inputs import request_of
 from ocrpool_worker.decoding.document_page import open_document
 from ocrpool_worker.errors import TooLarge
 from ocrpool_worker.settings import WorkerSettings
@@ -40,17 +40,17 @@ def ways(size: tuple[int, int]) -> dict[str, Any]:
 @pytest.mark.parametrize("size", SIZES)
 def test_it_is_refused_before_an_instance_has_it(size: tuple[int, int], way: str) -> None:
     with pytest.raises(TooLarge, match="longest side that can be read has 32766") as caught:
-        _request_spec(ways(size)[way], {}, SETTINGS)
+        request_of(ways(size)[way], {}, SETTINGS.admission)
     assert caught.value.limit == MAX_SIDE
     longest = tuple(min(side, MAX_SIDE) for side in size)
-    _, spec = _request_spec(ways((longest[0], longest[1]))[way], {}, SETTINGS)
+    _, spec = request_of(ways((longest[0], longest[1]))[way], {}, SETTINGS.admission)
     assert max(spec.width, spec.height) == MAX_SIDE
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_later_frame_of_a_tiff_is_refused_by_itself(size: tuple[int, int]) -> None:
     data = encoded("TIFF", Image.new("L", (20, 20), 255), Image.new("L", size, 255))
-    _request_spec(data, {}, SETTINGS)
+    request_of(data, {}, SETTINGS.admission)
     document = open_document("tiff", data, SETTINGS.admission.max_pixels)
     assert document.size(0) == (20, 20)
     with pytest.raises(TooLarge, match=r"page 2 is .* cut it into parts"):
