@@ -81,7 +81,7 @@ def test_figures_that_cannot_be_true_change_nothing(tmp_path: Path, gpu: FakeGpu
         worker = shell.worker()
         worker.until_ready(4)
         gpu.set_claim(16 * GIB, 20 * GIB)  # more free than there is
-        until_said(shell, "bytes free, which cannot be")
+        until_said(shell, "bytes free, which is impossible")
         assert said(shell).startswith("4: hold, the gpu's memory cannot be read: NVML (Fake GPU)")
         assert worker.state()["problem"]["reason"] == "DeviceUnreadable"
         assert worker.read(say="still reads").text == "still reads"
@@ -226,4 +226,4 @@ def test_the_plan_for_a_gpu_that_talks_nonsense_says_so(tmp_path: Path, gpu: Fak
     file = pool_file(tmp_path, **gpu_pool())
     done = run(tmp_path, "plan", "-f", str(file), "--footprint", "3Gi")
     assert done.returncode == 0
-    assert "NVML (Fake GPU) reports 0 of 0 bytes free, which cannot be" in done.stdout
+    assert "NVML (Fake GPU) reports 0 of 0 bytes free, which is impossible" in done.stdout

@@ -127,7 +127,7 @@ def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: FakeMach
         assert "use device: cpu" in said
         assert "\n" not in said
     (several,) = machine.find(("", "0,1"))
-    assert several.startswith("device: gpu names none of the 2 GPUs that are visible here")
+    assert several.startswith("device: gpu does not say which of the 2 GPUs that are visible here")
 
 
 def test_numbers_follow_the_bus_and_not_the_driver(machine: FakeMachine) -> None:

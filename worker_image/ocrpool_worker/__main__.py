@@ -1,4 +1,4 @@
-"""`ocrpool-worker`, from its first instruction: a signal ends it before the rest is imported."""
+"""Entry point of `ocrpool-worker`. Signals end the process before the rest is imported."""
 
 from __future__ import annotations
 

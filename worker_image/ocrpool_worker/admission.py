@@ -1,8 +1,7 @@
-"""What a request must satisfy before any pixel is decoded.
+"""Check a request before any pixel is decoded.
 
-Only headers are read here, in the supervisor: enough to say what the bytes are and how large the
-page would be, at a cost that does not depend on what is in them. PDFs and TIFFs of several frames
-are looked into by an instance.
+The supervisor reads only headers: enough to know the format and the size of the page, at a cost
+that does not depend on the contents. An instance examines PDFs and TIFFs of several frames.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from ocrpool_worker.side_limit import check_sides
 
 Kind = Literal["image", "pdf", "tiff"]
 
-# What is read, in words.
+# The supported formats, for messages.
 FORMATS = "PNG, JPEG, BMP, WebP, TIFF, GIF, JPEG 2000, HEIC, AVIF, PBM, PGM, PPM and PDF"
 
 _PDF_MAGIC = b"%PDF-"
 # Readers accept a header within the first 1024 bytes of the file (ISO 32000-1, annex H).
 _PDF_WINDOW = 1024
-# An image may carry a PDF in its metadata, and stays an image.
+# An image with a PDF in its metadata is still an image.
 _IMAGE_STARTS = (
     b"\x89PNG",
     b"\xff\xd8",
@@ -44,7 +43,7 @@ _IMAGE_STARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the bytes are. `width` and `height` are in pixels, 0 for documents."""
+    """An admitted file. `width` and `height` are in pixels, and 0 for documents."""
 
     kind: Kind
     width: int = 0
@@ -52,22 +51,22 @@ class Admitted:
 
 
 def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = None) -> Admitted:
-    """Say what `data` is, or why it is not let in.
+    """Determine the kind and size of `data`, or refuse it.
 
-    `expected`: what the client says that it is (`image` covers `tiff`). Raises NotAnImage (422)
-    or TooLarge (413).
+    `expected`: the kind that the client named (`image` covers `tiff`). Raises NotAnImage (422) or
+    TooLarge (413).
     """
     if not data:
         raise NotAnImage("the file is empty", field="file")
     if is_pdf(data):
         if expected == "image":
             raise NotAnImage(
-                "the file is a PDF, but fileType says image (1); send fileType 0", field="fileType"
+                "the file is a PDF, but fileType is 1 (image); send fileType 0", field="fileType"
             )
         return Admitted("pdf")
     if expected == "pdf":
         raise NotAnImage(
-            "the file is not a PDF, but fileType says so (0); an image is fileType 1",
+            "the file is not a PDF, but fileType is 0 (PDF); an image is fileType 1",
             field="fileType",
         )
     try:
@@ -82,7 +81,7 @@ def admit(data: Buffer, limits: AdmissionSettings, *, expected: Kind | None = No
 
 
 def _why_not(data: Buffer, error: UnknownFormat) -> str:
-    """A sentence on a file that `read_header` did not know."""
+    """The message for a file whose header was not recognised."""
     what = describe_unsupported(data) if error.unrecognised else None
     if what is not None:
         return f"the file is {what}"
@@ -90,12 +89,12 @@ def _why_not(data: Buffer, error: UnknownFormat) -> str:
 
 
 def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
-    """Raises TooLarge for a page of more than `maxMegapixels`, or too long a side."""
+    """Raise TooLarge for a page of more than `maxMegapixels`, or with too long a side."""
     if width * height > limits.max_pixels:
         raise TooLarge(
             f"the image is {width}×{height} = {width * height / 1e6:.1f} megapixels, the limit is "
-            f"{limits.max_megapixels:g} (admission.maxMegapixels); send it smaller or raise the "
-            "limit",
+            f"{limits.max_megapixels:g} (admission.maxMegapixels); send a smaller image or raise "
+            "the limit",
             field="file",
             limit=limits.max_megapixels,
         )
@@ -105,10 +104,10 @@ def check_size(width: int, height: int, limits: AdmissionSettings) -> None:
 def check_scaling(
     width: int, height: int, params: Mapping[str, Any], limits: AdmissionSettings
 ) -> None:
-    """Refuse parameters that would blow a page up beyond the largest admitted size.
+    """Refuse parameters that would scale a page up beyond the largest admitted size.
 
-    PaddleOCR's detector scales a page up until its shorter side is `text_det_limit_side_len`
-    (where `text_det_limit_type` is `min`, its default), and memory follows. Raises TooLarge.
+    PaddleOCR's detector scales a page up until its shorter side is `text_det_limit_side_len` (if
+    `text_det_limit_type` is `min`, the default), and memory grows with it. Raises TooLarge.
     """
     side = params.get("text_det_limit_side_len")
     if side is None or params.get("text_det_limit_type", "min") != "min" or not width * height:
@@ -119,14 +118,14 @@ def check_scaling(
         raise TooLarge(
             f"textDetLimitSideLen {side} would scale this page of {width}×{height} up to "
             f"{pixels / 1e6:.1f} megapixels, the limit is {limits.max_megapixels:g} "
-            "(admission.maxMegapixels); ask for less, or send textDetLimitType max",
+            "(admission.maxMegapixels); send a lower value, or textDetLimitType max",
             field="textDetLimitSideLen",
             limit=limits.max_megapixels,
         )
 
 
 def is_pdf(data: Buffer) -> bool:
-    """Whether the bytes look like a PDF to a lenient reader."""
+    """Whether a lenient PDF reader would accept these bytes as a PDF."""
     start = bytes(data[:_PDF_WINDOW])
     is_image = start.startswith(_IMAGE_STARTS) or start[4:8] == b"ftyp"
     return _PDF_MAGIC in start and not is_image

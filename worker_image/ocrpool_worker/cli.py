@@ -1,4 +1,4 @@
-"""`ocrpool-worker`: serve, and the model files."""
+"""The command line `ocrpool-worker`: `serve`, and `models` for the model files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrpool_worker.models.commands import add_commands
 from ocrpool_worker.settings import WorkerSettings, load_settings, settings_from
 from ocrpool_worker.signals import interrupt_as_usual
 
-# Beyond sysexits' 64 (usage): a person must change something before a new start makes sense.
+# Exit statuses for errors that a person must fix before a new start can succeed.
 EXIT_SETTINGS = 2
 EXIT_MODELS = 3
 EXIT_BOOT = 4
@@ -26,7 +26,7 @@ EXIT_OTHER = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every expected failure is one line on standard error."""
+    """Run one command. Every expected error is one line on standard error."""
     args = _parser().parse_args(arguments)
     if args.run is not _serve:
         interrupt_as_usual()
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ocrpool-worker", description="Several isolated OCR processes behind one HTTP server"
+        prog="ocrpool-worker", description="Run several isolated OCR processes as one HTTP server"
     )
     parser.add_argument("--version", action="version", version=f"ocrpool {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "serve OCR on the data port, state and probes on the control port"
     serve = commands.add_parser("serve", help=text, description=text)
-    serve.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="YAML file with settings")
     serve.add_argument("--models", metavar="DIR", help="folder of staged models (models.dir)")
     serve.add_argument("--instances", type=int, metavar="N", help="OCR processes to start with")
     serve.add_argument("--device", help="cpu, gpu, gpu:0 or gpu:UUID")
@@ -78,8 +78,8 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--on-failed-start",
         choices=("exit", "wait"),
         default="exit",
-        help="when no instance comes up: end with the reason (default), or stay, not ready, and "
-        "tell it on the control port, as the operator asks of its pods",
+        help="what to do if no instance starts: exit with the reason (default), or keep running, "
+        "not ready, with the reason on the control port (the operator uses wait)",
     )
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     serve.set_defaults(run=_serve)
@@ -110,13 +110,13 @@ def _serve(args: argparse.Namespace) -> int:
     settings = settings_from(raw, origin=origin)
     instances = _instances(args.instances, settings)
     logs.set_up(args.log_level)
-    # Imported late: `models` and wrong settings need no server.
+    # Imported here, because the command `models` and wrong settings need no server.
     import uvloop  # noqa: PLC0415
 
     from ocrpool_worker.http.server import serve  # noqa: PLC0415
 
-    # What was loaded lives as long as the process: not worth looking at again and again. Requests
-    # leave next to nothing that only the collector finds.
+    # Loaded modules live as long as the process, so the collector need not scan them again.
+    # Requests leave almost nothing that only the collector can free.
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 10, 10)
@@ -136,7 +136,7 @@ def _instances(asked: int | None, settings: WorkerSettings) -> int:
 
 
 def _put(raw: dict[str, Any], path: str, value: Any) -> None:
-    """Set `a.b.c` in nested mappings. Raises SettingsError where the path goes through a value."""
+    """Set `a.b.c` in nested mappings. Raises SettingsError if a parent is not a mapping."""
     *parents, last = path.split(".")
     for parent in parents:
         raw = raw.setdefault(parent, {})

@@ -1,4 +1,4 @@
-"""What can go wrong, as types: each knows its HTTP status, its reason and what to change."""
+"""The errors of the worker. Each type of RequestError has one HTTP status and one reason."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ class OcrPoolError(Exception):
 
 
 class SettingsError(OcrPoolError):
-    """A setting is wrong; the message is one line for the person who wrote it."""
+    """A setting is wrong. The message is one line."""
 
 
 class ModelError(OcrPoolError):
-    """Model files are not as they should be. `reason` is ModelMissing or ModelCorrupt."""
+    """Model files are missing or damaged. `reason` is ModelMissing or ModelCorrupt."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class ModelError(OcrPoolError):
 
 
 class StageError(OcrPoolError):
-    """Model files could not be brought in."""
+    """Model files could not be staged."""
 
 
 class BootError(OcrPoolError):
@@ -53,7 +53,7 @@ class RequestError(OcrPoolError):
 
 
 class BadRequest(RequestError):
-    """The request is not of the form that the endpoint takes."""
+    """The request is not valid for this endpoint."""
 
     status, reason = 422, "BadRequest"
 
@@ -65,8 +65,7 @@ class NotAnImage(RequestError):
 
 
 class UnreadableInput(RequestError):
-    """Python API: a path or a file object that cannot be read; `__cause__` is the error that it
-    gave."""
+    """Python API: a path or a file object cannot be read. `__cause__` is the original error."""
 
     status, reason = 422, "UnreadableInput"
 
@@ -78,10 +77,10 @@ class TooLarge(RequestError):
 
 
 class PoisonPage(RequestError):
-    """The request has cost two instances, or is remembered for it."""
+    """The request ended two instances, now or recently."""
 
     status, reason = 422, "PoisonPage"
-    # Whether it was this request's own doing, so that it is refused from now on.
+    # Whether the request itself was the cause. It is then refused for a while.
     remember = False
 
 
@@ -92,18 +91,18 @@ class EngineFailure(RequestError):
 
 
 class QueueFull(RequestError):
-    """As many requests wait as may wait."""
+    """The queue, or the memory for bodies or answers, is full."""
 
     status, reason = 429, "QueueFull"
 
 
 class TimedOut(RequestError):
-    """No answer within `admission.timeoutSeconds`."""
+    """The request was not answered in time (`admission.timeoutSeconds`, `pageSeconds`)."""
 
     status, reason = 504, "TimedOut"
 
 
 class Unavailable(RequestError):
-    """The worker cannot serve now: starting, draining, or broken (the message says which)."""
+    """The worker cannot serve now. The message says why: starting, draining, or broken."""
 
     status, reason = 503, "Unavailable"

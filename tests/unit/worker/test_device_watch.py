@@ -98,7 +98,7 @@ def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
         problem = watch.latest().problem
         assert problem is not None
         assert problem.message.startswith("Unknown Error; ")
-        assert "must be made anew" in problem.message
+        assert "create the container again" in problem.message
 
         look = DeviceSnapshot(problem=lost, refused=True)
         await watch.observe()

@@ -1,4 +1,4 @@
-"""The device that a worker owns, and how much memory it has: a GPU by NVML, or the RAM."""
+"""The device that a worker owns, and its memory: a GPU through NVML, or the RAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cgroups that this process is in, as both versions of the kernel's interface show them."""
+"""The cgroups of this process, in versions 1 and 2 of the kernel's interface."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 
 def groups_of(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
-    """(version, folder) of this process's cgroup and of every one above it: each of them bounds it.
+    """Yield (version, folder) of this process's cgroup and of its ancestors. Each one sets limits.
 
-    In a container the mount's root is mostly its own cgroup, whatever path the kernel names;
-    folders that are not there say nothing. `root`: `/`, but for tests.
+    In a container the root of the mount is usually the container's own cgroup, whatever path the
+    kernel names. A folder that does not exist sets no limit. `root` is `/` except in tests.
     """
     mount = root / "sys/fs/cgroup"
-    # A line of /proc/self/cgroup names its controllers, and version 2's names none.
+    # A line of /proc/self/cgroup names its controllers. The line of version 2 names none.
     for version, name, top in ((2, "", mount), (1, controller, mount / controller)):
         path = PurePosixPath(_path(root / "proc/self/cgroup", name))
         for group in (path, *path.parents):
@@ -21,7 +21,7 @@ def groups_of(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
 
 
 def _path(file: Path, controller: str) -> str:
-    """This process's cgroup, from lines `NUMBER:CONTROLLERS:PATH`."""
+    """The path of this process's cgroup, from lines `NUMBER:CONTROLLERS:PATH`."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

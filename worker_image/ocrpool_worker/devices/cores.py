@@ -1,7 +1,7 @@
 """The CPU cores that this process may use: its affinity mask, and the quotas of its cgroups.
 
-A container's `resources.limits.cpu` is such a quota. The number of CPUs that the machine has says
-nothing about it: threads for 64 cores in a container with 4 wait for each other most of the time.
+`resources.limits.cpu` of a container is such a quota. The machine's number of CPUs is not what
+counts: in a container with 4 cores, threads for 64 cores wait for each other most of the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ocrpool_worker.devices.cgroups import groups_of
 
 
 def usable_cores(root: Path = Path("/")) -> float:
-    """Cores, a fraction where a quota gives one. At least the smallest quota, never 0."""
+    """The number of cores, possibly a fraction from a quota. Never 0."""
     found = float(len(os.sched_getaffinity(0)))
     for version, folder in groups_of(root, "cpu"):
         quota = _quota(folder) if version == 2 else _quota_v1(folder)
@@ -23,12 +23,12 @@ def usable_cores(root: Path = Path("/")) -> float:
 
 
 def _quota(folder: Path) -> float | None:
-    """`cpu.max`: `max 100000`, or microseconds of CPU time in each period of so many."""
+    """The quota in `cpu.max`: `max PERIOD` (no limit), or `QUOTA PERIOD` in microseconds."""
     return _ratio(_read(folder / "cpu.max").split())
 
 
 def _quota_v1(folder: Path) -> float | None:
-    """The same of version 1, where −1 is no limit."""
+    """The quota of cgroup version 1, where −1 means no limit."""
     names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
     return _ratio([_read(folder / name).strip() for name in names])
 

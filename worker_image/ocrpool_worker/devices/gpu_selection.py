@@ -1,10 +1,10 @@
-"""Which GPUs and MIG slices this process may use, and which of them a setting means.
+"""The GPUs and MIG slices that this process may use, and the one that a setting selects.
 
-A scheduler gives a job its GPUs by CUDA_VISIBLE_DEVICES, so GPU 0 is the first of those, as it is
-for CUDA. An entry is an index, or the beginning of a UUID that only one device has; the first one
-that means nothing ends the list (CUDA's documentation). Indices count in the order of the PCI bus,
-as nvidia-smi and schedulers do. CUDA counts so only with CUDA_DEVICE_ORDER=PCI_BUS_ID, and else
-puts the fastest first; so what was found is handed on by its UUID, which means the same to all.
+A scheduler assigns GPUs to a job through CUDA_VISIBLE_DEVICES, so GPU 0 is the first of those, as
+in CUDA. An entry is an index, or the beginning of a UUID that only one device has. The first
+invalid entry ends the list (CUDA's documentation). Indices follow the PCI bus, as in nvidia-smi and
+schedulers. CUDA does that only with CUDA_DEVICE_ORDER=PCI_BUS_ID, and otherwise puts the fastest
+GPU first. So the selected device is passed on by its UUID, which is unambiguous.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ORDER = "CUDA_DEVICE_ORDER"
 
 @dataclass(frozen=True)
 class VisibleGpus:
-    """NVML's handles, in the order in which they are counted, and what decided that. `given`: the
-    variable, None where it is not set; `ended`: why its list ends early, or empty."""
+    """NVML's handles in the order of their numbers. `given`: the value of CUDA_VISIBLE_DEVICES,
+    None if it is not set. `ended`: why its list ends early, or empty."""
 
     handles: tuple[Any, ...]
     given: str | None = None
@@ -30,7 +30,7 @@ class VisibleGpus:
 
     @property
     def description(self) -> str:
-        """For a message: where these come from."""
+        """A part of a message: how many GPUs are visible, and why."""
         if self.given is None:
             return f"this machine has {len(self.handles)}"
         why = f"; {self.ended}" if self.ended else ""
@@ -38,13 +38,15 @@ class VisibleGpus:
 
 
 def environment_for(uuid: str) -> dict[str, str]:
-    """What makes a process see this device alone, whatever order CUDA would count in."""
+    """Environment variables with which a process sees only this device."""
     return {VARIABLE: uuid, ORDER: "PCI_BUS_ID"} if uuid else {}
 
 
 def visible_gpus(nvml: Any, environment: Mapping[str, str]) -> VisibleGpus:
-    """The GPUs, and the slices that are named, which the environment leaves. Raises NVMLError, and
-    SettingsError where an index cannot be understood. `nvml` is pynvml after nvmlInit."""
+    """The GPUs, and the named MIG slices, that the environment makes visible.
+
+    Raises NVMLError, and SettingsError if an index is ambiguous. `nvml` is pynvml after nvmlInit.
+    """
     gpus = _in_bus_order(nvml)
     given = environment.get(VARIABLE)
     if given is None:
@@ -64,14 +66,14 @@ def visible_gpus(nvml: Any, environment: Mapping[str, str]) -> VisibleGpus:
 
 
 def find_gpu(nvml: Any, which: str, environment: Mapping[str, str]) -> Any:
-    """The handle of one device: by its number among the visible ones, by its UUID, or the only one
-    where `which` is empty. Raises NVMLError, and SettingsError in one line."""
+    """Find the handle of one device: by its number among the visible ones, by its UUID, or the only
+    one if `which` is empty. Raises NVMLError and SettingsError."""
     seen = visible_gpus(nvml, environment)
     device = f"device: gpu:{which}" if which else "device: gpu"
     if not which and len(seen.handles) > 1:
         raise SettingsError(
-            f"device: gpu names none of the {len(seen.handles)} GPUs that are visible here; one "
-            "worker owns one: use gpu:0, or gpu:UUID as nvidia-smi -L shows it"
+            f"device: gpu does not say which of the {len(seen.handles)} GPUs that are visible here "
+            "is meant; a worker owns one GPU: use gpu:0, or gpu:UUID as nvidia-smi -L shows it"
         )
     try:
         if not which or which.isdecimal():
@@ -95,8 +97,8 @@ def find_gpu(nvml: Any, which: str, environment: Mapping[str, str]) -> Any:
 
 
 def slices_of(nvml: Any, parent: Any) -> list[Any] | None:
-    """The MIG slices of a GPU that are visible here; None where MIG is off or unknown to it, and
-    of a slice."""
+    """The MIG slices of a GPU that are visible here. None if MIG is off or not supported, or if
+    `parent` is a slice itself."""
     try:
         if uuid_of(nvml, parent).startswith("MIG-"):
             return None
@@ -110,7 +112,7 @@ def slices_of(nvml: Any, parent: Any) -> list[Any] | None:
         try:
             found.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, index))
         except nvml.NVMLError:
-            continue  # a gap: slices keep their numbers
+            continue  # an unused number: slices keep theirs
     return found
 
 
@@ -124,14 +126,14 @@ def _in_bus_order(nvml: Any) -> list[Any]:
     handles = [nvml.nvmlDeviceGetHandleByIndex(at) for at in range(nvml.nvmlDeviceGetCount())]
     try:
         places = [nvml.nvmlDeviceGetPciInfo(handle) for handle in handles]
-    except nvml.NVMLError:  # a lost GPU, an old driver: its own order is mostly the same
+    except nvml.NVMLError:  # a lost GPU or an old driver; NVML's order is mostly the same
         return handles
     where = [(place.domain, place.bus, place.device) for place in places]
     return [handles[at] for at in sorted(range(len(handles)), key=where.__getitem__)]
 
 
 def _check_order(nvml: Any, gpus: list[Any], environment: Mapping[str, str]) -> None:
-    """Which card is the fastest only CUDA knows. Where all are alike it does not matter."""
+    """Refuse FASTEST_FIRST if the GPUs differ, because only CUDA knows which one is the fastest."""
     if environment.get(ORDER) != "FASTEST_FIRST":
         return
     names = set()
@@ -142,14 +144,14 @@ def _check_order(nvml: Any, gpus: list[Any], environment: Mapping[str, str]) -> 
             continue
     if len(names) > 1:
         raise SettingsError(
-            f"{ORDER}=FASTEST_FIRST, and the GPUs of this machine are of several kinds: which "
-            f"ones the numbers in {VARIABLE}={environment[VARIABLE]} mean cannot be known without "
-            f"CUDA; name them by UUID, or set {ORDER}=PCI_BUS_ID"
+            f"{ORDER}=FASTEST_FIRST, and the GPUs of this machine are of several kinds: only CUDA "
+            f"knows which ones the numbers in {VARIABLE}={environment[VARIABLE]} mean; name them "
+            f"by UUID, or set {ORDER}=PCI_BUS_ID"
         )
 
 
 def _resolve_entry(nvml: Any, gpus: list[Any], part: str) -> Any:
-    """What one entry of the variable means. Raises LookupError where that is nothing."""
+    """The device that one entry of the variable names. Raises LookupError if there is none."""
     if part.isdecimal():
         return _numbered(gpus, int(part))
     if part.startswith(("GPU-", "MIG-")):
@@ -164,8 +166,10 @@ def _numbered(handles: list[Any] | tuple[Any, ...], index: int) -> Any:
 
 
 def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], wanted: str) -> Any:
-    """The only one of these devices, or of their slices, whose UUID begins so. Raises LookupError;
-    NVMLError where a device that does not answer may be the one."""
+    """The only one of these devices and their slices whose UUID begins with `wanted`.
+
+    Raises LookupError, or NVMLError if it may be a device that does not answer.
+    """
     found, failure = [], None
     for handle in handles:
         for each in (handle, *(slices_of(nvml, handle) or ())):
@@ -189,5 +193,5 @@ def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], wanted: str) -> An
 def _is_same_device(nvml: Any, one: Any, other: Any) -> bool:
     try:
         return one is other or uuid_of(nvml, one) == uuid_of(nvml, other)
-    except nvml.NVMLError:  # one that is lost
+    except nvml.NVMLError:  # a lost device
         return False

@@ -1,8 +1,9 @@
-"""A GPU or a MIG slice, through NVML.
+"""Observe a GPU or a MIG slice through NVML.
 
-Sources: NVML's API reference. Memory version 1 counts what the driver reserves as used, version 2
-splits it off; `free` is the same in both and is all that planning needs. On a GPU in MIG mode the
-parent's figures are refused (`NVMLError_NoPermission`), so the slice's own handle is found.
+Source: NVML's API reference. Version 1 of the memory call counts memory that the driver reserves as
+used, version 2 reports it apart. `free` is the same in both, and planning needs only that. On a GPU
+in MIG mode NVML refuses the parent's figures (`NVMLError_NoPermission`), so the handle is the
+slice's.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from ocrpool_worker.errors import SettingsError
 
 
 class NvmlProbe:
-    """`which`: a number among the visible devices (`0`), a UUID (`GPU-…`, `MIG-…`), or empty for
-    the only one; `environment` says which are visible. Found once: from then on it is its UUID.
-    Raises SettingsError when made where there is no driver or no such device."""
+    """Observes one GPU or MIG slice.
+
+    `which`: a number among the visible devices (`0`), a UUID (`GPU-…`, `MIG-…`), or empty for the
+    only one. `environment` says which are visible. The device is selected once, by its UUID. The
+    constructor raises SettingsError if there is no driver or no such device.
+    """
 
     def __init__(self, which: str, environment: Mapping[str, str] = os.environ) -> None:
         import pynvml  # noqa: PLC0415
@@ -34,8 +38,7 @@ class NvmlProbe:
         except pynvml.NVMLError as error:
             raise SettingsError(
                 f"device gpu {which or '(any)'} cannot be opened through NVML ({error}); is there "
-                "an NVIDIA driver, and is that GPU visible here? Without one, use device: "
-                "cpu"
+                "an NVIDIA driver, and is that GPU visible here? Without a GPU, use device: cpu"
             ) from None
 
     def identity(self) -> DeviceIdentity:
@@ -70,7 +73,7 @@ class NvmlProbe:
                 "(Xid), and reset or replace the GPU"
             )
             return Problem(reason="DeviceLost", message=message)
-        message = f"NVML does not tell the memory of {self._identity.name}: {error}"
+        message = f"NVML cannot read the memory of {self._identity.name}: {error}"
         return Problem(reason="DeviceUnreadable", message=message)
 
 

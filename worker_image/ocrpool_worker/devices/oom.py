@@ -1,6 +1,6 @@
-"""Whether the kernel has ended one of our processes because memory ran out.
+"""Find out whether the kernel's OOM killer ended an instance.
 
-It says so nowhere but in a count, kept for each cgroup and for the whole machine.
+The kernel only reports a count of kills, for each cgroup and for the whole machine.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from pathlib import Path
 
 from ocrpool_worker.devices.cgroups import groups_of
 
-# Seconds for which a kill that no death was found for may still be somebody's of ours.
+# After this time, a kill that matches no exit of an instance is taken for another process's.
 _FRESH_SECONDS = 2.0
-# The file that has a line `oom_kill NUMBER`, by the version of cgroups.
+# Version of cgroups → the file that has a line `oom_kill NUMBER`.
 _FILES = {2: "memory.events", 1: "memory.oom_control"}
 
 
 class OomKills:
-    """Told of every look at the device, and asked at every death of an instance."""
+    """Matches the kernel's count of OOM kills with the exits of instances."""
 
     def __init__(self, now: float, count: Callable[[], int] | None = None) -> None:
         self._count = count or oom_kills
-        # Kills up to here are explained: by a death of ours, or by being too old to be one's.
+        # Kills up to this count are explained: by an exit of an instance, or by their age.
         self._explained = self._latest = self._count()
         self._since = now
 
     def expire_unclaimed(self, now: float) -> None:
-        """Some time has passed: a kill that nobody claimed was a stranger's."""
+        """Attribute old kills that no exit has claimed to other processes."""
         if now - self._since >= _FRESH_SECONDS:
             self._explained = max(self._explained, self._latest)
             self._latest, self._since = self._count(), now
 
     def claim(self) -> bool:
-        """Whether a death that was just seen is one that the kernel has counted."""
+        """Whether an exit that was just observed is explained by a new OOM kill."""
         if self._count() <= self._explained:
             return False
         self._explained += 1
@@ -40,7 +40,8 @@ class OomKills:
 
 
 def oom_kills(root: Path = Path("/")) -> int:
-    """Kills so far: of this process's cgroup, or of the machine where that keeps no count."""
+    """The number of kills so far in this process's cgroup, or on the machine if the cgroup has no
+    count."""
     for file in _counts(root):
         try:
             lines = file.read_text(encoding="ascii", errors="replace").splitlines()

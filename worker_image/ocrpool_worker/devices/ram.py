@@ -1,4 +1,4 @@
-"""The RAM that this process may use: the cgroup's limit, or what the host has."""
+"""Observe the RAM that this process may use: the cgroup's limit, or the host's memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class _CgroupFiles:
-    """What a version of cgroups calls things."""
+    """The names of files and fields in one version of cgroups."""
 
     limit: str
     use: str
     cache: str
 
 
-# By the version.
+# Version of cgroups → names.
 _FILES = {
     2: _CgroupFiles("memory.max", "memory.current", "inactive_file"),
     1: _CgroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -32,10 +32,10 @@ _FILES = {
 
 
 class RamProbe:
-    """Looks at the RAM.
+    """Observes the RAM.
 
-    Page cache that the kernel can take back (`inactive_file`) does not count as used, as in
-    kubelet's working set.
+    Page cache that the kernel can reclaim (`inactive_file`) does not count as used, as in kubelet's
+    working set.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -60,7 +60,7 @@ class RamProbe:
     def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
         host = _fields(self._proc / "meminfo")
         if "MemTotal" not in host or "MemAvailable" not in host:
-            message = f"{self._proc / 'meminfo'} does not tell how much memory there is"
+            message = f"{self._proc / 'meminfo'} has no MemTotal or MemAvailable"
             return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
         total, free = host["MemTotal"] * 1024, host["MemAvailable"] * 1024
         for limit, used in self._limits():
@@ -70,7 +70,7 @@ class RamProbe:
         return replace(found, resident={pid: size for pid, size in held.items() if size})
 
     def _resident(self, pid: int) -> int:
-        """Bytes of RAM; 0 of a process that has ended."""
+        """The resident memory of a process in bytes; 0 if it has exited."""
         try:
             pages = (self._proc / str(pid) / "statm").read_text(encoding="ascii").split()[1]
         except (OSError, IndexError):
@@ -78,7 +78,7 @@ class RamProbe:
         return int(pages) * _PAGE
 
     def _limits(self) -> Iterator[tuple[int, int]]:
-        """(limit, use) of this process's cgroup and of every one above it: each of them holds."""
+        """(limit, use) of this process's cgroup and of its ancestors. All limits apply."""
         for version, folder in groups_of(self._root, "memory"):
             files = _FILES[version]
             most, now = _number(folder / files.limit), _number(folder / files.use)
@@ -91,11 +91,11 @@ def _number(path: Path) -> int | None:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return int(text) if text.isdigit() else None  # `max` is no limit
+    return int(text) if text.isdigit() else None  # `max` means no limit
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """`name value` or `name: value kB` lines of the kernel's files."""
+    """The lines `name value` or `name: value kB` of one of the kernel's files."""
     try:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

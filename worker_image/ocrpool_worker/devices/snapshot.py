@@ -1,4 +1,4 @@
-"""What one look at a device tells."""
+"""The result of observing a device once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ocrpool.protocol import DeviceKind, Memory, Problem
 
 @dataclass(frozen=True)
 class DeviceIdentity:
-    """Which device it is. `uuid` is empty for a CPU."""
+    """The name of a device. `uuid` is empty for a CPU."""
 
     kind: DeviceKind
     name: str
@@ -20,12 +20,14 @@ class DeviceIdentity:
 
 @dataclass(frozen=True)
 class DeviceSnapshot:
-    """`memory` in bytes; `free` is what is planned with: it is the device's own figure, so
-    strangers on the same device are accounted for without being known. `processes`: pid → bytes,
-    where the driver tells; inside a container the pids can be the host's, so a missing one says
-    nothing. `resident`: the same where the device is the RAM, of the pids that were asked for.
-    `problem` is set where the device does not answer, or answers nonsense; `refused` where its
-    driver answers with an error."""
+    """The state of a device at one moment.
+
+    `memory`: in bytes. Planning uses `free`, which the device reports itself, so it includes other
+    processes on the device. `processes`: pid → bytes, if the driver reports it. Inside a container
+    the pids can be the host's, so a missing pid means nothing. `resident`: pid → bytes of the
+    requested pids, if the device is the RAM. `problem`: set if the device does not answer, or gives
+    impossible figures. `refused`: the driver answered with an error.
+    """
 
     memory: Memory | None = None
     processes: Mapping[int, int] = field(default_factory=dict)
@@ -35,17 +37,17 @@ class DeviceSnapshot:
 
 
 class DeviceProbe(Protocol):
-    """Looks at one device. A look may block: a driver in trouble takes its time."""
+    """Observes one device. `observe` may block for long, because a failing driver is slow."""
 
     def identity(self) -> DeviceIdentity: ...
 
     def observe(self, pids: Collection[int] = ()) -> DeviceSnapshot:
-        """`pids`: of the instances, whose memory is wanted at the same moment."""
+        """Observe the device now. `pids`: the instances whose memory is also needed."""
 
 
 def checked_snapshot(total: int, free: int, *, where: str) -> DeviceSnapshot:
-    """A look with these figures, or with the reason why they cannot be."""
+    """A snapshot with these figures, or with a problem if they are impossible."""
     if total <= 0 or not 0 <= free <= total:
-        message = f"{where} reports {free} of {total} bytes free, which cannot be"
+        message = f"{where} reports {free} of {total} bytes free, which is impossible"
         return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
     return DeviceSnapshot(memory=Memory(total=total, used=total - free, free=free))

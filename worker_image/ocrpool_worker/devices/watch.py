@@ -1,7 +1,7 @@
-"""Keeps an eye on a device without ever waiting for it.
+"""Observe a device at intervals without blocking the event loop.
 
-A driver in trouble can take minutes to answer; the looks are made in a thread, and everybody else
-sees the last one, or that there has been none for too long.
+A failing driver can take minutes to answer. So a thread observes the device, and all others see the
+latest snapshot, or that there has been none for too long.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ocrpool.protocol import Problem
 from ocrpool_worker.devices.snapshot import DeviceIdentity, DeviceProbe, DeviceSnapshot
 
 STALE_SECONDS = 10.0
-# A driver that has answered with errors for so long will not do otherwise by itself.
+# A driver that has answered with errors for this long does not recover by itself.
 REFUSED_SECONDS = 30.0
-_ANEW = (
-    "the driver goes on answering so. Look at the node (dmesg, nvidia-smi); where the GPU works "
-    "there, this container has lost its access to it, as when the host's systemd is reloaded under "
-    "NVIDIA's container runtime, and must be made anew"
+_ADVICE = (
+    "the driver keeps answering with this error. Look at the node (dmesg, nvidia-smi). If the GPU "
+    "works there, this container has lost its access to it, for example by a reload of the host's "
+    "systemd under NVIDIA's container runtime: create the container again"
 )
 
 
 class DeviceWatch:
-    """Lives in one event loop, from `start` to `stop`."""
+    """Observes one device from `start` to `stop`. It belongs to one event loop."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class DeviceWatch:
         interval: float = 1.0,
         pids: Callable[[], Collection[int]] = tuple,
     ) -> None:
-        """`interval`: seconds between looks; `pids`: the instances at this moment."""
+        """`interval`: seconds between observations. `pids`: returns the pids of the instances."""
         self._probe = probe
         self._clock = clock
         self._interval = interval
         self._pids = pids
-        # One thread of its own: a look that hangs must not take the loop's other workers along.
+        # Its own thread: an observation that hangs must not block the loop's other threads.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ocrpool-device")
         self._last = DeviceSnapshot()
         self._observed_at: float | None = None
@@ -51,7 +51,7 @@ class DeviceWatch:
         self.identity: DeviceIdentity = probe.identity()
 
     def start(self, on_snapshot: Callable[[DeviceSnapshot], None]) -> None:
-        """Look again and again, and tell what was seen."""
+        """Observe the device at intervals, and call `on_snapshot` with each result."""
         self._task = asyncio.get_running_loop().create_task(self._run(on_snapshot))
 
     async def stop(self) -> None:
@@ -62,8 +62,10 @@ class DeviceWatch:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def observe(self) -> DeviceSnapshot:
-        """Look now; at most one look is under way at any time. Where it does not come back, the
-        latest is as good as can be had."""
+        """Observe the device now. At most one observation runs at any time.
+
+        If it does not return within STALE_SECONDS, the result is `latest`.
+        """
         if self._pending is None:
             loop = asyncio.get_running_loop()
             self._pending = asyncio.ensure_future(
@@ -86,7 +88,7 @@ class DeviceWatch:
         return snapshot
 
     def latest(self) -> DeviceSnapshot:
-        """The last look, unless it is too old to be believed."""
+        """The latest snapshot, or a problem if there is none or it is too old."""
         if self._observed_at is None:
             message = f"{self.identity.name} has not answered yet"
             return DeviceSnapshot(problem=Problem(reason="DeviceUnreadable", message=message))
@@ -97,14 +99,16 @@ class DeviceWatch:
         return self._last if self._refused_since is None else self._refused(self._refused_since)
 
     def _refused(self, since: float) -> DeviceSnapshot:
-        """The last look; `DeviceError` where the driver has refused for long, unless the device is
-        lost: that comes back without a new container."""
+        """The latest snapshot, or `DeviceError` if the driver has refused for REFUSED_SECONDS.
+
+        A lost device keeps its own reason: it can come back without a new container.
+        """
         problem = self._last.problem
         long = self._clock() - since >= REFUSED_SECONDS
         if problem is None or problem.reason == "DeviceLost" or not long:
             return self._last
-        anew = Problem(reason="DeviceError", message=f"{problem.message}; {_ANEW}")
-        return replace(self._last, problem=anew)
+        lasting = Problem(reason="DeviceError", message=f"{problem.message}; {_ADVICE}")
+        return replace(self._last, problem=lasting)
 
     async def _run(self, on_snapshot: Callable[[DeviceSnapshot], None]) -> None:
         while True:

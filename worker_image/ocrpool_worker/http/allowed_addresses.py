@@ -1,4 +1,4 @@
-"""Which addresses a URL of a client may lead to: public ones, and those of named networks."""
+"""Decide which addresses a client's URL may lead to: public ones, and those of named networks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ocrpool_worker.settings import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What `ipaddress` takes for public and is not, or is not in every version of Python: special
-# purpose registries of IANA, translators to addresses that are not seen, and a cloud's metadata.
+# Networks that are not public, although `ipaddress` says so in some or all versions of Python:
+# IANA's special-purpose registries, address translators, and a cloud's metadata service.
 _NOT_PUBLIC: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -30,7 +30,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, where it does."""
+    """The IPv4 address that is embedded in an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -42,8 +42,8 @@ def embedded(address: Address) -> Address:
 
 
 def is_allowed(text: str, named: Iterable[Network]) -> bool:
-    """Whether a URL may lead to this address, without or with a zone. `named`: networks that are
-    allowed besides the public ones."""
+    """Whether a URL may lead to this address, which may have a zone. `named`: networks that are
+    allowed in addition to the public ones."""
     try:
         given = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

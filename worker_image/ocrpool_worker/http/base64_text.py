@@ -1,8 +1,8 @@
-"""What the text of `file` stands for: base64 in any of its spellings, a data URL, or a URL.
+"""Decode the text of `file`: base64 in any of its spellings, a data URL, or a URL.
 
-Most clients send plain base64. Others send what their library gives them: base64 in lines, in the
-URL-safe alphabet (RFC 4648, section 5) or without its padding, or a data URL (RFC 2397), as
-browsers do. A text may be as large as a body, so all is decoded in steps.
+Most clients send plain base64. Others send what their library produces: base64 with line breaks, in
+the URL-safe alphabet (RFC 4648, section 5), without its padding, or as a data URL (RFC 2397), as
+browsers do. A text can be as large as a body, so it is decoded in steps.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pybase64
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.http.json_outline import LONGEST_VALUE
 
-# Base64 is decoded in steps of so many characters, a millisecond or two each.
+# Characters of base64 that are decoded in one step, which takes a millisecond or two.
 STEP = 1 << 20
-# Data URLs in smaller ones: where all of it is escaped, Python handles every character (10 ms).
+# Characters of a percent-encoded data URL in one step. Python handles every escape (10 ms a step).
 PERCENT_STEP = 64 << 10
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET + b"=-_"))
 _FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# The longest head of a data URL: a type and its parameters.
+# The longest head of a data URL, which is a type and its parameters.
 _LONGEST_HEAD = 1024
 _BYTES = [bytes([value]) for value in range(256)]
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -34,7 +34,8 @@ _LONGEST_PATH = 400
 
 
 def decode_plain_base64(text: bytes | memoryview) -> bytes | None:
-    """The bytes of plain base64, or None where it is not plain: it may be base64 all the same."""
+    """Decode plain base64. None for any other text, which may still be base64 in another
+    spelling."""
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -42,7 +43,7 @@ def decode_plain_base64(text: bytes | memoryview) -> bytes | None:
 
 
 def http_url_in(text: memoryview) -> str | None:
-    """What `file` says where it begins like a URL, and is no longer than one."""
+    """Return the URL if `file` begins like one and is not longer than a URL can be."""
     start = bytes(text[:8])
     if len(text) > LONGEST_VALUE or not start.startswith((b"http://", b"https://")):
         return None
@@ -54,30 +55,32 @@ def http_url_in(text: memoryview) -> str | None:
 
 
 def parse_data_url(text: memoryview) -> tuple[int, bool] | None:
-    """(where the data of a data URL begins, whether it is base64); None where `text`, the inside of
-    a JSON string, is none. Raises NotAnImage for one without data."""
+    """Return (offset of the data, whether it is base64) of a data URL; None for any other text.
+
+    `text` is the inside of a JSON string. Raises NotAnImage for a data URL without data.
+    """
     if bytes(text[:5]).lower() != b"data:":
         return None
     head, comma, _ = bytes(text[:_LONGEST_HEAD]).partition(b",")
     if not comma:
         raise NotAnImage(
-            "file is a data URL without a comma; it should be data:TYPE;base64,DATA", field="file"
+            "file is a data URL without a comma; send data:TYPE;base64,DATA", field="file"
         )
     parameters = _unquoted(_unescaped(head)).lower().split(b";")
     return len(head) + 1, b"base64" in [one.strip() for one in parameters[1:]]
 
 
 def max_decoded_size(text: memoryview) -> int:
-    """How many bytes `decoding` may write. Raises NotAnImage."""
+    """The most bytes that `decode_in_steps` can write for this text. Raises NotAnImage."""
     url = parse_data_url(text)
     return len(text) if url is not None and not url[1] else len(text) * 3 // 4
 
 
 def decode_in_steps(text: memoryview, write: Callable[[bytes], object]) -> Iterator[None]:
-    """Decode what a JSON string has between its quotes, in steps. Raises NotAnImage.
+    """Decode the inside of a JSON string in steps, and pass each piece to `write`.
 
-    Like `base64.b64decode`, PaddleX's choice, it passes over other characters and ends at the
-    padding.
+    It skips other characters and ends at the padding, as `base64.b64decode` does, which PaddleX
+    uses. Raises NotAnImage.
     """
     url = parse_data_url(text)
     if url is None:
@@ -107,7 +110,7 @@ def decode_in_steps(text: memoryview, write: Callable[[bytes], object]) -> Itera
 
 
 def decode_text(text: str) -> bytes:
-    """The same of a short text, at once. Raises NotAnImage."""
+    """Decode a short text at once, in the same way. Raises NotAnImage."""
     out = bytearray()
     for _ in decode_in_steps(memoryview(json.dumps(text)[1:-1].encode()), out.extend):
         pass
@@ -115,7 +118,7 @@ def decode_text(text: str) -> bytes:
 
 
 def _last(piece: bytes) -> bytes:
-    """The end of base64, whose padding may be missing."""
+    """Decode the end of a base64 text, whose padding may be missing."""
     bare = piece.rstrip(b"=")
     if b"=" not in bare:
         piece = bare + b"=" * (-len(bare) % 4)
@@ -126,8 +129,8 @@ def _last(piece: bytes) -> bytes:
 
 
 def _pieces(text: memoryview, *, percent: bool) -> Iterator[tuple[bytes, bool]]:
-    """A JSON string in steps, without its escapes and (`percent`) those of a URL; and whether each
-    is the last."""
+    """Split a JSON string into (piece, whether it is the last). JSON escapes are resolved, and with
+    `percent` those of a URL too."""
     at, rest = 0, b""
     while at < len(text):
         end = _end_of_step(text, at, min(STEP, PERCENT_STEP) if percent else STEP)
@@ -135,19 +138,20 @@ def _pieces(text: memoryview, *, percent: bool) -> Iterator[tuple[bytes, bool]]:
         at, rest = end, b""
         if percent:
             sign = piece.rfind(b"%", max(0, len(piece) - 2)) if at < len(text) else -1
-            if sign >= 0:  # three characters such as `%2B`, of which the last are still to come
+            if sign >= 0:  # an escape such as `%2B` that goes on in the next step
                 piece, rest = piece[:sign], piece[sign:]
             piece = _unquoted(piece)
         yield piece, at == len(text)
 
 
 def _unquoted(piece: bytes) -> bytes:
-    """As `unquote_to_bytes` does it, which takes ten times as long for signs without a number."""
+    """Resolve percent escapes as `unquote_to_bytes` does. That one takes ten times as long where
+    `%` is not followed by a number."""
     return _PERCENT.sub(lambda found: _BYTES[int(found[1], 16)], piece)
 
 
 def _end_of_step(text: memoryview, at: int, step: int) -> int:
-    """Where the next step ends: not within an escape (`\\n`, `\\u002b`)."""
+    """The offset at which the next step ends. It is never inside an escape (`\\n`, `\\u002b`)."""
     end = at + step
     if end >= len(text):
         return len(text)
@@ -168,18 +172,18 @@ def _unescaped(piece: bytes) -> bytes:
         text: str = json.loads(b'"%s"' % piece)
         return text.encode()
     except ValueError:
-        raise _not_base64("it has characters beyond Unicode") from None
+        raise _not_base64("it has escapes that are not valid Unicode") from None
 
 
 def _check_no_path(text: memoryview) -> None:
-    """Raises NotAnImage where `text` looks like a name: base64 has no full stop."""
+    """Raise NotAnImage if `text` looks like a file name. Base64 never contains a full stop."""
     if len(text) > _LONGEST_PATH or b"." not in bytes(text):
         return
-    said = _unescaped(bytes(text)).decode("utf-8", "replace")
-    if _PATH.fullmatch(said):
+    name = _unescaped(bytes(text)).decode("utf-8", "replace")
+    if _PATH.fullmatch(name):
         raise NotAnImage(
-            f"file is base64, a data URL or a URL, and {said[:100]!r} looks like the name of a "
-            "file; send what is in it, as base64",
+            f"file must be base64, a data URL or a URL, and {name[:100]!r} looks like the name of "
+            "a file; send the contents of the file as base64",
             field="file",
         )
 

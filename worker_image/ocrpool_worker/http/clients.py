@@ -1,7 +1,7 @@
-"""Whose request it is: the address that shares of memory are counted for.
+"""Identify the client of a request. Shares of memory are counted for each client.
 
-The peer's address, or, behind a proxy that knows the secret of `http.proxySecretFile`, the address
-that this proxy names. What strangers write into headers counts for nothing.
+A client is the peer's address. Behind a proxy that knows the secret of `http.proxySecretFile`, it
+is the address that the proxy sends. The same header from anybody else is ignored.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-# `ADDRESS SECRET`. A proxy has to replace whatever came under this name.
+# The value is `ADDRESS SECRET`. A proxy must replace this header if a client sent it.
 HEADER = "X-Ocrpool-Client"
-# A mounted Secret changes under a running worker.
+# The file is read again after this time, because a mounted Secret can change while the worker runs.
 _FRESH_SECONDS = 10.0
 
 _current: contextvars.ContextVar[str] = contextvars.ContextVar("ocrpool_client", default="")
 
 
 def current() -> str:
-    """The client of the request that this task handles; empty outside of a request."""
+    """The client of the request that this task handles; empty outside a request."""
     return _current.get()
 
 
 @functools.lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What one party has to itself: an IPv4 address, or the /64 of an IPv6 address. Raises
-    ValueError where it is no address."""
+    """The addresses that belong to one client: an IPv4 address, or the /64 of an IPv6 address.
+
+    Raises ValueError for anything else.
+    """
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
@@ -43,7 +45,7 @@ def network_of(address: str) -> str:
 
 
 class Clients:
-    """Tells clients apart. `secret_file`: of `http.proxySecretFile`."""
+    """Finds the client of a request. `secret_file`: `http.proxySecretFile`."""
 
     def __init__(
         self, secret_file: Path | None, *, clock: Callable[[], float] = time.monotonic
@@ -54,7 +56,8 @@ class Clients:
         self._stale_at = float("-inf")
 
     def of(self, remote: str | None, header: str | None) -> str:
-        """The client behind a connection from `remote` whose request has the header `told`."""
+        """The client of a request from the peer `remote`. `header`: the value of HEADER, if
+        sent."""
         if header is not None and self._file is not None:
             address, _, secret = header.strip().partition(" ")
             known = self._known()
@@ -68,7 +71,7 @@ class Clients:
             return remote or ""
 
     def middleware(self) -> Middleware:
-        """Notes the client of every request; see `current`."""
+        """A middleware that records the client of every request for `current`."""
 
         @web.middleware
         async def middleware(
@@ -86,6 +89,6 @@ class Clients:
             try:
                 self._secret = self._file.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                self._secret = ""  # then nobody is believed
+                self._secret = ""  # no header is accepted then
             self._stale_at = now + _FRESH_SECONDS
         return self._secret

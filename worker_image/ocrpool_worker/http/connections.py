@@ -1,4 +1,4 @@
-"""The connections of one port: how many there may be, and how long each may keep it waiting."""
+"""The connections of one port: their number, and time-outs for headers and idle connections."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from aiohttp import StreamReader, web
 # A header may carry a token or cookies.
 _MOST_HEADER = 64 * 1024
 _SWEEP_SECONDS = 1.0
-# A sweep that comes so much later tells of the worker's own absence, not of slow clients.
+# If a sweep is this late, the worker itself was stopped or starved: the clients were not slow.
 _ABSENT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`most`: connections at once. `header_seconds`: until a request's header is there, from the
-    connection's opening or its first byte. `keep_alive_seconds`: between two requests.
-    `even_busy`: at the limit the oldest makes room even if it is in the middle of a request."""
+    """`most`: connections at once. `header_seconds`: time for a request's header, from the
+    connection's opening or the header's first byte. `keep_alive_seconds`: between two requests.
+    `even_busy`: at the limit, close the oldest connection even if it is handling a request."""
 
     most: int
     header_seconds: float
@@ -30,19 +30,19 @@ class ConnectionLimits:
 
 
 class Connection(web.RequestHandler):
-    """One client's connection; notes when it is between requests."""
+    """One client's connection. It records since when it is idle (between two requests)."""
 
     __slots__ = ("_connections", "_last", "head_bytes", "head_since", "idle_since", "requests")
 
     def __init__(self, connections: Connections, server: web.Server, **kwargs: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **kwargs)
         self._connections = connections
-        # None: in the middle of a request, from its whole header to the end of its answer.
+        # None while a request is handled: from its complete header to the end of its response.
         self.idle_since: float | None = None
         self.head_since: float | None = None
         self.head_bytes = 0
         self.requests = 0
-        # The body of the last request; one that was refused may still be on its way.
+        # The body of the last request. If that was refused, its body may still be arriving.
         self._last: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,30 +70,30 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         found = await super().finish_response(request, resp, start_time)
         self._last = request.content
-        # Where the next request is there already, that one is begun with.
+        # If the next request is there already, the connection is not idle.
         if self.transport is not None and not self._messages:
             self._connections.on_idle(self)
         return found
 
     def postpone(self, seconds: float, now: float) -> None:
-        """It has waited for so long less than it seems."""
+        """Move the start of the waiting forward by `seconds`, in which the worker was absent."""
         if self.idle_since is not None:
             self.idle_since = min(now, self.idle_since + seconds)
         if self.head_since is not None:
             self.head_since = min(now, self.head_since + seconds)
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        # A client that goes in the middle of something is no error.
+        # It is not an error if a client disconnects during a request.
         if self.transport is not None:
             super().log_exception(*args, **kwargs)
 
     @property
     def flushed(self) -> bool:
-        """All that was answered has been taken by the client's kernel or ours."""
+        """Whether all response bytes have been handed to the kernel."""
         return self.transport is None or not self.transport.get_write_buffer_size()
 
     def refuse(self, status: int, reason: str, message: str) -> None:
-        """Say so and hang up."""
+        """Send an error response and close the connection."""
         transport = self.transport
         if transport is not None:
             transport.write(refusal(status, reason, message))
@@ -101,7 +101,7 @@ class Connection(web.RequestHandler):
         self.force_close()
 
     def drop(self) -> None:
-        """Hang up; what the client does not take at once is lost to it."""
+        """Close the connection. Bytes that the client does not take at once are lost."""
         transport = self.transport
         self.force_close()
         if transport is not None and transport.get_write_buffer_size():
@@ -115,14 +115,14 @@ class Connections:
         """`clock`: the event loop's."""
         self._limits = limits
         self._clock = clock
-        # Both in the order in which they came to be there.
+        # Both in order of insertion.
         self._all: dict[Connection, None] = {}
         self._waiting: dict[Connection, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
 
     def start(self) -> None:
-        """Begin to look for those that keep the port waiting."""
+        """Start to look for connections that exceed a time-out."""
         self._swept_at = self._clock()
         self._schedule()
 
@@ -135,12 +135,12 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """At the limit."""
+        """Whether the limit is reached."""
         return len(self._all) >= self._limits.most
 
     def make_room(self) -> bool:
-        """Whether one more may come; at the limit the one goes that has waited longest without a
-        request."""
+        """Whether one more connection may be added. At the limit, close the one that has been idle
+        for longest."""
         if not self.full:
             return True
         victim = next((each for each in self._waiting if each.flushed), None)
@@ -156,14 +156,14 @@ class Connections:
         self._all[connection] = None
 
     def on_idle(self, connection: Connection) -> None:
-        """It has no request, from now on."""
+        """Record that the connection is idle from now on."""
         if connection in self._all:
             self._waiting.pop(connection, None)
             self._waiting[connection] = None
             connection.idle_since = self._clock()
 
     def on_request(self, connection: Connection) -> None:
-        """It has a request whose header is there."""
+        """Record that the header of a request has arrived."""
         self._waiting.pop(connection, None)
         connection.idle_since = connection.head_since = None
         connection.head_bytes = 0
@@ -182,7 +182,7 @@ class Connections:
         self._swept_at = now
         self._schedule()
         if gap > _SWEEP_SECONDS + _ABSENT_SECONDS:
-            # What came meanwhile was not read yet.
+            # Bytes that arrived in the meantime have not been read yet.
             for each in self._waiting:
                 each.postpone(gap, now)
         for each in tuple(self._waiting):
@@ -215,7 +215,7 @@ _PHRASES = {
 
 
 def refusal(status: int, reason: str, message: str) -> bytes:
-    """A whole response for who is not heard: no header of his is known."""
+    """A complete response, as bytes, for a connection whose request is not read."""
     body = json.dumps({"error": {"status": status, "reason": reason, "message": message}}).encode()
     retry = "Retry-After: 1\r\n" if status == 503 else ""
     head = (

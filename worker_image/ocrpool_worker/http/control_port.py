@@ -1,4 +1,4 @@
-"""The control port: state and steering for the operator, probes, metrics."""
+"""The control port: state and commands for the operator, probes, metrics."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Forbidden(RequestError):
-    """A web page of another origin must not steer the worker."""
+    """A web page of another origin must not control the worker."""
 
     status, reason = 403, "Forbidden"
 
 
 class Ending(RequestError):
-    """The worker has been told to end, which cannot be taken back."""
+    """The worker is shutting down after a signal, which cannot be undone."""
 
     status, reason = 409, "Ending"
 
 
 class Unauthorized(RequestError):
-    """The control port asks for a token, and this is not it."""
+    """The control port requires a token, and the request has none or a wrong one."""
 
     status, reason = 401, "Unauthorized"
 
@@ -52,7 +52,7 @@ class ControlPort:
         self._metrics = metrics
         self._token_file = settings.token_file
         self._lame_duck = settings.lame_duck_seconds
-        # Nothing here takes long; a request that does is one whose body does not come.
+        # No handler takes long. A request that does is waiting for its body.
         self._seconds = settings.header_seconds
 
     def application(self) -> web.Application:
@@ -76,7 +76,7 @@ class ControlPort:
         return self._state()
 
     async def put_instances(self, request: web.Request) -> web.Response:
-        """`{"target": n}`: ask for another number of instances; answers the state."""
+        """Set the number of instances from `{"target": n}`, and return the state."""
         try:
             wanted = InstancesTarget.model_validate_json(await request.read())
             self._supervisor.set_target(wanted.target)
@@ -88,8 +88,8 @@ class ControlPort:
         return self._state()
 
     async def drain(self, request: web.Request) -> web.Response:
-        """Not ready from now on, and after the lame-duck time no new request is taken; answers
-        the state."""
+        """Stop being ready at once, and refuse new requests after the lame-duck time. Returns the
+        state."""
         again = self._supervisor.draining
         self._supervisor.drain(self._lame_duck)
         _log.warning(
@@ -104,10 +104,10 @@ class ControlPort:
         return self._state()
 
     async def undrain(self, request: web.Request) -> web.Response:
-        """Take back `drain`: requests are taken again; answers the state. 409 after SIGTERM."""
+        """Undo `drain` and accept requests again. Returns the state, or 409 after SIGTERM."""
         was = self._supervisor.draining
         if not self._supervisor.undrain():
-            raise Ending("the worker was told to end by a signal, which cannot be taken back")
+            raise Ending("the worker is shutting down after a signal, which cannot be undone")
         if was:
             _log.warning("drain taken back", extra={"peer": request.remote})
         return self._state()
@@ -117,11 +117,11 @@ class ControlPort:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": content_type})
 
     async def livez(self, request: web.Request) -> web.Response:
-        """The supervisor's loop turns."""
+        """200 while the supervisor's event loop runs."""
         return web.Response(text="ok\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """A warm instance is there, and requests are taken."""
+        """200 while at least one instance is ready and requests are accepted, else 503."""
         if self._supervisor.ready:
             return web.Response(text="ok\n")
         problem = self._supervisor.problem()
@@ -136,8 +136,8 @@ class ControlPort:
     async def _no_pages(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if is_cross_origin(request.method, request.headers):
             raise Forbidden(
-                "this request was sent by a web page, and pages must not steer a worker; send it "
-                "from a program, without the headers Origin and Sec-Fetch-Site"
+                "this request was sent by a web page, and web pages must not control a worker; "
+                "send it from a program, without the headers Origin and Sec-Fetch-Site"
             )
         return await handler(request)
 
@@ -155,7 +155,7 @@ class ControlPort:
     async def _authorize(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if self._token_file is not None and request.path.startswith("/v1/"):
             try:
-                # Read at every request: a mounted Secret changes under a running worker.
+                # Read at every request: a mounted Secret can change while the worker runs.
                 token = self._token_file.read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise Unauthorized(f"the token file cannot be read: {error.strerror}") from None

@@ -1,7 +1,8 @@
-"""Tells requests that a web page makes a browser send from those of programs.
+"""Detect cross-site requests: those that a web page makes a browser send.
 
-A browser sends a page's simple requests (POST without special headers) to any address, also to this
-machine's own, and only keeps the answer from the page. It says where they come from.
+A browser sends simple requests of a page (POST without special headers) to any address, also to
+addresses of the local machine, and only hides the response from the page. Its headers say which
+page sent the request.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ _HARMLESS = frozenset(("GET", "HEAD", "OPTIONS"))
 def is_cross_origin(method: str, headers: Mapping[str, str]) -> bool:
     """Whether a request that changes something was sent by a page of another origin.
 
-    A page whose name was made to point here (DNS rebinding) has the same origin by name: so only
-    pages that were loaded from an address, or from localhost, are not foreign.
+    With DNS rebinding a foreign page has the same origin by name. So only pages that were loaded
+    from an IP address or from localhost count as the same origin.
     """
     if method in _HARMLESS:
         return False

@@ -1,4 +1,4 @@
-"""The data port: `POST /ocr` as PaddleX's OCR service answers it, and `POST /v1/ocr`."""
+"""The data port: `POST /ocr`, compatible with PaddleX's OCR service, and `POST /v1/ocr`."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _FILE_TYPES: dict[int, Kind] = {0: "pdf", 1: "image"}
 
 
 class _HeldMemory:
-    """What one request holds of `bodyMemory`, given back when the block ends."""
+    """The part of `bodyMemory` that one request holds. It is released when the block ends."""
 
     def __init__(self, bodies: RequestBodies) -> None:
         self._bodies = bodies
         self.size = 0
 
     def grow(self, more: int) -> None:
-        """By less than nothing: it gives back. Raises QueueFull."""
+        """Hold `more` bytes; a negative number releases some. Raises QueueFull."""
         if more < 0:
             self.shrink(self.size + more)
             return
@@ -49,7 +49,7 @@ class _HeldMemory:
         self.size += more
 
     def shrink(self, size: int) -> None:
-        """It holds no more than `size` from now on."""
+        """Release all but `size` bytes."""
         if size < self.size:
             self._bodies.release(self.size - size)
             self.size = size
@@ -88,7 +88,7 @@ class DataPort:
         return app
 
     async def wait_until_sent(self) -> None:
-        """Wait until every answer that was given has left this process."""
+        """Wait until every response has been handed to the kernel."""
         await self._pending.wait_until_sent()
 
     async def close(self) -> None:
@@ -96,7 +96,7 @@ class DataPort:
             await self._fetcher.close()
 
     async def ocr(self, request: web.Request) -> web.StreamResponse:
-        """PaddleX's `/ocr`. Errors have PaddleX's shape, with the request's own `logId`."""
+        """Handle `POST /ocr`. Errors have PaddleX's shape, with the `logId` of the request."""
         log_id = ""
         try:
             with self._supervisor.track_arrival(), _HeldMemory(self._bodies) as held:
@@ -108,7 +108,7 @@ class DataPort:
                 pictures = self._visualize if asked.visualize is None else asked.visualize
                 data = await self._file_bytes(file)
                 if isinstance(file, str) and is_url(file):
-                    held.size += len(data)  # the fetcher holds it
+                    held.size += len(data)  # counted by the fetcher already
                 del body, file
                 held.shrink(len(data))
                 kind, pages = await self._recognise(data, asked, "paddlex", expected, pictures)
@@ -124,7 +124,7 @@ class DataPort:
         return responses.paddlex_response(log_id or str(uuid.uuid4()), kind, pages)
 
     async def v1_ocr(self, request: web.Request) -> web.StreamResponse:
-        """The image or PDF as the body, parameters in the query string."""
+        """Handle `POST /v1/ocr`: the body is the image or PDF, parameters are in the query."""
         with self._supervisor.track_arrival():
             return await self._v1_ocr(request)
 
@@ -146,7 +146,7 @@ class DataPort:
         return responses.lines_response(pages)
 
     async def health(self, request: web.Request) -> web.Response:
-        """PaddleX's health check, told truthfully: 503 while nothing could be read."""
+        """Handle PaddleX's health check. Unlike PaddleX's, it answers 503 while not ready."""
         log_id = str(uuid.uuid4())
         if self._supervisor.ready:
             text = {"logId": log_id, "errorCode": 0, "errorMsg": "Healthy"}
@@ -184,7 +184,7 @@ class DataPort:
         return asked.request, asked.file
 
     async def _file_bytes(self, file: Buffer | str | RequestError) -> Buffer:
-        """The bytes that `file` stands for: base64, a data URL, or a URL where that is allowed."""
+        """The bytes of `file`, which is base64, a data URL, or a URL where URLs are allowed."""
         if isinstance(file, RequestError):
             raise file
         if not isinstance(file, str):
@@ -192,8 +192,8 @@ class DataPort:
         if is_url(file):
             if self._fetcher is None:
                 raise BadRequest(
-                    "file is a URL, and this worker fetches none (http.fetchUrls is false); send "
-                    "the file as base64",
+                    "file is a URL, and this worker fetches no URLs (http.fetchUrls is false); "
+                    "send the file as base64",
                     field="file",
                 )
             return await self._fetcher.fetch(file)
@@ -208,7 +208,7 @@ class DataPort:
         began = time.perf_counter()
         response = await handler(request)
         if self._supervisor.draining:
-            # Whoever keeps connections shall open the next one elsewhere.
+            # Clients that keep connections open must open the next one to another worker.
             response.force_close()
         resource = request.match_info.route.resource
         endpoint = resource.canonical if resource is not None else "other"

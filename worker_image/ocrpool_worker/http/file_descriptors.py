@@ -1,4 +1,5 @@
-"""Shares the limit of open files: what instances and the control port need is never a client's."""
+"""Divide the limit of open files between the ports, so that clients cannot use up the descriptors
+that instances and the control port need."""
 
 from __future__ import annotations
 
@@ -8,15 +9,16 @@ from dataclasses import dataclass
 
 from ocrpool_worker.settings import WorkerSettings
 
-# An instance: socket, lifeline, mailbox, output, pidfd (twice in later Pythons), and a spare one.
+# Of one instance: socket, parent watch, shared buffer, output, pidfd (two in later Pythons), a
+# spare.
 _OF_INSTANCE = 8
-# Files that are read, a process that is started, connections that are on their way out.
+# For short use: files that are read, processes that are started, connections that are closing.
 _PASSING = 32
 
 
 @dataclass(frozen=True, slots=True)
 class DescriptorShares:
-    """Most connections of each port at once; most that are told that there is no room."""
+    """The most connections of each port at once, and the most that are being refused."""
 
     data: int
     control: int
@@ -24,10 +26,10 @@ class DescriptorShares:
 
 
 def shares(settings: WorkerSettings, *, limit: int, in_use: int) -> DescriptorShares:
-    """How `limit` descriptors are shared, of which `in_use` are taken already. A limit that is too
-    low for all gives a little to each."""
+    """Divide `limit` descriptors, of which `in_use` are taken already. Where the limit is too low
+    for all, each part gets a little."""
     control, refused = min(32, limit // 8), min(32, limit // 16)
-    # A worker may be allowed many more instances than it will ever have.
+    # `instances.max` may be far more than the worker will ever run.
     instances = min(settings.instances.max * _OF_INSTANCE, limit // 4)
     fetches = settings.http.max_fetches if settings.http.fetch_urls else 0
     left = limit - in_use - _PASSING - control - refused - instances - fetches
@@ -35,7 +37,7 @@ def shares(settings: WorkerSettings, *, limit: int, in_use: int) -> DescriptorSh
 
 
 def raise_and_share_limit(settings: WorkerSettings) -> DescriptorShares:
-    """Raise this process's limit as far as it needs and may, and share it."""
+    """Raise this process's soft limit as far as needed and allowed, and divide it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = _finite(soft)
     http = settings.http

@@ -18,33 +18,34 @@ import msgspec
 
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# JSON that is validated as it is; what a validator builds of it is up to 20 times as large.
+# JSON up to this size is validated as it is. A validator builds objects of up to 20 times its size.
 SMALL = 64 * 1024
-# A value that is longer than this is right for no parameter.
+# A longer value is not valid for any parameter.
 LONGEST_VALUE = 16 * 1024
 _FILE = re.compile(rb'[{,]\s*"file"\s*:\s*"')
-# No base64: `file` cannot be this by chance.
+# Replaces the text of `file`. It is not base64, so no client sends it by chance.
 MARK = "(cut)"
 
 
 class NotJson(ValueError):
-    """The body is no JSON; the message says where."""
+    """The body is not JSON; the message says where it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """`fields`: JSON of the known fields alone, long values shortened, `file` as MARK where it is
-    text. `text`: what stands between the quotes of `file`, a view into the body."""
+    """`fields`: JSON of the known fields only, with long values shortened, and MARK for the text of
+    `file`. `text`: the text between the quotes of `file`, as a view into the body."""
 
     fields: bytes
     text: memoryview | None
 
 
 def cut_out_file(body: bytes | bytearray) -> Outline | None:
-    """The body without the text of its first `file`, or None where little is gained by it.
+    """Cut the text of the first `file` out of the body; None if too little of the body is that
+    text.
 
-    What is left must still be validated. Only where `file` is MARK then was this the one, and only
-    where the text is plain base64 does it end where it seemed to.
+    The rest must still be validated. The cut was right only if `file` is MARK after that, and if
+    the text is plain base64, because only then does it end at the first quote.
     """
     found = _FILE.search(body, 0, SMALL)
     if found is None:
@@ -59,7 +60,8 @@ def cut_out_file(body: bytes | bytearray) -> Outline | None:
 
 
 class Skimmer:
-    """Outlines of JSON objects with these `names` (`file` among them) and any others."""
+    """Makes outlines of JSON objects that have fields of these `names` (`file` is one) and
+    others."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         fields: list[Any] = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in names]
@@ -70,7 +72,7 @@ class Skimmer:
         """Raises NotJson."""
         try:
             found = self._decoder.decode(body)
-        except msgspec.ValidationError:  # JSON, but no object: as good as any other that is none
+        except msgspec.ValidationError:  # JSON, but not an object: validation refuses any array
             return Outline(b"[]", None)
         except (msgspec.DecodeError, RecursionError) as error:
             raise NotJson(str(error)) from None
@@ -89,6 +91,6 @@ class Skimmer:
 
 
 def _like(value: memoryview) -> bytes:
-    """A short value of the same kind: it is as wrong."""
+    """A short value of the same kind, which is invalid for the same reason."""
     kinds = {b"[": b"[]", b"{": b"{}", b'"': b'"%s"' % (b"x" * LONGEST_VALUE)}
-    return kinds.get(bytes(value[:1]), b"1e999")  # so many digits are a number beyond all bounds
+    return kinds.get(bytes(value[:1]), b"1e999")  # a number of so many digits is out of any range

@@ -1,4 +1,4 @@
-"""Has large JSON bodies skimmed in a process of their own, one at a time (`http.skim_main`)."""
+"""Skim large JSON bodies in a separate process, one at a time (`http.json_skim_main`)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ocrpool_worker.errors import Unavailable
 from ocrpool_worker.http.json_skim_main import SkimResult
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# A body is copied in steps of so many bytes, a few milliseconds each.
+# A body is copied in steps of this many bytes, which take a few milliseconds each.
 STEP = 4 << 20
 
 
 class JsonSkimProcess:
-    """`seconds`: how long one may take."""
+    """Runs the skim process. `seconds`: the longest time for one body."""
 
     def __init__(self, names: tuple[str, ...], seconds: float) -> None:
         self._names = names
@@ -27,22 +27,25 @@ class JsonSkimProcess:
         self._turn = asyncio.Semaphore(1)
 
     async def skim(self, body: bytearray) -> tuple[SkimResult, Buffer]:
-        """What the JSON holds, and the file's bytes. `body` is empty afterwards: it moves into the
-        memory file, which is never held twice as a whole. Raises Unavailable."""
+        """Return the fields of the JSON and the bytes of the file.
+
+        `body` is empty afterwards. It is moved piece by piece into a memory file, so that it is
+        never held twice. Raises Unavailable.
+        """
         async with self._turn:
             descriptor = os.memfd_create("ocrpool-json", os.MFD_CLOEXEC)
             try:
                 await _move(body, descriptor)
                 found = await self._run(descriptor)
-                if found.size <= STEP:  # a mapping would keep a descriptor
+                if found.size <= STEP:  # a mapping would keep the descriptor open
                     return found, os.pread(descriptor, found.size, 0)
                 os.ftruncate(descriptor, found.size)
-                # Mapped, not copied; it goes with its last user.
+                # Mapped, not copied. The mapping is freed with its last user.
                 return found, memoryview(mmap.mmap(descriptor, found.size, prot=mmap.PROT_READ))
             except (OSError, TimeoutError, msgspec.MsgspecError) as error:
                 why = str(error) or f"not done within {self._seconds:g} s"
                 raise Unavailable(
-                    f"the JSON could not be taken apart: {why}", retry_after=1
+                    f"the JSON could not be parsed: {why}; try again", retry_after=1
                 ) from None
             finally:
                 os.close(descriptor)
@@ -71,7 +74,7 @@ class JsonSkimProcess:
 
 
 async def _move(body: bytearray, descriptor: int) -> None:
-    """From the end, so that the memory of what has moved is given back on the way."""
+    """Move the body into the file, from its end, freeing the memory of each moved piece."""
     os.ftruncate(descriptor, len(body))
     while body:
         start = max(0, len(body) - STEP)

@@ -1,9 +1,8 @@
-"""The program that skims one large JSON body: `python -m ocrpool_worker.http.json_skim_main FD
-NAME…`.
+"""Program that skims one large JSON body: `python -m ocrpool_worker.http.json_skim_main FD NAME…`.
 
-It reads the body in the memory file FD, writes there the bytes that `file` stands for, over what it
-has read, and says on standard output what it found (see `Found`). It holds a megabyte or two of its
-own at any time, and ends.
+It reads the body in the memory file FD and writes the decoded bytes of `file` into the same file,
+over what it has read. On standard output it writes a `SkimResult`. It needs a megabyte or two of
+its own memory.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from ocrpool_worker.http.json_outline import NotJson, Skimmer
 
 @dataclass(frozen=True)
 class SkimResult:
-    """`fields` as in an Outline; `size`: of the file's bytes. `not_json` and `not_base64` say what
-    is wrong; `url` is what `file` says where it is one."""
+    """`fields` as in an Outline. `size`: number of decoded bytes of the file. `url`: the value of
+    `file` if it is a URL. `not_json` and `not_base64`: what is wrong, or empty."""
 
     fields: str = ""
     size: int = 0
@@ -34,7 +33,7 @@ class SkimResult:
 
 
 def skim(descriptor: int, names: tuple[str, ...]) -> SkimResult:
-    """Do it."""
+    """Skim the body in the memory file, and replace it by the decoded file."""
     body = mmap.mmap(descriptor, 0)
     try:
         outline = Skimmer(names).outline(memoryview(body))
@@ -49,7 +48,7 @@ def skim(descriptor: int, names: tuple[str, ...]) -> SkimResult:
     size = 0
 
     def write(decoded: bytes) -> None:
-        # Never before what is still to be read: no spelling is shorter than what it stands for.
+        # This never overwrites unread text: no spelling is shorter than the bytes it stands for.
         nonlocal size
         size += os.pwrite(descriptor, decoded, size)
 

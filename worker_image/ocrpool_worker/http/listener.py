@@ -1,4 +1,4 @@
-"""Listens on a port and takes connections, no more than there is room for."""
+"""Listen on a port, and accept connections up to its limit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ocrpool_worker.http.connections import Connection, Connections, refusal
 _log = logging.getLogger(__name__)
 _log.addFilter(RateLimit())
 _BACKLOG = 1024
-# Between two looks at everything else that happens.
+# Connections that are accepted before the event loop handles other events.
 _AT_ONCE = 16
-# The kernel lacks descriptors or memory for one more connection.
+# Wait this long when the kernel has no descriptor or memory for one more connection.
 _PAUSE_SECONDS = 0.5
-# Long enough to read a refusal; a socket that is closed at once may take it away from the client.
+# Time for the client to read a refusal. A socket that is closed at once can discard it.
 _REFUSED_SECONDS = 1.0
 
 
@@ -45,7 +45,7 @@ async def bind(host: str, port: int) -> list[socket.socket]:
 
 
 class Listener:
-    """Takes connections from `start` to `stop`."""
+    """Accepts connections from `start` to `stop`."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Listener:
         setting: str,
         most_refused: int,
     ) -> None:
-        """`make`: a new connection's protocol. `setting`: what limits them, for who is refused.
-        `most_refused`: descriptors for those that are being told so."""
+        """`make` creates the protocol of a new connection. `setting`: the name of the limit, for
+        the refusal. `most_refused`: descriptors for connections that are being refused."""
         self._sockets = sockets
         self._connections = connections
         self._make = make
-        message = f"as many connections as may be ({setting}); come back later, or add workers"
+        message = f"too many connections ({setting}); try again later, or add workers"
         self._refusal = refusal(503, "Unavailable", message)
         self._setting = setting
         self._most_refused = most_refused
@@ -91,7 +91,7 @@ class Listener:
     def _accept(self, sock: socket.socket) -> None:
         for _ in range(_AT_ONCE):
             if self._connections.full and self._arriving:
-                return  # one of those can make room as soon as it is there itself
+                return  # one of those can be closed as soon as it is set up
             try:
                 arrived, _ = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -135,7 +135,7 @@ class Listener:
         asyncio.get_running_loop().call_later(_REFUSED_SECONDS, self._close_refused, arrived)
 
     def _close_refused(self, refused: socket.socket) -> None:
-        with contextlib.suppress(ValueError):  # it had to go before
+        with contextlib.suppress(ValueError):  # closed before, to free a descriptor
             self._refused.remove(refused)
         refused.close()
 

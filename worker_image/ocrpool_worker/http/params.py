@@ -1,7 +1,7 @@
-"""What a request may ask of the engine, by PaddleX's names, and `/ocr`'s request as a whole.
+"""The parameters of a request, by PaddleX's names, and the whole request of `/ocr`.
 
-Source of the names and types: PaddleX 3.7, `inference/serving/schemas/ocr.py`. The bounds are ours:
-values outside of them make PaddleOCR fail, or take memory without end.
+Source of the names and types: PaddleX 3.7, `inference/serving/schemas/ocr.py`. The bounds are
+ocrpool's: values outside them make PaddleOCR fail or use unbounded memory.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-# It comes back in every answer.
+# `logId` is part of every response.
 LONGEST_LOG_ID = 4096
 
 
 class Params(BaseModel):
-    """The parameters of one request; None leaves one to the engine."""
+    """The parameters of one request. None means the engine's default."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, protected_namespaces=())
 
@@ -34,7 +34,7 @@ class Params(BaseModel):
     return_word_box: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        """Those that the request named, in snake_case."""
+        """The parameters that the request has set, by their names in snake_case."""
         return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
 
 
@@ -42,13 +42,13 @@ _NAMES = tuple(Params.model_fields)
 
 
 class QueryParams(Params):
-    """As the query string of `/v1/ocr`: an unknown name is an error there."""
+    """The query string of `/v1/ocr`. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class OcrRequest(Params):
-    """The body of `POST /ocr`. Unknown fields are ignored, as PaddleX does."""
+    """The body of `POST /ocr`. Unknown fields are ignored, as in PaddleX."""
 
     file: str
     file_type: Literal[0, 1] | None = None
@@ -61,7 +61,7 @@ class _Named(BaseModel):
 
 
 def log_id_in(body: bytes | bytearray) -> str | None:
-    """The `logId` of a request that is wrong in some other place, where it can be made out."""
+    """The `logId` of an invalid request, if it can be found."""
     try:
         found = _Named.model_validate_json(body).log_id
     except ValidationError:
@@ -70,7 +70,7 @@ def log_id_in(body: bytes | bytearray) -> str | None:
 
 
 def describe_errors(error: ValidationError, *, at: str = "") -> tuple[str, str | None]:
-    """(a sentence that names every wrong field, the first field's path)."""
+    """Return (a sentence that names every wrong field, the path of the first one)."""
     found = error.errors(include_url=False, include_context=False)
     parts = []
     for item in found:
@@ -90,12 +90,12 @@ def errors_as_paddlex(error: ValidationError) -> str:
 
 
 def paddlex_invalid_json(why: str) -> str:
-    """The same for a body that is no JSON."""
+    """PaddleX's `errorMsg` for a body that is not JSON."""
     return json.dumps([{"type": "json_invalid", "loc": "body", "msg": f"Invalid JSON: {why}"}])
 
 
 def location(steps: Sequence[str | int]) -> str:
-    """`("body", "file")` → `body.file`; numbers in brackets."""
+    """Join `("body", "file")` to `body.file`. Numbers are written in brackets."""
     path = ""
     for step in steps:
         if isinstance(step, int):

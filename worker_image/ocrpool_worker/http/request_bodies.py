@@ -1,4 +1,4 @@
-"""Reads request bodies, never more than the limits leave room for, and not at any pace."""
+"""Read request bodies within the limits of memory (`admission.bodyMemory`), size and rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ocrpool_worker.errors import QueueFull, RequestError, TooLarge
 from ocrpool_worker.http import clients
 from ocrpool_worker.settings import AdmissionSettings
 
-# A page of text is smaller than this, and documents shall not keep pages out.
+# A page of text is smaller than this. Some memory is kept for small bodies, so that large documents
+# cannot block single pages.
 _SMALL = 2**20
+# The rate of a body is measured over windows of this length.
 _PACE_SECONDS = 5.0
-# A timer that fires so much later than it was set for tells of the worker's own absence.
+# If a timer fires this much too late, the worker itself was stopped or starved of CPU time.
 _ABSENT_SECONDS = 1.0
 
 
@@ -25,19 +27,19 @@ class SlowBody(RequestError):
 
 
 class UnsupportedEncoding(RequestError):
-    """The body is compressed or in parts, where it should be the bytes themselves."""
+    """The body is compressed or multipart. It must be the file itself."""
 
     status, reason = 415, "UnsupportedEncoding"
 
 
 class RequestBodies:
-    """All bodies that are held at once, in bytes, and of whom."""
+    """Counts the bytes of all bodies that are held at once, in total and for each client."""
 
     def __init__(self, limits: AdmissionSettings) -> None:
         self._limits = limits
         whole = limits.body_memory
         self._small = min(_SMALL, whole // 8)
-        # A body of base64 is held together with the file that is decoded of it.
+        # A body of base64 is held together with the file that is decoded from it.
         largest = min(whole, limits.max_body * 7 // 4)
         self._most_large = max(whole - whole // 8, largest)
         self._share = max(int(whole * limits.client_share), largest)
@@ -45,14 +47,14 @@ class RequestBodies:
         self._of_client: dict[str, int] = {}
 
     async def read_body(self, request: web.Request) -> bytearray:
-        """The whole body; `release` its size when the request is over.
+        """Read the whole body. The caller releases its size when the request is over.
 
         Raises TooLarge (413), QueueFull (429, `bodyMemory`), SlowBody (408) and
         UnsupportedEncoding (415).
         """
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
-            # Also keeps decompression bombs out; images do not gain by it.
+            # This also keeps decompression bombs out. Images gain nothing from compression.
             raise UnsupportedEncoding(f"Content-Encoding {encoding}: send the body uncompressed")
         declared = request.content_length
         if declared is not None and declared > self._limits.max_body:
@@ -66,13 +68,15 @@ class RequestBodies:
         return body
 
     def hold(self, size: int, *, part_of: int = 0) -> None:
-        """Count `size` bytes more for the client of this request, until `release`. `part_of`: the
-        size so far of what they are a part of. Raises QueueFull where there is no room for them;
-        then nothing is counted."""
+        """Count `size` more bytes for the client of this request, until `release`.
+
+        `part_of`: the size so far of the object that they belong to. Raises QueueFull, and counts
+        nothing, if they do not fit.
+        """
         self._hold(size, large=max(size, part_of) > self._small)
 
     def release(self, size: int) -> None:
-        """The bytes are given back. In the task of the request that held them."""
+        """Stop counting `size` bytes. Call it in the task of the request that held them."""
         client = clients.current()
         self.held -= size
         left = self._of_client.get(client, 0) - size
@@ -82,11 +86,11 @@ class RequestBodies:
             self._of_client.pop(client, None)
 
     async def _receive(self, content: StreamReader, body: bytearray, declared: int) -> None:
-        """Collect the stream in `body`, whose bytes are held. `declared`: its size, 0 = unknown."""
+        """Append the stream to `body` and hold its bytes. `declared`: its size, 0 if unknown."""
         loop = asyncio.get_running_loop()
         pace = _Pace(self._limits, loop.time())
         while not content.at_eof():
-            # Most bodies are there with their header: no timer for those.
+            # Most bodies arrive together with their header, and need no timer.
             chunk = content.read_nowait() or await self._next(content, pace, loop)
             size = len(body) + len(chunk)
             if size > self._limits.max_body:
@@ -106,7 +110,7 @@ class RequestBodies:
             except TimeoutError:
                 if loop.time() < due + _ABSENT_SECONDS:
                     raise SlowBody(pace.message()) from None
-                # The worker itself was stopped or starved: what has come meanwhile comes first.
+                # The worker itself was stopped or starved. First read what has arrived meanwhile.
                 pace.extend(loop.time())
 
     def _hold(self, size: int, *, large: bool) -> None:
@@ -117,7 +121,7 @@ class RequestBodies:
             kept = f", of which an eighth is kept for bodies of up to {format_bytes(self._small)}"
             raise QueueFull(
                 f"the bodies of all requests hold {format_bytes(self.held)}, the limit is "
-                f"{format_bytes(whole)} (admission.bodyMemory){kept if large else ''}; come back "
+                f"{format_bytes(whole)} (admission.bodyMemory){kept if large else ''}; try again "
                 "later, or add workers",
                 limit=whole,
                 retry_after=1,
@@ -126,9 +130,9 @@ class RequestBodies:
         mine = self._of_client.get(client, 0) + size
         if mine > self._share:
             raise QueueFull(
-                f"the bodies of your address would hold {format_bytes(mine)}, its share is "
+                f"the bodies from your address would hold {format_bytes(mine)}, its share is "
                 f"{format_bytes(self._share)} (admission.clientShare of admission.bodyMemory); "
-                "send less at once",
+                "send fewer requests at the same time",
                 limit=self._share,
                 retry_after=1,
             )
@@ -146,7 +150,7 @@ class RequestBodies:
 
 
 class _Pace:
-    """How long the next bytes of one body may take: until `due`."""
+    """Decides until when the next bytes of one body must arrive (`due`)."""
 
     def __init__(self, limits: AdmissionSettings, now: float) -> None:
         self._limits = limits
@@ -173,7 +177,7 @@ class _Pace:
             limit = f"{self._limits.timeout_seconds:g} s (admission.timeoutSeconds)"
             return f"the body did not arrive within {limit}"
         return (
-            f"{self._got} bytes of the body arrived in {_PACE_SECONDS:g} s, the least is "
+            f"{self._got} bytes of the body arrived in {_PACE_SECONDS:g} s, the minimum is "
             f"{format_bytes(self._limits.min_body_rate)} a second (admission.minBodyRate); send "
-            "the body as fast as that, or lower the limit"
+            "the body faster, or lower the limit"
         )

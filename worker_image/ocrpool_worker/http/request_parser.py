@@ -1,4 +1,4 @@
-"""From the body of `POST /ocr` to its fields and its file's bytes, in bounded steps."""
+"""Parse the body of `POST /ocr` into its fields and the bytes of its file, in bounded steps."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from ocrpool_worker.http.params import (
 )
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# A body up to here is skimmed in the event loop: 8 MB take up to 40 ms there.
+# A body up to this size is skimmed in the event loop, which takes up to 40 ms.
 AT_ONCE = 8 << 20
 _NAMES = tuple(str(field.alias) for field in OcrRequest.model_fields.values())
 
 
 class WrongRequest(RequestError):
-    """The JSON is not what `/ocr` takes; the message is PaddleX's list of errors."""
+    """The JSON is not a valid request of `/ocr`. The message is PaddleX's list of errors."""
 
     status, reason = 422, "BadRequest"
 
@@ -46,24 +46,26 @@ class WrongRequest(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """`file`: its bytes, the text of a small or odd one, or what is wrong with it. The request's
-    own `file` says nothing."""
+    """`file`: its bytes, its text if that is short or a URL, or what is wrong with it.
+    `request.file` holds nothing."""
 
     request: OcrRequest
     file: Buffer | str | RequestError
 
 
 class RequestParser:
-    """Takes bodies apart. `seconds`: how long a large one may take in its own process."""
+    """Parses bodies. `seconds`: the longest time for a large one, in its own process."""
 
     def __init__(self, seconds: float) -> None:
         self._skimmer = Skimmer(_NAMES)
         self._large = JsonSkimProcess(_NAMES, seconds)
 
     async def parse(self, body: bytearray, hold: Callable[[int], None]) -> ParsedRequest:
-        """`hold` is told of memory that is taken on top of the body's, and may raise; less than
-        nothing is given back. The body may be empty afterwards. Raises WrongRequest,
-        Unavailable."""
+        """Parse one body, which may be empty afterwards.
+
+        `hold` is called with the bytes of memory that are needed on top of the body, and may raise;
+        a negative number releases memory. Raises WrongRequest or Unavailable.
+        """
         await _to_utf8(body, hold)
         parsed = await self._parse_plain_base64(body, hold)
         if parsed is not None:
@@ -96,7 +98,7 @@ class RequestParser:
     async def _parse_plain_base64(
         self, body: bytearray, hold: Callable[[int], None]
     ) -> ParsedRequest | None:
-        """Plain base64 and little else; None where it is not so."""
+        """Parse a body that is plain base64 and little else. None for any other body."""
         outline = cut_out_file(body)
         if outline is None or outline.text is None:
             return None
@@ -104,7 +106,7 @@ class RequestParser:
             try:
                 request = OcrRequest.model_validate_json(outline.fields)
             except ValidationError:
-                return None  # what is wrong is told of the body as it is
+                return None  # the error must be that of the body as it was sent
             if request.file != MARK:
                 return None
             text = _data(outline.text)
@@ -116,7 +118,7 @@ class RequestParser:
             file, size = bytearray(), len(text) * 3 // 4
             for at in range(0, len(text), STEP):
                 piece = decode_plain_base64(text[at : at + STEP])
-                # Padding has nothing after it.
+                # Nothing may follow the padding.
                 if piece is None or (len(piece) % 3 and at + STEP < len(text)):
                     if at:
                         hold(-size)
@@ -138,9 +140,11 @@ class RequestParser:
 
 
 async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
-    """Bring `body` into UTF-8 without a byte-order mark, where it is in another encoding of Unicode
-    (PowerShell sends them), and found as RFC 4627 says, as PaddleX does it. In steps, and in its
-    own memory. Raises WrongRequest."""
+    """Convert `body` to UTF-8 without a byte-order mark, in steps and in place.
+
+    PowerShell sends other encodings of Unicode. The encoding is detected as RFC 4627 says, as in
+    PaddleX. Raises WrongRequest.
+    """
     encoding = json.detect_encoding(bytes(body[:4]))
     if encoding == "utf-8":
         return
@@ -155,7 +159,7 @@ async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
             read += len(step)
             piece = decoder.decode(step, read == len(body)).encode()
             more = written + len(piece) - read
-            if more > 0:  # most of it is longer in UTF-8
+            if more > 0:  # this text is longer in UTF-8
                 hold(more)
                 body[written:read] = piece
                 read += more
@@ -171,7 +175,7 @@ async def _to_utf8(body: bytearray, hold: Callable[[int], None]) -> None:
 
 
 def _data(text: memoryview) -> memoryview | None:
-    """The base64 of a data URL, or of a text that is none; None for all else."""
+    """The base64 part of a data URL, or a text that is not a data URL. None for anything else."""
     try:
         url = parse_data_url(text)
     except NotAnImage:
@@ -189,5 +193,5 @@ def _validated(fields: bytes | bytearray) -> OcrRequest:
 
 
 def _without_file(request: OcrRequest) -> OcrRequest:
-    """A text of megabytes is not kept while the request waits for its turn."""
+    """Drop the text of `file`, so that megabytes are not kept while the request waits."""
     return request.model_copy(update={"file": ""})

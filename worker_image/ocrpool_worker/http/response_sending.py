@@ -1,8 +1,8 @@
-"""Sees to it that answers are taken, and knows which are still on their way.
+"""Send responses, and close connections whose clients do not take them.
 
-A large answer goes out in pieces that are each handed to the kernel as a whole before the next one
-is touched, so that it is never held twice. A client that takes nothing is cut off: what it leaves
-lying is memory of all.
+A large response is sent in pieces. Each is handed to the kernel as a whole before the next one is
+touched, so that the response is never held twice. A client that takes nothing is disconnected,
+because the memory of its response is missing for others.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ _POLL_SECONDS = 0.05
 
 
 class PendingResponses:
-    """The connections of one port that answers are on their way to. `seconds`: how long a client
-    may take for a piece; `on_cut` is called for one that was slower."""
+    """The connections of one port that have unsent bytes.
+
+    `seconds`: the longest time that a client may take for a piece. `on_cut` is called for each
+    connection that is closed because its client was slower.
+    """
 
     def __init__(self, seconds: float, on_cut: Callable[[], None]) -> None:
         self._seconds = seconds
         self._on_cut = on_cut
-        # Since when each is busy with what it was given last.
+        # Transport → when it was last given bytes to send.
         self._since: dict[asyncio.WriteTransport, float] = {}
         self._unfinished = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, transport: asyncio.BaseTransport | None) -> None:
-        """Something is about to be written there."""
+        """Record that bytes are about to be written to this transport."""
         if transport is None:
             return
         transport = cast("asyncio.WriteTransport", transport)
@@ -46,13 +49,13 @@ class PendingResponses:
             self._timer = loop.call_later(_CHECK_SECONDS, self._cut_off_slow, now)
 
     async def wait_until_sent(self) -> None:
-        """Wait until all that was given out has left this process."""
-        # Nothing tells when a transport becomes empty without costing every answer something.
+        """Wait until all responses have been handed to the kernel."""
+        # Polled: a callback for an empty transport would make every response slower.
         while self._unfinished or any(map(_unsent, self._since)):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
     def begin(self) -> None:
-        """An answer of several pieces begins; it has an `end`."""
+        """Record the start of a response in several pieces. `end` records its end."""
         self._unfinished += 1
 
     def end(self) -> None:
@@ -61,7 +64,7 @@ class PendingResponses:
     def _cut_off_slow(self, armed: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        # Where this process itself was away, clients have had no chance to be seen taking.
+        # If this process itself was stopped or starved, the clients were not slow.
         away = now - armed - _CHECK_SECONDS
         for transport, since in tuple(self._since.items()):
             if not _unsent(transport):
@@ -77,7 +80,7 @@ class PendingResponses:
 
 
 class PiecewiseResponse(web.Response):
-    """A response whose body is `parts`, one after the other; each is let go of once sent."""
+    """A response whose body is `parts`, in order. Each part is freed once it is sent."""
 
     def __init__(self, parts: Sequence[Buffer], content_type: str) -> None:
         self._size = sum(map(len, parts))
@@ -88,13 +91,13 @@ class PiecewiseResponse(web.Response):
         self._transport: asyncio.Transport | None = None
 
     def track(self, pending: PendingResponses, request: web.BaseRequest) -> None:
-        """Tell how it comes on."""
+        """Report the progress of sending to `pending`."""
         self._pending, self._transport = pending, request.transport
 
     async def write_eof(self, data: bytes = b"") -> None:
         try:
             if self._size <= PIECE or self._pending is None:
-                # Nearly always. They are let go of only when the kernel has what was made of them.
+                # The usual case. The parts are freed only when the kernel has their bytes.
                 await web.StreamResponse.write_eof(self, b"".join(self._parts))
             else:
                 await self._write_pieces(self._pending)

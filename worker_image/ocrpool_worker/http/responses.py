@@ -1,4 +1,4 @@
-"""What goes back to a client: answers joined from what the instances wrote, errors in JSON."""
+"""Responses to clients: pages as the instances wrote them, joined, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _JSON = "application/json"
 
 
 def lines_response(pages: Sequence[PageAnswer]) -> web.StreamResponse:
-    """`/v1/ocr`: `{"pages": [{width, height, lines}]}`; a page that cannot be read has `error`."""
+    """The response of `/v1/ocr`: `{"pages": [{width, height, lines}]}`. A page that could not be
+    read has `error`."""
     return PiecewiseResponse([b'{"pages":[', *_separated(pages), b"]}"], _JSON)
 
 
 def paddlex_response(log_id: str, kind: Kind, pages: Sequence[PageAnswer]) -> web.StreamResponse:
-    """`/ocr`: PaddleX's fields in PaddleX's order."""
+    """The response of `/ocr`: PaddleX's fields in PaddleX's order."""
     info = msgspec.json.encode(_data_info(kind, pages))
     return PiecewiseResponse(
         [
@@ -57,13 +58,13 @@ def _data_info(kind: Kind, pages: Sequence[PageAnswer]) -> dict[str, object]:
 def paddlex_error(
     log_id: str, status: int, message: str, *, retry_after: float | None = None
 ) -> web.Response:
-    """An error in PaddleX's shape; `errorCode` is the HTTP status."""
+    """An error in PaddleX's shape. `errorCode` is the HTTP status."""
     body = {"logId": log_id, "errorCode": status, "errorMsg": message}
     return web.json_response(body, status=status, headers=_retry(retry_after))
 
 
 def error_response(failure: RequestError) -> web.Response:
-    """An error of `/v1/*`: reason, message, the field and the limit that it met."""
+    """An error of `/v1/*`: reason, message, and the field and limit concerned."""
     body: dict[str, object] = {"status": failure.status, "reason": failure.reason}
     body["message"] = failure.message
     if failure.field is not None:
@@ -80,8 +81,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def errors_as_json(endpoints: str) -> Middleware:
-    """A middleware: whatever a handler raises becomes JSON, in the shape of the path.
-    `endpoints`: what this port has, for who asks for something else."""
+    """A middleware that turns every exception of a handler into JSON, in the shape of the path.
+
+    `endpoints`: the endpoints of this port, for the message of 404.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -91,20 +94,20 @@ def errors_as_json(endpoints: str) -> Middleware:
             return error_response(failure)
         except web.HTTPMethodNotAllowed as failure:
             allowed = ", ".join(sorted(failure.allowed_methods))
-            message = f"{request.path} does not take {request.method}; it takes {allowed}"
+            message = f"{request.path} does not support {request.method}; it supports {allowed}"
             return _of_status(request, 405, message, allowed)
         except web.HTTPNotFound:
-            message = f"there is nothing at {request.path}; this port has {endpoints}"
+            message = f"nothing is at {request.path}; this port has {endpoints}"
             return _of_status(request, 404, message, None)
         except web.HTTPException as failure:
             return _of_status(request, failure.status, failure.reason, None)
         except (web.RequestPayloadError, HttpProcessingError) as failure:
             why = " ".join(str(failure).split()) or type(failure).__name__
-            return _of_status(request, 400, f"the body is broken as HTTP: {why}", None)
+            return _of_status(request, 400, f"the body is not valid HTTP: {why}", None)
         except Exception:
             ident = uuid.uuid4().hex
             _log.exception("a handler failed", extra={"path": request.path, "id": ident})
-            return _of_status(request, 500, f"internal error, in the log as {ident}", None)
+            return _of_status(request, 500, f"internal error; the log has it as {ident}", None)
 
     return middleware
 

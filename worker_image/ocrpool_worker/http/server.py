@@ -1,4 +1,4 @@
-"""Runs a worker: the supervisor, its two ports, and an orderly end."""
+"""Run a worker: the supervisor, its two ports, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
-# A typical photo as base64 arrives in few reads, and a header may carry a token or cookies.
+# Large enough for a typical photo as base64 to arrive in few reads.
 _READ_BUFFER = 1 << 20
 _DAY_SECONDS = 86_400.0
 
 
 class _NoBadHttp(logging.Filter):
-    """Bytes that are no HTTP are answered with 400; they are the sender's fault, and whoever can
-    reach the port must not be able to fill the log with stack traces."""
+    """Drops log records about invalid HTTP, which is answered with 400.
+
+    Otherwise anybody who reaches the port could fill the log with stack traces.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -44,10 +46,11 @@ _server_log.addFilter(_NoBadHttp())
 
 
 async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_start: bool) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted.
+    """Serve until SIGTERM or SIGINT, then finish the accepted requests.
 
-    Raises SettingsError, ModelError, or BootError when no first instance comes up; with
-    `wait_on_failed_start` it stays instead, not ready, and says why on the control port.
+    Raises SettingsError, ModelError, or BootError if no first instance starts. With
+    `wait_on_failed_start` the worker keeps running instead, not ready, and the control port says
+    why.
     """
     metrics = WorkerMetrics()
     supervisor = Supervisor(
@@ -73,7 +76,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
             _Port(pages, http.host, http.port, "http.port", shares.refused),
             ConnectionLimits(shares.data, header, keep_alive),
         )
-        # Probes and metrics have few connections; the newest of them is the one that is waited for.
+        # Probes and metrics need few connections. At the limit, the newest one matters most.
         control_port = await _listen(
             stack,
             _Port(control.application(), http.control_host, http.control_port, "http.controlPort"),
@@ -105,7 +108,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
 
 
 async def _first_ready(supervisor: Supervisor, stop: asyncio.Event) -> None:
-    """Wait for a warm instance or the signal to stop. Raises BootError."""
+    """Wait for the first ready instance or a signal to stop. Raises BootError."""
     ready = asyncio.ensure_future(supervisor.wait_until_ready())
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,8 +130,8 @@ def _stop_on_signals() -> asyncio.Event:
 
 @dataclass(frozen=True, slots=True)
 class _Port:
-    """What listens where. `setting`: of the port. `refused`: descriptors for those for whom there
-    is no room."""
+    """One port. `setting`: its name in the settings. `refused`: descriptors for connections that
+    are being refused."""
 
     app: web.Application
     host: str
@@ -138,7 +141,7 @@ class _Port:
 
 
 async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: ConnectionLimits) -> int:
-    """Serve an application; returns the port. Raises SettingsError in one line."""
+    """Serve an application and return its port number. Raises SettingsError."""
     try:
         sockets = await bind(port.host, port.port)
     except OSError as error:
@@ -151,7 +154,7 @@ async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: Connect
         raise SettingsError(
             f"{port.setting}: cannot listen on {port.host}:{port.port}: {error}"
         ) from None
-    # A client that hangs up cancels its request: what waits is dropped.
+    # A client that disconnects cancels its request, which then leaves the queue.
     runner = web.AppRunner(port.app, handler_cancellation=True, shutdown_timeout=5.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -164,7 +167,7 @@ async def _listen(stack: contextlib.AsyncExitStack, port: _Port, limits: Connect
         lambda: Connection(
             connections,
             server,
-            # Never: aiohttp's own does not know of a worker that was stopped.
+            # Practically never. `Connections` has the time-out: it allows for a stopped worker.
             keepalive_timeout=limits.keep_alive_seconds + _DAY_SECONDS,
             logger=_server_log,
             access_log=None,

@@ -1,4 +1,4 @@
-"""Fetches a file that a request names by its URL; only where `http.fetchUrls` allows it."""
+"""Fetch a file that a request names by its URL, if `http.fetchUrls` allows it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ocrpool_worker.http.request_bodies import RequestBodies
 from ocrpool_worker.settings import AdmissionSettings, HttpSettings, Network
 
 _MOST_REDIRECTS = 5
-# The same for all: who sends URLs shall not learn from it what there is in the worker's network.
+# One message for all causes, so that clients cannot explore the worker's network with URLs.
 _UNREACHED = (
-    "file: the URL cannot be fetched: there is nothing at it, it does not answer in time, or this "
-    "worker may not go there (http.fetchNetworks); send the file as base64"
+    "file: the URL cannot be fetched: nothing is there, it does not answer in time, or this worker "
+    "may not connect to it (http.fetchNetworks); send the file as base64"
 )
 
 
 def is_url(text: str) -> bool:
-    """Whether `file` of a request is a URL, as PaddleX decides it."""
+    """Whether `file` of a request is a URL, by PaddleX's rule."""
     if not text.startswith(("http://", "https://")):
         return False
     try:
@@ -35,7 +35,8 @@ def is_url(text: str) -> bool:
 
 
 class UrlFetcher:
-    """Bounded in size, time, number and reach. Lives from the first `fetch` to `close`."""
+    """Fetches URLs with limits on size, time, concurrency and addresses. Call `close` at the
+    end."""
 
     def __init__(
         self, limits: AdmissionSettings, http: HttpSettings, bodies: RequestBodies
@@ -47,12 +48,12 @@ class UrlFetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, url: str) -> bytearray:
-        """The bytes at `url`; `RequestBodies.release` their number when the request is over.
+        """Fetch the bytes at `url`. The caller releases their number when the request is over.
 
-        Raises BadRequest (422), TooLarge (413), QueueFull (429, `bodyMemory`) or Unavailable (503)
-        where its turn did not come.
+        Raises BadRequest (422), TooLarge (413), QueueFull (429, `bodyMemory`), or Unavailable (503)
+        if its turn did not come in time.
         """
-        # Taken as it is, as PaddleX does: a signed URL is only good to the letter.
+        # The URL is not normalised, as in PaddleX: any change would break a signed URL.
         if any(character <= " " or character == "\x7f" for character in url):
             raise BadRequest("file: a URL has no blanks or control characters", field="file")
         data = bytearray()
@@ -65,8 +66,8 @@ class UrlFetcher:
             self._bodies.release(len(data))
             if not begun:
                 raise Unavailable(
-                    "as many URLs as may be (http.maxFetches) were being fetched all the time; "
-                    "come back later",
+                    "too many URLs are being fetched (http.maxFetches), and the turn of this one "
+                    "did not come in time; try again later",
                     retry_after=5,
                 ) from None
             raise BadRequest(_UNREACHED, field="file") from None
@@ -99,7 +100,7 @@ class UrlFetcher:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    # Every connection goes through this, whatever a name or a redirect led to.
+                    # Every connection passes this check, after name resolution and redirects.
                     socket_factory=self._socket_to,
                     limit=0,
                     force_close=True,
@@ -113,7 +114,7 @@ class UrlFetcher:
         return self._session
 
     def _socket_to(self, found: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for one resolved address. Raises OSError where that must not be reached."""
+        """A socket for one resolved address. Raises OSError for an address that is not allowed."""
         family, kind, protocol, _, address = found
         if not is_allowed(str(address[0]), self._networks):
             raise OSError("not public")
