@@ -97,11 +97,14 @@ def test_a_tiny_picture_is_read_within_its_frame(
     assert found["ocrImage"]
 
 
-def test_a_page_on_its_head_says_so_and_others_do_not(paddle_worker: Worker) -> None:
+def test_an_upside_down_page_has_a_warning_and_others_have_none(paddle_worker: Worker) -> None:
     upright = v1(paddle_worker, sheet().image)
     assert texts(upright) == TEXTS
     assert "warnings" not in upright
-    for quarters, way in ((Image.Transpose.ROTATE_180, "head"), (Image.Transpose.ROTATE_90, "90°")):
+    for quarters, way in (
+        (Image.Transpose.ROTATE_180, "upside down"),
+        (Image.Transpose.ROTATE_90, "90°"),
+    ):
         page = v1(paddle_worker, sheet().image.transpose(quarters))
         assert reasons(page) == ["OrientationUnsure"]
         assert way in page["warnings"][0]["message"]

@@ -160,7 +160,7 @@ ON_ITS_SIDE = [(text, score, y, x, h, w) for text, score, x, y, w, h in UPSIDE_D
 
 
 @pytest.mark.parametrize(
-    ("found", "way"), [(UPSIDE_DOWN, "stand on its head"), (ON_ITS_SIDE, "be turned by 90°")]
+    ("found", "way"), [(UPSIDE_DOWN, "be upside down"), (ON_ITS_SIDE, "be turned by 90°")]
 )
 def test_a_page_that_cannot_be_read_may_be_turned(
     found: list[tuple[str, float, int, int, int, int]], way: str

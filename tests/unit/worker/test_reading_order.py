@@ -227,7 +227,7 @@ def test_a_page_of_10_000_lines_takes_no_time_to_speak_of() -> None:
 def test_boxes_that_all_stand_beside_each_other_are_held_against_each_other_just_so_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(order, "_MOST_LOOKS", 20_000, raising=False)
+    monkeypatch.setattr(order, "_MOST_COMPARISONS", 20_000, raising=False)
     compared = 0
     on_one_line = order._on_one_line
 
@@ -250,7 +250,7 @@ def test_boxes_that_all_stand_beside_each_other_are_held_against_each_other_just
 
 
 def test_what_is_left_when_that_often_is_over_is_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "_MOST_LOOKS", -1, raising=False)
+    monkeypatch.setattr(order, "_MOST_COMPARISONS", -1, raising=False)
     monkeypatch.setattr(order, "_row", None)  # not asked any more
     assert read(turned(receipt(), 2)) == read(receipt())
     assert read(receipt())[:3] == ["article 0", "price 0", "article 1"]

@@ -1,10 +1,10 @@
-"""What an OCR engine is to an instance.
+"""The interface of an OCR engine.
 
-An engine runs in a process of its own, is asked for one page at a time, and may die. Built-in are
-`paddleocr` and `noop`; others are entry points of the group `ocrpool.engines`, or
-`module:attribute`.
+An engine runs in its own process, reads one page at a time, and may crash. `paddleocr` and `noop`
+are built in. Others are entry points of the group `ocrpool.engines`, or `module:attribute`.
+
 This module must not import anything heavy: the supervisor loads engine classes to ask for their
-environment, and never makes one.
+environment, but never creates an engine.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ ENGINE_GROUP = "ocrpool.engines"
 
 @dataclass(frozen=True)
 class EngineContext:
-    """What an engine is built from.
+    """The arguments from which an engine is created.
 
     `device`: `cpu`, or `gpu:0` (the instance sees only its own GPU, always as number 0).
-    `options`: `engine.options` of the settings, untouched.
+    `options`: `engine.options` of the settings, unchanged.
     `models`: role → folder of the staged and verified model, for example
     `text_detection` → `…/PP-OCRv5_mobile_det`.
     `memory_limit`: bytes that the engine may allocate on its device, None without a limit.
-    `max_regions`: most pieces of text that it reads on one page; where a page has more, the reading
-    says so (`RegionsLimited`).
-    `progress`: to be called, from the thread that reads, whenever a part of a page is done. A page
-    may take longer than `admission.timeoutSeconds` as long as that much does not pass between two
-    calls. It is cheap: what is called too often is not passed on. It raises a RequestError where
-    nobody waits for the page any more: let that through.
+    `max_regions`: the most pieces of text to read on one page. If a page has more, the result has
+    the warning `RegionsLimited`.
+    `progress`: call it from the reading thread whenever a part of a page is done. A page may take
+    longer than `admission.timeoutSeconds` if the time between two calls stays below that. Calls are
+    cheap, and frequent ones are not passed on. It raises a RequestError if nobody waits for the
+    page any more: do not catch that.
     """
 
     device: str
@@ -54,8 +54,8 @@ class EngineContext:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a line, in the order of its text. `polygon` as that of a line, of which it is a
-    part: where the line's text begins at another corner, that of its words does."""
+    """One word of a line. Its `polygon` is a part of the line's polygon, and its corners are in the
+    same order."""
 
     text: str
     polygon: tuple[tuple[float, float], ...]
@@ -63,11 +63,14 @@ class Word:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text. `polygon` is in pixels of the page, and its corners go clockwise from the
-    top left of the page as it was turned to be read (`Reading.angle`): of one that stands on its
-    head, that corner is at the bottom right. What a single line was turned by beyond that (one that
-    runs down the page, one on its head) does not move it: of those, the text begins elsewhere.
-    `words` are there where `return_word_box` was asked for."""
+    """One line of text.
+
+    `polygon` is in pixels of the page. Its corners go clockwise, and the first one is the top left
+    of the page as it was turned for reading (`Reading.angle`): on an upside-down page it is at the
+    bottom right. If a single line was turned in addition (a vertical or upside-down line), its
+    polygon is not: the text of such a line begins at another corner. `words` are set if
+    `return_word_box` was requested.
+    """
 
     text: str
     score: float
@@ -77,8 +80,8 @@ class Line:
 
 @dataclass(frozen=True)
 class PageWarning:
-    """Why the text of a page may not be all that the document should hold. `reason` is one
-    CamelCase word, `message` a sentence."""
+    """Why the text of a page may be incomplete or wrong. `reason` is one CamelCase word, `message`
+    a sentence."""
 
     reason: str
     message: str
@@ -86,17 +89,17 @@ class PageWarning:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an engine read on one page.
+    """The result of reading one page.
 
-    `lines`: in reading order, in the frame of the page as it was given.
-    `warnings`: why the text may not be all, or not right.
-    `angle`: degrees counter-clockwise by which the page was turned before it was read (0, 90, 180
-    or 270), None where nothing looked for it.
-    `unwarped`: the page was flattened first. No way leads back from there: polygons are in the
-    flattened page.
-    `raw`: the engine's own result as JSON-able data, which `/ocr` answers as `prunedResult`.
-    `pictures`: makes the pictures that `/ocr` shows on request, by PaddleX's names (`ocrImage`,
-    `docPreprocessingImage`), as H×W×3 uint8 BGR; not called unless they are asked for.
+    `lines`: in reading order, with coordinates of the page as it was given.
+    `warnings`: why the text may be incomplete or wrong.
+    `angle`: degrees counter-clockwise by which the page was turned before reading (0, 90, 180 or
+    270), None if no model determined it.
+    `unwarped`: the page was flattened before reading. This cannot be reversed, so polygons are in
+    the flattened page.
+    `raw`: the engine's own result as JSON-able data. `/ocr` returns it as `prunedResult`.
+    `pictures`: returns the pictures for `/ocr` by PaddleX's names (`ocrImage`,
+    `docPreprocessingImage`), as H×W×3 uint8 BGR. It is called only if they were requested.
     """
 
     lines: tuple[Line, ...]
@@ -108,28 +111,32 @@ class Reading:
 
 
 class PageInput(Protocol):
-    """One page as an engine gets it: decoded when asked, not before."""
+    """One page to read. It is decoded when `pixels` is called."""
 
     def pixels(self) -> Pixels:
         """H×W×3 uint8, BGR, as `cv2.imdecode` gives it. Raises NotAnImage or TooLarge."""
 
 
 class Engine(Protocol):
-    """One engine in one process. Made by `factory(context)`; any error there is a failed boot."""
+    """One engine in one process, created by `factory(context)`. An error there is a failed
+    start."""
 
     def read_page(self, page: PageInput, params: Mapping[str, Any]) -> Reading:
-        """Read one page. `params` are PaddleOCR's per-request parameters in snake_case, without
-        those that the request leaves open. Raises what the engine raises; see `faults`."""
+        """Read one page.
+
+        `params`: PaddleOCR's per-request parameters in snake_case, only those that the request
+        sets. It may raise anything; `faults` classifies the error.
+        """
 
     def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
-        """A sentence if this engine cannot honour `params`, else None."""
+        """A sentence that says why this engine does not support `params`, or None if it does."""
 
     def device_memory(self) -> int | None:
-        """Bytes of device memory that the engine itself holds, or None where it cannot tell."""
+        """Bytes of device memory that the engine itself holds, or None if it does not know."""
 
 
 class EngineFactory(Protocol):
-    """The engine's class, or a function with these attributes."""
+    """An engine's class, or a function with these attributes."""
 
     needs_models: bool
 
@@ -137,11 +144,14 @@ class EngineFactory(Protocol):
 
     def environment(self, context: EngineContext) -> Mapping[str, str]:
         """Environment variables that must be set before the engine's libraries are imported.
-        Called in the supervisor, so it must not import them."""
+
+        The supervisor calls this, so it must not import those libraries.
+        """
 
 
 def load_engine(name: str) -> EngineFactory:
-    """Find an engine by its entry point or as `module:attribute`. Raises SettingsError."""
+    """Load an engine by the name of its entry point, or as `module:attribute`. Raises
+    SettingsError."""
     if ":" in name:
         entry = EntryPoint(name=name, value=name, group=ENGINE_GROUP)
     else:
@@ -155,5 +165,5 @@ def load_engine(name: str) -> EngineFactory:
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"engine.name: {name!r} cannot be loaded: {error}") from None
     if not callable(getattr(factory, "environment", None)):
-        raise SettingsError(f"engine.name: {name!r} is no engine: it has no environment()")
+        raise SettingsError(f"engine.name: {name!r} is not an engine: it has no environment()")
     return factory

@@ -1,8 +1,8 @@
-"""What an exception out of an engine means for the page, the instance and the worker.
+"""Classify exceptions of an engine as faults of memory, device or engine.
 
 Source: paddle/fluid/pybind/exception.cc maps ResourceExhausted to MemoryError, External (CUDA) to
-OSError, InvalidArgument to ValueError and Fatal to SystemError; older builds raise RuntimeError
-for all of them, so the text counts too.
+OSError, InvalidArgument to ValueError and Fatal to SystemError. Older builds raise RuntimeError for
+all of them, so the text of the exception is examined too.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ _DEVICE = re.compile(
 
 
 def classify_error(error: BaseException, *, limited: bool = False) -> FaultKind:
-    """What `error` means; `limited`: this process has a memory limit of its own.
+    """Classify `error`. `limited`: this process has its own memory limit.
 
-    `memory`: the device or the host ran out. `device`: the CUDA context can no longer be
-    trusted. `engine`: anything else, which may be the page's fault or the predictor's."""
+    `memory`: the device or the host ran out of memory. `device`: the CUDA context can no longer be
+    trusted. `engine`: anything else, caused by the page or by the predictor.
+    """
     text = str(error)
-    # oneDNN passes a failed allocation on without a name (tried with RLIMIT_DATA).
+    # oneDNN reports a failed allocation without a name (tested with RLIMIT_DATA).
     if limited and text.strip() == "std::exception":
         return "memory"
     # Memory first: Paddle reports a failed cudaMalloc as an external error on some versions.
@@ -38,7 +39,7 @@ def classify_error(error: BaseException, *, limited: bool = False) -> FaultKind:
         return "memory"
     if _DEVICE.search(text):
         return "device"
-    # An OSError of the operating system has an errno (a missing font, say); Paddle's has none.
+    # An OSError of the operating system has an errno (for a missing font, say). Paddle's has none.
     if isinstance(error, OSError) and error.errno is None:
         return "device"
     return "engine"

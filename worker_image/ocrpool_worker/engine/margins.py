@@ -1,8 +1,8 @@
-"""A margin of paper around a tiny picture.
+"""Add a margin in the background colour around a tiny picture.
 
 PaddleX pads a picture whose sides sum to less than 64 pixels with black, and then scales the boxes
-by the size of the picture without the padding: text is read worse, and boxes lie outside of it.
-With a margin of its own paper around it, the picture is never that small.
+by the size of the picture without the padding. So text is read worse, and boxes lie outside the
+picture. With a margin the picture is large enough not to be padded.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ LEAST_SUM = 64
 
 
 def margin_of(width: int, height: int) -> int:
-    """Pixels that are missing on each side of a picture; 0 for all but tiny ones."""
+    """The margin in pixels that a picture needs on each side; 0 for all but tiny pictures."""
     return max(0, -((width + height - LEAST_SUM) // 4))
 
 
 def with_margin(pixels: Pixels, margin: int) -> Pixels:
-    """The picture with `margin` pixels around it, in the colour that its border mostly has."""
+    """The picture with `margin` pixels around it, in the most frequent colour of its border."""
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -36,8 +36,10 @@ def with_margin(pixels: Pixels, margin: int) -> Pixels:
 
 
 def cut_margin(result: Any, margin: int) -> None:
-    """Put a result of PaddleX's OCR pipeline right, in place, as if the picture had been read
-    without its margin: its pictures are cut, its boxes moved and clipped."""
+    """Remove the margin from a result of PaddleX's OCR pipeline, in place.
+
+    Its pictures are cut, and its boxes are moved and clipped.
+    """
     import numpy as np  # noqa: PLC0415
 
     pictures = result["doc_preprocessor_res"]

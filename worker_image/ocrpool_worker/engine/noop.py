@@ -1,4 +1,4 @@
-"""An engine that reads nothing: it measures what serving costs without any OCR."""
+"""An engine that reads nothing. It is for measuring the cost of serving without OCR."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ocrpool_worker.engine.base import EngineContext, PageInput, Reading
 
 
 class NoopEngine:
-    """Finds no text on any page, and does not even decode it."""
+    """Returns no text for any page, and does not decode pages."""
 
     needs_models = False
 

@@ -1,7 +1,7 @@
-"""From the picture that PaddleX read back to the page that it was given.
+"""Map coordinates from the picture that PaddleX read back to the page that was sent.
 
-PaddleX turns a page that its classifier takes for turned (`rotate_image`: counter-clockwise by 0,
-90, 180 or 270 degrees), and answers polygons in the turned picture.
+PaddleX turns a page by the angle that its classifier finds (`rotate_image`: counter-clockwise by 0,
+90, 180 or 270 degrees), and returns polygons in the turned picture.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ Polygon: TypeAlias = "tuple[tuple[float, float], ...]"
 def turned_back(
     points: Iterable[tuple[float, float]], angle: int, size: tuple[int, int]
 ) -> Polygon:
-    """`points` of a picture that was turned by `angle`, in the frame before that. `size`: (width,
-    height) of the turned picture in pixels. Raises ValueError for another angle."""
+    """Map `points` of a picture that was turned by `angle` back to the picture before that.
+
+    `size`: (width, height) of the turned picture in pixels. Raises ValueError for another angle.
+    """
     width, height = size
     if angle == 0:
         return tuple((x, y) for x, y in points)
@@ -30,8 +32,8 @@ def turned_back(
 
 
 class ScoreKeepingClassifier:
-    """Stands before PaddleX's classifier of a page's orientation and keeps how sure it was, which
-    the pipeline throws away."""
+    """Wraps PaddleX's classifier of a page's orientation and keeps its score, which the pipeline
+    discards."""
 
     def __init__(self, classifier: Any) -> None:
         self._classifier = classifier
@@ -47,7 +49,7 @@ class ScoreKeepingClassifier:
 
 
 def keep_orientation_score(pipeline: Any) -> ScoreKeepingClassifier | None:
-    """Watch the classifier of a built PaddleX OCR pipeline; None where it has none."""
+    """Wrap the orientation classifier of a PaddleX OCR pipeline. None if it has none."""
     preprocessor = getattr(pipeline, "doc_preprocessor_pipeline", None)
     inner: Any = getattr(preprocessor, "_pipeline", preprocessor)
     if not hasattr(inner, "doc_ori_classify_model"):

@@ -1,4 +1,4 @@
-"""PaddleOCR as an engine. Paddle is imported when an engine is made, in the instance only."""
+"""The engine `paddleocr`. Paddle is imported when an engine is created, only in an instance."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 FONT = Path(__file__).parent.parent / "assets" / "OcrpoolSans.otf"
 
-# What decides whether an optional model is loaded, by its role.
+# Role of an optional model → the option that decides whether it is loaded.
 _OPTIONAL = {
     "doc_orientation_classify": "use_doc_orientation_classify",
     "doc_unwarping": "use_doc_unwarping",
     "textline_orientation": "use_textline_orientation",
 }
 _REQUIRED = ("text_detection", "text_recognition")
-# PaddleX leaves these out of the pruned result.
+# PaddleX omits these fields from the pruned result.
 _PRUNED = frozenset({"input_path", "page_index"})
 
 
 class PaddleOcrEngine:
-    """One `PaddleOCR` pipeline. `options` go to its constructor as they are.
+    """One `PaddleOCR` pipeline. `options` are passed to its constructor unchanged.
 
-    The staged models fill in `<role>_model_name` and `<role>_model_dir`; an optional part whose
-    model was not staged is switched off, unless the options ask for it, which is an error: nothing
-    is downloaded at boot.
+    `<role>_model_name` and `<role>_model_dir` are set from the staged models. An optional part
+    without a staged model is switched off. It is an error if the options request it, because
+    nothing is downloaded at startup.
     """
 
     needs_models = True
 
     def __init__(self, context: EngineContext) -> None:
         arguments = constructor_arguments(context)
-        # Imported here and not above: it takes seconds and a gigabyte, and its environment must
-        # have been set before.
+        # Imported here, because it takes seconds and a gigabyte of memory, and its environment must
+        # be set before.
         from paddleocr import PaddleOCR  # noqa: PLC0415
 
         self._loaded = {name: bool(arguments[name]) for name in _OPTIONAL.values()}
@@ -76,7 +76,7 @@ class PaddleOcrEngine:
         threads = str(context.cpu_threads)
         limit = {}
         if context.memory_limit is not None and context.device != "cpu":
-            # Read once, at import; it counts what Paddle allocates itself (gpu_info.cc).
+            # Read once, at import. It limits what Paddle itself allocates (gpu_info.cc).
             limit["FLAGS_gpu_memory_limit_mb"] = str(max(1, context.memory_limit // 2**20))
         return limit | {
             "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
@@ -107,13 +107,13 @@ class PaddleOcrEngine:
 
     def unsupported_reason(self, params: Mapping[str, Any]) -> str | None:
         if params.get("return_word_box") and self._transformers:
-            # It warns, and takes a text's first letter for the text.
-            return "returnWordBox: PaddleOCR's engine `transformers` gives no words"
+            # That engine logs a warning, and returns only the first letter of a text.
+            return "returnWordBox: PaddleOCR's engine `transformers` returns no words"
         for name, loaded in self._loaded.items():
             if params.get(name) and not loaded:
                 role = next(role for role, option in _OPTIONAL.items() if option == name)
                 return (
-                    f"{name} was asked for, but no {role} model is loaded; stage one with "
+                    f"{name} was requested, but no {role} model is loaded; stage one with "
                     "`ocrpool-worker models stage`, or leave the parameter out"
                 )
         return None
@@ -127,7 +127,7 @@ class PaddleOcrEngine:
 
 
 def constructor_arguments(context: EngineContext) -> dict[str, Any]:
-    """What `PaddleOCR()` is called with. Raises SettingsError where options and models disagree."""
+    """The arguments for `PaddleOCR()`. Raises SettingsError if options and models disagree."""
     options = dict(context.options)
     arguments: dict[str, Any] = {"device": context.device, "cpu_threads": context.cpu_threads}
     for role, folder in context.models.items():
@@ -150,11 +150,11 @@ def constructor_arguments(context: EngineContext) -> dict[str, Any]:
 
 
 def reading_of(result: Any, *, orientation_score: float | None = None) -> Reading:
-    """A result of PaddleX's OCR pipeline in our words. `orientation_score`: how sure the classifier
-    of the page's orientation was, where it looked."""
+    """Convert a result of PaddleX's OCR pipeline. `orientation_score`: the score of the page's
+    orientation, if a classifier determined it."""
     preprocessed = result["doc_preprocessor_res"]
     height, width = preprocessed["output_img"].shape[:2]
-    # -1 where no classifier has looked.
+    # -1 if there was no classifier.
     angle = preprocessed.get("angle", -1)
     unwarped = bool(preprocessed.get("model_settings", {}).get("use_doc_unwarping"))
     lines = list(_found(result))
@@ -167,7 +167,7 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
         None if unreadable else orientation_unsure(lines, looked=looked, score=score),
         None if unreadable else low_resolution(lines, scale),
     )
-    # In the order of the picture that was read; only then back to the one that was sent.
+    # Sorted in the picture that was read, and then mapped back to the one that was sent.
     ordered = reading_order([line for line in lines if line.text])
     return Reading(
         lines=tuple(_line_turned_back(line, max(0, angle), (width, height)) for line in ordered),
@@ -180,8 +180,8 @@ def reading_of(result: Any, *, orientation_score: float | None = None) -> Readin
 
 
 def _found(result: Any) -> Iterator[Line]:
-    """All that was found: what was read, and what was dropped for a score below the threshold, as a
-    line without text that has the highest score that it can have had."""
+    """All detected lines. A line that PaddleX dropped, because its score was below the threshold,
+    has no text and the threshold as its score, which is the highest that it can have had."""
     texts, scores = result["rec_texts"], result["rec_scores"]
     read = list(zip(result["rec_polys"], texts, scores, words_by_line(result), strict=True))
     read.reverse()

@@ -1,10 +1,10 @@
-"""The order in which the lines of a page are read.
+"""Sort the lines of a page into reading order.
 
-PaddleX takes two boxes for one line where their tops differ by less than 10 pixels, whatever the
-size of the letters, so a scan of 300 dpi that is turned a little is read right to left. Here every
-distance is measured in heights of the lines themselves, along the direction in which the text of
-the page runs. There is no analysis of the layout: columns beside each other are read row by row,
-as PaddleX does it, for the cells of a table are columns as well.
+PaddleX puts two boxes on one line if their tops differ by less than 10 pixels, whatever the size of
+the letters. So it reads a slightly rotated scan of 300 dpi from right to left. Here distances are
+measured in heights of the lines, along the direction of the page's text. The layout is not
+analysed: columns are read row by row, as in PaddleX, because the cells of a table are columns as
+well.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from ocrpool_worker.engine.base import Line
 
 Points: TypeAlias = "Sequence[tuple[float, float]]"
 
-# Two boxes are on one line where they share this part of the lower one's height.
+# Two boxes are on one line if they overlap vertically by this part of the smaller height.
 _SHARED = 0.5
-# A superscript or subscript shares at least this part of its height with what it stands at, has a
-# height between these parts of the other's, and is nearer to its side than it is high itself.
+# A superscript or subscript overlaps its neighbour by at least this part of its height, has a
+# height between these parts of the neighbour's, and a horizontal gap to it smaller than its own
+# height.
 _SCRIPT_SHARED = 0.25
 _SCRIPT_HEIGHT = (0.25, 0.7)
-# A box of so many heights of its neighbours can stand beside several lines of them.
+# A box of this many times its neighbours' height can stand beside several lines.
 _TALL = 1.5
-# So many heights a line may rise or fall from its one end to the other.
+# A line may rise or fall by this many times its height from one end to the other.
 _BENDS = 4.0
-# So many times a box is held against others, at 2 to 4 microseconds each. A page of 1,000 boxes
-# does not get there, nor one of 20,000 in rows; thousands that all stand beside each other do.
-_MOST_LOOKS = 1_000_000
-# PaddleX turns a box that is so many times as high as wide before it is read.
+# The limit of comparisons, at 2 to 4 microseconds each. A page of 1,000 boxes stays below it, and
+# so does one of 20,000 in rows. Thousands of boxes that all stand beside each other exceed it.
+_MOST_COMPARISONS = 1_000_000
+# PaddleX turns a box before reading it if it is this many times as high as wide.
 _UPRIGHT = 1.5
 
 
@@ -56,14 +57,14 @@ class _Box:
 
 
 def reading_order(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """`lines` from top to bottom, and from left to right where they stand on one line.
+    """Sort `lines` from top to bottom, and from left to right within a line.
 
-    Where most of the page is vertical text, columns are read from right to left, each from top to
-    bottom. The order does not depend on the order of `lines`, nor on the scale of the page.
+    If most of the page is vertical text, columns go from right to left, and each from top to
+    bottom. The result depends neither on the order of `lines` nor on the scale of the page.
     """
     frame = [line.polygon for line in lines]
     if mostly_upright(lines):
-        # Turned by a quarter, columns from right to left are rows from top to bottom.
+        # After a quarter turn, columns from right to left are rows from top to bottom.
         frame = [tuple((y, -x) for x, y in polygon) for polygon in frame]
     slope = _slope(frame)
     boxes = [_box(polygon, slope, index) for index, polygon in enumerate(frame)]
@@ -98,16 +99,15 @@ def _length(x: float, y: float) -> float:
 
 
 def _slope(polygons: Sequence[Points]) -> float:
-    """How far the text falls for each step to the right: the median over all boxes, each counting
-    as the square of its length. A short box is bent by its letters and by rounding; the page is
-    not."""
+    """The slope of the page's text: the median over all boxes, weighted by the square of their
+    lengths, because letters and rounding distort the slope of a short box."""
     found = []
     for polygon in polygons:
         if len(polygon) != 4:
             continue
         (ax, ay), (bx, by), (cx, cy), (dx, dy) = polygon
         run, fall = (bx - ax) + (cx - dx), (by - ay) + (cy - dy)
-        if run > 2 * abs(fall):  # text at a steep angle has a direction of its own
+        if run > 2 * abs(fall):  # text at a steep angle does not follow the page's direction
             found.append((fall / run, run * run))
     found.sort()
     half = sum(weight for _, weight in found) / 2
@@ -122,14 +122,14 @@ def _box(polygon: Points, slope: float, index: int) -> _Box:
     across = sorted(x + slope * y for x, y in polygon)
     down = sorted(y - slope * x for x, y in polygon)
     half = max(1, len(down) // 2)
-    # The means of the upper and of the lower corners: what is left of a slope takes no part.
+    # The means of the upper and of the lower corners, so that a remaining slope has no effect.
     return _Box(sum(down[:half]) / half, across[0], sum(down[-half:]) / half, across[-1], index)
 
 
 def _ordered(boxes: Sequence[_Box]) -> list[_Box]:
-    """Row by row from the top. What stands beside a box of several lines' height is read as a
-    whole, before or after it, so the parts still to be ordered are on a stack."""
-    looks = 0
+    """Sort row by row from the top. Boxes beside a box of several lines' height are read as a block
+    before or after it, so the parts that are still to be sorted are kept on a stack."""
+    comparisons = 0
     done: list[_Box] = []
     todo: list[list[_Box]] = [sorted(boxes, key=_from_the_top)]
     while todo:
@@ -137,12 +137,12 @@ def _ordered(boxes: Sequence[_Box]) -> list[_Box]:
         if len(part) < 2:
             done += part
             continue
-        if looks > _MOST_LOOKS:
+        if comparisons > _MOST_COMPARISONS:
             done += _simple_rows(part)
             continue
         row, near = _row(part)
         lowest = max(box.bottom for box in row)
-        looks += near + bisect_left(part, lowest, key=lambda box: box.top)
+        comparisons += near + bisect_left(part, lowest, key=lambda box: box.top)
         split = _beside_a_tall_one(part, row)
         if split is None:
             done += row
@@ -162,7 +162,7 @@ def _from_the_left(box: _Box) -> tuple[float, ...]:
 
 
 def _without(part: list[_Box], taken: Sequence[_Box]) -> list[_Box]:
-    """`part` without those, which are among its first ones."""
+    """`part` without `taken`, whose boxes are near its beginning."""
     indexes = {box.index for box in taken}
     first = 0
     rest: list[_Box] = []
@@ -177,7 +177,7 @@ def _without(part: list[_Box], taken: Sequence[_Box]) -> list[_Box]:
 
 
 def _simple_rows(boxes: Sequence[_Box]) -> list[_Box]:
-    """Boxes that are sorted from the top, row by row: one look at each."""
+    """Sort boxes, already sorted from the top, into rows with one comparison each."""
     rows: list[list[_Box]] = []
     for box in boxes:
         if rows and _on_one_line(box, rows[-1][0]):
@@ -188,9 +188,12 @@ def _simple_rows(boxes: Sequence[_Box]) -> list[_Box]:
 
 
 def _row(boxes: list[_Box]) -> tuple[list[_Box], int]:
-    """The first box and what is on one line with it, from left to right, and how many boxes were
-    looked at. Each next box is held against the one beside it: the row may bend, as on a photo of
-    an open book."""
+    """Return the first box and those on its line, from left to right, and the number of
+    comparisons.
+
+    Each box is compared with its neighbour in the row, so the row may bend, as on a photo of an
+    open book.
+    """
     first = line = boxes[0]
     lowest, height = first.bottom, first.height
     near: list[_Box] = []
@@ -200,7 +203,7 @@ def _row(boxes: list[_Box]) -> tuple[list[_Box], int]:
         near.append(box)
         if _on_one_line(box, first):
             lowest, height = max(lowest, box.bottom), max(height, box.height)
-            # A superscript is above its line, which is where that goes on.
+            # The first box is a superscript: the row continues on the line of its neighbour.
             if line is first and _is_script(first, box):
                 line = box
     by_right = sorted(near, key=lambda box: (-box.right, *_from_the_top(box)))
@@ -216,15 +219,14 @@ def _chain(
     candidates: Sequence[_Box],
     further: Callable[[_Box, _Box], bool],
 ) -> list[_Box]:
-    """Of `candidates`, sorted by how near they are, those that go on from `first` with the line
-    that `line` stands on."""
+    """Those of `candidates`, sorted by distance, that continue the line of `line` from `first`."""
     chain: list[_Box] = []
     last = first
     for box in candidates:
         if further(box, last) and not _over_each_other(box, last) and _on_one_line(box, line):
             chain.append(box)
             last = box
-            # A comma, a trade mark or a script does not say where the line is.
+            # A comma, a trade mark or a script is not a reference for the line's position.
             if box.height >= _SHARED * line.height and not _is_script(box, line):
                 line = box
     return chain
@@ -233,8 +235,8 @@ def _chain(
 def _beside_a_tall_one(
     boxes: list[_Box], row: list[_Box]
 ) -> tuple[list[_Box], _Box, list[_Box]] | None:
-    """Where the tallest box of a row stands beside several lines: what is left of it, itself, and
-    what is right of it."""
+    """If the tallest box of a row stands beside several lines: (boxes left of it, the box itself,
+    boxes right of it). Otherwise None."""
     tall = max(row, key=lambda box: (box.height, -box.left, -box.index))
     inside = [
         box
@@ -242,13 +244,13 @@ def _beside_a_tall_one(
         if box is not tall and tall.height >= _TALL * box.height and _on_one_line(box, tall)
     ]
     found = {box.index: box for box in (*row, *inside) if box is not tall}
-    if len(found) < len(row):  # the row is all there is
+    if len(found) < len(row):  # nothing but the row is beside it
         return None
     beside = sorted(found.values(), key=_from_the_top)
     left = [box for box in beside if box.middle < tall.middle]
     right = [box for box in beside if box.middle >= tall.middle]
     if _stacked(left) and _stacked(right):
-        # Lines go through behind it, as behind a stamp.
+        # Lines continue behind it, as behind a stamp.
         return None
     return left, tall, right
 
@@ -261,8 +263,8 @@ def _on_one_line(one: _Box, other: _Box) -> bool:
 
 
 def _is_script(small: _Box, line: _Box) -> bool:
-    """Whether a box can be a superscript or subscript of another: it is much lower, at its side,
-    and beyond its upper or lower end."""
+    """Whether a box can be a superscript or subscript of another: it is much smaller, beside it,
+    and reaches beyond its top or bottom."""
     least, most = _SCRIPT_HEIGHT
     if not least * line.height <= small.height <= most * line.height:
         return False

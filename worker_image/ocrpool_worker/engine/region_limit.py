@@ -1,10 +1,9 @@
-"""How many pieces of text PaddleX's detector hands on, and that it says that it comes on.
+"""Limit the pieces of text that PaddleX's detector returns, and report its progress.
 
-`DBPostProcess` looks at the first `max_candidates` contours (1,000 in the models' own
-`inference.yml`) in the order in which OpenCV finds them, which is from the bottom of the page up:
-what is beyond is lost from the top, and nothing says so. Here it looks at all of them, and of the
-boxes that are left those highest on the page are kept. It looks at some 10,000 contours a second,
-and noise has 100,000 of them, so each counts as progress.
+`DBPostProcess` examines the first `max_candidates` contours (1,000 in the models' `inference.yml`)
+in OpenCV's order, which is from the bottom of the page up. So it silently loses the top of a page
+with more. Here it examines all contours, and the highest boxes on the page are kept. It examines
+about 10,000 contours a second, and a noisy page has 100,000, so each one counts as progress.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from typing import Any
 
 from ocrpool_worker.engine.batch_progress import reporting
 
-# More contours than the detector's map of a page has: it is at most 4,000 pixels a side, and a
-# box has at least 3.
+# More contours than a page can have: the detector's map has at most 4,000 pixels a side, and a box
+# at least 3.
 _ALL_CONTOURS = 2_000_000
 
-# Steps of `DBPostProcess` (paddlex 3.7) that it takes with each contour: with a quadrangle the
-# first, with a polygon (`box_type="poly"`) one of the others.
+# Methods of `DBPostProcess` (paddlex 3.7) that it calls for each contour: the first for
+# quadrangles, one of the others for polygons (`box_type="poly"`).
 _STEPS = ("get_mini_boxes", "box_score_fast", "box_score_slow")
 
 
 class RegionLimit:
-    """Stands before a detector's post-processor, and keeps `most` boxes of each page. It calls
-    `progress` when the detector has done its part, and at each contour."""
+    """Wraps a detector's post-processor, and keeps at most `most` boxes of each page. It calls
+    `progress` after detection and at each contour."""
 
     def __init__(
         self, post_process: Any, most: int, progress: Callable[[], None] = lambda: None
@@ -38,10 +37,10 @@ class RegionLimit:
         self._progress = progress
         self._post_process = post_process
         self._most = most
-        self.left_out = 0  # boxes of the page that was read last
+        self.left_out = 0  # boxes that were dropped on the latest page
 
     def __call__(self, *arguments: Any, **options: Any) -> tuple[list[Any], list[Any]]:
-        """(boxes, scores) of each picture, as `DBPostProcess` gives them."""
+        """(boxes, scores) of each picture, as `DBPostProcess` returns them."""
         self.left_out = 0
         self._progress()
         pages, scores = self._post_process(*arguments, **options)
@@ -56,16 +55,16 @@ class RegionLimit:
 
 
 def highest(boxes: Any, most: int) -> list[int]:
-    """The places of the `most` boxes that begin highest on the page, in the order of `boxes`. Each
+    """The indexes of the `most` boxes that begin highest on the page, in the order of `boxes`. Each
     box is an array of (x, y)."""
-    corners = (box.tolist() for box in boxes)  # looked at one by one in an array, 5 times as slow
+    corners = (box.tolist() for box in boxes)  # reading single items of an array is 5 times slower
     tops = [(min(y for _, y in box), min(x for x, _ in box), at) for at, box in enumerate(corners)]
     return sorted(at for _, _, at in sorted(tops)[:most])
 
 
 def limit_regions(pipeline: Any, most: int, progress: Callable[[], None]) -> RegionLimit | None:
-    """Set the limit in a built PaddleX OCR pipeline. None where its detector has no such
-    post-processor (the `transformers` engine), and so no such limit."""
+    """Set the limit in a PaddleX OCR pipeline. None if its detector has no such post-processor (the
+    `transformers` engine), and so no such limit."""
     post_process = getattr(pipeline.text_det_model, "post_op", None)
     if not hasattr(post_process, "max_candidates"):
         return None

@@ -1,10 +1,9 @@
-"""Words with boxes, from the pieces that PaddleX cuts a line into.
+"""Build words with polygons from the pieces that PaddleX cuts a line into.
 
-PaddleX (3.7, `get_word_info` and `cal_ocr_word_box`) cuts where the kind of the letters changes:
-`Müller` comes as `M`, `ü` and `ller`, a space as a piece of its own, and each box is an upright
-rectangle, also on a line that is not level. Here a word is what stands between two spaces, or one
-of PaddleX's pieces where letters are wide (Chinese, Japanese), and its polygon is cut out of the
-line's.
+PaddleX (3.7, `get_word_info` and `cal_ocr_word_box`) cuts wherever the kind of the letters changes:
+`Müller` becomes `M`, `ü` and `ller`. A space is a piece of its own. Each box is an upright
+rectangle, even on a tilted line. Here a word is the text between two spaces, or one of PaddleX's
+pieces for wide letters (Chinese, Japanese). Its polygon is cut out of the line's polygon.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from typing import Any
 from ocrpool_worker.engine.base import Word
 
 Point = tuple[float, float]
-# PaddleX reads a line downwards where the rectangle around it is so many times as high as wide.
+# PaddleX reads a line as vertical if the rectangle around it is this many times as high as wide.
 _VERTICAL = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a line: `start` and `end` are 0 where the line begins, and 1 where it ends."""
+    """A part of a line. `start` and `end` go from 0 at the line's beginning to 1 at its end."""
 
     text: str
     start: float
@@ -32,10 +31,10 @@ class Span:
 
 
 def words_by_line(result: Any) -> list[tuple[Word, ...]]:
-    """The words of each line of a result of PaddleX's OCR pipeline, beside its `rec_texts`; none
-    where `return_word_box` was not asked for."""
+    """The words of each line in `rec_texts` of a PaddleX result. They are empty if
+    `return_word_box` was not requested."""
     polygons = result["rec_polys"]
-    # Where nothing was found there are no angles either.
+    # A result without lines has no angles either.
     if "text_word" not in result or not len(polygons):
         return [()] * len(polygons)
     turned = _upside_down(result)
@@ -50,13 +49,15 @@ def words_by_line(result: Any) -> list[tuple[Word, ...]]:
 def words_of(
     pieces: Sequence[str], boxes: Sequence[Any], polygon: Any, *, upside_down: bool = False
 ) -> tuple[Word, ...]:
-    """The words of a line with the four corners `polygon`. `pieces` and `boxes` are its `text_word`
-    and `text_word_region`; `upside_down`: it was turned by 180° before it was read, which the boxes
-    do not know."""
+    """The words of a line with the four corners `polygon`.
+
+    `pieces` and `boxes`: its `text_word` and `text_word_region`. `upside_down`: the line was turned
+    by 180° before reading, which the boxes do not reflect.
+    """
     corners = [(float(x), float(y)) for x, y in polygon]
     width, height = (max(side) - min(side) for side in zip(*corners, strict=True))
     vertical = height > _VERTICAL * width
-    # What PaddleX has measured the pieces by: x, or y on a vertical line.
+    # PaddleX positions the pieces by x, or by y on a vertical line.
     axis, last = (1, 2) if vertical else (0, 1)
     begin = corners[0][axis]
     length = (corners[last][axis] - begin) or 1.0
@@ -71,7 +72,7 @@ def words_of(
 
 
 def whole_words(pieces: Sequence[Span]) -> list[Span]:
-    """Pieces put together: only spaces and wide letters keep them apart."""
+    """Join pieces to words. Only spaces and wide letters separate words."""
     words: list[Span] = []
     apart = True
     for part in (part for piece in pieces for part in _at_spaces(piece)):
@@ -87,7 +88,7 @@ def whole_words(pieces: Sequence[Span]) -> list[Span]:
 
 
 def _at_spaces(piece: Span) -> Iterator[Span]:
-    """A piece cut at its spaces, which are parts as well; each letter counts alike."""
+    """Split a piece at its spaces, which are parts as well. All letters count as equally wide."""
     step = (piece.end - piece.start) / (len(piece.text) or 1)
     for part in re.finditer(r"\s+|\S+", piece.text):
         start, end = piece.start + step * part.start(), piece.start + step * part.end()
@@ -99,8 +100,8 @@ def _wide(letter: str) -> bool:
 
 
 def _part(corners: Sequence[Point], word: Span, *, vertical: bool) -> tuple[Point, ...]:
-    """The part of a line that a word takes: between its left and right edge, or, on a vertical
-    line, its upper and lower one."""
+    """The part of the line's polygon that a word covers: from its left to its right edge, or, on a
+    vertical line, from its upper to its lower edge."""
     start, end = word.start, word.end
     if vertical:
         along = [(0, 3, start), (1, 2, start), (1, 2, end), (0, 3, end)]
@@ -114,8 +115,8 @@ def _between(one: Point, other: Point, at: float) -> Point:
 
 
 def _upside_down(result: Any) -> list[bool]:
-    """Which of the lines in `rec_polys` were turned by 180°; `dt_polys` has those besides whose
-    score was too low, in the same order."""
+    """For each line in `rec_polys`, whether it was turned by 180°. `dt_polys` has the same lines in
+    the same order, and also those whose score was too low."""
     angles = iter(zip(result["dt_polys"], result["textline_orientation_angles"], strict=True))
     return [
         next(angle == 1 for found, angle in angles if (found == read).all())
