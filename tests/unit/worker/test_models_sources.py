@@ -50,9 +50,9 @@ def test_two_models_for_one_role_are_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("Global: {model_name: PP-YOLOE-L}", "no model of PaddleOCR's pipeline"),
-        ("Global: {model_name: ../../etc}", "no model of PaddleOCR's pipeline"),
-        ("Global: {}", "no Global.model_name"),
+        ("Global: {model_name: PP-YOLOE-L}", "not a model of PaddleOCR's pipeline"),
+        ("Global: {model_name: ../../etc}", "not a model of PaddleOCR's pipeline"),
+        ("Global: {}", "has no Global.model_name"),
         ("- [", "not YAML"),
         ("!!python/object/apply:os.system [exit]", "not YAML"),
     ],
@@ -120,7 +120,7 @@ def test_index_path_runs_real_pip_and_checks_what_it_brought(
     monkeypatch.setenv("PIP_FIND_LINKS", str(links))
     stage(WheelSource(pin=pin), tmp_path / "out")
     manifest.verify(tmp_path / "out")
-    with pytest.raises(StageError, match="could not be had from the package index") as caught:
+    with pytest.raises(StageError, match="could not be downloaded from the package") as caught:
         stage(WheelSource(), tmp_path / "other")
     assert str(caught.value).isprintable()
 
@@ -130,7 +130,7 @@ def test_index_that_cannot_be_reached_is_named_as_the_cause(
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")  # nobody listens there
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    with pytest.raises(StageError, match=r"could not be had .*index cannot be reached") as caught:
+    with pytest.raises(StageError, match=r"could not be .*index cannot be reached") as caught:
         stage(WheelSource(), tmp_path / "out")
     assert str(caught.value).isprintable()
 

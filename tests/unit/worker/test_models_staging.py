@@ -215,7 +215,7 @@ def test_folder_with_anything_else_in_it_is_never_removed(
     stage(FolderSource(source), folder)  # an empty folder may be filled
     (folder / "thesis.tex").write_text("years of work")
     (folder / "manifest.json").write_text("{}")
-    with pytest.raises(StageError, match=r"holds thesis.tex, which is no model file"):
+    with pytest.raises(StageError, match=r"holds thesis.tex, which is not a model file"):
         stage(FolderSource(source), folder, force=force)
     assert (folder / "thesis.tex").read_text() == "years of work"
 

@@ -94,8 +94,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "base64 of a JPEG in quotes": (b'"' + base64.b64encode(cut_files.encoded("JPEG")), "base64"),
     "base64 of a PDF": (base64.encodebytes(b"%PDF-1.7\n" + bytes(99)), "base64 text"),
     "base64 of a HEIC": (base64.b64encode(cut_files.heic()), "base64 text"),
-    "decoded as text": (PNG.decode("utf-8", "replace").encode(), "taken for text on its way"),
-    "changed line ends": (PNG.replace(b"\r\n", b"\n"), "a PNG that was changed on its way"),
+    "decoded as text": (PNG.decode("utf-8", "replace").encode(), "converted as text on the way"),
+    "changed line ends": (PNG.replace(b"\r\n", b"\n"), "a PNG that was changed on the way"),
     "zeros": (bytes(5000), "begins with zeros"),
     "Git LFS": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0",

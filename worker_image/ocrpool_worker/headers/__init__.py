@@ -1,8 +1,8 @@
-"""What a file is and how large its picture, out of its header, in a bounded number of steps.
+"""Read the format and the size of a picture from a file's header, in a bounded number of steps.
 
-The supervisor reads headers in its event loop, so a hostile file must not cost it time: general
-readers walk all chunks of a PNG, inflate its colour profile and load every tag of a TIFF (seconds
-for a few megabytes). Nothing here looks further than the size, and every walk has an end.
+The supervisor reads headers in its event loop, so a hostile file must not take long. General
+readers walk all chunks of a PNG, inflate its colour profile and load every tag of a TIFF, which
+takes seconds for a few megabytes. This package stops at the size, and every loop has a bound.
 """
 
 from ocrpool_worker.headers.detect import Format, read_header

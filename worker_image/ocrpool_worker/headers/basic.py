@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, WebP and TIFF."""
+"""Sizes of PNG, JPEG, BMP, WebP and TIFF."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import struct
 from ocrpool_worker.headers.errors import UnknownFormat
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# More segments than a JPEG of the largest body can have where each is full, and more tags than
-# any known TIFF has.
+# More segments than a JPEG of the largest body has if all are full, and more tags than any known
+# TIFF has.
 MOST_SEGMENTS = 4096
 MOST_TAGS = 4096
-# Decoders skip rubbish between the segments of a JPEG; so much of it in all is still a JPEG.
+# Decoders skip stray bytes between the segments of a JPEG. This is the most of them in one file.
 MOST_STRAY_BYTES = 64 * 1024
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,7 @@ def jpeg(data: Buffer) -> tuple[int, int]:
             raise UnknownFormat("a JPEG without the start of a frame")
         stray += found.start() - at
         if stray > MOST_STRAY_BYTES:
-            raise UnknownFormat("a JPEG with rubbish between its segments")
+            raise UnknownFormat("a JPEG with stray bytes between its segments")
         marker, at = data[found.end() - 1], found.end()
         if marker in _FRAME_MARKERS:
             height, width = struct.unpack_from(">3xHH", data, at)
@@ -93,9 +93,9 @@ def tiff(data: Buffer, start: bytes, *, big: bool) -> tuple[int, int]:
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and tag not in sides:
             number = _TIFF_NUMBERS.get(kind)
             if number is None or values != 1 or struct.calcsize(number) > width_of_value:
-                raise UnknownFormat("a TIFF whose size is no number")
+                raise UnknownFormat("a TIFF whose size is not a number")
             (sides[tag],) = struct.unpack_from(order + number, data, at + entry.size)
             if len(sides) == 2:
                 return sides[_TIFF_WIDTH], sides[_TIFF_HEIGHT]
         at += entry.size + width_of_value
-    raise UnknownFormat("a TIFF that does not tell its size")
+    raise UnknownFormat("a TIFF without a size")

@@ -14,7 +14,8 @@ MOST_BOXES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`start` and `end`: of what is in it. `end` may lie behind the data, which then breaks off."""
+    """`start` and `end`: offsets of its content. `end` is beyond the data if the file is cut
+    off."""
 
     kind: bytes
     start: int
@@ -22,8 +23,8 @@ class Box:
 
 
 def boxes(data: Buffer, start: int, end: int) -> Iterator[Box]:
-    """The boxes from `start` to `end`, up to MOST_BOXES. It ends early where what follows is none,
-    as where a header is not there as a whole."""
+    """The boxes from `start` to `end`, up to MOST_BOXES. It ends early at bytes that are not a
+    complete header of a box."""
     at = start
     for _ in range(MOST_BOXES):
         if at + 8 > min(end, len(data)):

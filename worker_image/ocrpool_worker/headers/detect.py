@@ -1,4 +1,4 @@
-"""From the first bytes of a file to the reader of its format."""
+"""Detect the format of a file by its first bytes, and read its size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ Format = Literal[
 
 
 def read_header(data: Buffer) -> tuple[Format, int, int]:
-    """(format, width, height). Raises UnknownFormat. Widths and heights may be 0 or absurd."""
+    """Return (format, width, height). The size is not checked, so it may be 0 or absurd.
+
+    Raises UnknownFormat.
+    """
     start = bytes(data[:32])
     try:
         if start.startswith(basic.PNG_START):

@@ -1,8 +1,8 @@
-"""Why a header tells nothing."""
+"""The error for a header that cannot be read."""
 
 
 class UnknownFormat(Exception):
-    """The bytes are none of the known formats, or damaged before their size is told."""
+    """The bytes are not of a known format, or are damaged before the size."""
 
     def __init__(self, message: str, *, unrecognised: bool = False) -> None:
         """`unrecognised`: the first bytes are of none of the formats."""

@@ -1,4 +1,4 @@
-"""GIF: the canvas, and the first frame, which may be larger."""
+"""The size of a GIF: of its canvas, or of its first frame if that is larger."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 
 STARTS = (b"GIF87a", b"GIF89a")
 EXTENSION, FRAME, END = 0x21, 0x2C, 0x3B
-# No block of a file: the data ends where one should follow.
+# Not a kind of block: the data ends where a block should begin.
 NOTHING = -1
-# Blocks of comments and the like before the first frame: a megabyte of them.
+# Most blocks before the first frame (comments and the like), which is a megabyte.
 MOST_BLOCKS = 4096
 
 
@@ -22,18 +22,19 @@ def size(data: Buffer) -> tuple[int, int]:
     for at in frames(data, MOST_BLOCKS):
         left, top, width, height = struct.unpack_from("<4H", data, at + 1)
         return max(canvas_width, left + width), max(canvas_height, top + height)
-    raise UnknownFormat("a GIF without a frame, or one that breaks off before it")
+    raise UnknownFormat("a GIF without a frame, or cut off before it")
 
 
 def frames(data: Buffer, most: int) -> Iterator[int]:
-    """Where each frame begins that is told of within the first `most` blocks. It ends without a
-    word at the end of the GIF or of the data; `walk` tells which."""
+    """The offset of each frame within the first `most` blocks. It ends at the end of the GIF or of
+    the data; `walk` tells which."""
     yield from (at for kind, at in walk(data, most) if kind == FRAME)
 
 
 def walk(data: Buffer, most: int) -> Iterator[tuple[int, int]]:
-    """(kind, offset) of each extension and frame, and of the end: 0x3B with the offset after it, or
-    NOTHING where the data ends after a whole block. Raises struct.error where it ends within one.
+    """Yield (kind, offset) of each extension and frame, and of the end: 0x3B with the offset after
+    it, or NOTHING if the data ends after a complete block. Raises struct.error if it ends within
+    one.
     """
     (flags,) = struct.unpack_from("<B", data, 10)
     at = 13 + _colours(flags)
@@ -66,5 +67,5 @@ def walk(data: Buffer, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of a table of colours."""
+    """The size of a colour table in bytes."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0

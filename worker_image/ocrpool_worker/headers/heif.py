@@ -1,7 +1,7 @@
-"""HEIC and AVIF (ISO 23008-12): which picture of the file is the primary one, and its size.
+"""The primary picture of a HEIC or AVIF file (ISO 23008-12), and its size.
 
-A file holds items (the picture, or the tiles that it is put together from, a thumbnail, EXIF data)
-and one list of properties; an item's properties are numbers in that list.
+A file holds items (a picture, or the tiles of a picture, a thumbnail, EXIF data) and one list of
+properties. The properties of an item are given as numbers in that list.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 _MOST_BRANDS = 64
-# Items and the properties of the primary one, in all. A picture of 48 tiles has 50 and 4.
+# The most items plus properties of the primary item. A picture of 48 tiles has 50 and 4.
 _MOST_GIVEN = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class HeifPicture:
-    """The primary picture as it is shown, in pixels."""
+    """The size of the primary picture as it is displayed, in pixels."""
 
     form: Literal["HEIC", "AVIF"]
     width: int
@@ -32,7 +32,7 @@ class HeifPicture:
 
 
 def form_of(data: Buffer) -> Literal["HEIC", "AVIF"] | None:
-    """What the file says that it is, None for another one with the same kind of header."""
+    """The format by the file's brands, None for another format with the same kind of header."""
     (size,) = struct.unpack_from(">I", data, 0)
     end = min(size, 16 + 4 * _MOST_BRANDS, len(data))
     brands = [bytes(data[at : at + 4]) for at in (8, *range(16, end - 3, 4))]
@@ -49,7 +49,7 @@ def primary_picture(data: Buffer) -> HeifPicture:
     meta = first(data, b"meta", 0, len(data))
     if meta is None:
         raise UnknownFormat(
-            f"{form} without a still picture, as in a sequence or a file that breaks off"
+            f"{form} without a still picture, as in a sequence or a file that is cut off"
         )
     inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end)}
     if b"pitm" not in inside or b"iprp" not in inside:
@@ -70,8 +70,8 @@ def primary_picture(data: Buffer) -> HeifPicture:
 
 
 def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
-    """The properties of one item. Raises UnknownFormat where more are given than any file has."""
-    # Of these there is one. There may be several lists of what is given, and one bound for all.
+    """The properties of one item. Raises UnknownFormat if there are more than any file has."""
+    # There is one list of properties, and possibly several lists of assignments, with one bound.
     ipco = first(data, b"ipco", iprp.start, iprp.end)
     known = [] if ipco is None else list(boxes(data, ipco.start, ipco.end))
     left = _MOST_GIVEN
@@ -89,7 +89,7 @@ def _properties(data: Buffer, iprp: Box, item: int) -> Iterator[Box]:
 
 
 def _given(data: Buffer, ipma: Box, item: int) -> Iterator[tuple[bool, int]]:
-    """(whether the item is given it, its number) for each property; (False, 0) for each item."""
+    """Yield (True, number) for each property of the item, and (False, 0) for each item."""
     version, flags, entries = struct.unpack_from(">BxxBI", data, ipma.start)
     head = struct.Struct(">IB" if version else ">HB")
     letter, width = ("H", 2) if flags & 1 else ("B", 1)

@@ -1,4 +1,4 @@
-"""PBM, PGM and PPM, which scanners' programs write (SANE's scanimage by default)."""
+"""Headers of PBM, PGM and PPM. Scanner programs write them (SANE's scanimage by default)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OTHERS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`kind`: the digit of P1 to P6; `pixels_at`: where they begin."""
+    """`kind`: the digit of P1 to P6. `pixels_at`: the offset of the pixels."""
 
     kind: int
     width: int
@@ -29,7 +29,7 @@ class Head:
 
 
 def begins(start: bytes) -> bool:
-    """Whether a file with these first bytes is one."""
+    """Whether a file with these first bytes is a PBM, PGM or PPM."""
     return start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \t\r\n#"
 
 

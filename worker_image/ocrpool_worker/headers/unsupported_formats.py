@@ -1,7 +1,7 @@
-"""What a file is that is not read, in words, and what to send instead.
+"""Name the format of an unsupported file, and say what to send instead.
 
-People send what they have: the wrong file, one that a program packed, encoded or broke on its way,
-an error page in place of a download. Which of them it is helps more than that it is no image.
+People send the wrong file, one that a program packed, encoded or broke on the way, or an error page
+in place of a download. The name of the format helps them more than "not an image".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _HEAD, _TAIL = 4096, 64 * 1024
 _CONVERT = "convert it to PNG, JPEG or PDF"
 _UNPACK = "unpack it and send the files in it one by one"
 
-# What a file starts with → what it is, and what to do.
+# The first bytes of a file, the name of its format, and the advice.
 _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str, str], ...] = (
     (b"\x1f\x8b", "compressed with gzip", "decompress it"),
     (b"BZh", "compressed with bzip2", "decompress it"),
@@ -51,13 +51,13 @@ _STARTS: tuple[tuple[bytes | tuple[bytes, ...], str, str], ...] = (
     (b"/* XPM */", "an XPM image", _CONVERT),
     ((b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00"), "a raw camera image", _CONVERT),
     ((b"\x1a\x45\xdf\xa3", b"OggS"), "a video or audio file", "send single pictures of it"),
-    ((b"ID3", b"fLaC", b"MThd"), "an audio file", "there is no text in it to read"),
+    ((b"ID3", b"fLaC", b"MThd"), "an audio file", "it holds no text to read"),
     (b"RIFF", "a video or audio file (RIFF)", "send single pictures of it"),
     (b"\x7fELF", "a program", "send an image or a PDF"),
     (b"MZ", "a program of Windows", "send an image or a PDF"),
-    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file that it stands for"),
+    (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file that it points to"),
     (b"SQLite format 3\x00", "an SQLite database", "send an image or a PDF"),
-    (b"\x89PNG", "a PNG that was changed on its way (line ends?)", "send the bytes as they are"),
+    (b"\x89PNG", "a PNG that was changed on the way (line ends?)", "send the bytes unchanged"),
 )
 _OFFICE = (
     (b"word/", "a Word document (DOCX)"),
@@ -71,7 +71,7 @@ _OFFICE = (
 _MARKUP = re.compile(rb"<(?:(!doctype\s+html|html|head|body)|svg)[\s>:]", re.I)
 _MAIL = re.compile(rb"(Received|Return-Path|Delivered-To|MIME-Version|From|Message-ID): ", re.I)
 _FORM = re.compile(rb"--[^\r\n]{1,200}\r?\nContent-Disposition:", re.I)
-# Base64 of what PNG, JPEG, PDF, GIF, TIFF, WebP, BMP and HEIC begin with.
+# Base64 of the first bytes of PNG, JPEG, PDF, GIF, TIFF, WebP, BMP and HEIC.
 _BASE64 = re.compile(
     rb"\s*[\"']?(iVBORw0K|/9j/|_9j_|JVBERi|R0lGOD|SUkq|TU0AK|UklGR|Qk[0-9A-Za-z+/]{6}|AAAA[0-9A-Za-z]{2}Z0eXB)"
 )
@@ -81,8 +81,10 @@ _BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def describe_unsupported(data: Buffer) -> str | None:
-    """`a Word document (DOCX), which is not read; convert it to PDF`, or None where nobody knows.
-    For what is no format that is read."""
+    """Describe a file of an unsupported format, or return None if the format is unknown.
+
+    For example: `a Word document (DOCX), which is not read; convert it to PDF`.
+    """
     found = _named(data)
     return None if found is None else f"{found[0]}, which is not read; {found[1]}"
 
@@ -94,7 +96,7 @@ def _named(data: Buffer) -> tuple[str, str] | None:
     if head[4:8] == b"ftyp":
         return _media(head)
     if _LOST in head[:48]:
-        return "binary data that was taken for text on its way", "send the bytes as they are"
+        return "binary data that was converted as text on the way", "send the bytes unchanged"
     found = _elsewhere(data, head)
     if found is not None:
         return found
@@ -118,7 +120,7 @@ def _media(head: bytes) -> tuple[str, str]:
 
 
 def _elsewhere(data: Buffer, head: bytes) -> tuple[str, str] | None:
-    """What does not begin with its mark."""
+    """Recognise formats whose signature is not at the beginning."""
     if head[128:132] == b"DICM":
         return "a DICOM image", _CONVERT
     if head[257:262] == b"ustar":
@@ -134,15 +136,15 @@ def _elsewhere(data: Buffer, head: bytes) -> tuple[str, str] | None:
     if bytes(data[-18:]) == b"TRUEVISION-XFILE.\0":
         return "a TGA image", _CONVERT
     if len(head) >= 64 and not head.strip(b"\0"):
-        return "a file that begins with zeros (was it written at all?)", "send it anew"
+        return "a file that begins with zeros (was it fully written?)", "send it again"
     return None
 
 
 def _text(head: bytes) -> tuple[str, str] | None:
     if head[:5].lower() == b"data:":
-        return "a data URL", "send the bytes that it stands for, or the text as `file` of /ocr"
+        return "a data URL", "send the decoded bytes, or the text as `file` of /ocr"
     if _BASE64.match(head):
-        return "base64 text", "send the bytes that it stands for, or the text as `file` of /ocr"
+        return "base64 text", "send the decoded bytes, or the text as `file` of /ocr"
     if _FORM.match(head):
         return "a form (multipart/form-data)", "send the file itself: curl --data-binary @FILE"
     if head.lstrip()[:1] == b"<":
@@ -157,5 +159,5 @@ def _text(head: bytes) -> tuple[str, str] | None:
     if _MAIL.match(head):
         return "an e-mail", "send its attachments"
     if head.startswith(_BOMS) or _TEXT.fullmatch(head):
-        return "text", "there is nothing to recognise in it"
+        return "text", "it has nothing to recognise"
     return None

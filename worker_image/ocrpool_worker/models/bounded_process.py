@@ -1,4 +1,4 @@
-"""Run a helper program for a bounded time, and leave nothing of it behind."""
+"""Run a helper program for a bounded time, and clean up all of its processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FinishedProcess:
-    """How a helper ended. `code` is None when its time was up; `output` is stdout and stderr."""
+    """The result of a helper program. `code` is None after a time-out; `output` is its stdout and
+    stderr."""
 
     code: int | None
     output: str
@@ -22,17 +23,17 @@ class FinishedProcess:
 def run_bounded(
     command: Sequence[str], *, scratch: Path, env: Mapping[str, str], seconds: float
 ) -> FinishedProcess:
-    """Run `command` with `env` over this environment (an empty value removes a variable).
+    """Run `command` with this environment, changed by `env` (an empty value removes a variable).
 
-    Its temporary files and output go into `scratch`. After `seconds`, and on any way out of here,
-    it is killed with all that it started. Raises OSError where it cannot be started.
+    Its temporary files and output go into `scratch`. After `seconds`, and whenever this function
+    ends, it is killed together with its child processes. Raises OSError if it cannot be started.
     """
     log = scratch / "output.log"
     merged = {**os.environ, "TMPDIR": str(scratch), **env}
     merged = {key: value for key, value in merged.items() if value}
     with log.open("wb") as output:
-        # Its own session, so that one signal reaches its children too. A file, not a pipe: a pipe
-        # would stay open for as long as any grandchild lives.
+        # Its own session, so that one signal also reaches its children. The output is a file,
+        # because a pipe would stay open as long as any grandchild lives.
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -53,6 +54,6 @@ def run_bounded(
 
 
 def last_line(output: str, *, containing: str = "") -> str:
-    """The last non-empty line with `containing` in it, printable and short, or an empty string."""
+    """The last non-empty line that contains `containing`, shortened and printable, or ""."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and containing in line]
     return "".join(c for c in lines[-1][:300] if c.isprintable()) if lines else ""

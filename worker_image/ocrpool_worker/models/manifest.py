@@ -1,9 +1,9 @@
-"""The manifest of a staged folder: which files belong to it, their digests, and their roles.
+"""The manifest of a staged folder: its files, their digests, and the roles of its models.
 
-A staged folder holds one folder per model, named as PaddleX names the model (so that a folder's
-name is what `<role>_model_name` wants), licence texts, and `manifest.json`, which is written last.
-An instance boots only from a folder that `verify` accepts: a damaged parameter file makes Paddle
-fail in ways that look like anything but a damaged file.
+A staged folder holds one folder per model, licence texts, and `manifest.json`, which is written
+last. The folder of a model has PaddleX's name of the model, as `<role>_model_name` requires. An
+instance starts only from a folder that `verify` accepts, because Paddle reports a damaged parameter
+file with misleading errors.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Role = Literal[
     "doc_unwarping",
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
-# What is not done where there is no model for it.
+# Optional role → the consequence if it has no model.
 OPTIONAL_ROLES: Mapping[Role, str] = {
     "doc_orientation_classify": "a page that is turned by 90, 180 or 270 degrees is read as it is",
-    "textline_orientation": "a single line that stands on its head is read as it is",
+    "textline_orientation": "a single line that is upside down is read as it is",
     "doc_unwarping": "a bent page is read as it is",
 }
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What one file must be. `size` is in bytes."""
+    """The expected digest and size (in bytes) of one file."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
@@ -54,8 +54,8 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`source`: what `--source` brought the files. `files`: path relative to the folder, with
-    slashes. `models`: role → name of the model's folder."""
+    """`source`: the value of `--source` that the files came from. `files`: path relative to the
+    folder, with slashes → digest and size. `models`: role → name of the model's folder."""
 
     schema: Literal[1]
     source: str
@@ -63,7 +63,7 @@ class Manifest:
     models: Mapping[Role, str]
 
     def model_bytes(self, role: Role) -> int:
-        """Size of one model's files, in bytes."""
+        """The size of one model's files in bytes."""
         prefix = self.models[role] + "/"
         return sum(entry.size for path, entry in self.files.items() if path.startswith(prefix))
 
@@ -72,7 +72,7 @@ _ADAPTER = TypeAdapter(Manifest)
 
 
 def safe_relative(path: str) -> bool:
-    """Whether `path` is a plain relative path that cannot leave the folder that it is joined to."""
+    """Whether `path` is a plain relative path that stays inside the folder that it is joined to."""
     if not path or "\\" in path or "\0" in path:
         return False
     pure = PurePosixPath(path)
@@ -80,7 +80,7 @@ def safe_relative(path: str) -> bool:
 
 
 def entry_of(path: Path) -> FileEntry:
-    """Read a regular file and say what it is. Raises OSError."""
+    """Read a regular file and return its digest and size. Raises OSError."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileEntry(digest, os.fstat(file.fileno()).st_size)
@@ -98,7 +98,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of `folder` without looking at the files. Raises ModelError."""
+    """Read the manifest of `folder`, without checking the files. Raises ModelError."""
     path = folder / MANIFEST
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
@@ -118,11 +118,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify(folder: Path) -> dict[str, Path]:
-    """Role → folder of each model, after every file was read and its digest compared.
+    """Compare the digest of every file, and return role → folder of each model.
 
-    The folders are real paths: what was verified is what will be loaded, even where `folder` is a
-    link that is pointed elsewhere meanwhile. Raises ModelError with reason ModelMissing (no
-    folder, no manifest, a file missing) or ModelCorrupt (anything that is not as it should be).
+    The folders are real paths, so the verified files are the ones that will be loaded, even if
+    `folder` is a link that changes in the meantime. Raises ModelError with reason ModelMissing (no
+    folder, no manifest, a file is missing) or ModelCorrupt (anything else).
     """
     manifest = read_manifest(folder)
     root = folder.resolve()
@@ -134,7 +134,7 @@ def verify(folder: Path) -> dict[str, Path]:
 
 
 def _check_paths(folder: Path, manifest: Manifest) -> None:
-    """A manifest may name only what lies in its own folder. Raises ModelError."""
+    """Check that the manifest names only files inside its folder. Raises ModelError."""
     where = folder / MANIFEST
     if not manifest.models:
         raise _corrupt(folder, f"{where}: names no model", manifest.source)
@@ -154,7 +154,7 @@ def _check_file(folder: Path, root: Path, path: str, expected: FileEntry, source
         if not real.is_relative_to(root):
             raise _corrupt(folder, f"{shown}: leads out of the folder, to {real}", source)
         status = real.stat()
-        # Before opening: a pipe in the place of a file would block for ever.
+        # Checked before opening: a pipe in place of a file would block forever.
         if not stat.S_ISREG(status.st_mode):
             raise _corrupt(folder, f"{shown}: expected a file, found something else", source)
         if status.st_size != expected.size:
@@ -171,10 +171,10 @@ def _check_file(folder: Path, root: Path, path: str, expected: FileEntry, source
 
 
 def _check_unlisted_files(folder: Path, model: Path, manifest: Manifest) -> None:
-    """PaddleX chooses what to load by the files that it finds, so unlisted ones are refused."""
+    """Refuse unlisted files, because PaddleX chooses what to load by the files that it finds."""
     for found in sorted(model.rglob("*")):
         path = found.relative_to(model.parent).as_posix()
-        # Dot files come from file systems and desktops (.nfs…, .DS_Store); PaddleX reads none.
+        # Dot files come from file systems and desktops (.nfs…, .DS_Store). PaddleX ignores them.
         if not found.is_dir() and not found.name.startswith(".") and path not in manifest.files:
             message = f"{folder / path}: not listed in {MANIFEST}, expected no such file"
             raise _corrupt(folder, message, manifest.source)
@@ -200,7 +200,7 @@ def _short(text: str) -> str:
 
 def _repair_hint(folder: Path, source: str) -> str:
     command = f"ocrpool-worker models stage --source {shlex.quote(source)}"
-    return f"; to mend it: {command} --dir {shlex.quote(str(folder))}"
+    return f"; to repair it: {command} --dir {shlex.quote(str(folder))}"
 
 
 def _missing(folder: Path, message: str, source: str = DEFAULT_SOURCE) -> ModelError:
@@ -212,5 +212,5 @@ def _corrupt(folder: Path, message: str, source: str = DEFAULT_SOURCE) -> ModelE
 
 
 def _one_line(text: str) -> str:
-    """File names and manifests are others' input: no line breaks or control codes in a message."""
+    """Replace line breaks and control codes, which file names and manifests can contain."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

