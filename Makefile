@@ -7,11 +7,11 @@ READY := $(VENV)/.ready
 READY_BENCH := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: bench-documents bench-hostile bench-operator bench-ram help demo test check format docs pictures bench serve clean \
+.PHONY: bench-gpu bench-threads bench-simulate bench-simulate-headroom bench-simulate-autoscaling bench-documents bench-hostile bench-operator bench-ram help demo test check format docs pictures bench serve clean \
 	changelog changelog-draft version
 
 help: ## what each target does
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(MODELS) ## `ocrpool up`: OCR processes grow in number, a page is read, one is killed under load
 	$(BIN)/python -m tools.bench.demo --models $(MODELS)
@@ -50,16 +50,30 @@ pictures: $(READY) ## draw docs/pictures: a real `ocrpool up` on fake GPUs, reco
 bench: $(READY_BENCH) $(MODELS) ## measure against bare processes and other servers; writes tools/bench/results/
 	$(BIN)/python -m tools.bench --models $(MODELS) $(ARGS)
 
-bench-documents: $(READY) $(MODELS) ## kinds of documents from the trackers of OCR projects, each read once, against docs/documents.md
+bench-documents: $(READY) $(MODELS) ## kinds of documents that OCR users reported, each read once and compared with docs/documents.md
 	$(BIN)/python -m tools.bench.labs.documents --models $(MODELS) $(ARGS)
 
-bench-operator: $(READY) ## 100 pools of 10 on a real API server with simulated nodes: seconds a round, memory, writes
+bench-operator: $(READY) ## the operator with 1,000 workers on a real API server with simulated nodes
 	$(BIN)/python -m tools.bench.labs.operator_scale $(ARGS)
 
-bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit, ocrpool up beside one instance too many
+bench-gpu: $(READY) ## one NVIDIA GPU and torch: how instances follow the memory that another process takes
+	$(BIN)/python -m tools.bench.labs.gpu.headroom $(ARGS)
+
+bench-threads: $(READY) $(MODELS) ## what happens to PaddleOCR in threads of one process
+	$(BIN)/python -m tools.bench.labs.threads_fail --models $(MODELS) $(ARGS)
+
+bench-simulate: bench-simulate-headroom bench-simulate-autoscaling ## both simulations of the planner
+
+bench-simulate-headroom: $(READY_BENCH) ## the number of instances on thousands of simulated GPUs
+	$(BIN)/python -m tools.bench.simulate.headroom $(ARGS)
+
+bench-simulate-autoscaling: $(READY_BENCH) ## the number of workers on simulated days
+	$(BIN)/python -m tools.bench.simulate.autoscaling $(ARGS)
+
+bench-ram: $(READY) $(MODELS) ## root: real PaddleOCR at a real memory limit: `ocrpool up`, then one instance more than fits
 	$(BIN)/python -m tools.bench.labs.ram_limit --models $(MODELS) $(ARGS)
 
-bench-hostile: $(READY) $(MODELS) ## attacks on a running worker, and faults under load; ARGS=--quick is the short form
+bench-hostile: $(READY) $(MODELS) ## attacks on a running worker and faults under load; ARGS=--quick takes a minute
 	$(BIN)/python -m tools.bench.labs.hostile --models $(MODELS) $(ARGS)
 
 changelog-draft: $(READY) ## print what the files of changes/ would add to CHANGELOG.md

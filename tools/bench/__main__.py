@@ -18,7 +18,7 @@ MORE = ("formats",)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument(
         "--only", nargs="+", choices=PARTS + MORE, default=PARTS, help="these parts"

@@ -30,7 +30,7 @@ class DemoFailedError(Exception):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--out", type=Path, default=ROOT / "demo-output", help="for the picture")
     given = parser.parse_args()

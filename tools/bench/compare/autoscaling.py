@@ -1,4 +1,4 @@
-"""Workers by demand on simulated days; `python -m tools.bench.simulate.autoscaling` has more to
+"""Workers by demand on simulated days; `make bench-simulate-autoscaling` has more to
 choose."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The planner on simulated GPUs; `python -m tools.bench.simulate.headroom` has more to choose."""
+"""The planner on simulated GPUs; `make bench-simulate-headroom` has more to choose."""
 
 from __future__ import annotations
 

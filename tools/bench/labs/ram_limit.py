@@ -63,7 +63,7 @@ class RamLimitResult:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.labs.ram_limit", description=__doc__
+        prog="make bench-ram", description=__doc__
     )
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")

@@ -1,4 +1,4 @@
-"""What becomes of PaddleOCR in threads, on this machine: `python -m tools.bench.labs.threads_fail`.
+"""What becomes of PaddleOCR in threads, on this machine: `make bench-threads`.
 
 Reads the same pages in several ways, each in child processes, so that a crash is a result and not
 the end: threads that each make and use a PaddleOCR, threads that share one, and processes, all
@@ -58,7 +58,7 @@ class ChildResult:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.labs.threads_fail", description=__doc__
+        prog="make bench-threads", description=__doc__
     )
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--tries", type=int, default=5, help="children with threads, of each kind")

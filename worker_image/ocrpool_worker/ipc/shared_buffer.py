@@ -3,7 +3,7 @@
 The supervisor writes a body into the instance's memory file (memfd) and the instance reads it
 there, mapped: one copy, into pages that exist and are mapped already. A fresh memory file for each
 request would cost the kernel the zeroing and the faults of every page each time; a socket would
-copy twice. `python -m tools.bench --only handover` compares them. One request is with an
+copy twice. `make bench ARGS="--only handover"` compares them. One request is with an
 instance at any
 time, so one piece is enough. It is not in `/dev/shm`, whose size containers limit. Linux only.
 

@@ -232,7 +232,7 @@ def _page(width: int, height: int) -> bytes:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.labs.gpu.headroom", description=__doc__
+        prog="make bench-gpu", description=__doc__
     )
     parser.add_argument("--device", default="gpu:0", help="gpu:0, gpu:UUID; cpu rehearses")
     parser.add_argument(

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.labs.hostile", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench-hostile", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the short form, a minute or so")
     parser.add_argument(
         "--only", nargs="+", choices=(*ATTACKS, *STORMS, "real"), help="these (default: all)"

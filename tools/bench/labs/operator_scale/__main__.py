@@ -1,6 +1,6 @@
 """Starts a control plane, kwok's nodes and the operator; measures; prints; and removes them.
 
-    python -m tools.bench.labs.operator_scale --nodes 1000 --pools 200 --workers 10
+    make bench-operator ARGS="--nodes 1000 --pools 200 --workers 10"
 
 From `apply` to all pods created, then to all ready; what a quiet time costs (with
 `--quiet-seconds 600` it is the ten quiet minutes); how long a full observe-plan-act round takes;
@@ -82,7 +82,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.labs.operator_scale", description=__doc__
+        prog="make bench-operator", description=__doc__
     )
     parser.add_argument("--nodes", type=int, default=500)
     parser.add_argument("--gpus", type=int, default=4, help="of each node")

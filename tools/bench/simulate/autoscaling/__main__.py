@@ -1,4 +1,4 @@
-"""`python -m tools.bench.simulate.autoscaling`: the planner of workers on simulated days; a
+"""`make bench-simulate-autoscaling`: the planner of workers on simulated days; a
 table and two pictures."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHOWN = ("daily", "bursts")
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.simulate.autoscaling", description=__doc__
+        prog="make bench-simulate-autoscaling", description=__doc__
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="days of each kind (%(default)s)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="these kinds")

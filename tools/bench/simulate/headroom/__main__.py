@@ -1,4 +1,4 @@
-"""`python -m tools.bench.simulate.headroom`: the planner on thousands of simulated GPUs; a table
+"""`make bench-simulate-headroom`: the planner on thousands of simulated GPUs; a table
 and a picture."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 133
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.simulate.headroom", description=__doc__
+        prog="make bench-simulate-headroom", description=__doc__
     )
     parser.add_argument("--traces", type=int, default=TRACES, help="how many (%(default)s)")
     parser.add_argument("--first", type=int, default=FIRST, help="the first seed (%(default)s)")
