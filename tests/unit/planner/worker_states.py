@@ -52,7 +52,8 @@ def state(
     kinds = [one.state for one in each]
     ready = sum(kind in ("idle", "busy") for kind in kinds)
     here = sum(kind != "retiring" for kind in kinds)
-    given = {"counters": Counters(boots=10), "ready": ready > 0, "draining": False} | more
+    given: dict[str, Any] = {"ready": ready > 0, "draining": False}
+    given |= {"counters": Counters(boots=10)} | more
     return State(
         device=Device(kind="gpu", name="test", uuid="GPU-0", memory=memory),
         instances=Instances(

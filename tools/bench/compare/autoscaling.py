@@ -1,5 +1,4 @@
-"""Workers by demand on simulated days; `make bench-simulate-autoscaling` has more to
-choose."""
+"""The number of workers on simulated days. `make bench-simulate-autoscaling` has more options."""
 
 from __future__ import annotations
 

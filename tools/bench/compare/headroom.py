@@ -1,4 +1,4 @@
-"""The planner on simulated GPUs; `make bench-simulate-headroom` has more to choose."""
+"""The planner on simulated GPUs. `make bench-simulate-headroom` has more options."""
 
 from __future__ import annotations
 

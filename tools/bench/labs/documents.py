@@ -20,9 +20,7 @@ from tools.bench.lib.worker import WorkerServer
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make bench-documents", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-documents", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--only", metavar="WORD", default="", help="kinds with this in their name")
     parser.add_argument("--keep", type=Path, help="write the files to this folder")

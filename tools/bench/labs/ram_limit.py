@@ -62,9 +62,7 @@ class RamLimitResult:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make bench-ram", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-ram", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")
     parser.add_argument("--reserve", default="512Mi", help="memory.reserve (%(default)s)")

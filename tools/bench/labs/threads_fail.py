@@ -57,9 +57,7 @@ class ChildResult:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make bench-threads", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-threads", description=__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--tries", type=int, default=5, help="children with threads, of each kind")
     parser.add_argument("--child", choices=tuple(KINDS), help=argparse.SUPPRESS)

@@ -231,9 +231,7 @@ def _page(width: int, height: int) -> bytes:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="make bench-gpu", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-gpu", description=__doc__)
     parser.add_argument("--device", default="gpu:0", help="gpu:0, gpu:UUID; cpu rehearses")
     parser.add_argument(
         "--room", type=parse_bytes, default="12Gi", help="memory left for the pool (%(default)s)"

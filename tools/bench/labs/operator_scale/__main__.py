@@ -81,9 +81,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="make bench-operator", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-operator", description=__doc__)
     parser.add_argument("--nodes", type=int, default=500)
     parser.add_argument("--gpus", type=int, default=4, help="of each node")
     parser.add_argument("--pools", type=int, default=100)

@@ -1,1 +1,1 @@
-"""Days of a simulated pool: how many workers the real planner has, page by page, against others."""
+"""Simulated days of a pool: how many workers the real planner and other policies choose."""

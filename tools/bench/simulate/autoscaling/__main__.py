@@ -1,5 +1,7 @@
-"""`make bench-simulate-autoscaling`: the planner of workers on simulated days; a
-table and two pictures."""
+"""`make bench-simulate-autoscaling`: the planner of workers on simulated days.
+
+Writes a table and two pictures.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,7 @@ SHOWN = ("daily", "bursts")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make bench-simulate-autoscaling", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-simulate-autoscaling", description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS, help="days of each kind (%(default)s)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="these kinds")
     parser.add_argument("--plot", type=int, default=0, help="seed to draw (%(default)s)")

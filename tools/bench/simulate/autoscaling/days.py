@@ -1,7 +1,8 @@
-"""What comes to a pool in one day, whatever anybody plans: one random day for each kind and seed.
+"""The requests of one day: one random day for each kind and seed, independent of the policy.
 
-Times are seconds. Requests have one page or, one in twelve, as many as a document (geometric, four
-on average); what an instance takes for one follows its size (log-normal, ±60 %) and the day's mix.
+Times are seconds. A request has one page; one in twelve is a document (a geometric number of pages,
+four on average). The seconds that a page takes follow its size (log-normal, ±60 %) and the mix of
+the day.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ KINDS = ("daily", "quiet nights", "ramps", "mixed pages", "bursts")
 
 @dataclass(frozen=True)
 class Day:
-    """`at`: when each request comes, in order; its pages are `first[i]` to `first[i + 1]` of
-    `takes`: what an instance takes for each.
-    `slots`: instances of a full worker. A worker that is asked for gets its node after `node`
-    seconds, drawn anew each time; `boot`: from there to its first instance, `fill`: to each
-    further one."""
+    """`at`: the time of each request, in order. Its pages are `first[i]` to `first[i + 1]` of
+    `takes`, the seconds that an instance needs for each page.
+    `slots`: instances of a full worker. A new worker gets its node after `node` seconds (a range,
+    drawn for each worker); `startup`: from there to its first instance; `fill`: to each further
+    one."""
 
     kind: str
     seed: int
@@ -34,17 +35,17 @@ class Day:
     takes: Curve
     slots: int
     node: tuple[float, float]
-    boot: float
+    startup: float
     fill: float
     maximum: int
 
     @property
     def full(self) -> float:
-        """From a node's arrival to a full worker."""
-        return self.boot + self.fill * (self.slots - 1)
+        """Seconds from the arrival of a node to a full worker."""
+        return self.startup + self.fill * (self.slots - 1)
 
 
-def make(kind: str, seed: int) -> Day:
+def make_day(kind: str, seed: int) -> Day:
     """The day of a seed: the same on every machine."""
     dice = random.Random(f"{kind} {seed}")
     numbers = np.random.default_rng(dice.getrandbits(64))
@@ -72,7 +73,7 @@ def make(kind: str, seed: int) -> Day:
         takes=takes,
         slots=slots,
         node=(90.0, 240.0),
-        boot=dice.uniform(25.0, 50.0),
+        startup=dice.uniform(25.0, 50.0),
         fill=12.0,
         maximum=20,
     )
@@ -94,7 +95,7 @@ def _hours(*points: tuple[float, float]) -> Curve:
 
 
 def _daily(dice: random.Random) -> Curve:
-    """Up in the morning, a dip at noon, down in the evening, little at night."""
+    """High in the morning, a dip at noon, low in the evening and at night."""
     low, noon, late = dice.uniform(0.06, 0.12), dice.uniform(0.6, 0.75), dice.uniform(0.25, 0.4)
     shift = dice.uniform(-1, 1)
     points = (
@@ -106,7 +107,7 @@ def _daily(dice: random.Random) -> Curve:
 
 
 def _nights(dice: random.Random) -> Curve:
-    """Nothing at night but a batch; office hours that begin within half an hour."""
+    """Nothing at night except for a batch; office hours begin within half an hour."""
     night = dice.uniform(0.0, 0.01)
     begin, batch = dice.uniform(7.5, 9.0), dice.uniform(1.0, 4.0)
     return _hours(
@@ -117,7 +118,7 @@ def _nights(dice: random.Random) -> Curve:
 
 
 def _ramps(dice: random.Random) -> Curve:
-    """Levels that last for one to three hours, and half an hour to an hour between them."""
+    """Levels of one to three hours, with half an hour to an hour between them."""
     hour, points = 0.0, [(0.0, 0.3)]
     while hour < 24:
         hour += dice.uniform(1, 3)
@@ -128,7 +129,7 @@ def _ramps(dice: random.Random) -> Curve:
 
 
 def _bursts(dice: random.Random) -> Curve:
-    """A quarter of the peak, and five times the peak out of nothing, for 15 to 60 minutes."""
+    """A quarter of the peak all day, and five sudden peaks of 15 to 60 minutes."""
     level = np.full(DAY, 0.25)
     for place in range(5):
         begin = int((place + dice.uniform(0.1, 0.6)) * DAY / 5)
@@ -137,7 +138,7 @@ def _bursts(dice: random.Random) -> Curve:
 
 
 def _mix(dice: random.Random) -> Curve:
-    """How much more a page takes than usual, over the day: photos in the morning, scans later."""
+    """The factor on the seconds of a page over the day: photos in the morning, scans later."""
     return _hours(*((hour, dice.uniform(0.6, 2.2)) for hour in range(0, 25, 3)))
 
 

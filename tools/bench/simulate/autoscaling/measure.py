@@ -1,4 +1,4 @@
-"""Days of every kind under every policy, as one report with its goals."""
+"""Days of every kind under every policy, as one report with goals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from tools.bench.lib.report import Goal, Report
 from tools.bench.simulate.autoscaling import oracle
-from tools.bench.simulate.autoscaling.days import KINDS, Day, make
+from tools.bench.simulate.autoscaling.days import KINDS, Day, make_day
 from tools.bench.simulate.autoscaling.policies import (
     Decider,
     FixedReplicas,
@@ -17,7 +17,7 @@ from tools.bench.simulate.autoscaling.policies import (
 )
 from tools.bench.simulate.autoscaling.simulation import DayResult, simulate_day
 
-# Constants of the planner were chosen on seeds from 1000 on; these were first run for the report.
+# The constants of the planner were chosen on seeds from 1000 on; these seeds were not used then.
 FIRST_SEED = 0
 PLANNER, FIXED = "the planner", "fixed at the peak"
 HPA, HINDSIGHT = "HPA on GPU utilisation", "no foresight, perfect knowledge of now"
@@ -28,13 +28,13 @@ def measure(seeds: int, say: Callable[[str], None], kinds: Sequence[str] = KINDS
     results: list[DayResult] = []
     for kind in kinds:
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            results += one_day(make(kind, seed))
-            say(f"{kind}, seed {seed}: {len(results)} days played")
+            results += one_day(make_day(kind, seed))
+            say(f"{kind}, seed {seed}: {len(results)} results")
     return report(results, kinds)
 
 
 def one_day(day: Day) -> list[DayResult]:
-    """Every policy on the same day; the oracle first."""
+    """The results of every policy on the same day, the oracle first."""
     counts = oracle.workers_by_minute(day)
     best = DayResult(
         day.kind, day.seed, BEST, oracle.seconds(day, counts) / 3600, 0.0, 0.0, 0, 0, len(day.at)
@@ -71,18 +71,18 @@ def report(results: Sequence[DayResult], kinds: Sequence[str]) -> Report:
         share = _ratio(results, "daily", PLANNER, FIXED)
         goals.append(Goal("daily: GPU-hours / fixed at the peak", share, 0.5, False))
     return Report(
-        part="demand",
-        title=f"workers by demand on {seeds} simulated days of each kind",
+        part="autoscaling",
+        title=f"workers by load on {seeds} simulated days of each kind",
         method=(
             "Seeded days, page by page: requests of one page or a document, pages of log-normal "
             "size, pools of 2 to 4 instances a worker and 3 to 7 workers at the peak; a node "
-            "comes 90 to 240 s after it is asked for, a worker boots 25 to 50 s and fills up for "
-            "another 12 s an instance; a queue of 64 a worker, a look every 5 s, a target of 2 s.",
+            "arrives 90 to 240 s after it is requested, a worker starts in 25 to 50 s and needs "
+            "another 12 s for each instance; a queue of 64 a worker, an observation every 5 s, a "
+            "target of 2 s.",
             "A minute is within the target when 95 % of its requests waited no longer for their "
-            "first page, and none was refused.",
-            "The oracle knows the day and orders ahead, so it never waits for a node; it pays for "
-            "boots, and has the fewest workers, minute by minute, that keep every minute within "
-            "the target.",
+            "first page, and no request was refused.",
+            "The oracle knows the day and requests nodes ahead, so it never waits for one. It pays "
+            "for starts. In each minute it has the fewest workers that keep the target.",
             "Fixed at the peak: the oracle's largest number all day. HPA: 70 % utilisation as NVML "
             "would show it, autoscaling/v2's own defaults.",
         ),

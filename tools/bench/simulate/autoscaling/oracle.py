@@ -1,8 +1,8 @@
-"""Knows the whole day, page by page, and orders ahead: what is ordered is there when it is needed.
+"""A policy that knows the whole day and requests each node early enough.
 
-Minute by minute it has the fewest full workers with which 95 % of the minute's requests wait no
-longer than the target, given what earlier minutes left. It waits for no node, since it asked for
-it in time; it pays for boots like everybody, and keeps a worker through a gap shorter than a boot.
+In each minute it has the fewest full workers with which 95 % of the requests wait no longer than
+the target, given the queue that earlier minutes left. It never waits for a node. It pays for starts
+as every policy does, and keeps a worker through a gap that is shorter than a start.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ def workers_by_minute(day: Day) -> list[int]:
     bounds = np.searchsorted(day.at, np.arange(MINUTES + 1) * 60.0)
     lists = day.at.tolist(), day.takes.tolist(), day.first.tolist()
     free, counts = [0.0] * day.slots, list[int]()
-    line: list[tuple[int, int, int]] = []
+    queue: list[tuple[int, int, int]] = []
     for minute in range(MINUTES):
         requests = range(int(bounds[minute]), int(bounds[minute + 1]))
         begin = minute * 60.0
         count = max(1, (counts[-1] if counts else 1) - 2)
         while True:
-            trial, left = _resized(free, count * day.slots, begin), deque(line)
+            trial, left = _resize(free, count * day.slots, begin), deque(queue)
             late = _run(trial, left, requests, lists, begin + 60)
             if late <= 0.05 * len(requests) or count >= day.maximum:
                 break
             count += 1
-        free, line = trial, list(left)
+        free, queue = trial, list(left)
         counts.append(count)
-    return _bridged(counts, math.ceil(day.full / 60))
+    return _fill_gaps(counts, math.ceil(day.full / 60))
 
 
 def seconds(day: Day, counts: list[int]) -> float:
-    """Seconds of GPUs that it pays for, boots included."""
-    ups = sum(max(0, after - before) for before, after in itertools.pairwise(counts))
-    return sum(counts) * 60 + ups * day.full
+    """GPU seconds that it pays for, starts included."""
+    started = sum(max(0, after - before) for before, after in itertools.pairwise(counts))
+    return sum(counts) * 60 + started * day.full
 
 
-def _resized(free: list[float], count: int, begin: float) -> list[float]:
-    """With another number of instances; those that are free first go first."""
+def _resize(free: list[float], count: int, begin: float) -> list[float]:
+    """The instances after a change of their number; those that are free first are removed first."""
     kept = heapq.nlargest(count, free)
     kept += [begin] * (count - len(kept))
     heapq.heapify(kept)
@@ -55,37 +55,37 @@ def _resized(free: list[float], count: int, begin: float) -> list[float]:
 
 def _run(
     free: list[float],
-    line: deque[tuple[int, int, int]],
+    queue: deque[tuple[int, int, int]],
     requests: range,
     lists: tuple[list[float], list[float], list[int]],
     end: float,
 ) -> int:
-    """Read until `end`; answers how many of these requests waited too long for their first page."""
+    """Read until `end`. Returns how many of these requests waited too long for their first page."""
     at, takes, pages = lists
     late, following = 0, requests.start
     while True:
-        while following < requests.stop and (not line or at[following] <= free[0]):
-            line.append((following, pages[following], pages[following + 1]))
+        while following < requests.stop and (not queue or at[following] <= free[0]):
+            queue.append((following, pages[following], pages[following + 1]))
             following += 1
-        if not line:
+        if not queue:
             return late
-        request, page, stop = line[0]
+        request, page, stop = queue[0]
         start = free[0] if free[0] > at[request] else at[request]
         if start >= end:
-            # What has not begun by then is judged by its wait so far.
+            # A request that has not begun by then counts by its wait so far.
             waiting = sum(
-                page == pages[request] and end - at[request] > TARGET for request, page, _ in line
+                page == pages[request] and end - at[request] > TARGET for request, page, _ in queue
             )
             return late + waiting
-        line.popleft()
+        queue.popleft()
         late += page == pages[request] and start - at[request] > TARGET
         if page + 1 < stop:
-            line.append((request, page + 1, stop))
+            queue.append((request, page + 1, stop))
         heapq.heapreplace(free, start + takes[page])
 
 
-def _bridged(counts: list[int], gap: int) -> list[int]:
-    """Gaps up to `gap` minutes filled, level by level."""
+def _fill_gaps(counts: list[int], gap: int) -> list[int]:
+    """Fill gaps of up to `gap` minutes, level by level."""
     found = list(counts)
     for level in range(1, max(counts) + 1):
         last: int | None = None

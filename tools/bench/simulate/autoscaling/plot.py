@@ -1,4 +1,4 @@
-"""A picture of one day: workers asked for, ready and the oracle's; what waits below."""
+"""A picture of one day: requested and ready workers, the oracle's, and below the queue waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from tools.bench.simulate.autoscaling import oracle
-from tools.bench.simulate.autoscaling.days import MINUTES, make
+from tools.bench.simulate.autoscaling.days import MINUTES, make_day
 from tools.bench.simulate.autoscaling.policies import PlannerPolicy
 from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
 from tools.bench.simulate.autoscaling.simulation import simulate_day
@@ -19,16 +19,16 @@ from tools.bench.simulate.autoscaling.simulation import simulate_day
 
 def draw(kind: str, seed: int, path: Path) -> None:
     """Write the picture of a day under the planner as PNG."""
-    day = make(kind, seed)
+    day = make_day(kind, seed)
     counts = oracle.workers_by_minute(day)
     time: list[float] = []
-    asked: list[int] = []
+    requested: list[int] = []
     ready: list[int] = []
     pools: list[SimulatedPool] = []
 
     def watch(pool: SimulatedPool) -> None:
         time.append(pool.now / 3600)
-        asked.append(len(pool.workers))
+        requested.append(len(pool.workers))
         ready.append(pool.ready)
         pools[:] = [pool]
 
@@ -47,9 +47,9 @@ def draw(kind: str, seed: int, path: Path) -> None:
     )
     workers.fill_between(hours, load, color="#c9a45c", alpha=0.6, label="load, in full workers")
     workers.step(hours, counts, where="post", color="#202020", linewidth=1, label="oracle")
-    workers.step(time, asked, where="post", color="#8a8a8a", linewidth=1.4, label="asked for")
+    workers.step(time, requested, where="post", color="#8a8a8a", linewidth=1.4, label="requested")
     workers.step(time, ready, where="post", color="#3f7d6b", linewidth=1.8, label="ready")
-    workers.set_ylim(0, max(*asked, *counts) * 1.25)  # the legend's place
+    workers.set_ylim(0, max(*requested, *counts) * 1.25)  # room for the legend
     workers.set_ylabel("workers")
     workers.legend(loc="upper left", ncols=4, framealpha=0.95)
     ratio = result.hours * 3600 / oracle.seconds(day, counts)

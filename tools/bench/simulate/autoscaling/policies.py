@@ -1,4 +1,4 @@
-"""Who decides how many workers there are: the real planner, and what people do without it."""
+"""Policies for the number of workers: the real planner, and what people use without it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tools.bench.simulate.autoscaling.pool import TARGET, SimulatedPool
 
 
 class Decider(Protocol):
-    """Asked at every look; one object a day."""
+    """Called at every observation; one object for each day."""
 
     def __call__(self, pool: SimulatedPool) -> int:
-        """Workers there shall be."""
+        """The desired number of workers."""
 
 
 class PlannerPolicy:
@@ -38,7 +38,7 @@ class PlannerPolicy:
 
 
 class FixedReplicas:
-    """Always the same number."""
+    """Keeps the same number all day."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -51,24 +51,24 @@ class UtilisationHpa:
     """autoscaling/v2 on the GPUs' utilisation, with its own defaults: every 15 s, a tolerance of
     10 %, at most double or four more, 300 s of stabilisation downwards.
 
-    NVML's utilisation is the share of time in which anything ran on the GPU. An instance's page is
-    on the GPU for part of its time (`GPU_SHARE`), so of n instances each at work for a share r of
-    the time, 1 − (1 − GPU_SHARE × r)ⁿ is seen: it says little of whether one more page fits.
+    NVML's utilisation is the share of time in which anything ran on the GPU. A page is on the GPU
+    for a part of its time only (`GPU_SHARE`). With n instances that are busy for a share r of the
+    time, NVML reports 1 − (1 − GPU_SHARE × r)ⁿ, which hardly depends on the capacity that is left.
     """
 
     GPU_SHARE = 0.4
 
     def __init__(self, maximum: int, goal: float = 0.7) -> None:
         self._maximum, self._goal = maximum, goal
-        self._looked = -math.inf
+        self._observed_at = -math.inf
         self._work: dict[str, float] = {}
-        self._wanted: list[tuple[float, int]] = []
+        self._recommended: list[tuple[float, int]] = []
 
     def __call__(self, pool: SimulatedPool) -> int:
         count = len(pool.workers)
-        if pool.now - self._looked < 15:
+        if pool.now - self._observed_at < 15:
             return count
-        seconds, self._looked = pool.now - self._looked, pool.now
+        seconds, self._observed_at = pool.now - self._observed_at, pool.now
         shares = []
         figures = [each for each in pool.figures() if each.serving]
         for each in figures:
@@ -79,21 +79,25 @@ class UtilisationHpa:
         if not shares:
             return count
         ratio = sum(shares) / len(shares) / self._goal
-        wanted = count
+        recommended = count
         if abs(ratio - 1) > 0.1:
-            # Those that do not serve yet are taken to be idle on the way up, as an HPA does.
-            wanted = math.ceil(len(shares) * ratio)
-            wanted = max(wanted, count) if ratio > 1 else wanted
-            wanted = min(wanted, max(2 * count, count + 4))
-        wanted = min(max(wanted, 1), self._maximum)
-        self._wanted = [each for each in self._wanted if each[0] > pool.now - 300]
-        self._wanted.append((pool.now, wanted))
-        return wanted if wanted > count else min(count, max(each for _, each in self._wanted))
+            # An HPA counts workers that do not serve yet as idle while it scales up.
+            recommended = math.ceil(len(shares) * ratio)
+            recommended = max(recommended, count) if ratio > 1 else recommended
+            recommended = min(recommended, max(2 * count, count + 4))
+        recommended = min(max(recommended, 1), self._maximum)
+        self._recommended = [each for each in self._recommended if each[0] > pool.now - 300]
+        self._recommended.append((pool.now, recommended))
+        return (
+            recommended
+            if recommended > count
+            else min(count, max(each for _, each in self._recommended))
+        )
 
 
 class Hindsight:
-    """The oracle's number for the minute that has just begun, asked for only now and kept for five
-    minutes: all that can be known without knowing what comes. It waits for nodes like everybody."""
+    """The oracle's number for the current minute, requested only now and kept for five minutes. It
+    knows the present perfectly and nothing of the future. It waits for nodes as others do."""
 
     def __init__(self, counts: list[int]) -> None:
         self._counts = counts

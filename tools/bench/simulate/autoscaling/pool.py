@@ -1,8 +1,8 @@
-"""A simulated pool: requests wait in one queue (a proxy that knows who is free) and take turns,
-page by page, as they do in a worker; workers come and go.
+"""A simulated pool. Requests wait in one queue, as behind a proxy that knows which worker is free,
+and take turns page by page, as they do in a worker.
 
-A worker that is asked for gets its node some minutes later and is paid for from then on; it boots
-one instance after the other. One that is given back ends its pages first and is paid for till then.
+A new worker gets its node some minutes later and is paid for from then on. It starts one instance
+after the other. A worker that is removed ends its pages first, and is paid for until then.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TARGET = 2.0  # seconds, the default of autoscaling.targetQueueSeconds
 
 @dataclass(slots=True)
 class SimulatedWorker:
-    """`free`: when each of its instances has ended its page, by instance."""
+    """`free`: for each instance, the time at which its page ends."""
 
     number: int
     paid_from: float
@@ -32,7 +32,7 @@ class SimulatedWorker:
     free: list[float] = field(default_factory=list)
     work: float = 0.0
     pages: int = 0
-    gone: float | None = None
+    removed_at: float | None = None
 
     def count(self, now: float) -> int:
         """Warm instances."""
@@ -40,20 +40,20 @@ class SimulatedWorker:
 
 
 class SimulatedPool:
-    """Runs one day, a look at a time."""
+    """Runs one day, from one observation to the next."""
 
     def __init__(self, day: Day, workers: int) -> None:
         self.day = day
         self.now = 0.0
         self.workers: list[SimulatedWorker] = []
-        self.given_back: list[SimulatedWorker] = []
+        self.removed: list[SimulatedWorker] = []
         self.waits: list[float] = [math.inf] * len(day.at)
         self.refused = 0
         self._dice = random.Random(day.seed)
         self._numbers = 0
         self._next = 0
         # Requests that wait: number, next page, end of its pages.
-        self._line: deque[tuple[int, int, int]] = deque()
+        self._queue: deque[tuple[int, int, int]] = deque()
         self._waiting = self._answered = 0
         self._idle: list[tuple[float, int, int]] = []
         self._by_number: dict[int, SimulatedWorker] = {}
@@ -62,10 +62,10 @@ class SimulatedPool:
         for _ in range(workers):
             self._add(node=-self.day.full)
 
-    # -- what a policy sees and does ---------------------------------------------------------
+    # -- what a policy observes and does -----------------------------------------------------
 
     def figures(self) -> tuple[WorkerLoad, ...]:
-        """What every worker counts; what waits and was refused, as the first one's."""
+        """The load of every worker. Waiting and refused requests are reported for the first one."""
         found: list[WorkerLoad] = []
         for each in self.workers:
             count = each.count(self.now)
@@ -88,14 +88,15 @@ class SimulatedPool:
         return tuple(found)
 
     def set_workers(self, count: int) -> None:
-        """The least useful go first: those without a node, those that boot, then the newest."""
+        """Add or remove workers. Those without a node are removed first, then those that start,
+        then the newest."""
         while len(self.workers) < count:
             self._add(self.now + self._dice.uniform(*self.day.node))
         while len(self.workers) > count:
             worst = max(self.workers, key=lambda one: (one.ready[0], one.number))
             self.workers.remove(worst)
-            worst.gone = self.now
-            self.given_back.append(worst)
+            worst.removed_at = self.now
+            self.removed.append(worst)
             del self._by_number[worst.number]
 
     @property
@@ -103,38 +104,38 @@ class SimulatedPool:
         return sum(one.ready[0] <= self.now for one in self.workers)
 
     def paid(self) -> float:
-        """Seconds of GPUs that were paid for."""
+        """GPU seconds that were paid for."""
         total = sum(max(0.0, self.now - one.paid_from) for one in self.workers)
-        for one in self.given_back:
-            assert one.gone is not None
-            end = max([one.gone, *(free for free in one.free if free > one.ready[0])])
+        for one in self.removed:
+            assert one.removed_at is not None
+            end = max([one.removed_at, *(free for free in one.free if free > one.ready[0])])
             total += max(0.0, end - max(0.0, one.paid_from))
         return total - sum(max(0.0, -one.paid_from) for one in self.workers)
 
-    # -- how time goes by --------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------
 
     def run_until(self, end: float) -> None:
-        """Let pages come, wait and be read."""
-        at, line = self._at, self._line
+        """Let requests arrive, wait and be read until `end`."""
+        at, queue = self._at, self._queue
         limit = QUEUE * max(1, self.ready)
         while self._next < len(at) and at[self._next] < end:
             moment = at[self._next]
             self._serve(moment)
-            if len(line) >= limit:
+            if len(queue) >= limit:
                 self.refused += 1
             else:
                 begin, stop = self._first[self._next], self._first[self._next + 1]
-                line.append((self._next, begin, stop))
+                queue.append((self._next, begin, stop))
                 self._waiting += stop - begin
             self._next += 1
         self._serve(end)
         self.now = end
 
     def _serve(self, until: float) -> None:
-        line, idle, at = self._line, self._idle, self._at
-        while line and idle:
+        queue, idle, at = self._queue, self._idle, self._at
+        while queue and idle:
             free, number, place = idle[0]
-            request, page, stop = line[0]
+            request, page, stop = queue[0]
             start = free if free > at[request] else at[request]
             if start >= until:
                 return
@@ -142,12 +143,12 @@ class SimulatedPool:
             if worker is None:
                 heapq.heappop(idle)
                 continue
-            line.popleft()
+            queue.popleft()
             self._waiting -= 1
             if self.waits[request] == math.inf:
                 self.waits[request] = start - at[request]
             if page + 1 < stop:
-                line.append((request, page + 1, stop))
+                queue.append((request, page + 1, stop))
             else:
                 self._answered += 1
             end = start + self._takes[page]
@@ -159,7 +160,7 @@ class SimulatedPool:
     def _add(self, node: float) -> None:
         self._numbers += 1
         day = self.day
-        ready = [node + day.boot + day.fill * place for place in range(day.slots)]
+        ready = [node + day.startup + day.fill * place for place in range(day.slots)]
         worker = SimulatedWorker(self._numbers, node, ready, list(ready))
         worker.free = [-math.inf] * day.slots
         self.workers.append(worker)

@@ -1,4 +1,4 @@
-"""One day under one policy, and what came of it."""
+"""One day under one policy, and its result."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tools.bench.simulate.autoscaling.days import DAY, Day
 from tools.bench.simulate.autoscaling.policies import Decider
 from tools.bench.simulate.autoscaling.pool import SimulatedPool, slow_minutes
 
-# As the operator looks.
+# Seconds between observations, as in the operator.
 INTERVAL = 5
 
 
 @dataclass(frozen=True)
 class DayResult:
-    """`hours`: of GPUs, paid. `slow`: the share of minutes over the target. `wait`: seconds that 95
-    of 100 answered requests waited at most. `refused`: requests. `changes`: of the number."""
+    """`hours`: paid GPU hours. `slow`: the share of minutes over the target. `wait`: the p95 queue
+    wait of answered requests in seconds. `changes`: how often the number of workers changed."""
 
     kind: str
     seed: int
@@ -38,7 +38,7 @@ def simulate_day(
     begin: int,
     watch: Callable[[SimulatedPool], None] | None = None,
 ) -> DayResult:
-    """Let `policy` decide from midnight to midnight, beginning with `begin` full workers."""
+    """Let `policy` decide from midnight to midnight. The day begins with `begin` full workers."""
     pool = SimulatedPool(day, begin)
     changes = 0
     for moment in range(INTERVAL, DAY + 1, INTERVAL):
@@ -50,7 +50,7 @@ def simulate_day(
         if watch is not None:
             watch(pool)
     hours = pool.paid() / 3600
-    pool.run_until(DAY + 900.0)  # what waits at midnight is still read
+    pool.run_until(DAY + 900.0)  # requests that wait at midnight are still read
     waits = np.array(pool.waits)
     return DayResult(
         kind=day.kind,

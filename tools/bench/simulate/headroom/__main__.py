@@ -1,5 +1,7 @@
-"""`make bench-simulate-headroom`: the planner on thousands of simulated GPUs; a table
-and a picture."""
+"""`make bench-simulate-headroom`: the planner on thousands of simulated GPUs.
+
+Writes a table and a picture.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,14 @@ from tools.bench.simulate.headroom.measure import measure
 from tools.bench.simulate.headroom.plot import draw
 
 TRACES, OBSERVATIONS = 10_000, 240
-# The rule's figures were chosen on seeds below 110,000; these were not looked at before.
+# The constants of the rule were chosen on seeds below 110,000; these seeds were not used then.
 FIRST = 200_000
-# A trace in which strangers come, grow, stay and go, and a page is larger than all before.
+# A trace in which other processes arrive, grow, stay and leave, and a page is larger than before.
 SHOWN = 133
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make bench-simulate-headroom", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="make bench-simulate-headroom", description=__doc__)
     parser.add_argument("--traces", type=int, default=TRACES, help="how many (%(default)s)")
     parser.add_argument("--first", type=int, default=FIRST, help="the first seed (%(default)s)")
     parser.add_argument(

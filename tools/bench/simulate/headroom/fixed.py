@@ -1,4 +1,4 @@
-"""What people do by hand: as many instances as fit on the first day, and never another number."""
+"""A fixed number of instances, as people set it by hand: as many as fit at the start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ocrpool.protocol import State
 
 
 class FixedCount:
-    """Grows by the real rule until it first holds for want of room, then keeps that number. One
-    object a trace."""
+    """Grows by the real rule until the memory is full for the first time, then keeps that number.
+    One object for each trace."""
 
     def __init__(self) -> None:
         self._fixed = False

@@ -1,7 +1,8 @@
-"""A simulated worker on a simulated GPU: instances boot, ratchet, crash, retire; memory adds up.
+"""A simulated worker on a simulated GPU: instances start, grow, crash and retire.
 
-It keeps the contract of a real worker: instances boot one at a time, the newest go first, one that
-dies is replaced, and where memory runs out the newest dies and the ceiling is lowered.
+It behaves as a real worker does. Instances start one at a time, the newest retires first, and an
+instance that exits is replaced. When memory runs out, the newest instance exits and the worker
+lowers its ceiling by one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ocrpool_worker.supervisor.memory_guard import MemoryGuard
 from tools.bench.simulate.headroom.traces import FINE, Trace
 
 CEILING_SECONDS = 300.0
-# The worker looks at its device so often.
+# How often the worker observes its device.
 WATCH_SECONDS = 1.0
 _QUEUE = Queue(depth=0, capacity=64, oldest_seconds=0.0)
 _NEVER = math.inf
@@ -25,7 +26,8 @@ _NEVER = math.inf
 
 @dataclass(slots=True)
 class SimulatedInstance:
-    """`meets`: when it will next read a page larger than all before it, and what it holds then."""
+    """`meets`: when it next reads a page larger than all before. `held`: bytes of GPU memory.
+    `reported`: what the worker last reported about it."""
 
     number: int
     born: float
@@ -37,7 +39,7 @@ class SimulatedInstance:
     level: int = 0
     crash: float = _NEVER
 
-    told: Instance | None = None
+    reported: Instance | None = None
 
     def holds(self, now: float) -> int:
         if now < self.ready:
@@ -48,38 +50,45 @@ class SimulatedInstance:
 class SimulatedGpu:
     """Runs one trace, an interval at a time."""
 
-    def __init__(self, trace: Trace, *, brake: bool = False) -> None:
-        """`brake`: with the worker's own brake, which is off in a simulation of the planner."""
+    def __init__(self, trace: Trace, *, memory_guard: bool = False) -> None:
+        """`memory_guard`: with the worker's guard. A simulation of the planner is without it."""
         self.trace = trace
-        self._memory_guard = MemoryGuard(trace.reserve) if brake else None
-        self._watch_at = WATCH_SECONDS if brake else _NEVER
+        self._memory_guard = MemoryGuard(trace.reserve) if memory_guard else None
+        self._watch_at = WATCH_SECONDS if memory_guard else _NEVER
         self.instances: list[SimulatedInstance] = []
         self.target = 1
         self.now = 0.0
         self.footprint = 0
         self.out_of_memory = 0
-        self.braked = 0
+        self.guarded = 0
         self.ready_seconds = 0.0
-        # What instances took beyond what they held when warm, since this was last set to 0.
+        # Bytes that instances took for larger pages since this was last set to 0.
         self.ratcheted = 0
         self._boots = self._numbers = 0
         self._ceiling, self._raise_at = trace.maximum, _NEVER
         self._dice = random.Random(~trace.seed)
-        self._curve: list[float] = trace.strangers.tolist()
-        self._told: tuple[object, ...] = ()
+        self._curve: list[float] = trace.other_processes.tolist()
+        self._reported: tuple[object, ...] = ()
         self._parts: dict[str, Any] = {}
-        self._tend()
+        self._adjust_instances()
 
-    # -- what the planner sees and does ------------------------------------------------------
+    # -- what the planner observes and does ---------------------------------------------------
 
     def state(self) -> State:
-        """What the worker says now, with the noise of the trace on `free`."""
+        """The state that the worker reports now, with the noise of the trace on `free`."""
         trace, now = self.trace, self.now
         free = self._free()
-        each = tuple(_told(one, now) for one in self.instances)
-        told = (each, self.target, self._ceiling, self.footprint, self.out_of_memory, self._boots)
-        if told != self._told:  # most of it is as it was: made once, shown often
-            self._told = told
+        each = tuple(_report_instance(one, now) for one in self.instances)
+        reported = (
+            each,
+            self.target,
+            self._ceiling,
+            self.footprint,
+            self.out_of_memory,
+            self._boots,
+        )
+        if reported != self._reported:  # built again only after a change
+            self._reported = reported
             kinds = [one.state for one in each]
             self._parts = {
                 "instances": Instances(
@@ -99,20 +108,20 @@ class SimulatedGpu:
 
     def _free(self) -> int:
         trace = self.trace
-        free = trace.total - self.ours() - self.strangers(self.now)
+        free = trace.total - self.ours() - self.other_processes(self.now)
         return int(min(max(free + self._dice.gauss(0.0, trace.noise), 0), trace.total))
 
     def set_target(self, target: int) -> None:
         self.target = target
-        self._tend()
+        self._adjust_instances()
 
-    # -- how time goes by --------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------
 
     def ours(self) -> int:
         now = self.now
         return sum(one.holds(now) for one in self.instances)
 
-    def strangers(self, now: float) -> float:
+    def other_processes(self, now: float) -> float:
         place = now / self.trace.interval * FINE
         low = int(place)
         if low + 1 >= len(self._curve):
@@ -120,49 +129,50 @@ class SimulatedGpu:
         return self._curve[low] + (self._curve[low + 1] - self._curve[low]) * (place - low)
 
     def run_until(self, end: float) -> None:
-        """Let time go by, event by event."""
+        """Advance the time to `end`, from event to event."""
         while True:
             nearest = min((self._next(one) for one in self.instances), default=_NEVER)
             nearest = min(nearest, self._raise_at, self._watch_at)
             until = min(nearest, end)
-            self._pass(until)
+            self._advance(until)
             if nearest > end:
                 return
-            self._happen()
+            self._apply_events()
 
     def _next(self, one: SimulatedInstance) -> float:
         if self.now < one.ready:
             return min(one.ready, one.gone)
         return min(one.gone, one.meets, one.crash)
 
-    def _pass(self, until: float) -> None:
-        """Nothing happens but growth: check every fine point on the way."""
+    def _advance(self, until: float) -> None:
+        """Advance to `until` without an event; only memory grows. Check every fine point on the
+        way."""
         begin, self.now = self.now, until
         length = until - begin
         if length > 0:
             ready = sum(begin >= one.ready and one.gone == _NEVER for one in self.instances)
             self.ready_seconds += ready * length
         width = self.trace.interval / FINE
-        most = self.ours()  # between events what we hold only grows
+        most = self.ours()  # between events our memory only grows
         low, high = int(begin / width), min(int(until / width) + 1, len(self._curve) - 1)
         if most + max(self._curve[low : high + 1]) <= self.trace.total:
             return
         for point in range(low + 1, high):
             self.now = point * width
-            if begin < self.now < until and self._short():
+            if begin < self.now < until and self._over_total():
                 self._run_out()
         self.now = until
-        if self._short():
+        if self._over_total():
             self._run_out()
 
-    def _short(self) -> bool:
-        return self.ours() + self.strangers(self.now) > self.trace.total
+    def _over_total(self) -> bool:
+        return self.ours() + self.other_processes(self.now) > self.trace.total
 
-    def _happen(self) -> None:
+    def _apply_events(self) -> None:
         now, alive = self.now, []
         if now >= self._watch_at:
             self._watch_at = now + WATCH_SECONDS
-            self._look_at_device()
+            self._observe_device()
         if now >= self._raise_at:
             self._ceiling += 1
             self._raise_at = now + CEILING_SECONDS
@@ -175,19 +185,19 @@ class SimulatedGpu:
             if now >= one.ready and not one.held:
                 one.held = one.peak
                 self._boots += 1
-                self._look_ahead(one)
+                self._plan_next_page(one)
             if now >= one.meets:
                 held, one.held = one.held, max(one.held, self.trace.peaks[one.level][1])
                 self.ratcheted += one.held - held
-                self._look_ahead(one)
+                self._plan_next_page(one)
             self.footprint = max(self.footprint, one.held)
         self.instances = alive
-        if self._short():
+        if self._over_total():
             self._run_out()
-        self._tend()
+        self._adjust_instances()
 
-    def _look_ahead(self, one: SimulatedInstance) -> None:
-        """When it will meet the next larger kind of page."""
+    def _plan_next_page(self, one: SimulatedInstance) -> None:
+        """Draw the time at which it reads its next larger page."""
         one.level += 1
         if one.level < len(self.trace.peaks):
             since = max(self.now, self.trace.peaks[one.level][0])
@@ -195,9 +205,9 @@ class SimulatedGpu:
         else:
             one.meets = _NEVER
 
-    def _look_at_device(self) -> None:
-        """The worker's own look: where its brake says so, the newest goes, if it is not the only
-        one, and the worker allows itself one fewer."""
+    def _observe_device(self) -> None:
+        """The worker observes its device. If its memory guard asks for it, the newest of several
+        instances retires and the ceiling is lowered by one."""
         free = self._free()
         memory = Memory(total=self.trace.total, used=self.trace.total - free, free=free)
         if self._memory_guard is None or not self._memory_guard.should_shrink(memory):
@@ -205,15 +215,15 @@ class SimulatedGpu:
         here = [one for one in self.instances if one.gone == _NEVER]
         if len(here) < 2:
             return
-        self.braked += 1
+        self.guarded += 1
         newest = max(here, key=lambda one: one.number)
-        # One that boots is killed, any other ends its page first.
-        newest.gone = self.now + (self.trace.death if self.now >= newest.ready else 0.0)
+        # An instance that starts is killed; any other first ends its page.
+        newest.gone = self.now + (self.trace.exit_seconds if self.now >= newest.ready else 0.0)
         self._ceiling = min(self._ceiling, len(here) - 1)
         self._raise_at = self.now + CEILING_SECONDS
 
     def _run_out(self) -> None:
-        """Out of memory: the newest instance dies, and the worker allows itself one fewer."""
+        """Out of memory: the newest instance exits, and the ceiling is lowered."""
         self.out_of_memory += 1
         if self.instances:
             newest = max(self.instances, key=lambda one: one.number)
@@ -221,34 +231,34 @@ class SimulatedGpu:
             self._ceiling = max(1, min(self._ceiling, len(self.instances)))
             self._raise_at = self.now + CEILING_SECONDS
 
-    def _tend(self) -> None:
+    def _adjust_instances(self) -> None:
         now, trace = self.now, self.trace
         here = [one for one in self.instances if one.gone == _NEVER]
         wanted = min(self.target, self._ceiling)
         for one in sorted(here, key=lambda one: -one.number)[: max(0, len(here) - wanted)]:
-            one.gone = now + trace.death
+            one.gone = now + trace.exit_seconds
         if len(self.instances) < wanted and all(now >= one.ready for one in here):
             self._numbers += 1
             warm = int(trace.peaks[0][1] * self._dice.uniform(0.99, 1.01))
             one = SimulatedInstance(
-                self._numbers, now, now + trace.boot * self._dice.uniform(0.8, 1.2), warm
+                self._numbers, now, now + trace.startup * self._dice.uniform(0.8, 1.2), warm
             )
             if trace.crash:
                 one.crash = one.ready + self._dice.expovariate(trace.crash)
             self.instances.append(one)
 
 
-def _told(one: SimulatedInstance, now: float) -> Instance:
-    """The instance as the worker tells of it: it hears of its memory when it is warm, and then
-    with each page."""
+def _report_instance(one: SimulatedInstance, now: float) -> Instance:
+    """The instance as the worker reports it. The worker learns its memory when it is warm, and
+    then with each page."""
     state: InstanceState = "idle"
     if one.gone < _NEVER:
         state = "retiring"
     elif now < one.ready:
         state = "booting"
     held = 0 if now < one.ready else one.held
-    if one.told is None or one.told.state != state or one.told.memory != held:
-        one.told = Instance(
+    if one.reported is None or one.reported.state != state or one.reported.memory != held:
+        one.reported = Instance(
             id=f"i{one.number}",
             pid=one.number,
             state=state,
@@ -258,4 +268,4 @@ def _told(one: SimulatedInstance, now: float) -> Instance:
             memory=held,
             peak=held,
         )
-    return one.told
+    return one.reported

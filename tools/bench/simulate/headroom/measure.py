@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from tools.bench.lib.report import Goal, Report
 from tools.bench.simulate.headroom.fixed import FixedCount
-from tools.bench.simulate.headroom.simulation import TraceResult, run
-from tools.bench.simulate.headroom.traces import make
+from tools.bench.simulate.headroom.simulation import TraceResult, simulate_trace
+from tools.bench.simulate.headroom.traces import make_trace
 
-# A fixed count and the brake are worth a look, not a night: one trace in so many.
+# A fixed count and the memory guard run on one trace in so many, to save time.
 SOME = 20
 _BANDS = ((0.0, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, float("inf")))
 
@@ -18,18 +18,23 @@ _BANDS = ((0.0, 0.5), (0.5, 0.75), (0.75, 1.0), (1.0, float("inf")))
 def measure(
     traces: int, observations: int, say: Callable[[str], None], *, first: int = 0
 ) -> Report:
-    """Run the traces of so many seeds, and those that ran out once more with the brake."""
+    """Run the traces of so many seeds; run those that ran out of memory again with the memory
+    guard."""
     results = []
     for seed in range(first, first + traces):
-        results.append(run(make(seed, observations)))
+        results.append(simulate_trace(make_trace(seed, observations)))
         if len(results) % max(1, traces // 10) == 0:
             say(f"{len(results)} of {traces} traces")
     some = range(first, first + max(1, traces // SOME))
     return report(
         results,
-        [run(make(seed, observations), FixedCount()) for seed in some],
-        [run(make(seed, observations), brake=True) for seed in some],
-        [run(make(one.seed, observations), brake=True) for one in results if one.out_of_memory],
+        [simulate_trace(make_trace(seed, observations), FixedCount()) for seed in some],
+        [simulate_trace(make_trace(seed, observations), memory_guard=True) for seed in some],
+        [
+            simulate_trace(make_trace(one.seed, observations), memory_guard=True)
+            for one in results
+            if one.out_of_memory
+        ],
         observations,
     )
 
@@ -46,10 +51,10 @@ def report(
         name = f"surge {low:g} to {high:g} reserves" if high < 9 else f"surge over {low:g} reserve"
         rows.append(_row(name, [one for one in results if low <= one.surge < high]))
     slower = [one for one in results if one.growth < 1]
-    rows.append(_row("strangers under 1 reserve per observation", slower))
-    rows.append(_row("the first of them with the worker's brake", braked))
-    rows.append(_row("those that ran out, with the brake", again))
-    rows.append(_row("the first with a fixed count, as set by hand", fixed))
+    rows.append(_row("other processes under 1 reserve per observation", slower))
+    rows.append(_row("a sample with the worker's memory guard", braked))
+    rows.append(_row("those that ran out, with the memory guard", again))
+    rows.append(_row("a sample with a fixed count, as set by hand", fixed))
     foreseeable = [one for one in results if one.surge < 1]
     return Report(
         part="headroom",
@@ -58,16 +63,16 @@ def report(
             f"seeds {results[0].seed} to {results[-1].seed}"
         ),
         method=(
-            "Seeded random traces: strangers that come and go, pages larger than all before, noise "
-            "and delay in what is observed, boots of 5 to 30 s, retirements, crashes.",
-            "Surge: the most that strangers grew within one reaction (observation interval, delay "
-            "and retirement) and that larger pages took in one interval, in reserves.",
-            "The oracle knows the future, keeps the reserve, and needs no second look, no "
+            "Seeded random traces: other processes that come and go, pages larger than all before, "
+            "noise and delay in what is observed, starts of 5 to 30 s, retirements, crashes.",
+            "Surge: the most that other processes grew within one reaction (observation interval, "
+            "delay and retirement) plus what larger pages took in one interval, in reserves.",
+            "The oracle knows the future, keeps the reserve, and needs no second observation, no "
             "retirement and no cool-down.",
-            "The planner is alone, except where the brake is named: the worker's own code, fed "
-            "with a look a second.",
-            "A reversal is hurried when it comes within a cool-down of the one before, and "
-            "unforced when nothing around had changed.",
+            "The planner is alone, except where the memory guard is named: that is the worker's "
+            "own code, with an observation a second.",
+            "A reversal is hurried when it comes within a cool-down of the one before. It is "
+            "unforced when neither other processes nor the largest page had changed.",
         ),
         columns=(
             "traces",
@@ -83,7 +88,7 @@ def report(
         goals=(
             Goal("traces out of memory, surge under 1 reserve", _ran_out(foreseeable), 0, False),
             Goal(
-                "traces out of memory, strangers under 1 reserve per observation",
+                "traces out of memory, other processes under 1 reserve per observation",
                 _ran_out(slower),
                 0,
                 False,

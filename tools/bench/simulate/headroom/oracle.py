@@ -1,8 +1,8 @@
-"""An oracle that sees the strangers' memory without noise or delay, and the future: the most
-instance-seconds that anybody could have who keeps the reserve.
+"""The most instance-seconds that are possible while the reserve stays free.
 
-It retires an instance in the very moment in which the reserve would be touched and not before,
-needs no second look and knows no cool-down; like everybody it boots one instance at a time.
+The oracle knows the memory of other processes without noise or delay, and the future. It retires an
+instance at the moment at which the reserve would be used, needs no second observation and has no
+cool-down. It starts one instance at a time, as every policy does.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from tools.bench.simulate.headroom.traces import FINE, Trace
 
 
 def instance_seconds(trace: Trace) -> float:
-    time = np.arange(len(trace.strangers)) * (trace.interval / FINE)
+    time = np.arange(len(trace.other_processes)) * (trace.interval / FINE)
     peaks = np.full(len(time), float(trace.peaks[0][1]))
     for when, size in trace.peaks[1:]:
-        # It even knows when the first instance meets a larger page: not before it comes.
+        # It knows when the first instance reads a larger page.
         peaks[time >= when + trace.spread] = size
-    room = (trace.total - trace.reserve - trace.strangers) / peaks
+    room = (trace.total - trace.reserve - trace.other_processes) / peaks
     fits = np.clip(np.floor(room), trace.minimum, trace.maximum).astype(int).tolist()
     width = trace.interval / FINE
-    count, booted, seconds = 0, trace.boot, 0.0
+    count, started, seconds = 0, trace.startup, 0.0
     for index, most in enumerate(fits):
         now = index * width
-        if count < most and now >= booted:
+        if count < most and now >= started:
             count += 1
-            booted = now + trace.boot
+            started = now + trace.startup
         if count >= most:
             count = most
-            booted = now + trace.boot  # the next boot begins when there is room for it
+            started = now + trace.startup  # the next start begins when memory is free for it
         seconds += count * width
     return seconds

@@ -1,4 +1,4 @@
-"""One trace under one planner, and what came of it."""
+"""One trace under one planner, and its result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Planner = Callable[[InstanceLimits, InstanceHistory, State, float], InstanceDeci
 
 @dataclass(frozen=True)
 class TraceResult:
-    """`growth`: the most that strangers grew in one observation interval. `surge`: in one reaction
-    (interval, delay and retirement), and what our own instances took at most in one interval for
-    pages larger than all before. Both in reserves. `hurried`: reversals that came within a
-    cool-down of the one before; `unforced`: those of them before which no stranger grew and no page
-    was larger than all before, so that nothing but the rule was to blame."""
+    """`growth`: the most that other processes grew in one observation interval. `surge`: the same
+    in one reaction (interval, delay and retirement), plus the most that larger pages took in one
+    interval. Both are in reserves. `hurried`: reversals within a cool-down of the one before.
+    `unforced`: those of them that only the rule explains, because before them no other process
+    grew and no page was larger than all before."""
 
     seed: int
     growth: float
@@ -39,39 +39,43 @@ def limits_of(trace: Trace) -> InstanceLimits:
     return InstanceLimits(trace.minimum, trace.maximum, trace.reserve)
 
 
-def run(
+def simulate_trace(
     trace: Trace,
     planner: Planner = plan_instances,
     watch: Callable[[SimulatedGpu, InstanceDecision], None] | None = None,
     *,
-    brake: bool = False,
+    memory_guard: bool = False,
 ) -> TraceResult:
-    """Let `planner` steer a simulated worker, with or without its own brake, through the trace."""
-    gpu, limits, history = SimulatedGpu(trace, brake=brake), limits_of(trace), InstanceHistory()
+    """Let `planner` scale a simulated worker, with or without the worker's own memory guard."""
+    gpu, limits, history = (
+        SimulatedGpu(trace, memory_guard=memory_guard),
+        limits_of(trace),
+        InstanceHistory(),
+    )
     steps = reversals = hurried = unforced = direction = 0
-    around = 0.0
+    pressure = 0.0
     last_reversal = -limits.cool_down
     drift = 0
-    for look in range(1, trace.observations):
-        gpu.run_until(look * trace.interval)
-        seen_at = gpu.now
+    for number in range(1, trace.observations):
+        gpu.run_until(number * trace.interval)
+        observed_at = gpu.now
         drift, gpu.ratcheted = max(drift, gpu.ratcheted), 0
-        decision = planner(limits, history, gpu.state(), seen_at)
+        decision = planner(limits, history, gpu.state(), observed_at)
         history = decision.history
         if watch is not None:
             watch(gpu, decision)
         if decision.target == gpu.target:
             continue
-        gpu.run_until(seen_at + trace.delay)
+        gpu.run_until(observed_at + trace.delay)
         way = 1 if decision.target > gpu.target else -1
         steps += 1
         if way == -direction:
             reversals += 1
-            soon = seen_at - last_reversal < limits.cool_down
+            soon = observed_at - last_reversal < limits.cool_down
             hurried += soon
-            unforced += soon and way < 0 and _around(gpu) - around < trace.reserve / 16
-            last_reversal = seen_at
-        direction, around = way, _around(gpu)
+            unforced += soon and way < 0 and _outside_pressure(gpu) - pressure < trace.reserve / 16
+            last_reversal = observed_at
+        direction, pressure = way, _outside_pressure(gpu)
         gpu.set_target(decision.target)
     gpu.run_until(trace.seconds)
     return TraceResult(
@@ -88,6 +92,6 @@ def run(
     )
 
 
-def _around(gpu: SimulatedGpu) -> float:
-    """What strangers hold and what our instances may take, in bytes: what forces a step."""
-    return gpu.strangers(gpu.now) + gpu.footprint * len(gpu.instances)
+def _outside_pressure(gpu: SimulatedGpu) -> float:
+    """Bytes that other processes hold and that our instances may take. A change forces a step."""
+    return gpu.other_processes(gpu.now) + gpu.footprint * len(gpu.instances)

@@ -1,7 +1,7 @@
-"""What happens on a simulated GPU whatever the planner does: one random trace for each seed.
+"""What happens on a simulated GPU independent of the planner: one random trace for each seed.
 
-Times are seconds, memory is bytes. The figures span what is known of PaddleOCR: instances of 0.7 to
-8 GiB (PaddleX#4506), boots of 5 to 30 s, memory that ratchets with the largest page.
+Times are seconds, memory is bytes. The ranges cover what is known of PaddleOCR: instances of 0.7 to
+8 GiB (PaddleX#4506), starts of 5 to 30 s, memory that grows with the largest page and stays.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 GI = 2**30
-# Points of the strangers' curve in one observation interval.
+# Points of the curve of other processes in one observation interval.
 FINE = 8
 
 
 @dataclass(frozen=True)
 class Trace:
-    """`strangers`: bytes that others hold, FINE points an interval. `peaks`: (time, bytes) from
-    when on the largest page needs so much; each instance meets it `spread` seconds later on
-    average. `noise`: standard deviation of what is seen of `free`."""
+    """`other_processes`: bytes that other processes hold, FINE points an interval. `peaks`: (time,
+    bytes) from which on the largest page needs so much; each instance reads it `spread` seconds
+    later on average. `noise`: standard deviation of the observed `free`."""
 
     seed: int
     total: int
@@ -32,31 +32,32 @@ class Trace:
     observations: int
     delay: float
     noise: float
-    boot: float
-    death: float
+    startup: float
+    exit_seconds: float
     crash: float
     peaks: tuple[tuple[float, int], ...]
     spread: float
-    strangers: NDArray[np.float64]
+    other_processes: NDArray[np.float64]
 
     @property
     def seconds(self) -> float:
         return self.interval * self.observations
 
     def growth(self, seconds: float) -> float:
-        """The most that strangers grow within so many seconds, in reserves."""
+        """The most that other processes grow within so many seconds, in reserves."""
         step = max(1, round(seconds / self.interval * FINE))
-        rise = self.strangers[step:] - self.strangers[:-step]
+        rise = self.other_processes[step:] - self.other_processes[:-step]
         return float(rise.max(initial=0.0)) / self.reserve
 
     @property
     def reaction(self) -> float:
-        """From when strangers begin to grow until memory is back: they may begin just after a
-        look, the look must arrive, and an instance must end."""
-        return self.interval + self.delay + self.death
+        """Seconds from the growth of other processes until an instance has given memory back: they
+        may grow just after an observation, the observation takes a delay, and the instance must
+        end."""
+        return self.interval + self.delay + self.exit_seconds
 
 
-def make(seed: int, observations: int) -> Trace:
+def make_trace(seed: int, observations: int) -> Trace:
     """The trace of a seed: the same on every machine."""
     dice = random.Random(seed)
     total = dice.choice((8, 12, 16, 24, 40, 80)) * GI
@@ -66,12 +67,12 @@ def make(seed: int, observations: int) -> Trace:
     interval = dice.choice((2.0, 5.0, 5.0, 10.0))
     seconds = interval * observations
     times = sorted(dice.uniform(0.1, 0.9) * seconds for _ in range(dice.choice((0, 0, 1, 1, 2, 3))))
-    # Instances are warmed up at the largest admitted page, so what comes beyond is small.
+    # Instances are warmed up with the largest admitted page, so later growth is small.
     peaks = [(0.0, footprint)]
     for when in times:
         peaks.append((when, peaks[-1][1] + int(dice.uniform(0.01, 0.3) * reserve)))
     most = total - reserve - int(1.05 * peaks[-1][1])
-    strangers = _strangers(
+    other_processes = _other_processes(
         dice, total, reserve, most, interval * np.arange(observations * FINE + 1) / FINE
     )
     return Trace(
@@ -84,20 +85,20 @@ def make(seed: int, observations: int) -> Trace:
         observations=observations,
         delay=dice.uniform(0.0, 0.1) * interval,
         noise=dice.uniform(0.0, 0.03) * reserve,
-        boot=dice.uniform(5.0, 30.0),
-        death=dice.uniform(0.05, 0.3) * interval,
+        startup=dice.uniform(5.0, 30.0),
+        exit_seconds=dice.uniform(0.05, 0.3) * interval,
         crash=dice.choice((0.0, 0.0, 1 / 7200)),
         peaks=tuple(peaks),
         spread=dice.uniform(5.0, 60.0),
-        strangers=strangers,
+        other_processes=other_processes,
     )
 
 
-def _strangers(
+def _other_processes(
     dice: random.Random, total: int, reserve: int, most: int, time: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Tenants that come, ramp up, stay, ramp down and go. They never take what the reserve and one
-    instance need: that would be out of memory whatever anybody plans."""
+    """Processes that arrive, grow, stay, shrink and leave. They always leave the reserve and one
+    instance: otherwise every plan would run out of memory."""
     points, seconds, step = len(time), float(time[-1]), float(time[FINE])
     held = np.full(points, dice.uniform(0.0, 0.3) * total)
     for _ in range(dice.choice((0, 1, 2, 2, 3, 4))):
