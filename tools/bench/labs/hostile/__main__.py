@@ -1,7 +1,7 @@
 """`make bench-hostile`: attacks on running workers and faults under load, in one table.
 
-Everything goes to loopback, is bounded in number and time, and is made at run time. The exit status
-is 1 where a bound is broken.
+All traffic goes to loopback, and every run is limited in number and time. The exit status is 1
+where a bound is broken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tools.bench.lib.rounds import say
 from tools.bench.lib.servers import ROOT
 
 STORMS = ("malformed", "faults")
-# Begun before the others, so that they are not the last.
+# Started first, because they take the longest.
 SLOW = ("faults", "kills", "malformed")
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     machine = this_machine()
     print(machine, end="\n\n", flush=True)
     runs = _runs(given)
-    # Most attacks wait most of the time: several at once, each on a worker of its own.
+    # Most attacks mostly wait, so several run at once, each on a worker of its own.
     with ThreadPoolExecutor(given.jobs) as threads:
         first = sorted(runs, key=lambda run: run[0] not in SLOW)
         begun = {name: threads.submit(_run_one, name, run) for name, run in first}
@@ -47,21 +47,24 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-hostile", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the short form, a minute or so")
+    parser.add_argument("--quick", action="store_true", help="the short form, about a minute")
     parser.add_argument(
         "--only", nargs="+", choices=(*ATTACKS, *STORMS, "real"), help="these (default: all)"
     )
     parser.add_argument("--requests", type=int, help="malformed requests (20,000; quick: 500)")
     parser.add_argument("--faults", type=int, help="faults at random (200; quick: 30)")
-    parser.add_argument("--pages", type=int, help="pages during them (ten for each fault)")
+    parser.add_argument("--pages", type=int, help="pages during the faults (ten for each)")
     parser.add_argument(
         "--real-ocr", action="store_true", help="also 60 faults in 300 requests with PaddleOCR"
     )
     parser.add_argument("--models", type=Path, help="folder of the staged models, for --real-ocr")
     parser.add_argument("--jobs", type=int, help="runs at the same time (1; quick: 3)")
-    parser.add_argument("--write", action="store_true", help="write the results, too")
+    parser.add_argument("--write", action="store_true", help="also write the results to a file")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="where to"
+        "--out",
+        type=Path,
+        default=ROOT / "tools" / "bench" / "results",
+        help="folder of the results",
     )
     given = parser.parse_args()
     given.requests = given.requests or (500 if given.quick else 20_000)
@@ -90,7 +93,7 @@ def _run_one(name: str, run: Callable[[], AttackResult]) -> AttackResult:
     say(f"{name} …")
     try:
         out = run()
-    except Exception as error:  # the other runs are worth their time all the same
+    except Exception as error:  # the other runs go on
         out = AttackResult(name, problems=[describe_error(error)])
     verdict = "held" if not out.problems else f"{len(out.problems)} bounds BROKEN"
     say(f"{out.name}: {verdict}, {out.seconds:.0f} s")
@@ -107,13 +110,13 @@ def report_of(results: Sequence[AttackResult], *, quick: bool) -> Report:
         part="hostile",
         title="attacks on a running worker, and faults under load",
         method=(
-            "Each row is a worker of its own with a test engine whose text follows from a page's",
-            "pixels and parameters; clients beside it check every answer. Memory: the most that",
-            "the supervisor held, of what it holds at rest and the budgets of its settings.",
-            "Callback: the most CPU time of one callback of its event loop. Late: the most by the",
-            "clock, the machine's other work and stops of the supervisor included. The ceiling's",
-            "cool-down is two seconds in the run of faults; the wall clock jumps in the",
-            "supervisor's Python code only.",
+            "Each row is a worker of its own. The text of its test engine is a function of the",
+            "pixels and parameters of a page, so regular clients can check every answer. Memory:",
+            "the most that the supervisor held, of its memory at rest plus the budgets of its settings.",
+            "Callback: the most CPU time of one callback of its event loop. Late: the largest",
+            "delay of the loop, which includes other work of the machine and stops of the",
+            "supervisor. In the run of faults the cool-down of the ceiling is two seconds, and the",
+            "wall clock jumps in the supervisor's Python code only.",
         ),
         columns=(
             "attack",
@@ -160,7 +163,7 @@ def report_of(results: Sequence[AttackResult], *, quick: bool) -> Report:
 
 
 def _share(out: AttackResult) -> float:
-    """What was taken beyond rest, of the budgets."""
+    """The memory above rest, as a share of the budgets."""
     return max(0, out.peak - out.resting) / max(1, out.budget - out.resting)
 
 

@@ -1,10 +1,9 @@
 """A test engine whose text follows from a page's pixels and parameters, and that fails on request.
 
-It is the stand-in of the tests with another text, so a page can carry an order
-(`tests.fake_engine`).
-Faults that no page carries come from a folder (`engine.options.faults`): a file `NUMBER.KIND` there
-is taken by the first instance that begins a page, and the page has no part in it. A page is hit
-once at most by a fault that looks like the page's own: two would rightly have it refused.
+It is the fake engine of the tests with another text, so a page can carry an order
+(`tests.fake_engine`). Other faults come from a folder (`engine.options.faults`): the first instance
+that begins a page takes a file `NUMBER.KIND` from there. The worker attributes some of these faults
+to the page, and refuses a page after two of them; so each page gets at most one.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 NAME = "tools.bench.labs.hostile.engine:HostileEngine"
-# What the pages of others are full of when foreign memory is looked for: no noise looks like it.
+# Fills the pages of other clients when a run looks for foreign memory. No noise looks like it.
 SECRET = bytes(range(0xA1, 0xB1))
-# How long an instance that has spoiled its channel waits for its end.
-_SPOILED_SECONDS = 20.0
+# Seconds that an instance waits for its end after it has corrupted its channel.
+_CORRUPT_SECONDS = 20.0
 _HANG_SECONDS = 600.0
 
 
@@ -47,8 +46,8 @@ def text_of(pixels: Pixels, params: Mapping[str, Any]) -> str:
 
 
 class HostileEngine(FakeEngine):
-    """Answers the text, how often `SECRET` is in the pixels, and as much filling as a page asks
-    for (`pad`, bytes)."""
+    """Answers the text, how often `SECRET` is in the pixels, and `pad` bytes of filling where a
+    page orders them."""
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__(context)
@@ -63,7 +62,7 @@ class HostileEngine(FakeEngine):
             return Reading(lines=())
         text = text_of(pixels, params)
         order = order_in(pixels)
-        # One that dies before its first answer makes the next boot wait: not what is tried here.
+        # An instance that exits before its first answer delays the next start; not a subject here.
         if self._answered:
             self._take("read", text)
         self.obey(order)
@@ -79,7 +78,7 @@ class HostileEngine(FakeEngine):
         )
 
     def _take(self, when: str, text: str = "") -> None:
-        """Take one fault out of the folder, if there is one, and do it."""
+        """Take one fault from the folder, if there is one, and run it."""
         if self._faults is None:
             return
         for name in sorted(os.listdir(self._faults)):
@@ -97,7 +96,7 @@ class HostileEngine(FakeEngine):
 
 
 class Fault:
-    """`when`: at the beginning of a page (`read`), or of a boot (`boot`)."""
+    """`when`: at the beginning of a page (`read`), or of a start (`boot`)."""
 
     def __init__(self, do: Callable[[], None], when: str = "read") -> None:
         self.do = do
@@ -127,32 +126,32 @@ def _signal(number: signal.Signals) -> Callable[[], None]:
     return do
 
 
-def _starve() -> None:
-    """Take memory until the kernel ends this process, the first of its cgroup. Says nothing."""
+def _exhaust_memory() -> None:
+    """Take memory until the kernel kills this process, the first one in its cgroup."""
     Path("/proc/self/oom_score_adj").write_text("1000")
     held: list[bytearray] = []
     while len(held) < 4096:
         held.append(bytearray(b"\xff") * (8 << 20))
 
 
-def _no_heap() -> None:
-    """A native library that is given no memory and does not look: a write to address 0."""
+def _write_to_null() -> None:
+    """Write to address 0, like a native library that does not check its allocation."""
     ctypes.memset(0, 1, 1)
 
 
 def _native_hang() -> None:
-    """In C, without letting go of the interpreter."""
+    """Hang in C while holding the GIL."""
     ctypes.PyDLL(None).sleep(int(_HANG_SECONDS))
 
 
-def _flood() -> None:
+def _flood_output() -> None:
     for _ in range(64):
         os.write(1, b"x" * 65536)
     os.write(1, b"\n" * 2000)
 
 
-def _spoil() -> None:
-    """Write what is no answer into the channel to the supervisor."""
+def _corrupt_channel() -> None:
+    """Write an invalid answer into the channel to the supervisor."""
     head = struct.Struct("<IQ")
     text = [
         b"[]",
@@ -168,10 +167,10 @@ def _spoil() -> None:
     frames = [head.pack(len(one), 0) + one for one in text]
     frames += [b"\xff" * 64, head.pack(8, 1 << 50), head.pack(100, 0) + b"cut"]
     os.write(int(sys.argv[1]), random.choice(frames))
-    time.sleep(_SPOILED_SECONDS)
+    time.sleep(_CORRUPT_SECONDS)
 
 
-def _no_disk() -> None:
+def _disk_full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/engine")
 
 
@@ -184,13 +183,13 @@ _FAULTS = {
     "hang": Fault(lambda: time.sleep(_HANG_SECONDS)),
     "native-hang": Fault(_native_hang),
     "memory-reported": Fault(_raise(MemoryError("out of memory error on GPU 0"))),
-    "memory-oom-kill": Fault(_starve),
-    "memory-null": Fault(_no_heap),
+    "memory-oom-kill": Fault(_exhaust_memory),
+    "memory-null": Fault(_write_to_null),
     "device-error": Fault(_raise(OSError("(External) CUDA error(700), an illegal access"))),
     "engine-error": Fault(_raise(ValueError("(InvalidArgument) Cannot parse tensor desc"))),
-    "disk-of-instance": Fault(_no_disk),
-    "corrupt-answer": Fault(_spoil),
-    "output-flood": Fault(_flood),
+    "disk-of-instance": Fault(_disk_full),
+    "corrupt-answer": Fault(_corrupt_channel),
+    "output-flood": Fault(_flood_output),
     "boot-exit": Fault(lambda: os._exit(3), "boot"),
     "boot-error": Fault(_raise(RuntimeError("no such predictor")), "boot"),
 }

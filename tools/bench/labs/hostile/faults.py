@@ -21,18 +21,18 @@ from tools.bench.labs.hostile import engine
 from tools.bench.labs.hostile.target import Target
 from tools.bench.lib.rounds import say
 
-# How long a fault may wait for somebody to happen to.
-_PATIENCE = 30.0
-# How long what is temporary lasts.
+# Seconds that a fault may wait for a process to happen to.
+_WAIT_SECONDS = 30.0
+# Seconds that a temporary fault lasts, at least and at most.
 _SHORT = (0.05, 0.5)
-_TOLD_EVERY = 100
+_REPORT_EVERY = 100
 
 Dice = random.Random
 
 
 @dataclass
 class FaultInjector:
-    """What was done to a worker so far: kind → how often. `missed`: it found nobody."""
+    """Injects faults into a worker. `done`: kind → how often; `missed`: no process was there."""
 
     target: Target
     dice: Dice
@@ -40,55 +40,55 @@ class FaultInjector:
     missed: Counter[str] = field(default_factory=Counter)
 
     def inject(self, kind: str) -> None:
-        """Do one fault of a kind, and count it."""
+        """Inject one fault of a kind, and count it."""
         outside = OUTSIDE.get(kind)
         happened = outside(self) if outside is not None else self._inside(kind)
         (self.done if happened else self.missed)[kind] += 1
 
     def _inside(self, kind: str) -> bool:
-        """Leave it for the engine to take. Withdrawn where nobody does."""
+        """Put a fault into the engine's folder. Withdraw it where no instance takes it."""
         file = self.target.faults / f"{self.done.total() + self.missed.total():06}.{kind}"
         file.touch()
-        # Somebody must boot for that.
+        # An instance must start to take it.
         if kind.startswith("boot") and not self._signal_one(signal.SIGKILL):
             file.unlink()
             return False
-        return not _until(lambda: not file.exists()) or not _gone(file)
+        return not _wait_until(lambda: not file.exists()) or not _withdraw(file)
 
     def _signal_one(self, number: signal.Signals) -> int:
-        """Signal an instance that has answered before; 0 where there is none."""
+        """Signal an instance that has answered before. Returns its pid, 0 where there is none."""
 
-        def look() -> list[int]:
+        def find_pids() -> list[int]:
             each = self.target.worker.state()["instances"]["each"]
             found = [one["pid"] for one in each if one["requests"] and one["pid"]]
             busy = [one["pid"] for one in each if one["state"] == "busy" and one["requests"]]
             return busy or found
 
-        victims: list[int] = []
+        candidates: list[int] = []
 
         def found() -> bool:
-            victims[:] = look()
-            return bool(victims)
+            candidates[:] = find_pids()
+            return bool(candidates)
 
-        if not _until(found):
+        if not _wait_until(found):
             return 0
-        victim = self.dice.choice(victims)
+        pid = self.dice.choice(candidates)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, number)
-            return victim
+            os.kill(pid, number)
+            return pid
         return 0
 
     def kill(self) -> bool:
         return bool(self._signal_one(signal.SIGKILL))
 
     def pause_instance(self) -> bool:
-        """Stopped, and on its way again before its time is over."""
-        victim = self._signal_one(signal.SIGSTOP)
+        """Stop an instance, and continue it before its time limit."""
+        pid = self._signal_one(signal.SIGSTOP)
         time.sleep(self.dice.uniform(*_SHORT))
         with contextlib.suppress(ProcessLookupError):
-            if victim:
-                os.kill(victim, signal.SIGCONT)
-        return bool(victim)
+            if pid:
+                os.kill(pid, signal.SIGCONT)
+        return bool(pid)
 
     def pause_supervisor(self) -> bool:
         worker = self.target.worker
@@ -100,14 +100,14 @@ class FaultInjector:
         return True
 
     def full_disk(self) -> bool:
-        """No file of the supervisor may grow: its log, and the memory of a large body."""
+        """Let no file of the supervisor grow: neither its log nor the file of a large body."""
         with self.target.limited(resource.RLIMIT_FSIZE, 0):
-            self._signal_one(signal.SIGKILL)  # something to log
+            self._signal_one(signal.SIGKILL)  # an event to log
             time.sleep(self.dice.uniform(*_SHORT))
         return True
 
     def no_descriptors(self) -> bool:
-        """It cannot open one more, while clients come and an instance has to be replaced."""
+        """Leave no free descriptor while clients connect and an instance has to be replaced."""
         with self.target.limited(resource.RLIMIT_NOFILE, self.target.descriptors):
             self._signal_one(signal.SIGKILL)
             with contextlib.ExitStack() as stack:
@@ -119,7 +119,7 @@ class FaultInjector:
         return True
 
     def clock(self) -> bool:
-        """The wall clock is a day ahead, or right again."""
+        """Move the wall clock a day ahead, or back."""
         self.target.worker.signal(signal.SIGUSR2)
         return True
 
@@ -130,7 +130,7 @@ class FaultInjector:
         return call(port, "PUT", "/v1/instances", body).status == 200
 
     def gone_client(self) -> bool:
-        """Hangs up in the middle of its request, or while its page is read."""
+        """Close a connection in the middle of a request, or while its page is read."""
         sent = http("/v1/ocr", order_png(say=f"gone {self.dice.random()}", sleep=0.1))
         at = ("127.0.0.1", self.target.worker.port)
         with contextlib.suppress(OSError), socket.create_connection(at, timeout=5) as sock:
@@ -139,8 +139,8 @@ class FaultInjector:
         return True
 
 
-def _until(met: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + _PATIENCE
+def _wait_until(met: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if met():
@@ -149,8 +149,8 @@ def _until(met: Callable[[], bool]) -> bool:
     return False
 
 
-def _gone(file: os.PathLike[str]) -> bool:
-    """Take a fault back; whether it was still there."""
+def _withdraw(file: os.PathLike[str]) -> bool:
+    """Remove the file of a fault. Returns whether it was still there."""
     try:
         os.unlink(file)
     except FileNotFoundError:
@@ -171,15 +171,15 @@ OUTSIDE: dict[str, Callable[[FaultInjector], bool]] = {
 
 
 def kinds(*, cgroup: bool, inside: bool = True) -> tuple[str, ...]:
-    """All kinds that can be had: the kernel kills for want of memory in a cgroup only; `inside`:
-    those that only the test engine has."""
+    """All kinds that are possible: an out-of-memory kill needs a cgroup. `inside`: with those that
+    only the test engine has."""
     ours = [one for one in engine.KINDS if inside and (cgroup or one != "memory-oom-kill")]
     return (*OUTSIDE, *ours)
 
 
 class FaultSchedule:
-    """Does so many faults in a thread, evenly spread over the requests that clients have sent.
-    As a context manager; raises what went wrong in it."""
+    """Injects `count` faults in a thread, one for every `every` requests that clients have sent.
+    Used as a context manager; raises the error of its thread."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class FaultSchedule:
                         return
                     self._begun += 1
                     faults.inject(kind)
-                    if self._begun % _TOLD_EVERY == 0:
+                    if self._begun % _REPORT_EVERY == 0:
                         say(f"{self._begun} of {count} faults, {sent()} pages sent")
             except BaseException as error:
                 self._error = error
@@ -214,7 +214,7 @@ class FaultSchedule:
         self._thread = threading.Thread(target=run, daemon=True)
 
     def allows(self) -> bool:
-        """Whether clients may go on: not further ahead than a few faults."""
+        """Whether clients may send: they get at most a few faults ahead."""
         return self._sent() < self._every * (self._begun + 4) or not self._thread.is_alive()
 
     def __enter__(self) -> FaultSchedule:
@@ -223,13 +223,13 @@ class FaultSchedule:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(2 * _PATIENCE)
+        self._thread.join(2 * _WAIT_SECONDS)
         if self._error is not None:
             raise self._error
 
 
 def _evenly(names: tuple[str, ...], count: int, dice: Dice) -> Iterator[str]:
-    """`count` names in random order, each about as often as the others."""
+    """`count` names in random order, all about equally often."""
     order: list[str] = []
     for _ in range(count):
         if not order:

@@ -1,4 +1,4 @@
-"""Runs a worker for one row of the table, and holds what was seen against the bounds."""
+"""Runs a worker for one row of the table, and checks the bounds that every run has."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target, target
 
-# The bounds that hold in every run.
+# The bounds of every run.
 CALLBACK_SECONDS = 0.1
 MEMORY_FACTOR = 1.2
 
 
 @contextlib.contextmanager
 def measured(out: AttackResult, **given: Any) -> Iterator[Target]:
-    """A worker (`given`: see `target`). What breaks, inside or at its end, becomes a problem of
-    `out`. Raises AssertionError where the worker does not come up."""
+    """A worker (`given`: see `target`). An error in the block or at the end of the worker becomes a
+    problem of `out`. Raises AssertionError where the worker does not start."""
     began = time.monotonic()
     started = False
     try:
@@ -42,7 +42,7 @@ def measured(out: AttackResult, **given: Any) -> Iterator[Target]:
 
 
 def check_bounds(out: AttackResult) -> None:
-    """The bounds that hold in every run."""
+    """Add a problem for each bound of every run that is broken."""
     counts = out.counts
     for what in ("lost", "doubled", "wrong", "refused"):
         number = getattr(counts, what)
@@ -51,7 +51,7 @@ def check_bounds(out: AttackResult) -> None:
     most = out.resting + MEMORY_FACTOR * (out.budget - out.resting)
     out.expect(
         out.peak <= most,
-        f"the supervisor took {out.peak // MIB} MiB, more than {most // MIB:.0f} MiB "
+        f"the supervisor held {out.peak // MIB} MiB, more than {most // MIB:.0f} MiB "
         f"({out.resting // MIB} at rest + {MEMORY_FACTOR} × its budgets)",
     )
     out.expect(
@@ -62,6 +62,6 @@ def check_bounds(out: AttackResult) -> None:
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in a few lines: what was expected, and the end of the worker's log."""
+    """An error in a few lines, with the end of the worker's log."""
     notes = "\n".join(getattr(error, "__notes__", []))
     return f"{type(error).__name__}: {str(error)[:1500]}\n{notes[-800:]}".strip()

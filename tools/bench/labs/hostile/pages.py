@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedRequest:
-    """`data`: the whole HTTP request. `texts`: of each page of the right answer the first line, or
-    with `all_lines` all of them."""
+    """`data`: the whole HTTP request. `texts`: the first line of each page of the right answer, or
+    with `all_lines` all its lines."""
 
     number: int
     data: bytes
@@ -29,8 +29,8 @@ class CheckedRequest:
 
 
 def checked_requests(seed: int, **order: Any) -> Iterator[CheckedRequest]:
-    """Requests without end; number n depends on `seed` and n only. `order`: what the engine shall
-    do with each page."""
+    """An endless series of requests; number n depends on `seed` and n only. `order`: what the
+    engine does with each page."""
     number = 0
     while True:
         yield checked_request(random.Random(f"{seed}/{number}"), number, **order)
@@ -38,7 +38,8 @@ def checked_requests(seed: int, **order: Any) -> Iterator[CheckedRequest]:
 
 
 def checked_request(dice: random.Random, number: int, **order: Any) -> CheckedRequest:
-    """One request: a PNG or a TIFF of two pages, as it is or in JSON, with a parameter or none."""
+    """One request: a PNG, or a TIFF of two pages; as it is, or in JSON; with or without a
+    parameter."""
     threshold = round(dice.random(), 3) if dice.random() < 0.4 else None
     orders = [{"say": f"{number} {dice.random()}", **order}]
     if dice.random() < 0.1:
@@ -61,7 +62,7 @@ def checked_request(dice: random.Random, number: int, **order: Any) -> CheckedRe
 
 
 def pixels_of(image: bytes) -> Pixels:
-    """What a decoder must make of a lossless image: H×W×3 uint8 BGR."""
+    """The pixels that a decoder must return for a lossless image: H×W×3 uint8 BGR."""
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
@@ -70,7 +71,7 @@ def pixels_of(image: bytes) -> Pixels:
 
 
 def texts_in(body: bytes, *, all_lines: bool) -> tuple[str, ...]:
-    """The first line of each page of an answer, of either form, or all of them."""
+    """The first line of each page of an answer of either endpoint, or all its lines."""
     found = json.loads(body)
     if "pages" in found:
         pages = [[line["text"] for line in page["lines"]] for page in found["pages"]]
@@ -80,7 +81,8 @@ def texts_in(body: bytes, *, all_lines: bool) -> tuple[str, ...]:
 
 
 def secret_page(width: int, height: int) -> bytes:
-    """A PNG whose pixels, as BGR, are full of `SECRET`: for the heap of whoever decodes it."""
+    """A PNG whose pixels, as BGR, repeat `SECRET`. It fills the heap of the process that decodes
+    it."""
     from PIL import Image  # noqa: PLC0415
 
     size = width * height * 3

@@ -1,4 +1,4 @@
-"""A worker to be attacked: a real one, with a monitor on its loop, and what it was seen to take."""
+"""The worker under attack: a real one, with a monitor on its event loop and its memory measured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tools.bench.lib.cgroup import MemoryCgroup
 
 MIB = 1 << 20
 T = TypeVar("T")
-# Small budgets, so that what breaks them does so within seconds.
+# Small budgets, so that a leak breaks them within seconds.
 SETTINGS: dict[str, Any] = {
     "engine": {"name": engine.NAME, "options": {}},
     "admission": {
@@ -42,8 +42,8 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class LoopTimes:
-    """Seconds of CPU of the loop's worst callback, its name, and how late the loop was by the clock
-    (others' work included)."""
+    """The most CPU seconds of one callback, the name of that callback, and the largest delay of the
+    loop in seconds, which includes other work of the machine."""
 
     cpu: float
     cpu_of: str
@@ -52,7 +52,7 @@ class LoopTimes:
 
 @dataclass
 class Target:
-    """`folder` is its own, `faults` is where its engine looks for faults to take. Bytes."""
+    """`faults`: the folder from which its engine takes faults. Memory is in bytes."""
 
     worker: Worker
     folder: Path
@@ -64,7 +64,7 @@ class Target:
 
     @property
     def budget(self) -> int:
-        """What it may take: what it holds at rest, and the budgets of its settings."""
+        """The memory that it may hold: what it holds at rest, plus the budgets of its settings."""
         admission = self.settings.admission
         return self.resting + admission.body_memory + getattr(admission, "answer_memory", 0)
 
@@ -75,8 +75,10 @@ class Target:
         return self._peak
 
     def peak_of(self, work: Callable[[], T]) -> tuple[T, int]:
-        """What `work` gives, and the most that the supervisor took on top of what it held."""
-        assert self.peak  # remembered, for now it begins anew (proc(5), clear_refs)
+        """The result of `work`, and the most memory that the supervisor took for it."""
+        assert (
+            self.peak
+        )  # stored, because the next line resets the kernel's peak (proc(5), clear_refs)
         Path(f"/proc/{self.worker.pid}/clear_refs").write_text("5")
         before = self.resident
         found = work()
@@ -91,7 +93,7 @@ class Target:
         return len(os.listdir(f"/proc/{self.worker.pid}/fd"))
 
     def loop(self) -> LoopTimes:
-        """The worst since the last time that this was asked."""
+        """The worst values since the last call."""
         file = self.folder / "loop.json"
         self.worker.signal(signal.SIGUSR1)
 
@@ -101,13 +103,13 @@ class Target:
                 return found if found["number"] > self._reports else None
             return None
 
-        found = wait_for("the loop's monitor is read", look)
+        found = wait_for("the loop monitor reports", look)
         self._reports = found["number"]
         return LoopTimes(found["cpu"], found["cpuOf"], found["late"])
 
     @contextlib.contextmanager
     def limited(self, what: int, value: int) -> Iterator[None]:
-        """Inside, a soft limit of the supervisor (`resource.RLIMIT_*`) is another one."""
+        """Change a soft limit of the supervisor (`resource.RLIMIT_*`) within the block."""
         before, hard = resource.prlimit(self.worker.pid, what)
         resource.prlimit(self.worker.pid, what, (value, hard))
         try:
@@ -117,7 +119,7 @@ class Target:
 
 
 def memory_of(pid: int, field: str) -> int:
-    """Bytes, by a field of /proc/PID/status. Raises OSError where there is no such process."""
+    """A field of /proc/PID/status in bytes. Raises OSError where there is no such process."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
         if name == field:
@@ -125,14 +127,14 @@ def memory_of(pid: int, field: str) -> int:
     raise OSError(f"process {pid} holds no memory")
 
 
-def known(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Only the settings that this build has: older ones are to be measured, too."""
+def known_settings(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Only the settings that this build knows, so that older builds can be measured, too."""
     fields = {field.alias: field.annotation for field in model.model_fields.values()}
     found = {}
     for name, value in raw.items():
         inner = fields.get(name)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found[name] = known(value, inner)
+            found[name] = known_settings(value, inner)
         elif name in fields:
             found[name] = value
     return found
@@ -149,16 +151,16 @@ def target(
     descriptors: int = 0,
     patience: float = 60,
 ) -> Iterator[Target]:
-    """A worker that is ready; at the end it must stop in order: no traceback, nobody left behind.
+    """A worker that is ready. At the end it must stop cleanly: no traceback and no process left.
     Raises AssertionError where it does not. `cooldown`: see `tools.bench.labs.hostile.worker`;
-    `descriptors`: most that each of its processes may open, 0 for no limit of ours."""
+    `descriptors`: the most that each of its processes may open, 0 for no extra limit."""
     with tempfile.TemporaryDirectory(prefix="ocrpool-hostile-") as place:
         folder, faults = Path(place), Path(place) / "faults"
         for name in ("hit", "taken"):
             (faults / name).mkdir(parents=True)
-        wanted = known(merged(merged(BASE, SETTINGS), settings or {}), WorkerSettings)
-        if wanted["engine"]["name"] == engine.NAME:
-            wanted = merged(wanted, {"engine": {"options": {"faults": str(faults)}}})
+        effective = known_settings(merged(merged(BASE, SETTINGS), settings or {}), WorkerSettings)
+        if effective["engine"]["name"] == engine.NAME:
+            effective = merged(effective, {"engine": {"options": {"faults": str(faults)}}})
 
         def inside(command: list[str]) -> list[str]:
             # In place of `python -m ocrpool_worker.cli`.
@@ -170,14 +172,14 @@ def target(
             return ours if cgroup is None else cgroup.command(ours)
 
         with start_worker(
-            folder, *arguments, instances=instances, settings=wanted, ready=False, inside=inside
+            folder, *arguments, instances=instances, settings=effective, ready=False, inside=inside
         ) as worker:
             worker.until(
                 f"{instances} instances are warm",
                 lambda state: state["instances"]["ready"] >= instances,
                 seconds=patience,
             )
-            found = Target(worker, folder, faults, settings_from(wanted))
+            found = Target(worker, folder, faults, settings_from(effective))
             found.loop()
             found.resting = found.resident
             yield found

@@ -1,13 +1,12 @@
 """Starts `ocrpool-worker` with a monitor on its event loop.
 
-`python -m tools.bench.labs.hostile.worker REPORT COOLDOWN serve …` does what `ocrpool-worker
-serve …` does,
-but a ceiling that memory has lowered is raised again after COOLDOWN seconds and not after five
-minutes: else the worker of a run with hundreds of faults had one instance soon.
+`python -m tools.bench.labs.hostile.worker REPORT COOLDOWN serve …` runs `ocrpool-worker serve …`.
+It raises a ceiling that memory has lowered after COOLDOWN seconds instead of five minutes:
+otherwise a run with hundreds of faults would soon be down to one instance.
 
-Every callback of the loop is timed by the CPU time of its thread, and a heartbeat says how late the
-loop was by the clock; SIGUSR1 writes the worst since the last time to REPORT (JSON) and begins
-anew. SIGUSR2 lets the wall clock of this process jump a day ahead, and back with the next one.
+The monitor measures the CPU time of every callback and the delay of a heartbeat. SIGUSR1 writes the
+worst values to REPORT (JSON) and resets them. SIGUSR2 moves the wall clock of this process a day
+ahead, and back the next time.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ import uvloop
 _DAY = 86_400.0
 _PR_SET_PDEATHSIG = 1
 _BEAT_SECONDS = 0.05
-# What a protocol is called for by its transport, past the loop's own methods.
+# Methods of a protocol that its transport calls directly, past the methods of the loop.
 _PROTOCOL = ("connection_made", "data_received", "eof_received", "resume_writing")
-# The loop's methods that take a callback, and where; and those that take a protocol's factory.
+# Methods of the loop with a callback, and its position; then those with a protocol factory.
 _CALLBACKS = {"call_soon": 1, "call_soon_threadsafe": 1, "call_later": 2, "call_at": 2}
 _CALLBACKS |= {"add_reader": 2, "add_writer": 2}
 _PROTOCOLS = ("create_server", "connect_accepted_socket")
@@ -38,7 +37,7 @@ Callback = Callable[..., Any]
 
 
 class LoopMonitor:
-    """The worst callbacks of a loop, and how late it was at most."""
+    """The longest callback of an event loop, and its largest delay."""
 
     def __init__(self, report: str) -> None:
         self._report = report
@@ -53,15 +52,15 @@ class LoopMonitor:
         self.calls = 0
 
     def install(self) -> None:
-        """From now on, in this process."""
+        """Monitor every loop that this process creates from now on."""
         uvloop.Loop = timed_loop(self)  # type: ignore[misc]
         wall_clock = time.time
         time.time = lambda: wall_clock() + self._jump
         signal.signal(signal.SIGUSR1, lambda *_: self.write())
-        signal.signal(signal.SIGUSR2, lambda *_: self._leap())
+        signal.signal(signal.SIGUSR2, lambda *_: self._move_clock())
 
     def timed(self, callback: Callback) -> Callback:
-        """The same callback, with its CPU time noted."""
+        """Wrap a callback so that its CPU time is measured."""
         now = time.thread_time
 
         def run(*args: Any) -> Any:
@@ -77,7 +76,7 @@ class LoopMonitor:
         return run
 
     def time_protocol(self, factory: Callable[[], Any]) -> Callable[[], Any]:
-        """The same factory; what its protocols are called for is noted, too."""
+        """Wrap a protocol factory so that the methods of its protocols are measured, too."""
 
         def make() -> Any:
             protocol = factory()
@@ -91,17 +90,17 @@ class LoopMonitor:
         return make
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin the heartbeat."""
-        self._beat(loop, 0.0)
+        """Start the heartbeat."""
+        self._heartbeat(loop, 0.0)
 
-    def _beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+    def _heartbeat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         now = loop.time()
         if due:
             self.late = max(self.late, now - due)
-        loop.call_later(_BEAT_SECONDS, self._beat, loop, now + _BEAT_SECONDS)
+        loop.call_later(_BEAT_SECONDS, self._heartbeat, loop, now + _BEAT_SECONDS)
 
     def write(self) -> None:
-        """Write the report and begin anew."""
+        """Write the report and reset the values."""
         self._number += 1
         found = {
             "number": self._number,
@@ -115,19 +114,19 @@ class LoopMonitor:
             json.dump(found, file)
         os.replace(f"{self._report}.new", self._report)
 
-    def _leap(self) -> None:
+    def _move_clock(self) -> None:
         self._jump = 0.0 if self._jump else _DAY
 
 
 def timed_loop(monitor: LoopMonitor) -> type[uvloop.Loop]:
-    """uvloop's loop, with all that it calls timed."""
+    """uvloop's loop class, with every callback measured."""
     base = uvloop.Loop
 
     def wrapped(name: str, place: int, wrap: Callable[[Callback], Callback]) -> Callback:
         method = getattr(base, name)
 
         def call(*args: Any, **more: Any) -> Any:
-            # The first is the loop itself.
+            # The first argument is the loop itself.
             return method(*args[:place], wrap(args[place]), *args[place + 1 :], **more)
 
         return call
@@ -150,10 +149,10 @@ def _name(callback: Any) -> str:
 
 def main() -> int:
     report, cooldown, *arguments = sys.argv[1:]
-    # Where the bench is killed, nobody is left behind.
+    # The worker ends when the benchmark is killed.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     LoopMonitor(report).install()
-    # Imported late: the monitor is there before anything of the worker.
+    # Imported here, so that the monitor is installed before the worker's modules load.
     from ocrpool_worker import cli  # noqa: PLC0415
     from ocrpool_worker.supervisor import failure_rules  # noqa: PLC0415
 

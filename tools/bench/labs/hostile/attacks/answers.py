@@ -1,4 +1,4 @@
-"""Clients that do not take their answers."""
+"""Clients that do not read their answers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tools.bench.labs.hostile.pages import checked_requests
 from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
-# How long a client that takes nothing may be waited for; the setting says three.
-HELD_SECONDS = 60.0
+# Seconds until the worker must have closed all connections; its setting is three.
+CLOSED_SECONDS = 60.0
 
 
 def slow_readers(quick: bool) -> AttackResult:
-    """Readers of a byte a second, and of nothing, hold no more than the answers' budget."""
+    """Clients that read a byte a second, or nothing: their answers stay within the budget."""
     count, pad = (40, 4 * MIB) if quick else (60, 16 * MIB)
     out = AttackResult(
         "C2 slow readers", held=f"{count} readers, answers of {pad // MIB} MiB", bad=count
@@ -37,18 +37,18 @@ def slow_readers(quick: bool) -> AttackResult:
         with Bystanders(aim.worker.port, checked_requests(4), out.counts):
             for reader in readers:
                 reader.start()
-            deadline = time.monotonic() + HELD_SECONDS
+            deadline = time.monotonic() + CLOSED_SECONDS
             while any(one.is_alive() for one in readers) and time.monotonic() < deadline:
                 time.sleep(0.1)
             left = sum(one.is_alive() for one in readers)
-        out.expect(left == 0, f"{left} of {count} readers are held after all that time")
+        out.expect(left == 0, f"{left} of {count} readers still have a connection")
         over.set()
-        _too_much(out, aim, pad)
+        _check_oversized_answer(out, aim, pad)
     return out
 
 
 def _read(port: int, number: int, pad: int, over: threading.Event) -> None:
-    """Ask for much and take a byte a second, or nothing, until it is hung up on."""
+    """Request a large answer and read a byte a second, or nothing, until the worker closes."""
     with contextlib.suppress(OSError), socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(60)
@@ -60,12 +60,12 @@ def _read(port: int, number: int, pad: int, over: threading.Event) -> None:
         while not over.wait(1):
             if number % 2 and not sock.recv(1):
                 return
-            # Whoever reads nothing learns of the end by sending.
+            # A client that reads nothing notices the close when it sends.
             sock.sendall(b"\r\n")
 
 
-def _too_much(out: AttackResult, aim: Target, pad: int) -> None:
-    """A document whose answer alone is over the budget is refused, with a reason."""
+def _check_oversized_answer(out: AttackResult, aim: Target, pad: int) -> None:
+    """A document whose answer alone exceeds the budget is refused with a reason."""
     pages = 2 * 64 * MIB // pad + 1
     out.bad += 1
     answer = aim.worker.post(tiff_of([{"say": f"page {n}", "pad": pad} for n in range(pages)]))
@@ -75,8 +75,8 @@ def _too_much(out: AttackResult, aim: Target, pad: int) -> None:
     )
 
 
-def drained_in_the_middle(quick: bool) -> AttackResult:
-    """A request is open until its last byte is sent: SIGTERM while a large answer is on its way."""
+def drain_during_answer(quick: bool) -> AttackResult:
+    """SIGTERM during a large answer: the request stays open until its last byte is sent."""
     pad = 32 * MIB
     out = AttackResult(
         "D1 drain during a large answer", held=f"an answer of {pad // MIB} MiB", bad=1
@@ -86,29 +86,31 @@ def drained_in_the_middle(quick: bool) -> AttackResult:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.connect(("127.0.0.1", aim.worker.port))
         sock.sendall(http("/v1/ocr", order_png(say="long", pad=pad)))
-        received = len(_some(sock, 4 * MIB))
+        received = len(_receive(sock, 4 * MIB))
         loop = aim.loop()
         out.cpu, out.cpu_of, out.stall, out.peak = loop.cpu, loop.cpu_of, loop.late, aim.peak
         aim.worker.signal(signal.SIGTERM)
         began = time.monotonic()
-        # Slowly, for longer than connections are given that nobody waits for, and well within the
-        # grace. What the kernel holds of it (some MiB) is sent already.
+        # Read slowly: longer than the limit for idle connections, and well within the grace period.
+        # Some MiB are already in the kernel's buffers.
         while time.monotonic() < began + 14:
-            got = len(_some(sock, MIB // 4))
+            got = len(_receive(sock, MIB // 4))
             received += got
             if not got:
                 break
             time.sleep(0.2)
-        while got := len(_some(sock, MIB)):
+        while got := len(_receive(sock, MIB)):
             received += got
-        out.expect(received > pad, f"cut at {received / MIB:.1f} of {pad / MIB:.1f} MiB")
+        out.expect(
+            received > pad, f"the answer ended after {received / MIB:.1f} of {pad / MIB:.1f} MiB"
+        )
         status = aim.worker.ended(seconds=60)
-        out.expect(status == 0, f"it ended with status {status}")
+        out.expect(status == 0, f"the worker exited with status {status}")
     return out
 
 
-def _some(sock: socket.socket, size: int) -> bytes:
-    """So many bytes, or what came before the end."""
+def _receive(sock: socket.socket, size: int) -> bytes:
+    """Read `size` bytes, or fewer where the connection ends."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while len(received) < size and (chunk := sock.recv(min(65536, size - len(received)))):

@@ -1,4 +1,4 @@
-"""Bodies that cost more than they should: JSON of every shape, and uploads that stop half-way."""
+"""Expensive request bodies: JSON of every shape, and uploads that stop half-way."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from tools.bench.labs.hostile.pages import checked_requests
 from tools.bench.labs.hostile.result import AttackResult
 from tools.bench.labs.hostile.target import MIB, Target
 
-# What a request may cost: twice its size, and what is small beside any of these.
+# The memory that a request may take: twice its size, plus a constant.
 COST_FACTOR, COST_MORE = 2.0, 8 * MIB
-# How long uploads may be held that stand still: five seconds by the settings, and what is long
-# enough on a machine that is busy.
-HELD_SECONDS = 40.0
+# Seconds until the worker must have ended stalled uploads. Its setting is five seconds.
+CLOSED_SECONDS = 40.0
 FILE = base64.b64encode(order_png(say="json"))
 
 
 def json_of_all_kinds(quick: bool) -> AttackResult:
-    """No request within `maxBody` holds the loop, or costs more than twice its size."""
-    # Bodies up to 8 MiB are read in the loop, larger ones elsewhere.
+    """No request within `maxBody` blocks the loop or takes more memory than twice its size."""
+    # Bodies up to 8 MiB are parsed in the loop, larger ones elsewhere.
     size = 7 * MIB if quick else 127 * MIB
     out = AttackResult("C1 JSON of every shape", held=f"bodies of {size // MIB} MiB")
-    # Twice the largest body is what one request may cost.
+    # One request may take twice the largest body.
     settings = {"admission": {"maxBody": size + MIB, "bodyMemory": 2 * size + 32 * MIB}}
     with measured(out, instances=1, settings=settings) as aim:
         worst = aim.loop()
@@ -60,7 +59,7 @@ def _send(out: AttackResult, aim: Target, name: str, body: bytes) -> None:
             return 0
 
     status, cost = aim.peak_of(post)
-    # 0: it hung up before it had read all of it.
+    # 0: the worker closed the connection before it had read the whole body.
     out.expect(status in (0, 200, 400, 413, 422), f"{name}: answered {status}")
     most = COST_FACTOR * len(body) + COST_MORE
     out.expect(
@@ -70,7 +69,7 @@ def _send(out: AttackResult, aim: Target, name: str, body: bytes) -> None:
 
 
 def bodies(size: int) -> Iterator[tuple[str, bytes]]:
-    """JSON of about so many bytes, by what it is."""
+    """JSON bodies of about `size` bytes, each with a description."""
 
     def around(value: bytes, name: bytes = b"x", end: bytes = b"}") -> bytes:
         return b'{"file":"' + FILE + b'","' + name + b'":' + value + end
@@ -103,14 +102,14 @@ def bodies(size: int) -> Iterator[tuple[str, bytes]]:
 
 
 def stalled(quick: bool) -> AttackResult:
-    """Uploads that stop use up no more than their share, and not for long."""
+    """Stalled uploads take no more than their share of the memory, and only for a short time."""
     out = AttackResult("C4 stalled uploads")
     count, size, seconds = 24, 8 * MIB, 6.0 if quick else 30.0
-    out.bad, out.held = count, f"{count} uploads of {size // MIB} MiB that stand still"
+    out.bad, out.held = count, f"{count} stalled uploads of {size // MIB} MiB"
     settings = {"admission": {"timeoutSeconds": 60}}
     over = threading.Event()
     with measured(out, instances=1, settings=settings) as aim, contextlib.ExitStack() as stack:
-        # First from one address, then from many.
+        # The first half comes from one address, the second from many.
         held = [
             threading.Thread(
                 target=_stall,
@@ -122,28 +121,29 @@ def stalled(quick: bool) -> AttackResult:
         stack.callback(over.set)
         for thread in held:
             thread.start()
-        time.sleep(1)  # they have arrived as far as they ever will
+        time.sleep(1)  # until all of them have stalled
         source = checked_requests(3)
         with Bystanders(aim.worker.port, source, out.counts, clients=2, patient=False):
             time.sleep(seconds)
-            deadline = time.monotonic() + HELD_SECONDS
+            deadline = time.monotonic() + CLOSED_SECONDS
             while any(one.is_alive() for one in held) and time.monotonic() < deadline:
                 time.sleep(0.1)
             left = sum(thread.is_alive() for thread in held)
-        out.expect(left == 0, f"{left} of {count} stalled uploads are held after all that time")
+        out.expect(left == 0, f"{left} of {count} stalled uploads are still open")
         out.expect(out.counts.right > 0, "no small body was read")
     return out
 
 
 def _stall(port: int, address: str, size: int, over: threading.Event) -> None:
-    """Send all but the end of a body, and then a byte a second, until it is hung up on."""
+    """Send all but the end of a body, then a byte a second, until the worker closes."""
     head = f"POST /v1/ocr HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
     with contextlib.suppress(OSError):
         sock = socket.create_connection(
             ("127.0.0.1", port), timeout=10, source_address=(address, 0)
         )
         with sock:
-            sock.sendall(head + bytes(size - 64))  # no small body has room in the rest
+            # The rest of the budget is too small for any other body.
+            sock.sendall(head + bytes(size - 64))
             sock.settimeout(1)
             while not over.is_set():
                 try:

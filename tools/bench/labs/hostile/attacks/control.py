@@ -1,4 +1,4 @@
-"""What a web page in a browser on the same machine can send to the control port."""
+"""Requests that a web page in a browser on the same machine can send to the control port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOREIGN = (
 
 
 def cross_origin(quick: bool) -> AttackResult:
-    """A foreign page changes nothing; a drain of one's own can be taken back."""
+    """A foreign web page changes nothing; the operator's own drain can be cancelled."""
     out = AttackResult("E requests of web pages", held="2 clients")
     with measured(out, instances=1) as aim:
         with Bystanders(aim.worker.port, checked_requests(6), out.counts):
@@ -38,18 +38,20 @@ def cross_origin(quick: bool) -> AttackResult:
                         f"{method} {path} with {headers}: {answer.status}",
                     )
             out.expect(aim.worker.ready, "a web page has drained the worker")
-        _taken_back(out, aim)
+        _cancel_drain(out, aim)
     return out
 
 
-def _taken_back(out: AttackResult, aim: Target) -> None:
+def _cancel_drain(out: AttackResult, aim: Target) -> None:
     worker = aim.worker
     worker.control("POST", "/v1/drain")
-    out.expect(not worker.ready, "it is ready although it drains")
+    out.expect(not worker.ready, "the worker is ready although it drains")
     answer = worker.control("DELETE", "/v1/drain")
     out.expect(answer.status == 200, f"DELETE /v1/drain: {answer.status}")
     if answer.status == 200:
         wait_for("it is ready again", lambda: worker.ready)
-        out.expect(worker.read(say="again").status == 200, "nothing is read after a drain")
+        out.expect(
+            worker.read(say="again").status == 200, "no page is read after the drain is cancelled"
+        )
     log = worker.log_file.read_text(encoding="utf-8")
     out.expect("127.0.0.1" in log.partition("listening")[2], "the log does not say who drained it")

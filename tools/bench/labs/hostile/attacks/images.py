@@ -1,4 +1,4 @@
-"""Images of which only a part arrived, in an instance whose heap is full of another's page."""
+"""Truncated images, in an instance whose heap is full of another client's page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZE = (400, 300)
 
 @dataclass(frozen=True)
 class TruncatedFile:
-    """`statuses`: those that are right for it."""
+    """`statuses`: the statuses that are right for it."""
 
     name: str
     data: bytes
@@ -30,39 +30,39 @@ class TruncatedFile:
 
 
 def incomplete(quick: bool) -> AttackResult:
-    out = AttackResult("A incomplete images", held="a heap full of another's page")
+    out = AttackResult("A incomplete images", held="a heap full of another page")
     with measured(out, instances=1) as aim:
         secret = secret_page(*SIZE)
         with Bystanders(aim.worker.port, checked_requests(1), out.counts, clients=1):
-            for number, cut in enumerate(cuts()):
+            for number, file in enumerate(truncated_files()):
                 if quick and number % 2:
                     continue
                 out.bad += 1
                 assert aim.worker.post(secret).status == 200
-                _try(out, aim, cut)
+                _send(out, aim, file)
         for name, data in complete():
             answer = aim.worker.post(data)
             out.expect(answer.status == 200, f"{name}: {answer.status} {answer.body[:200]!r}")
     return out
 
 
-def _try(out: AttackResult, aim: Target, cut: TruncatedFile) -> None:
-    answer = aim.worker.post(cut.data)
+def _send(out: AttackResult, aim: Target, file: TruncatedFile) -> None:
+    answer = aim.worker.post(file.data)
     out.expect(
-        answer.status in cut.statuses,
-        f"{cut.name}: {answer.status}, not {cut.statuses}: {answer.body[:200]!r}",
+        answer.status in file.statuses,
+        f"{file.name}: {answer.status}, not {file.statuses}: {answer.body[:200]!r}",
     )
     if answer.status != 200:
         return
     for page in answer.json["pages"]:
         found = page["lines"][1]["text"]
-        out.expect(found == "secret 0", f"{cut.name}: another's page is in its pixels ({found})")
+        out.expect(found == "secret 0", f"{file.name}: its pixels contain another page ({found})")
 
 
-def cuts() -> Iterator[TruncatedFile]:
-    """Every format, cut at several places."""
+def truncated_files() -> Iterator[TruncatedFile]:
+    """Files of every format, file at several places."""
     for name, data in {**jpegs(), **valid_files()}.items():
-        # A document may be read as far as it goes; its pixels are its own all the same.
+        # A truncated document may be read in part, but its pixels must be its own.
         readable = name.startswith("pdf")
         for share in CUTS:
             part = data[: int(len(data) * share)]
@@ -75,14 +75,14 @@ def cuts() -> Iterator[TruncatedFile]:
 
 
 def complete() -> Iterator[tuple[str, bytes]]:
-    """What must be read: whole files, also with more behind them."""
+    """Files that must be read: whole ones, also with bytes after their end."""
     for name, data in jpegs().items():
         yield f"whole {name}", data
-        yield f"{name} with bytes behind its end", data + bytes(64) + b"trailer"
+        yield f"{name} with bytes after its end", data + bytes(64) + b"trailer"
 
 
 def jpegs() -> dict[str, bytes]:
-    """White pages: nothing in them looks like another's."""
+    """White pages: no pixel looks like `SECRET`."""
     files = {}
     for name, mode, more in (
         ("large jpeg", "RGB", {}),
@@ -90,7 +90,7 @@ def jpegs() -> dict[str, bytes]:
         ("jpeg in colours of its own", "RGB", {"subsampling": 0}),
     ):
         picture = Image.new(mode, SIZE, 255 if mode == "L" else (255, 255, 255))
-        for x in range(0, SIZE[0], 7):  # so that its size is not nothing
+        for x in range(0, SIZE[0], 7):  # so that the file is not tiny
             for y in range(SIZE[1]):
                 picture.putpixel((x, y), (x * y) % 255 if mode == "L" else (x % 255, y % 255, 9))
         out = io.BytesIO()
@@ -101,13 +101,13 @@ def jpegs() -> dict[str, bytes]:
 
 
 def with_thumbnail(data: bytes, thumbnail: bytes) -> bytes:
-    """A JPEG whose EXIF segment holds another one, end marker and all."""
+    """A JPEG whose EXIF segment holds a whole second JPEG."""
     segment = b"Exif\0\0" + thumbnail[:60_000] + b"\xff\xd9"
     return data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
 
 
 def pdf_of_jpeg(data: bytes, share: float) -> bytes:
-    """A PDF of one page that shows a part of a JPEG."""
+    """A PDF of one page with a truncated JPEG."""
     part = data[: int(len(data) * share)]
     width, height = SIZE
     head = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceRGB" % SIZE

@@ -1,4 +1,4 @@
-"""Processes that are killed or stopped by others."""
+"""Processes that are killed or stopped from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOPPED_SECONDS, LIMIT_SECONDS = 6.0, 5
 
 
 def killed_from_outside(quick: bool) -> AttackResult:
-    """SIGKILL without want of memory is nobody's fault: no page is refused for it."""
+    """SIGKILL from outside, with memory free: no page is refused for it."""
     out = AttackResult("D2 SIGKILL from outside", held="6 clients")
     count = 8 if quick else 86
     with measured(out, instances=3, settings={"instances": {"max": 3}}) as aim:
@@ -31,43 +31,43 @@ def killed_from_outside(quick: bool) -> AttackResult:
                 faults.inject("SIGKILL from outside")
                 time.sleep(0.1)
         out.faults = faults.done.total()
-        out.faults += _twice(out, aim)
+        out.faults += _kill_two_instances_on_one_page(out, aim)
         poisoned = aim.worker.counters()["poisoned"]
-        out.expect(poisoned == 0, f"{poisoned} pages were called poison")
+        out.expect(poisoned == 0, f"{poisoned} pages were refused as poison")
     return out
 
 
-def _twice(out: AttackResult, aim: Target) -> int:
+def _kill_two_instances_on_one_page(out: AttackResult, aim: Target) -> int:
     """Kill two instances on the same page: 503 is allowed, and the next try must be read."""
     worker = aim.worker
     worker.until_ready(3)
     gate = aim.folder / "gate"
     page = order_png(say="killed twice", gate=str(gate))
     future = worker.begin(page)
-    victims: list[int] = []
-    while len(victims) < 2:
-        busy = [pid for pid in pids_of(worker.until_busy(), "busy") if pid not in victims]
+    killed: list[int] = []
+    while len(killed) < 2:
+        busy = [pid for pid in pids_of(worker.until_busy(), "busy") if pid not in killed]
         if busy:
             os.kill(busy[0], signal.SIGKILL)
-            victims.append(busy[0])
+            killed.append(busy[0])
         time.sleep(0.02)
     gate.touch()
     answer = future.result()
     out.expect(answer.status in (200, 503), f"killed twice: {answer.status} {answer.body[:200]!r}")
     again = worker.post(page)
     out.expect(again.status == 200, f"the same bytes again: {again.status} {again.body[:200]!r}")
-    return len(victims)
+    return len(killed)
 
 
-def stopped(quick: bool) -> AttackResult:
-    """What has arrived while the supervisor was stopped counts before what is late."""
+def stopped_supervisor(quick: bool) -> AttackResult:
+    """Answers that arrived while the supervisor was stopped count before any timeout."""
     out = AttackResult("D3 the supervisor stopped", held="2 pages", faults=2 if quick else 5)
     settings = {"admission": {"timeoutSeconds": LIMIT_SECONDS}}
     with measured(out, instances=2, settings=settings) as aim:
         worker = aim.worker
         for turn in range(out.faults):
             gate = aim.folder / f"gate {turn}"
-            # One answer is more than a socket holds: it comes in pieces.
+            # One answer is larger than a socket buffer, so it arrives in pieces.
             pages = [worker.begin(gate=str(gate), pad=pad) for pad in (0, 4 * MIB)]
             worker.until_busy(2)
             worker.signal(signal.SIGSTOP)
