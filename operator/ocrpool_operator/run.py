@@ -27,9 +27,10 @@ from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.network_policies import IngressRules
 from ocrpool_operator.metrics import OperatorMetrics
+from ocrpool_operator.reconcile.dependencies import Dependencies
 from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
 from ocrpool_operator.reconcile.loop import ReconcileLoop
-from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
+from ocrpool_operator.reconcile.reconciler import Reconciler
 
 _log = logging.getLogger(__name__)
 CRD_PAUSE_SECONDS = 5.0
@@ -99,7 +100,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
             ),
             events=events,
             metrics=metrics,
-            views=functools.partial(fetch_up_addresses, workers_session),
+            fetch_backends=functools.partial(fetch_up_addresses, workers_session),
             domain=options.cluster_domain,
             now=wall,
             worker_image=options.worker_image,

@@ -1,7 +1,7 @@
-"""When each pool's next round is: as soon as something happened, else when its time has come.
+"""Runs the rounds of all pools: soon after an event, else when the last round asked for it.
 
-Rounds of different pools run side by side, rounds of one pool never. A pool whose round fails
-waits longer each time, so nothing is ever tried in a hot loop.
+Rounds of different pools run at the same time, rounds of one pool do not. A pool whose round fails
+waits longer each time, so that nothing is tried in a hot loop.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ocrpool_operator.cluster.client import ApiError
 from ocrpool_operator.metrics import OperatorMetrics
 
 _log = logging.getLogger(__name__)
-# Events come in bursts; a round that begins this much later sees all of a burst.
-GATHER_SECONDS = 0.1
-BACKOFF_FIRST = 1.0
-BACKOFF_MOST = 60.0
-# An API server that is busy or away: it may be back any moment, and one call finds out.
-BACKOFF_API_MOST = 15.0
+# Events come in bursts. A round that starts this much later sees the whole burst.
+DEBOUNCE_SECONDS = 0.1
+FIRST_BACKOFF = 1.0
+MAX_BACKOFF = 60.0
+# For an API server that is busy or unavailable: it may be back at any moment. One call shows it.
+MAX_API_BACKOFF = 15.0
 MAX_CONCURRENT_ROUNDS = 16
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 
 
 class ReconcileLoop:
-    """Due times by pool. `clock` is monotonic seconds."""
+    """A queue of pools with the time at which each is due. `clock`: monotonic seconds."""
 
     def __init__(
         self, reconcile: Reconcile, metrics: OperatorMetrics, clock: Callable[[], float]
@@ -38,58 +38,60 @@ class ReconcileLoop:
         self._clock = clock
         self._due: dict[Key, float] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
-        self._again: set[Key] = set()
-        # Pools that have had a round.
+        # Pools that had an event during their round.
+        self._dirty: set[Key] = set()
+        # Pools that had a round.
         self._known: set[Key] = set()
-        self._errors: dict[Key, int] = {}
+        # Failed rounds in a row.
+        self._failures: dict[Key, int] = {}
         self._wake = asyncio.Event()
-        self._turned = clock()
+        self._last_turn = clock()
 
-    def enqueue(self, key: Key, delay: float = GATHER_SECONDS) -> None:
-        """Something happened to this pool: look at it soon."""
+    def enqueue(self, key: Key, delay: float = DEBOUNCE_SECONDS) -> None:
+        """Run a round of this pool soon. A pool whose last round failed keeps its pause."""
         if key in self._running:
-            self._again.add(key)
+            self._dirty.add(key)
             return
-        if key not in self._errors or key not in self._due:
+        if key not in self._failures or key not in self._due:
             due = self._clock() + delay
             self._due[key] = min(due, self._due.get(key, due))
             self._wake.set()
 
     @property
     def lag_seconds(self) -> float:
-        """Seconds by which the loop, or the pool that waits longest, is behind its time."""
+        """Seconds by which the loop, or the pool that has waited longest, is late."""
         now = self._clock()
-        return max([now - self._turned, *(now - due for due in self._due.values())])
+        return max([now - self._last_turn, *(now - due for due in self._due.values())])
 
     async def run(self) -> None:
-        """Turn until cancelled; rounds that run are cancelled with it."""
-        # A standby notes what is due and does nothing of it; it is late only from now on.
-        began = self._clock()
-        self._due = {key: max(due, began) for key, due in self._due.items()}
+        """Run until cancelled. Running rounds are cancelled with it."""
+        # A standby queues pools and runs no round, so their lag counts only from now on.
+        started = self._clock()
+        self._due = {key: max(due, started) for key, due in self._due.items()}
         try:
             while True:
-                self._turned = self._clock()
-                self._start_due()
-                await self._sleep()
+                self._last_turn = self._clock()
+                self._start_due_rounds()
+                await self._wait()
         finally:
-            ended = dict(self._running)
-            for task in ended.values():
+            cancelled = dict(self._running)
+            for task in cancelled.values():
                 task.cancel()
-            await asyncio.gather(*ended.values(), return_exceptions=True)
-            # Whoever lets it turn again begins with what was cut off.
-            self._due.update(dict.fromkeys(ended, self._clock()))
+            await asyncio.gather(*cancelled.values(), return_exceptions=True)
+            # If it runs again, it starts with the rounds that were cancelled.
+            self._due.update(dict.fromkeys(cancelled, self._clock()))
 
-    def _start_due(self) -> None:
+    def _start_due_rounds(self) -> None:
         now = self._clock()
         due = [key for key, when in self._due.items() if when <= now]
-        # A new pool's pods are asked for before others are looked at once more.
+        # New pools are first: their pods are created before other pools have their next round.
         due.sort(key=lambda key: (key in self._known, self._due[key]))
         for key in due[: MAX_CONCURRENT_ROUNDS - len(self._running)]:
             del self._due[key]
             self._known.add(key)
-            self._running[key] = asyncio.create_task(self._round(key))
+            self._running[key] = asyncio.create_task(self._run_round(key))
 
-    async def _sleep(self) -> None:
+    async def _wait(self) -> None:
         self._wake.clear()
         first = min(self._due.values(), default=self._clock() + 1.0)
         free = len(self._running) < MAX_CONCURRENT_ROUNDS
@@ -100,32 +102,32 @@ class ReconcileLoop:
         except TimeoutError:
             pass
 
-    async def _round(self, key: Key) -> None:
-        began = self._clock()
+    async def _run_round(self, key: Key) -> None:
+        started = self._clock()
         where = "/".join(key)
         result = "ok"
         try:
             delay = await self._reconcile(key)
-            self._errors.pop(key, None)
+            self._failures.pop(key, None)
         except ApiError as error:
             result = "api"
-            delay = max(error.retry_after, min(self._back_off(key), BACKOFF_API_MOST))
-            _log.warning("%s; again in %g s", error, delay, extra={"pool": where})
+            delay = max(error.retry_after, min(self._next_backoff(key), MAX_API_BACKOFF))
+            _log.warning("%s; next round in %g s", error, delay, extra={"pool": where})
         except Exception:
-            result, delay = "error", self._back_off(key)
-            _log.exception("round failed; again in %g s", delay, extra={"pool": where})
+            result, delay = "error", self._next_backoff(key)
+            _log.exception("round failed; next round in %g s", delay, extra={"pool": where})
         finally:
             self._running.pop(key, None)
-        self._metrics.record_round(result, self._clock() - began)
-        if key in self._again:
-            self._again.discard(key)
-            delay = GATHER_SECONDS if key not in self._errors else delay
+        self._metrics.record_round(result, self._clock() - started)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            delay = DEBOUNCE_SECONDS if key not in self._failures else delay
         if delay is None:
             self._known.discard(key)
         else:
             self._due[key] = self._clock() + delay
         self._wake.set()
 
-    def _back_off(self, key: Key) -> float:
-        self._errors[key] = self._errors.get(key, 0) + 1
-        return backoff_seconds(self._errors[key], first=BACKOFF_FIRST, most=BACKOFF_MOST)
+    def _next_backoff(self, key: Key) -> float:
+        self._failures[key] = self._failures.get(key, 0) + 1
+        return backoff_seconds(self._failures[key], first=FIRST_BACKOFF, most=MAX_BACKOFF)

@@ -1,8 +1,9 @@
-"""Carries out a plan: pods created, taken out of the Service, drained, deleted."""
+"""Carries out the plan of a round: creates pods, takes them out of the Service, drains, deletes."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,36 +27,46 @@ from ocrpool.planner.workers.plan import (
     WorkerPlan,
 )
 from ocrpool.resource import names
-from ocrpool_operator.cluster.api_errors import PersistentError, persistent_problem
+from ocrpool_operator.cluster.api_errors import PersistentError
 from ocrpool_operator.cluster.cache import PoolCache
 from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.owners import NAME_TAKEN, name_taken, owns
 from ocrpool_operator.cluster.parse import pod_from
-from ocrpool_operator.cluster.retry_backoff import RetryBackoff
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.drift import json_patch_to
 from ocrpool_operator.manifests.metadata import Object
 from ocrpool_operator.manifests.worker_pod import pod_lifecycle_patch, worker_pod
+from ocrpool_operator.reconcile.guarded_call import GuardedCalls
 
-# A pool of hundreds asks for its pods in this many calls at once.
+# The API server gets at most this many calls at once for one pool.
 MAX_CONCURRENT_ACTIONS = 8
-# Workers that an Event about several calls by name.
-_NAMED = 10
+# An Event about several workers lists at most this many names.
+_MAX_NAMES_IN_EVENT = 10
 
 
 @dataclass(frozen=True)
 class ActionResults:
-    """What came of a plan."""
+    """What executing a plan changed, and what it could not do."""
 
-    troubles: tuple[PoolProblem, ...]
+    problems: tuple[PoolProblem, ...]
     failures: dict[str, FailureCount]
-    # Something was done, or changed under our hands: there will be something new to see.
-    moved: bool
+    # An action was done, or its object was changed by others: the next round finds a new state.
+    changed: bool
+
+
+class _Effect(enum.Enum):
+    """What an action found or did."""
+
+    DONE = enum.auto()
+    # The pod is gone: there is nothing to do.
+    GONE = enum.auto()
+    # Somebody changed the pod meanwhile: the next round decides again.
+    CONFLICT = enum.auto()
 
 
 class PlanExecutor:
-    """The hands of the reconciler."""
+    """Makes the calls to the API server and to the workers that a plan asks for."""
 
     def __init__(
         self,
@@ -64,109 +75,103 @@ class PlanExecutor:
         workers: WorkerClient,
         events: EventRecorder,
         *,
-        backoff: RetryBackoff,
+        guarded: GuardedCalls,
         now: Callable[[], float],
     ) -> None:
         self._cache = cache
         self._client = client
         self._workers = workers
         self._events = events
-        self._backoff = backoff
+        self._guarded = guarded
         self._now = now
 
     async def execute(
-        self, pool: ObservedPool, seen: PoolSnapshot, plan: WorkerPlan, token: str
+        self, pool: ObservedPool, snapshot: PoolSnapshot, plan: WorkerPlan, token: str
     ) -> ActionResults:
-        """Every action of the plan. Raises ApiError, after all were tried, if the API server is
-        away; what it refuses for good is told, and tried again with pauses."""
+        """Try every action of the plan, and return what came of them.
+
+        An action that the API server refuses becomes a problem of the pool, and is tried again
+        after a pause. Raises ApiError, after all actions were tried, if the API server is
+        unavailable.
+        """
         gate = asyncio.Semaphore(MAX_CONCURRENT_ACTIONS)
-        troubles: list[PoolProblem] = []
+        problems: list[PoolProblem] = []
         done: list[WorkerAction] = []
         conflicts = 0
 
-        async def one(action: WorkerAction) -> None:
+        async def attempt(action: WorkerAction) -> None:
             nonlocal conflicts
-            what = f"{type(action).__name__} {_name(action)}"
             async with gate:
-                refused = self._backoff.pending(pool, what)
-                if refused is not None and not await self._is_free(pool, action, refused):
-                    troubles.append(refused)
-                    return
-                try:
-                    await self._do(pool, seen, action, token)
-                except ApiError as error:
-                    if error.status == 404 and not isinstance(action, CreatePod):
-                        return
-                    if error.reason == "Conflict":
-                        # It changed under our hands: the next round will see it.
-                        conflicts += 1
-                        return
-                    trouble = persistent_problem(error)
-                    self._backoff.record_refusal(pool, what, trouble)
-                    troubles.append(trouble)
-                except PersistentError as error:
-                    self._backoff.record_refusal(pool, what, error.problem)
-                    troubles.append(error.problem)
-                else:
-                    self._backoff.clear(pool, what)
-                    done.append(action)
+                result = await self._guarded.attempt(
+                    pool,
+                    f"{type(action).__name__} {_pod_name(action)}",
+                    lambda: self._try(pool, snapshot, action, token),
+                    ends_pause=lambda problem: self._is_name_free(pool, action, problem),
+                )
+            if result.problem is not None:
+                problems.append(result.problem)
+            elif result.value is _Effect.DONE:
+                done.append(action)
+            elif result.value is _Effect.CONFLICT:
+                conflicts += 1
 
         results = await asyncio.gather(
-            *(one(action) for action in plan.actions), return_exceptions=True
+            *(attempt(action) for action in plan.actions), return_exceptions=True
         )
-        await self._tell_created(pool, [each for each in done if isinstance(each, CreatePod)])
+        await self._post_created(pool, [each for each in done if isinstance(each, CreatePod)])
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        failures = count_failures(dict(seen.failures), done, self._now())
-        # In one order: what is told in another one is written again.
-        told = tuple(sorted(troubles, key=lambda each: each.message))
-        return ActionResults(told, failures, bool(done) or conflicts > 0)
+        return ActionResults(
+            # Sorted: the status is written again whenever their order changes.
+            problems=tuple(sorted(problems, key=lambda each: each.message)),
+            failures=count_failures(dict(snapshot.failures), done, self._now()),
+            changed=bool(done) or conflicts > 0,
+        )
 
-    async def _is_free(
-        self, pool: ObservedPool, action: WorkerAction, refused: PoolProblem
+    async def _is_name_free(
+        self, pool: ObservedPool, action: WorkerAction, problem: PoolProblem
     ) -> bool:
-        """Whether a name that was taken is free now. Strangers' pods are not watched; looking
-        costs no write."""
-        return refused.reason == NAME_TAKEN and await self._at(pool, _name(action)) is None
+        """Whether a name that was taken is free now. Foreign pods are not watched, so this asks the
+        API server; it is a read, and cheap."""
+        return (
+            problem.reason == NAME_TAKEN and await self._find_pod(pool, _pod_name(action)) is None
+        )
 
-    async def _at(self, pool: ObservedPool, name: str) -> Object | None:
+    async def _find_pod(self, pool: ObservedPool, name: str) -> Object | None:
         """The pod of that name, whoever owns it."""
         found = await self._client.list(PODS, pool.namespace, "", name=name)
         return found[0] if found else None
 
-    async def _create(self, pool: ObservedPool, wanted: Object) -> Object:
-        """Make a pod. One of ours that is there already lacks its labels, or we would have seen
-        it; it gets them back. Raises ApiError; PersistentError where the name is another's."""
+    async def _try(
+        self, pool: ObservedPool, snapshot: PoolSnapshot, action: WorkerAction, token: str
+    ) -> _Effect:
+        """Perform an action. Raises ApiError, PersistentError."""
         try:
-            return await self._client.create(PODS, wanted)
+            await self._perform(pool, snapshot, action, token)
         except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
-            name = wanted["metadata"]["name"]
-            there = await self._at(pool, name)
-            if there is None:
-                raise ApiError(error.call, 409, "Conflict", "it went while it was made") from None
-        if not owns(pool, there):
-            raise PersistentError(name_taken("Pod", there))
-        labels = {"metadata": {"labels": names.labels_of(pool.name)}}
-        return await self._client.patch(PODS, pool.namespace, name, json_patch_to(there, labels))
+            if error.status == 404 and not isinstance(action, CreatePod):
+                return _Effect.GONE
+            if error.reason == "Conflict":
+                return _Effect.CONFLICT
+            raise
+        return _Effect.DONE
 
-    async def _do(
-        self, pool: ObservedPool, seen: PoolSnapshot, action: WorkerAction, token: str
+    async def _perform(
+        self, pool: ObservedPool, snapshot: PoolSnapshot, action: WorkerAction, token: str
     ) -> None:
         match action:
             case CreatePod(name):
-                wanted = worker_pod(pool, name, seen.revision)
-                self._keep(pool, await self._create(pool, wanted))
+                body = worker_pod(pool, name, snapshot.revision)
+                self._cache_pod(pool, await self._create(pool, body))
             case RemoveFromService(pod, why):
-                await self._note(pool, pod, draining=self._now())
+                await self._apply_lifecycle(pool, pod, draining=self._now())
                 await self._events.post(pool, "WorkerDraining", f"{pod.name}: {why}")
             case RestoreToService(pod, why):
-                await self._note(pool, pod)
+                await self._apply_lifecycle(pool, pod)
                 await self._events.post(pool, "WorkerRestored", f"{pod.name}: {why}")
             case MarkEvictable(pod, evictable):
-                await self._note(pool, pod, evictable=evictable)
+                await self._apply_lifecycle(pool, pod, evictable=evictable)
             case DrainWorker(pod):
                 await self._workers.drain(pod, token)
             case DeletePod(pod, why, failed, force):
@@ -175,16 +180,35 @@ class PlanExecutor:
                     pool, "WorkerDeleted", f"{pod.name}: {why}", warning=failed or force
                 )
 
-    async def _tell_created(self, pool: ObservedPool, created: Sequence[CreatePod]) -> None:
-        """One Event for all pods of a round that have the same reason: a pool of a hundred does not
-        write a hundred."""
+    async def _create(self, pool: ObservedPool, desired: Object) -> Object:
+        """Create a pod. A pod of this pool that exists already has lost its labels, because the
+        watch does not show it: it gets them back. Raises ApiError; PersistentError if the name is
+        taken by a foreign pod."""
+        try:
+            return await self._client.create(PODS, desired)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            name = desired["metadata"]["name"]
+            found = await self._find_pod(pool, name)
+            if found is None:
+                message = "it was deleted while it was created"
+                raise ApiError(error.call, 409, "Conflict", message) from None
+        if not owns(pool, found):
+            raise PersistentError(name_taken("Pod", found))
+        labels = {"metadata": {"labels": names.labels_of(pool.name)}}
+        return await self._client.patch(PODS, pool.namespace, name, json_patch_to(found, labels))
+
+    async def _post_created(self, pool: ObservedPool, created: Sequence[CreatePod]) -> None:
+        """Post one Event for all pods that were created for the same reason: a pool of a hundred
+        workers does not post a hundred."""
         for why in dict.fromkeys(each.why for each in created):
             made = [each.name for each in created if each.why == why]
-            told, more = ", ".join(made[:_NAMED]), len(made) - _NAMED
-            told += f" and {more} more" if more > 0 else ""
-            await self._events.post(pool, "WorkerCreated", f"{told}: {why}")
+            listed, more = ", ".join(made[:_MAX_NAMES_IN_EVENT]), len(made) - _MAX_NAMES_IN_EVENT
+            listed += f" and {more} more" if more > 0 else ""
+            await self._events.post(pool, "WorkerCreated", f"{listed}: {why}")
 
-    async def _note(
+    async def _apply_lifecycle(
         self,
         pool: ObservedPool,
         pod: ObservedPod,
@@ -193,11 +217,12 @@ class PlanExecutor:
         evictable: bool = False,
     ) -> None:
         body = pod_lifecycle_patch(pool, pod, draining=draining, evictable=evictable)
-        self._keep(pool, await self._client.apply(PODS, body))
+        self._cache_pod(pool, await self._client.apply(PODS, body))
 
-    def _keep(self, pool: ObservedPool, body: dict[str, Any]) -> None:
+    def _cache_pod(self, pool: ObservedPool, body: dict[str, Any]) -> None:
+        """Cache what the API server answered: the watch may deliver it after the next round."""
         self._cache.put_pod(pool.key, pod_from(body))
 
 
-def _name(action: WorkerAction) -> str:
+def _pod_name(action: WorkerAction) -> str:
     return action.name if isinstance(action, CreatePod) else action.pod.name

@@ -1,22 +1,17 @@
-"""One round for one pool: observe, plan, act, and say how it is.
+"""One round for one pool: observe, plan, act, report.
 
-Idempotent, and the same behind every event, timer and restart: it looks at what is there and does
-the next thing, so it may be ended between any two calls. With nothing to do it writes nothing.
+A round is idempotent. It does the same after an event, a timer and a restart: it observes the pool
+and does what is to be done next. So it may be interrupted between any two calls. If there is
+nothing to do, it writes nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ocrpool.planner.observed import (
-    ObservedPod,
     ObservedPool,
-    ObservedProxy,
     ObservedWorker,
     PoolProblem,
     PoolSnapshot,
@@ -25,294 +20,211 @@ from ocrpool.planner.observed import (
 from ocrpool.planner.status.invalid_spec import invalid_spec_status
 from ocrpool.planner.status.report import ReconcileResult, build_status
 from ocrpool.planner.workers.desired_replicas import DesiredReplicas, autoscaling_report
-from ocrpool.planner.workers.failures import failures_from_status
 from ocrpool.planner.workers.plan import WorkerPlan, may_evict, plan_workers
-from ocrpool.planner.workers.revision import revision_of
-from ocrpool.resource.names import OPERATOR, WORKER_IMAGE, proxy_selector, selector_of
 from ocrpool.resource.status import PoolStatus
-from ocrpool_operator.cluster.api_errors import PersistentError, persistent_problem
-from ocrpool_operator.cluster.cache import Key, PoolCache
-from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
-from ocrpool_operator.cluster.events import EventRecorder
-from ocrpool_operator.cluster.owners import (
-    foreign_pod_problems,
-    merge_name_conflicts,
-    owned_proxy_pods,
-    owned_worker_pods,
-)
-from ocrpool_operator.cluster.parse import pod_from
-from ocrpool_operator.cluster.retry_backoff import RetryBackoff
-from ocrpool_operator.cluster.worker_client import WorkerClient
-from ocrpool_operator.manifests.network_policies import IngressRules
-from ocrpool_operator.metrics import OperatorMetrics
+from ocrpool_operator.cluster.api_errors import persistent_problem
+from ocrpool_operator.cluster.cache import Key
+from ocrpool_operator.cluster.client import ApiError
+from ocrpool_operator.cluster.owners import foreign_pod_problems, merge_name_conflicts
 from ocrpool_operator.reconcile.control_token import ControlTokens
-from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
+from ocrpool_operator.reconcile.dependencies import Dependencies
+from ocrpool_operator.reconcile.guarded_call import GuardedCalls
+from ocrpool_operator.reconcile.observer import PoolObserver
 from ocrpool_operator.reconcile.owned_objects import OwnedObjects
-from ocrpool_operator.reconcile.plan_executor import PlanExecutor
+from ocrpool_operator.reconcile.plan_executor import ActionResults, PlanExecutor
 from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 from ocrpool_operator.reconcile.status_writer import StatusWriter
 from ocrpool_operator.reconcile.worker_scaling import WorkerScaling
 
-_log = logging.getLogger(__name__)
-# After an action, its effect is looked for this soon.
-SOON_SECONDS = 1.0
-# A pod whose deletion a broken watch has swallowed is noticed after this long at the latest.
-RESYNC_SECONDS = 60.0
+# The next round after an action: soon, to see its effect.
+AFTER_ACTION_SECONDS = 1.0
+# The next round is never sooner than this.
+_MIN_PAUSE_SECONDS = 0.1
 
 
-Views = Callable[[Iterable[ObservedPod]], Awaitable[Mapping[str, frozenset[str]]]]
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What was observed, what is planned, and what prevents either."""
 
-
-async def _no_views(pods: Iterable[ObservedPod]) -> Mapping[str, frozenset[str]]:
-    return {}
-
-
-@dataclass(frozen=True)
-class Dependencies:
-    """What a reconciler works with."""
-
-    cache: PoolCache
-    client: KubeClient
-    workers: WorkerClient
-    scaling: InstanceScaling
-    events: EventRecorder
-    metrics: OperatorMetrics
-    # Seconds since the epoch: for what is written in the cluster.
-    now: Callable[[], float]
-    worker_image: str = WORKER_IMAGE
-    ingress: IngressRules = None
-    # What the pods of a proxy see of the workers: addresses by the pod's uid.
-    views: Views = _no_views
-    # The cluster's, for the names of Services.
-    domain: str = "cluster.local"
-    # Pools of another operator's name are left alone.
-    operator: str = OPERATOR
-    # Monotonic seconds: for what is remembered here.
-    clock: Callable[[], float] = time.monotonic
+    snapshot: PoolSnapshot
+    plan: WorkerPlan
+    desired: DesiredReplicas
+    problems: tuple[PoolProblem, ...]
 
 
 class Reconciler:
-    """Makes pools as they were asked for. One call for a pool at a time."""
+    """Makes pools as their specs ask for. One round at a time for each pool."""
 
-    def __init__(self, parts: Dependencies, *, interval: float) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: Dependencies, *, interval: float) -> None:
+        self._deps = deps = dependencies
         self._interval = interval
-        self._tokens = ControlTokens(parts.client)
-        self._backoff = RetryBackoff(parts.clock)
+        self._guarded = GuardedCalls(deps.clock)
+        self._tokens = ControlTokens(deps.client, self._guarded, deps.clock)
+        self._observer = PoolObserver(deps)
+        self._worker_scaling = WorkerScaling(deps.events)
         self._owned_objects = OwnedObjects(
-            parts.cache,
-            parts.client,
-            self._backoff,
-            domain=parts.domain,
-            ingress=parts.ingress,
+            deps.cache, deps.client, self._guarded, domain=deps.domain, ingress=deps.ingress
         )
         self._executor = PlanExecutor(
-            parts.cache,
-            parts.client,
-            parts.workers,
-            parts.events,
-            backoff=self._backoff,
-            now=parts.now,
+            deps.cache,
+            deps.client,
+            deps.workers,
+            deps.events,
+            guarded=self._guarded,
+            now=deps.now,
         )
-        self._ownership = PoolObjectWriter(parts.cache, parts.client)
-        self._statuses = StatusWriter(self._ownership, parts.events)
-        self._demand = WorkerScaling(parts.events)
-        self._listed: dict[Key, float] = {}
-        self._proxies_listed: dict[Key, float] = {}
+        self._pool_object = PoolObjectWriter(deps.cache, deps.client)
+        self._status = StatusWriter(self._pool_object, deps.events)
 
     async def reconcile(self, key: Key) -> float | None:
-        """One round. Answers the seconds until the next one, None where the pool is gone.
+        """Run one round. Returns the seconds until the next one, or None if the pool is gone.
 
-        Raises ApiError where the API server is not to be had; everything else that can be said in
-        the status is said there.
+        Every problem that the status can report is reported there. Raises ApiError if the API
+        server is unavailable.
         """
-        pool = self._parts.cache.pools.get(key)
-        if pool is None or pool.operator != self._parts.operator:
+        pool = self._deps.cache.pools.get(key)
+        if pool is None or pool.operator != self._deps.operator:
             self._forget(key)
             return None
         if pool.invalid_reason and not pool.deleting:
-            return await self._freeze(pool)
-        pool = replace(pool, spec=pool.spec.with_image(self._parts.worker_image))
-        if not pool.deleting and not pool.has_finalizer:
-            pool = await self._ownership.take(pool)
-        troubles: list[PoolProblem] = []
-        token = await self._token(pool, troubles)
-        seen, planned, wanted = await self._observe(pool, token, troubles)
-        pool = seen.pool
-        if not pool.deleting:
-            evict = may_evict(seen)
-            troubles += await self._owned_objects.ensure(
-                pool, self._parts.clock(), evict=evict, secret=bool(token)
-            )
-            if not token or not self._owned_objects.has_settings(pool):
-                # What a worker mounts is not there, or is not ours: none is made or ended.
-                planned = replace(planned, actions=())
-        done = await self._executor.execute(pool, seen, planned, token)
-        troubles = merge_name_conflicts([*troubles, *done.troubles])
-        troubles += foreign_pod_problems(pool, self._foreign(pool))
-        if pool.deleting and not self._own(pool):
-            await self._ownership.release(pool)
-            self._tokens.doubt(pool)
-            self._forget(key)
+            return await self._report_invalid_spec(pool)
+        pool = await self._with_finalizer(pool)
+        token, problems = await self._obtain_token(pool)
+        planned = await self._observe_and_plan(pool, token, problems)
+        planned, done = await self._act(planned, token)
+        if pool.deleting and not self._observer.worker_pods(pool):
+            await self._finish_deletion(planned.snapshot.pool)
             return None
-        seen = self._after(seen)
-        scaled = await self._parts.scaling.round(pool, seen, token)
-        seen = replace(seen, workers=_with_looks(seen.workers, scaled.looks))
-        report = autoscaling_report(pool, wanted.decision, seen.now)
-        this = ReconcileResult(seen, planned, scaled.decisions, done.failures, troubles, report)
-        await self._report(pool, build_status(this))
-        await self._demand.tell(pool, wanted)
-        return self._next(planned, seen, done.moved)
+        snapshot = await self._scale_and_report(planned, done, token)
+        return self._seconds_until_next_round(snapshot, planned.plan, done)
 
-    async def _token(self, pool: ObservedPool, troubles: list[PoolProblem]) -> str:
-        what = "Secret"
-        refused = self._backoff.pending(pool, what)
-        if refused is not None:
-            troubles.append(refused)
-            return ""
-        try:
-            token = await self._tokens.of(pool, self._parts.clock())
-        except PersistentError as error:
-            troubles.append(error.problem)
-        except ApiError as error:
-            if error.status == 404 and pool.deleting:
-                return ""
-            trouble = persistent_problem(error)
-            self._backoff.record_refusal(pool, what, trouble)
-            troubles.append(trouble)
-        else:
-            self._backoff.clear(pool, what)
-            return token
-        return ""
+    async def _with_finalizer(self, pool: ObservedPool) -> ObservedPool:
+        pool = replace(pool, spec=pool.spec.with_image(self._deps.worker_image))
+        if pool.deleting or pool.has_finalizer:
+            return pool
+        return await self._pool_object.add_finalizer(pool)
 
-    async def _observe(
-        self, pool: ObservedPool, token: str, troubles: list[PoolProblem]
-    ) -> tuple[PoolSnapshot, WorkerPlan, DesiredReplicas]:
-        """What is there, and the plan. What is planned from the cache is only carried out if it
-        is planned again from a fresh list: watches may be late. Where that list is refused,
-        nothing is done, and the refusal is told."""
-        parts, key = self._parts, pool.key
-        looks, proxy = await asyncio.gather(
-            parts.workers.fetch_states(self._own(pool), token), self._proxy(pool, troubles)
-        )
-        wanted = self._demand.look(
+    async def _obtain_token(self, pool: ObservedPool) -> tuple[str, tuple[PoolProblem, ...]]:
+        result = await self._tokens.obtain(pool)
+        return result.value or "", () if result.problem is None else (result.problem,)
+
+    async def _observe_and_plan(
+        self, pool: ObservedPool, token: str, problems: Sequence[PoolProblem]
+    ) -> _Planned:
+        """Plan from the cache. If that plan has actions, list the pods and plan again: the cache
+        may be behind the API server. If the list is refused, nothing is done."""
+        observation = await self._observer.observe(pool, token)
+        problems = (*problems, *observation.problems)
+        desired = self._worker_scaling.decide(
             pool,
-            self._workers(pool, looks),
-            parts.scaling.reasons(key),
-            parts.clock(),
-            wall=parts.now(),
+            self._observer.workers(pool, observation.workers),
+            self._deps.scaling.reported_reasons(pool.key),
+            self._deps.clock(),
+            wall=self._deps.now(),
         )
-        pool = replace(pool, decided_replicas=wanted.workers)
-        seen = self._seen(pool, looks, proxy, wanted)
-        planned = plan_workers(seen)
-        stale = parts.clock() - self._listed.get(key, -math.inf) >= RESYNC_SECONDS
-        if planned.actions or stale or pool.deleting:
+        pool = replace(pool, decided_replicas=desired.workers)
+        snapshot = self._observer.snapshot(pool, observation, desired)
+        plan = plan_workers(snapshot)
+        if plan.actions or pool.deleting or self._observer.is_list_due(pool):
             try:
-                bodies = await parts.client.list(PODS, pool.namespace, selector_of(pool.name))
+                observation = await self._observer.list_pods(pool, token, observation)
             except ApiError as error:
-                if pool.deleting:  # an empty cache must not pass for "all are gone"
+                if pool.deleting:  # an empty cache does not mean that all pods are gone
                     raise
-                troubles.append(persistent_problem(error))
-                return seen, replace(planned, actions=()), wanted
-            parts.cache.replace_pods(key, map(pod_from, bodies))
-            self._listed[key] = parts.clock()
-            new = [pod for pod in self._own(pool) if pod.uid not in looks]
-            looks = looks | await parts.workers.fetch_states(new, token)
-            seen = self._seen(pool, looks, proxy, wanted)
-            planned = plan_workers(seen)
-        if any("401" in look.error for look in looks.values()):
-            self._tokens.doubt(pool)
-        return seen, planned, wanted
+                problems = (*problems, persistent_problem(error))
+                return _Planned(snapshot, replace(plan, actions=()), desired, problems)
+            snapshot = self._observer.snapshot(pool, observation, desired)
+            plan = plan_workers(snapshot)
+        if observation.token_refused:
+            self._tokens.invalidate(pool)
+        return _Planned(snapshot, plan, desired, problems)
 
-    async def _proxy(self, pool: ObservedPool, troubles: list[PoolProblem]) -> ObservedProxy | None:
-        if pool.spec.proxy is None:
-            return None
-        parts, key = self._parts, pool.key
-        if parts.clock() - self._proxies_listed.get(key, -math.inf) >= RESYNC_SECONDS:
-            try:
-                bodies = await parts.client.list(PODS, pool.namespace, proxy_selector(pool.name))
-            except ApiError as error:
-                troubles.append(persistent_problem(error))
-            else:
-                pods = [pod_from(body, template="proxy") for body in bodies]
-                parts.cache.replace_proxy_pods(key, pods)
-                self._proxies_listed[key] = parts.clock()
-        proxy = ObservedProxy(owned_proxy_pods(pool, parts.cache.proxy_pods(key)))
-        return replace(proxy, backends=await parts.views(proxy.ready))
-
-    def _workers(
-        self, pool: ObservedPool, looks: Mapping[str, WorkerObservation]
-    ) -> tuple[ObservedWorker, ...]:
-        return tuple(
-            ObservedWorker(pod, looks.get(pod.uid, WorkerObservation())) for pod in self._own(pool)
+    async def _act(self, planned: _Planned, token: str) -> tuple[_Planned, ActionResults]:
+        """Make the owned objects as desired, then carry out the plan. Returns the plan as it was
+        carried out, and all problems so far."""
+        snapshot, plan, problems = planned.snapshot, planned.plan, planned.problems
+        pool = snapshot.pool
+        if not pool.deleting:
+            found = await self._owned_objects.ensure(
+                pool, self._deps.clock(), evict=may_evict(snapshot), has_secret=bool(token)
+            )
+            problems = (*problems, *found)
+            if not token or not self._owned_objects.has_settings(pool):
+                # A worker mounts the Secret and the ConfigMap. Without them no worker is created,
+                # and none is deleted.
+                plan = replace(plan, actions=())
+        done = await self._executor.execute(pool, snapshot, plan, token)
+        problems = (
+            *merge_name_conflicts([*problems, *done.problems]),
+            *foreign_pod_problems(pool, self._observer.foreign_pods(pool)),
         )
+        return replace(planned, plan=plan, problems=problems), done
 
-    def _own(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
-        """The pods of its workers."""
-        return owned_worker_pods(pool, self._parts.cache.pods(pool.key))
-
-    def _foreign(self, pool: ObservedPool) -> tuple[ObservedPod, ...]:
-        """The others that bear their labels."""
-        return tuple(pod for pod in self._parts.cache.pods(pool.key) if pod.owner_uid != pool.uid)
-
-    def _seen(
-        self,
-        pool: ObservedPool,
-        looks: Mapping[str, WorkerObservation],
-        proxy: ObservedProxy | None,
-        wanted: DesiredReplicas,
+    async def _scale_and_report(
+        self, planned: _Planned, done: ActionResults, token: str
     ) -> PoolSnapshot:
-        workers = self._workers(pool, looks)
-        now = self._parts.now()
-        return PoolSnapshot(
-            pool,
-            revision_of(pool.spec),
-            workers,
-            now,
-            failures_from_status(pool.status, workers, now),
-            proxy,
-            wanted.evictable,
+        """Set the workers' numbers of instances, and write the status."""
+        snapshot = self._observer.with_cached_pods(planned.snapshot)
+        pool = snapshot.pool
+        scaled = await self._deps.scaling.scale(pool, snapshot, token)
+        snapshot = replace(snapshot, workers=_with_states(snapshot.workers, scaled.observations))
+        result = ReconcileResult(
+            snapshot,
+            planned.plan,
+            scaled.decisions,
+            done.failures,
+            planned.problems,
+            autoscaling_report(pool, planned.desired.decision, snapshot.now),
         )
+        await self._report(pool, build_status(result))
+        await self._worker_scaling.post_change(pool, planned.desired)
+        return snapshot
 
-    def _after(self, seen: PoolSnapshot) -> PoolSnapshot:
-        """The same with the pods as they are after what was done to them."""
-        looks = {worker.pod.uid: worker.observation for worker in seen.workers}
-        return replace(seen, workers=self._workers(seen.pool, looks))
-
-    async def _freeze(self, pool: ObservedPool) -> float:
-        """Nothing is done for a pool whose spec cannot be read; it says so."""
-        await self._report(pool, invalid_spec_status(pool, self._own(pool), self._parts.now()))
+    async def _report_invalid_spec(self, pool: ObservedPool) -> float:
+        """Report a spec that the operator cannot follow, and change nothing else."""
+        pods = self._observer.worker_pods(pool)
+        await self._report(pool, invalid_spec_status(pool, pods, self._deps.now()))
         return self._interval
 
     async def _report(self, pool: ObservedPool, status: PoolStatus) -> None:
-        self._parts.metrics.set_pool(pool.namespace, pool.name, status)
-        await self._statuses.write(pool, status)
+        self._deps.metrics.set_pool(pool.namespace, pool.name, status)
+        await self._status.write(pool, status)
 
-    def _next(self, planned: WorkerPlan, seen: PoolSnapshot, acted: bool) -> float:
-        if acted:
-            return SOON_SECONDS
+    async def _finish_deletion(self, pool: ObservedPool) -> None:
+        """All workers are gone: let Kubernetes delete the pool and its other objects."""
+        await self._pool_object.remove_finalizer(pool)
+        self._tokens.invalidate(pool)
+        self._forget(pool.key)
+
+    def _seconds_until_next_round(
+        self, snapshot: PoolSnapshot, plan: WorkerPlan, done: ActionResults
+    ) -> float:
+        if done.changed:
+            return AFTER_ACTION_SECONDS
         delays = [
             self._interval,
-            self._parts.scaling.due_in(seen.pool.key),
-            self._backoff.next_retry(seen.pool) - self._parts.clock(),
+            self._deps.scaling.seconds_until_due(snapshot.pool.key),
+            self._guarded.seconds_until_retry(snapshot.pool),
         ]
-        if planned.wake_at is not None:
-            delays.append(planned.wake_at - seen.now)
-        return max(0.1, min(delays))
+        if plan.wake_at is not None:
+            delays.append(plan.wake_at - snapshot.now)
+        return max(_MIN_PAUSE_SECONDS, min(delays))
 
     def _forget(self, key: Key) -> None:
-        self._listed.pop(key, None)
-        self._proxies_listed.pop(key, None)
-        self._backoff.drop_pool(key)
-        self._statuses.forget(key)
-        self._parts.scaling.forget(key)
-        self._demand.forget(key)
-        self._parts.metrics.drop_pool(*key)
+        """Drop what is remembered of a pool that is gone, or that another operator follows."""
+        self._observer.forget_pool(key)
+        self._guarded.forget_pool(key)
+        self._owned_objects.forget_pool(key)
+        self._status.forget_pool(key)
+        self._deps.scaling.forget_pool(key)
+        self._worker_scaling.forget_pool(key)
+        self._deps.metrics.drop_pool(*key)
 
 
-def _with_looks(
-    workers: tuple[ObservedWorker, ...], looks: Mapping[str, WorkerObservation]
+def _with_states(
+    workers: tuple[ObservedWorker, ...], states: Mapping[str, WorkerObservation]
 ) -> tuple[ObservedWorker, ...]:
+    """The workers with the states that replace those observed at the start of the round."""
     return tuple(
-        replace(each, observation=looks.get(each.pod.uid, each.observation)) for each in workers
+        replace(each, observation=states.get(each.pod.uid, each.observation)) for each in workers
     )

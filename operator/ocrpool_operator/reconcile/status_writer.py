@@ -1,4 +1,4 @@
-"""Writes the status of pools: what is new, and in less where the object has grown too large."""
+"""Writes the status of pools: only if it changed, and shortened if the object is too large."""
 
 from __future__ import annotations
 
@@ -11,43 +11,50 @@ from ocrpool_operator.cluster.client import ApiError
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 
-# Not worth trying in less: the conditions alone take a part of it.
-_LEAST_BYTES = 4096
+# No status is shortened below this: its conditions alone need a part of it.
+_MIN_BYTES = 4096
 
 
 class StatusWriter:
-    """Remembers for each pool how large a status the API server took."""
+    """Remembers for each pool how large a status the API server accepted."""
 
-    def __init__(self, ownership: PoolObjectWriter, events: EventRecorder) -> None:
-        self._ownership = ownership
+    def __init__(self, pool_object: PoolObjectWriter, events: EventRecorder) -> None:
+        self._pool_object = pool_object
         self._events = events
-        # By pool, with the generation for which it was learnt: an edit may have made room.
-        self._most: dict[Key, tuple[int, int]] = {}
+        # By pool: the generation and the limit that was learnt for it. An edit of the spec may have
+        # made the object smaller.
+        self._limits: dict[Key, tuple[int, int]] = {}
 
     async def write(self, pool: ObservedPool, status: PoolStatus) -> None:
-        """Write what differs from what is there, and tell what has turned. Raises ApiError."""
+        """Write the status if it changed, and post an Event for each changed condition. Raises
+        ApiError."""
         while True:
-            generation, most = self._most.get(pool.key, (pool.generation, STATUS_BYTES))
+            generation, limit = self._limits.get(pool.key, (pool.generation, STATUS_BYTES))
             if generation != pool.generation:
-                most = STATUS_BYTES
-            fit = fit_status(status, most)
-            if fit == pool.status:
+                limit = STATUS_BYTES
+            fitted = fit_status(status, limit)
+            if fitted == pool.status:
                 return
             try:
-                await self._ownership.write_status(pool, fit)
+                await self._pool_object.write_status(pool, fitted)
             except ApiError as error:
-                if not is_too_large(error) or most // 2 < _LEAST_BYTES:
+                if not is_too_large(error) or limit // 2 < _MIN_BYTES:
                     raise
-                self._most[pool.key] = (pool.generation, most // 2)
-                text = (
-                    f"the API server refuses the status for its size ({error.message}); it is told "
-                    f"in at most {most // 2} bytes: make several pools of this one to see all of it"
+                self._limits[pool.key] = (pool.generation, limit // 2)
+                await self._events.post(
+                    pool, "StatusTooLarge", _too_large(error, limit // 2), warning=True
                 )
-                await self._events.post(pool, "StatusTooLarge", text, warning=True)
                 continue
-            await self._events.post_transitions(pool, fit)
+            await self._events.post_transitions(pool, fitted)
             return
 
-    def forget(self, key: Key) -> None:
-        """The pool is gone."""
-        self._most.pop(key, None)
+    def forget_pool(self, key: Key) -> None:
+        """Forget the limit of a pool that is gone."""
+        self._limits.pop(key, None)
+
+
+def _too_large(error: ApiError, limit: int) -> str:
+    return (
+        f"the API server refuses the status because of its size ({error.message}); it is now "
+        f"shortened to at most {limit} bytes. To see all of it, make several pools of this one"
+    )

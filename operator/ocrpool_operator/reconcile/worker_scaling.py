@@ -1,7 +1,7 @@
-"""The number of workers of every pool: the planner's memory between rounds.
+"""Decides the number of workers of every pool, and remembers what the planner needs for it.
 
-What must survive a restart is in the status (`desiredReplicas`) and on the pods; the rest begins
-anew, and a window that begins anew gives nothing back before it is full.
+What a restart of the operator must not lose is in the status (`desiredReplicas`) and on the pods.
+The rest starts again: a stabilization window that starts again removes no worker until it is full.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from ocrpool_operator.cluster.events import EventRecorder
 
 
 class WorkerScaling:
-    """Decides in every round of a pool."""
+    """Decides once in every round of a pool."""
 
     def __init__(self, events: EventRecorder) -> None:
         self._events = events
         self._pools: dict[Key, ReplicaHistory] = {}
 
-    def look(
+    def decide(
         self,
         pool: ObservedPool,
         workers: tuple[ObservedWorker, ...],
-        told: Mapping[str, InstanceReason],
+        reasons: Mapping[str, InstanceReason],
         now: float,
         *,
         wall: float,
     ) -> DesiredReplicas:
-        """What the pool wants now, in monotonic seconds; `wall`: the same moment since the epoch.
-        `told`: reasons of the workers' instances, by uid."""
-        memory = self._pools.get(pool.key, ReplicaHistory())
-        wanted = decide_desired_replicas(pool, workers, told, memory, now, wall=wall)
-        self._pools[pool.key] = wanted.memory
-        return wanted
+        """The number of workers that the pool needs. `reasons`: of the workers' numbers of
+        instances, by uid. `now`: monotonic seconds; `wall`: the same moment since the epoch."""
+        history = self._pools.get(pool.key, ReplicaHistory())
+        desired = decide_desired_replicas(pool, workers, reasons, history, now, wall=wall)
+        self._pools[pool.key] = desired.memory
+        return desired
 
-    async def tell(self, pool: ObservedPool, wanted: DesiredReplicas) -> None:
-        """An Event where autoscaling changed the number; after the status says so."""
-        before, decision = pool.status.desired_replicas, wanted.decision
+    async def post_change(self, pool: ObservedPool, desired: DesiredReplicas) -> None:
+        """Post an Event if autoscaling changed the number, after the status has it."""
+        before, decision = pool.status.desired_replicas, desired.decision
         if decision is None or before in (decision.desired, 0):
             return
         reason = "ScaledUp" if decision.desired > before else "ScaledDown"
         await self._events.post(pool, reason, decision.sentence)
 
-    def forget(self, key: Key) -> None:
-        """The pool is gone."""
+    def forget_pool(self, key: Key) -> None:
+        """Forget the history of a pool that is gone."""
         self._pools.pop(key, None)

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 
 import ocrpool
 import ocrpool_operator
-from ocrpool.planner.observed import ObservedWorker, PoolProblem, WorkerObservation
+from ocrpool.planner.observed import ObservedWorker, WorkerObservation
 from ocrpool.planner.workers.desired_replicas import ReplicaHistory, decide_desired_replicas
 from ocrpool.planner.workers.plan import DeletePod, plan_workers
 from ocrpool_operator.cluster.cache import PoolCache
 from ocrpool_operator.cluster.client import SECRETS, ApiCall, ApiError
 from ocrpool_operator.cluster.clocks import FOLLOW_SHARE, SlewedClock
 from ocrpool_operator.metrics import OperatorMetrics
-from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
+from ocrpool_operator.reconcile.dependencies import Dependencies
+from ocrpool_operator.reconcile.reconciler import Reconciler
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 HOUR = 3600.0
@@ -97,14 +98,13 @@ async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
         lambda: wall, clock=lambda: passed,
     )  # fmt: skip
     reconciler = Reconciler(parts, interval=5)
-    troubles: list[PoolProblem] = []
-    await reconciler._token(a_pool(), troubles)
+    _, before = await reconciler._obtain_token(a_pool())
     wall -= HOUR
     passed += 61
-    await reconciler._token(a_pool(), troubles)
+    _, after = await reconciler._obtain_token(a_pool())
 
     assert server.asked == 2
-    assert [each.reason for each in troubles] == ["Forbidden", "Forbidden"]
+    assert [each.reason for each in (*before, *after)] == ["Forbidden", "Forbidden"]
 
 
 def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() -> None:

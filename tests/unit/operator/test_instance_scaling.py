@@ -84,7 +84,7 @@ class Bench:
             ObservedWorker(a_pod(index, **pod), WorkerObservation(state=said))  # type: ignore[arg-type]
             for index, said in enumerate(states)
         )
-        return await self.scaling.round(self.pool, PoolSnapshot(self.pool, "new", workers, 0.0), "")
+        return await self.scaling.scale(self.pool, PoolSnapshot(self.pool, "new", workers, 0.0), "")
 
     def spec(self, **said: object) -> None:
         spec = PoolSpec.model_validate({"device": "cpu", **said})
@@ -105,7 +105,7 @@ async def test_grows_after_two_looks_and_says_so() -> None:
     assert bench.posted.lines == [f"Grow pages-0: {second.decisions['pages-0'].sentence}"]
     assert second.decisions["pages-0"].sentence.startswith("1 → 2: room 19Gi (20Gi free")
     # What the worker answered is what is reported.
-    looked = second.looks["uid-0-new"].state
+    looked = second.observations["uid-0-new"].state
     assert looked is not None
     assert looked.instances.target == 2
     assert 'ocrpool_operator_decisions_total{reason="Grow"} 1.0' in bench.metrics.render(0).decode()
@@ -118,7 +118,7 @@ async def test_rounds_between_two_looks_decide_nothing() -> None:
         told = await bench.look(a_worker(), after=0.1)
     assert bench.ports.asked == []
     assert told.decisions["pages-0"].sentence  # still told
-    assert bench.scaling.due_in(bench.pool.key) == pytest.approx(1.0)
+    assert bench.scaling.seconds_until_due(bench.pool.key) == pytest.approx(1.0)
     await bench.look(a_worker(), after=1.01)
     assert bench.ports.asked == [("pages-0", 2)]
 
@@ -143,7 +143,7 @@ async def test_a_target_that_did_not_arrive_is_decided_again_after_the_next_look
     await bench.look(a_worker())
     bench.ports.deaf = True
     said = await bench.look(a_worker())
-    assert said.looks["uid-0-new"].error
+    assert said.observations["uid-0-new"].error
     assert bench.posted.lines == []
     await bench.look(a_worker(), after=0.1)
     assert len(bench.ports.asked) == 1  # not in a hot loop
@@ -168,10 +168,10 @@ async def test_what_is_gone_is_forgotten() -> None:
     await bench.look()
     await bench.look(a_worker())
     assert bench.ports.asked == []
-    bench.scaling.forget(bench.pool.key)
+    bench.scaling.forget_pool(bench.pool.key)
     await bench.look(a_worker())
     assert bench.ports.asked == []
-    assert bench.scaling.due_in(("default", "unknown")) == 0
+    assert bench.scaling.seconds_until_due(("default", "unknown")) == 0
 
 
 async def test_a_silent_moment_forgets_nothing() -> None:

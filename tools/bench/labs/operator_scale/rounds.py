@@ -17,8 +17,9 @@ from ocrpool_operator.cluster.parse import pod_from, pool_from
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile import loop
+from ocrpool_operator.reconcile.dependencies import Dependencies
 from ocrpool_operator.reconcile.instance_scaling import InstanceScaling
-from ocrpool_operator.reconcile.reconciler import Dependencies, Reconciler
+from ocrpool_operator.reconcile.reconciler import Reconciler
 from tools.bench.labs.operator_scale.pools import NAMESPACE
 
 
