@@ -176,12 +176,17 @@ class InstanceScaling:
         if instances.ready >= instances.target:
             memory.restart_pauses, memory.restart_at = 0, math.inf
             return False
-        if problem is None or problem.reason not in _GAVE_UP or instances.booting:
+        if instances.booting:
+            # It is trying. The pause begins when it gives up again, however long its starts take.
+            memory.restart_at = math.inf
+            return False
+        if problem is None or problem.reason not in _GAVE_UP:
             return False
         now = self._clock()
         due = now >= memory.restart_at
-        if due or memory.restart_at == math.inf:
+        if due or not memory.restart_pauses:
             memory.restart_pauses += 1
+        if due or memory.restart_at == math.inf:
             pause = backoff_seconds(
                 memory.restart_pauses, first=RESTART_PAUSE_SECONDS, most=MAX_RESTART_PAUSE_SECONDS
             )

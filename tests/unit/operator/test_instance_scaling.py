@@ -256,6 +256,32 @@ async def test_a_worker_that_gave_up_is_asked_again_with_pauses() -> None:
     assert len(bench.ports.asked) == len(asked) + 1
 
 
+async def test_the_pause_before_a_restart_begins_when_the_worker_gives_up_again() -> None:
+    """Starts that time out can last longer than the pause. Then the worker would get no pause."""
+    bench = Bench()
+    problem = Problem(reason="BootTimeout", message="not ready within 300 s")
+    given_up = state(20 * GI, each=[], footprint=0, target=1, problem=problem)
+    starting = state(20 * GI, each=[instance(0, "booting")], footprint=0, target=1)
+    requests: list[float] = []
+
+    async def observe(worker: State, seconds: float) -> None:
+        end = bench.now + seconds
+        while bench.now < end:
+            before = len(bench.ports.asked)
+            await bench.look(worker)
+            requests.extend([bench.now] * (len(bench.ports.asked) - before))
+
+    await observe(given_up, 70)
+    assert len(requests) == 1
+    for pause in (120, 240):
+        await observe(starting, 900)
+        gave_up = bench.now
+        await observe(given_up, pause)
+        await observe(given_up, 10)
+        assert requests[-1] - gave_up == pytest.approx(pause, abs=6)
+    assert len(requests) == 3
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reason", ["DeviceError", "DeviceLost", "DeviceUnreadable"])
 async def test_a_worker_whose_device_fails_is_not_asked_again(reason: str) -> None:
