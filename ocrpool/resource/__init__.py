@@ -1,1 +1,1 @@
-"""The OcrPool resource as types; the CRD and docs/api.md are generated from them."""
+"""The types of the OcrPool resource. The CRD and docs/api.md are generated from them."""

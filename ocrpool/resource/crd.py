@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made from the types: a structural schema with defaults and CEL."""
+"""The CustomResourceDefinition, generated from the types: schema, defaults and CEL rules."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ocrpool.resource.names import GROUP, KIND, PLURAL, SHORT, VERSION
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import PoolStatus
 
-# JSON Schema that OpenAPI v3 (and so a CRD) does not have.
+# Keywords of JSON Schema that OpenAPI v3, and so a CRD, does not have.
 _DROP = {"title", "$defs", "const", "discriminator"}
 
 
 def custom_resource_definition() -> dict[str, Any]:
-    """All of the CRD, ready to be written as YAML."""
+    """Return the CRD as an object."""
     schema = {
         "type": "object",
-        "description": "A pool of PaddleOCR workers, one whole device each, in which as many OCR "
-        "processes run as its memory has room for.",
+        "description": "A pool of PaddleOCR workers. Each worker owns one device (a GPU, a MIG slice "
+        "or CPUs) and runs as many OCR processes on it as the device's memory holds.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
@@ -33,7 +33,8 @@ def custom_resource_definition() -> dict[str, Any]:
             {
                 "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,56}[a-z0-9])?$')",
                 "message": "metadata.name must be at most 58 lower-case letters, digits and "
-                "dashes and begin with a letter: pods and a Service are named after it",
+                "dashes, begin with a letter and end with a letter or digit: pods and a Service "
+                "are named after it",
             }
         ],
     }
@@ -74,7 +75,7 @@ def custom_resource_definition() -> dict[str, Any]:
 
 
 def structural(model: type[BaseModel]) -> dict[str, Any]:
-    """The structural schema of a type, as the API server wants it."""
+    """Return the structural schema of a type, as the API server requires it."""
     raw = model.model_json_schema(by_alias=True)
     found = _walk(raw, raw.get("$defs", {}))
     assert isinstance(found, dict)
@@ -84,14 +85,20 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
 def _columns() -> list[dict[str, Any]]:
     ready = '.status.conditions[?(@.type=="Ready")]'
     return [
-        _column("Ready", "string", f"{ready}.status", "Whether every worker serves."),
-        _column("Workers", "integer", ".status.readyReplicas", "Workers that serve."),
-        _column("Desired", "integer", ".status.desiredReplicas", "Workers there shall be."),
-        _column("Instances", "integer", ".status.instances.ready", "OCR processes that serve."),
-        _column("Reason", "string", f"{ready}.reason", "Why it is ready or not."),
-        _column("Age", "date", ".metadata.creationTimestamp", "How old it is."),
-        _column("Device", "string", ".spec.device", "What a worker owns.", priority=1),
-        _column("Message", "string", f"{ready}.message", "The same in words.", priority=1),
+        _column("Ready", "string", f"{ready}.status", "Whether all workers are ready."),
+        _column("Workers", "integer", ".status.readyReplicas", "Workers that are ready."),
+        _column("Desired", "integer", ".status.desiredReplicas", "Desired number of workers."),
+        _column("Instances", "integer", ".status.instances.ready", "OCR processes that are ready."),
+        _column("Reason", "string", f"{ready}.reason", "Why the pool is ready or not."),
+        _column("Age", "date", ".metadata.creationTimestamp", "Age of the pool."),
+        _column("Device", "string", ".spec.device", "Device of each worker.", priority=1),
+        _column(
+            "Message",
+            "string",
+            f"{ready}.message",
+            "Reason as a sentence, with what to do.",
+            priority=1,
+        ),
     ]
 
 
@@ -101,19 +108,19 @@ def _column(name: str, kind: str, path: str, text: str, priority: int = 0) -> di
 
 
 def _walk(node: Any, defs: Mapping[str, Any]) -> Any:
-    """Inline references, drop what a CRD has no word for, keep the rest as it is."""
+    """Inline references and drop keywords that a CRD does not support."""
     if isinstance(node, list):
         return [_walk(item, defs) for item in node]
     if not isinstance(node, Mapping):
         return node
     node = _resolve(node, defs)
     if "anyOf" in node:
-        return _walk(_one_of_many(node, defs), defs)
+        return _walk(_merge_union(node, defs), defs)
     found = {key: value for key, value in node.items() if key not in _DROP}
     if found.pop("default", None) is not None:
         found["default"] = _default(node, defs)
     for bound in ("Minimum", "Maximum"):
-        # JSON Schema has the bound itself here, OpenAPI v3 a yes beside the bound.
+        # JSON Schema: the bound is the value. OpenAPI v3: a boolean beside the bound.
         if f"exclusive{bound}" in found:
             found[bound.lower()] = found[f"exclusive{bound}"]
             found[f"exclusive{bound}"] = True
@@ -135,8 +142,8 @@ def _resolve(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, A
     return {**defs[reference.rpartition("/")[2]], **own}
 
 
-def _one_of_many(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
-    """`X | None` is an optional X; `quantity or word` is the quantity with a wider pattern."""
+def _merge_union(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge a union into its first member: `X | None` becomes an optional X."""
     options = [_resolve(item, defs) for item in node["anyOf"]]
     options = [item for item in options if item.get("type") != "null"]
     own = {key: value for key, value in node.items() if key != "anyOf"}
@@ -147,8 +154,9 @@ def _default(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Any:
     if node.get("type") != "object":
         return node["default"]
     if "x-kubernetes-validations" not in node:
-        # Its fields bring their own defaults, and each is written once.
+        # Each field has its own default.
         return {}
-    # The API server holds a default against the rules before it fills in the fields' defaults.
+    # The API server checks a default against the rules before it adds the fields' defaults, so
+    # the default must contain them.
     fields = {name: _walk(field, defs) for name, field in node.get("properties", {}).items()}
     return {name: field["default"] for name, field in fields.items() if "default" in field}

@@ -1,4 +1,4 @@
-"""The names that the operator puts on things in a cluster, in one place."""
+"""Names, labels and annotations of the objects that the operator creates."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ KIND = "OcrPool"
 PLURAL = "ocrpools"
 SHORT = "ocrp"
 
-# Of a pool that names no operator, and of an operator that was given no other name.
+# Default name of an operator, and default of spec.operatorName.
 OPERATOR = "ocrpool"
-# The one field manager of everything that the operator writes.
+# Field manager of everything that the operator writes.
 MANAGER = "ocrpool-operator"
 FINALIZER = f"{GROUP}/drain"
 
-# Labels that are ours alone begin with this.
+# Prefix of labels that are reserved for the operator.
 LABEL_PREFIX = f"{GROUP}/"
 LABEL_POOL = f"{GROUP}/pool"
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
-# Taken off a pod that drains, so that the Service sends it nothing new from that moment on.
+# Removed from a pod that drains, so that the Service sends it no new requests.
 LABEL_SERVING = f"{GROUP}/serving"
 LABEL_NAME = "app.kubernetes.io/name"
-# On the pods of a proxy, in the place of LABEL_POOL: they are no workers.
+# On the pods of a proxy instead of LABEL_POOL, which selects workers.
 LABEL_PROXY = f"{GROUP}/proxy"
 
-# On a pod: what it was made from, and since when it is being drained.
+# Annotations of a worker pod: the revision it was made from, and since when it drains.
 REVISION = f"{GROUP}/revision"
 DRAINING_SINCE = f"{GROUP}/draining-since"
 
-# What cluster autoscalers read on a pod. cluster-autoscaler takes the pods of a custom resource for
-# irreplaceable, and those with an emptyDir too, unless the first says "true"; Karpenter leaves the
-# node of a pod alone where the second says "true".
+# Annotations for cluster autoscalers. cluster-autoscaler does not evict pods that a custom resource
+# owns, nor pods with an emptyDir, unless the first is "true". Karpenter does not disrupt the node
+# of a pod whose second is "true".
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
-# Of pools that name no image, where the operator was told none either.
+# Image of workers if neither the pool nor the operator names one.
 WORKER_IMAGE = "ocrpool-worker:latest"
 
 DATA_PORT = 8080
 CONTROL_PORT = 8081
-# Of a proxy: probes, metrics, and what it sees of the workers.
+# Port of a proxy for probes, metrics and the state of its backends.
 PROXY_PORT = 8405
 
 
 def disruption_annotations(evictable: bool) -> dict[str, str]:
-    """The annotations that tell both of them whether a pod's node may go."""
+    """Return the annotations that tell both autoscalers whether a pod may be evicted."""
     return {
         SAFE_TO_EVICT: "true" if evictable else "false",
         DO_NOT_DISRUPT: "false" if evictable else "true",
@@ -51,66 +51,66 @@ def disruption_annotations(evictable: bool) -> dict[str, str]:
 
 
 def labels_of(pool: str) -> dict[str, str]:
-    """The labels of every object of one pool."""
+    """Return the labels of every object of a pool."""
     return {LABEL_NAME: "ocrpool-worker", LABEL_MANAGED: MANAGER, LABEL_POOL: pool}
 
 
 def selector_of(pool: str) -> str:
-    """A label selector that matches the worker pods of one pool."""
+    """Return a label selector for the worker pods of a pool."""
     return f"{LABEL_MANAGED}={MANAGER},{LABEL_POOL}={pool}"
 
 
 def settings_name(pool: str) -> str:
-    """The ConfigMap with the workers' settings."""
+    """Return the name of the ConfigMap with the workers' settings."""
     return f"{pool}-settings"
 
 
 def token_name(pool: str) -> str:
-    """The Secret with the control token."""
+    """Return the name of the Secret with the control token."""
     return f"{pool}-control"
 
 
-# No two pools have an object of one kind and one name. A Service, a PodDisruptionBudget and a
-# NetworkPolicy may be called as the pool is; so what a pool has of these kinds besides has a name
-# that no pool can have: with a dot, or, where a dot is not allowed, with the pool's uid.
+# Objects of two pools must never have the same kind and name. Each pool has a Service, a
+# PodDisruptionBudget and a NetworkPolicy with the name of the pool. So further objects of these
+# kinds get a name that no pool can have: with a dot or, where a dot is not allowed, with the uid.
 
 
 def proxy_name(pool: str) -> str:
-    """The name of a proxy's Deployment and ConfigMap."""
+    """Return the name of a proxy's Deployment and ConfigMap."""
     return f"{pool}-proxy"
 
 
 def proxy_guard_name(pool: str) -> str:
-    """The name of a proxy's PodDisruptionBudget and NetworkPolicy."""
+    """Return the name of a proxy's PodDisruptionBudget and NetworkPolicy."""
     return f"{pool}.proxy"
 
 
 def pods_service(pool: str, uid: str) -> str:
-    """The headless Service whose name stands for the address of every ready worker."""
+    """Return the name of the headless Service that resolves to all ready workers."""
     return f"{pool[:40].rstrip('-')}-pods-{uid[:8]}"
 
 
 def lease_name(operator: str) -> str:
-    """The Lease that all operators of one name share, in their namespace."""
+    """Return the name of the Lease that all replicas of an operator share."""
     return f"{operator}-operator"
 
 
 def proxy_labels(pool: str) -> dict[str, str]:
-    """The labels of a proxy's pods, and what selects them."""
+    """Return the labels that select a proxy's pods."""
     return {LABEL_MANAGED: MANAGER, LABEL_PROXY: pool}
 
 
 def proxy_selector(pool: str) -> str:
-    """A label selector that matches the pods of one proxy."""
+    """Return a label selector for the pods of a proxy."""
     return ",".join(f"{key}={value}" for key, value in proxy_labels(pool).items())
 
 
 def worker_name(pool: str, index: int) -> str:
-    """The name of a worker's pod: the same one for every pod that ever fills this place."""
+    """Return the name of the pod with this index. A replacement gets the same name."""
     return f"{pool}-{index}"
 
 
 def worker_index(pool: str, pod: str) -> int | None:
-    """The place that a pod's name says, or None where it is not a worker's name."""
+    """Return the index in a worker pod's name, or None for another name."""
     head, _, tail = pod.rpartition("-")
     return int(tail) if head == pool and tail.isdecimal() else None

@@ -17,20 +17,20 @@ from ocrpool.resource.crd import custom_resource_definition
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """# OcrPool
 
-Made from `ocrpool/resource/` by `make docs`; `make check` fails when it is stale.
-`kubectl explain ocrpool.spec` says the same. Short name: `ocrp`.
+Generated from `ocrpool/resource/` by `make docs`; `make check` fails when it is stale.
+`kubectl explain ocrpool.spec` prints the same descriptions. Short name: `ocrp`.
 """
 
 
 def crd_text() -> str:
-    note = "# Made from ocrpool/resource/ by `make docs`.\n"
+    note = "# Generated from ocrpool/resource/ by `make docs`.\n"
     return note + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=100)
 
 
 def doc_text() -> str:
     schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     parts = [HEAD]
-    for part, title in (("spec", "what you ask for"), ("status", "what is there")):
+    for part, title in (("spec", "desired state"), ("status", "observed state")):
         head = ["field", "default", "meaning"] if part == "spec" else ["field", "meaning"]
         parts.append(f"\n## {part}: {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
         parts += [f"{row}\n" for row in rows(schema["properties"][part], part == "spec")]

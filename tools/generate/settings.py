@@ -1,4 +1,4 @@
-"""Write docs/settings.md from the settings' types; with --check, fail when it is stale."""
+"""Write docs/settings.md from the settings' types. With --check, fail when it is stale."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from ocrpool_worker.settings import Bytes, WorkerSettings
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 HEAD = """# Settings of a worker
 
-Made from `ocrpool_worker/settings.py` by `make docs`; `make check` fails when it is stale.
+Generated from `ocrpool_worker/settings.py` and `ocrpool/protocol/settings.py` by `make docs`;
+`make check` fails when it is stale.
 
-One YAML file (`ocrpool-worker serve --config FILE`), in the words of the OcrPool resource. Every
-setting has a default; an unknown one is an error that names it. `--set PATH=VALUE` overrides any
-of them, for example `--set admission.maxMegapixels=9`. Bytes are quantities: `512Mi`, `2Gi`.
+`ocrpool-worker serve --config FILE` reads one YAML file, with the field names of the OcrPool
+resource. Every setting has a default; an unknown one is an error that names it. `--set PATH=VALUE`
+overrides a setting, for example `--set admission.maxMegapixels=9`. Numbers of bytes are quantities:
+`512Mi`, `2Gi`.
 
 | setting | default | meaning |
 |---|---|---|
@@ -36,8 +38,16 @@ def rows(model: type[BaseModel], prefix: str = "") -> list[str]:
             continue
         if not field.description:
             raise SystemExit(f"{path} has no description")
-        found.append(f"| `{path}` | {default(field)} | {field.description}{bounds(field)} |")
+        found.append(
+            f"| `{path}` | {default(field)} | {sentence(field.description)}{bounds(field)} |"
+        )
     return found
+
+
+def sentence(text: str) -> str:
+    """Return a description with a capital letter, unless it begins with a literal, and a stop."""
+    first = text[0].upper() if text.split()[0].isalpha() else text[0]
+    return f"{first}{text[1:].removesuffix('.')}."
 
 
 def default(field: FieldInfo) -> str:
@@ -62,7 +72,7 @@ def bounds(field: FieldInfo) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-# What the annotation of a quantity of bytes leaves in a field's metadata.
+# Metadata that a field gets from the annotation `Bytes`.
 _BYTES = [item for item in get_args(Bytes) if not isinstance(item, FieldInfo)]
 
 

@@ -19,6 +19,16 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from ocrpool.protocol.quantity import parse_bytes
+from ocrpool.protocol.settings import (
+    MAX_INSTANCES,
+    MEMORY_GROWTH_BOUND,
+    AdmissionFields,
+    EngineFields,
+    GraceSeconds,
+    LameDuckSeconds,
+    MemoryFields,
+    RecycleFields,
+)
 from ocrpool_worker.errors import SettingsError
 
 Network = IPv4Network | IPv6Network
@@ -34,8 +44,10 @@ class _Settings(BaseModel):
 class InstancesSettings(_Settings):
     """How many instances the worker may be asked for."""
 
-    min: int = Field(default=1, ge=0, le=256, description="instances that it starts with")
-    max: int = Field(default=8, ge=1, le=256, description="most instances that it accepts")
+    min: int = Field(default=1, ge=0, le=MAX_INSTANCES, description="instances that it starts with")
+    max: int = Field(
+        default=8, ge=1, le=MAX_INSTANCES, description="most instances that it accepts"
+    )
     boot_seconds: float = Field(
         default=600, gt=0, description="longest time that one boot may take, warm-up included"
     )
@@ -47,20 +59,8 @@ class InstancesSettings(_Settings):
         return self
 
 
-class EngineSettings(_Settings):
-    """Which OCR engine an instance runs, and what is passed to it as it is."""
-
-    name: str = Field(default="paddleocr", description="entry point, or module:attribute")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="handed to the engine as they are: PaddleOCR(**options)"
-    )
-    max_regions: int = Field(
-        default=5000,
-        ge=1,
-        le=20_000,
-        description="most pieces of text that are read on one page, those highest on it; a page "
-        "with more says so (`RegionsLimited`)",
-    )
+class EngineSettings(_Settings, EngineFields):
+    """Which OCR engine an instance runs."""
 
 
 class ModelsSettings(_Settings):
@@ -71,23 +71,9 @@ class ModelsSettings(_Settings):
     )
 
 
-class AdmissionSettings(_Settings):
+class AdmissionSettings(_Settings, AdmissionFields):
     """What a request must satisfy before any pixel is decoded."""
 
-    max_megapixels: float = Field(
-        default=16, gt=0, le=300, description="largest page, in millions of pixels"
-    )
-    max_pages: int = Field(default=200, ge=1, description="most pages of one document")
-    queue: int = Field(default=64, ge=0, description="most requests that wait for an instance")
-    timeout_seconds: float = Field(
-        default=60, gt=0, description="longest time without an answer (or a page's progress)"
-    )
-    page_seconds: float = Field(
-        default=600,
-        gt=0,
-        description="longest time that one page may take while it comes on; timeoutSeconds where "
-        "that is more",
-    )
     max_body: Bytes = Field(default=128 * 2**20, description="largest request body")
     body_memory: Bytes = Field(
         default=2**30,
@@ -118,42 +104,28 @@ class AdmissionSettings(_Settings):
         return int(self.max_megapixels * 1_000_000)
 
     @property
-    def page_limit(self) -> float:
-        """Seconds that one page may take, whatever its instance says of it meanwhile."""
-        return max(self.page_seconds, self.timeout_seconds)
-
-    @property
     def progress_seconds(self) -> float:
         """Seconds between two words of an instance that its page comes on: few, and several in
         `timeout_seconds`."""
         return min(1.0, self.timeout_seconds / 4)
 
 
-class MemorySettings(_Settings):
-    """`perInstance` as a quantity: an instance that holds more is replaced."""
+class MemorySettings(_Settings, MemoryFields[Bytes, Literal["auto"] | Bytes]):
+    """How device memory is planned; quantities are numbers of bytes."""
 
-    reserve: Bytes = Field(default=2**30, description="device memory never planned for")
-    per_instance: Literal["auto"] | Bytes = Field(
-        default="auto", description="an instance that holds more than this is replaced"
-    )
     look_seconds: float = Field(
         default=1.0, gt=0, le=60, description="time between two looks at the device's memory"
     )
 
 
-class RecycleSettings(_Settings):
+class RecycleSettings(_Settings, RecycleFields):
     """When an instance is replaced although it works."""
-
-    after_requests: int = Field(default=0, ge=0, description="pages; 0 = never")
-    memory_growth: float = Field(
-        default=1.5, ge=0, description="times the memory that it held when warm; 0 = never"
-    )
 
     @field_validator("memory_growth")
     @classmethod
-    def _growth(cls, value: float) -> float:
+    def _above_one(cls, value: float) -> float:
         if 0 < value <= 1:
-            raise ValueError(f"{value} would replace an instance that never grew; use > 1, or 0")
+            raise ValueError(MEMORY_GROWTH_BOUND)
         return value
 
 
@@ -214,15 +186,8 @@ class HttpSettings(_Settings):
         description="time in which a client takes the next 128Ki of its answer, or the rest; a "
         "slower one is cut off",
     )
-    lame_duck_seconds: float = Field(
-        default=0,
-        ge=0,
-        description="after SIGTERM or `POST /v1/drain`: time in which it is not ready any more and "
-        "still takes requests, until whoever sends them has heard of it",
-    )
-    grace_seconds: float = Field(
-        default=25, ge=0, description="after SIGTERM and that: time for accepted requests to finish"
-    )
+    lame_duck_seconds: LameDuckSeconds = 0
+    grace_seconds: GraceSeconds = 25
 
     @property
     def proxy_secret(self) -> Path | None:

@@ -282,7 +282,7 @@ def _replace_outdated(
 
 def _mark_evictable(snapshot: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerAction]:
     """Annotations of pods that stay; those that leave get theirs with their first step."""
-    if not snapshot.pool.spec.tells_autoscalers:
+    if not snapshot.pool.spec.annotates_evictable:
         return
     acted = {action.pod.uid for action in before if not isinstance(action, CreatePod)}
     for worker in snapshot.workers:

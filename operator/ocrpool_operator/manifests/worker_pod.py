@@ -23,7 +23,7 @@ def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
     meta = metadata_for(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
     # It boots: its node is needed. What it says later is `pod_lifecycle_patch`.
-    notes = names.disruption_annotations(False) if pool.spec.tells_autoscalers else {}
+    notes = names.disruption_annotations(False) if pool.spec.annotates_evictable else {}
     meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
@@ -50,7 +50,7 @@ def pod_lifecycle_patch(
 ) -> Object:
     """What changes in a pod during its life, whole: server-side apply takes away what is left
     out."""
-    notes = names.disruption_annotations(evictable) if pool.spec.tells_autoscalers else {}
+    notes = names.disruption_annotations(evictable) if pool.spec.annotates_evictable else {}
     if draining is not None:
         notes[names.DRAINING_SINCE] = format_timestamp(draining)
     return {

@@ -47,7 +47,7 @@ def test_names_are_camel_case_and_quantities_are_bytes() -> None:
         ({"admission": {"maxMegapixels": 0}}, ["admission.maxMegapixels:", "greater than 0"]),
         ({"admission": {"maxMegapixels": 301}}, ["admission.maxMegapixels:", "300"]),
         ({"admission": {"timeoutSeconds": 0}}, ["admission.timeoutSeconds:"]),
-        ({"recycle": {"memoryGrowth": 0.9}}, ["recycle.memoryGrowth:", "use > 1, or 0"]),
+        ({"recycle": {"memoryGrowth": 0.9}}, ["recycle.memoryGrowth:", "must be above 1, or 0"]),
         ({"memory": {"perInstance": "lots"}}, ["memory.perInstance", "512Mi"]),
         ({"engine": {"options": []}}, ["engine.options:"]),
         ({"http": {"port": -1}, "device": "x"}, ["http.port:", "; ", "device:"]),
