@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from ocrpool.version import VERSION
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, Helm, Object, Outcome, named
 from tests.operator.kubelet import ROOT
 from tools.devcluster.testing import Cluster
@@ -55,7 +56,7 @@ def test_install_upgrade_roll_back_uninstall_and_nothing_is_lost(release: Releas
     notes = release.install()
     assert "rollout status deployment/ocrpool-operator" in notes
     assert "WARNING" not in notes
-    assert "--worker-image=ocrpool-worker:0.1.0" in release.arguments()
+    assert f"--worker-image=ocrpool-worker:{VERSION}" in release.arguments()
     release.cluster.wait_for_crds("ocrpools.ocrpool.dev")
 
     notes = release.upgrade({"pools": [POOL], "worker": {"image": {"tag": "0.2.0"}}})
@@ -65,7 +66,7 @@ def test_install_upgrade_roll_back_uninstall_and_nothing_is_lost(release: Releas
     before = release.cluster.get("--namespace", NAMESPACE, "ocrpool", "scans")
 
     release.do("rollback", "1")
-    assert "--worker-image=ocrpool-worker:0.1.0" in release.arguments()
+    assert f"--worker-image=ocrpool-worker:{VERSION}" in release.arguments()
     # The first revision had none, and still no pool is taken away from its clients.
     assert release.pools() == ["scans"]
 
