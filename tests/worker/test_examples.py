@@ -41,7 +41,7 @@ def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """One instance and a queue of one: a second client waits, a third is told to come again."""
+    """One instance and a queue of one: a second client waits, a third gets 429."""
     settings = {"admission": {"queue": 1}}
     with start_worker(tmp_path_factory.mktemp("worker"), settings=settings) as worker:
         yield worker
