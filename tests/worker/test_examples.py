@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.fake_engine import order_png, pdf_of
 from tests.worker.client import Worker, wait_for
@@ -155,6 +156,24 @@ def test_a_loader_gives_a_document_for_each_page(url: str, tmp_path: Path) -> No
         "--- page 2",
         "two",
     ]
+
+
+def test_an_engine_of_your_own(tmp_path: Path) -> None:
+    assert (EXAMPLES / "own_engine.py").is_file()
+    picture = Image.new("L", (100, 60), 255)
+    for top, bottom in ((10, 20), (30, 35)):
+        picture.paste(0, (5, top, 90, bottom))
+    picture.save(tmp_path / "bands.png")
+    engine = {"name": "examples.own_engine:BandEngine", "options": {"darkness": 100}}
+    with start_worker(tmp_path / "worker", settings={"engine": engine}) as worker:
+        answer = worker.post((tmp_path / "bands.png").read_bytes())
+        assert [line["text"] for line in answer.json["pages"][0]["lines"]] == [
+            "10 pixels high",
+            "5 pixels high",
+        ]
+        refused = worker.post((tmp_path / "bands.png").read_bytes(), "/v1/ocr?textDetThresh=0.5")
+        assert (refused.status, refused.reason) == (422, "BadRequest")
+        assert "takes no parameters" in refused.message
 
 
 @pytest.mark.parametrize("pool", ["cpu", "workstation"])
