@@ -43,6 +43,7 @@ docs: $(READY) ## write what is made from the code: docs, CRD, the chart's schem
 	$(BIN)/python -m tools.generate.dashboard
 	$(BIN)/python -m tools.generate.manifests
 	$(BIN)/python -m tools.generate.documents
+	$(BIN)/python -m tools.generate.architecture
 
 pictures: $(READY) ## draw docs/pictures: a real `ocrpool up` on fake GPUs, recorded for the README
 	$(BIN)/python -m tools.generate.pool_picture
