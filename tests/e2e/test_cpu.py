@@ -18,7 +18,7 @@ LIMIT = 3 * GIB
 def _has_grown(body: Object) -> bool:
     workers = body.get("status", {}).get("workers", [])
     return any(
-        each["instances"]["ready"] >= 2 and "hold, room" in each["decision"] for each in workers
+        each["instances"]["ready"] >= 2 and "hold, headroom" in each["decision"] for each in workers
     )
 
 

@@ -82,7 +82,7 @@ def test_follows_the_gpu_with_and_without_an_operator(harness: OperatorHarness) 
     harness.apply(gpu_pool())
     until_instances(harness, 3)
     harness.until(
-        "it holds", lambda: decision(harness).startswith("3: hold, room 720Mi (1.7Gi free")
+        "it holds", lambda: decision(harness).startswith("3: hold, headroom 720Mi (1.7Gi free")
     )
     assert "784Mi footprint" in decision(harness)
     grown = harness.events("Grow")

@@ -1,1 +1,1 @@
-"""How many instances one worker runs."""
+"""How many instances one worker runs. The rule is in `plan.py`."""

@@ -1,4 +1,7 @@
-"""How long nothing grows after a shrink: longer each time that a growth had to be taken back."""
+"""The cool-down after a shrink: how long a worker does not grow.
+
+It doubles each time that growth had to be reverted within a cool-down.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from dataclasses import replace
 
 from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 
-# A growth that had to be taken back within a cool-down makes the next one twice as long, so often.
+# The cool-down doubles at most this many times.
 MAX_REVERTED_GROWTHS = 2
 
 
 def after_growth(history: InstanceHistory, now: float) -> InstanceHistory:
-    """After a growth; only one that follows a shrink can be a relapse."""
+    """Return the history after growth. Only growth that follows a shrink can be reverted."""
     return replace(history, last_growth_at=now) if history.grow_after > -math.inf else history
 
 
 def after_shrink(limits: InstanceLimits, history: InstanceHistory, now: float) -> InstanceHistory:
-    """After a shrink."""
+    """Return the history after a shrink, with the cool-down that it starts."""
     reverted_growths = history.reverted_growths
     if now - history.last_growth_at < limits.cool_down * 2**reverted_growths:
         reverted_growths = min(MAX_REVERTED_GROWTHS, reverted_growths + 1)
@@ -35,5 +38,5 @@ def after_shrink(limits: InstanceLimits, history: InstanceHistory, now: float) -
 
 
 def _jitter(name: str, turn: int) -> float:
-    """0 to 0.5, as if thrown, but the same for the same name and turn; 0 without a name."""
+    """Return 0 to 0.5, the same for the same name and turn; 0 without a name."""
     return zlib.crc32(f"{name} {turn}".encode()) % 1000 / 2000.0 if name else 0.0

@@ -1,4 +1,4 @@
-"""What there is to plan with: one observation turned into the headroom that the rule compares."""
+"""Device memory that can be planned with: the figures that the rule compares."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits, InstanceReason
 from ocrpool.protocol import State
 
-# Differences of less than so much of the reserve say nothing of strangers.
+# Changes below this share of the reserve are noise.
 NOISE_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryHeadroom:
-    """Bytes. `promised` is what the instances may still take up to their footprint, `returning`
-    what instances that are on their way out still hold."""
+    """Figures in bytes. `promised` is what instances may still take until each holds its footprint.
+    `returning` is what retiring instances still hold."""
 
     total: int
     free: int
@@ -23,29 +23,29 @@ class MemoryHeadroom:
     promised: int
     returning: int
     reserve: int
-    # One boots of which the worker cannot tell what it holds, and more has gone since than it may
-    # take: what goes now is a stranger's.
+    # An instance whose memory the worker does not know yet is starting, and more memory has gone
+    # than one footprint. From now on, what goes belongs to other processes.
     startup_exceeds_footprint: bool = False
 
     @property
     def headroom(self) -> int:
-        """What may be planned for: DESIGN's room, free − reserve − Σ max(0, footprint − held)."""
+        """What can be planned for: free − reserve − promised."""
         return self.free - self.reserve - self.promised
 
     @property
     def left(self) -> int:
-        """What will be free once every promise is kept and every leaver has left."""
+        """Free memory once all instances hold their footprint and the retiring ones have ended."""
         return self.free - self.promised + self.returning
 
 
 def measure_headroom(
     limits: InstanceLimits, history: InstanceHistory, state: State
 ) -> MemoryHeadroom:
-    """The headroom of one observation whose memory is known and plausible.
+    """Return the figures of one observation. Its memory must be known and plausible.
 
-    A worker may not know what an instance holds before it is warm. Until then, what has gone from
-    `free` since the last observation without a boot is taken to be the booting instance's, up to
-    one footprint; otherwise its memory would count twice, once as gone and once as promised.
+    A worker may not know what an instance holds before its warm-up. Until then, what has gone from
+    `free` since the last observation without a starting instance is attributed to it, up to one
+    footprint. Otherwise its memory would count twice: as gone and as promised.
     """
     memory = state.device.memory
     assert memory is not None
@@ -65,36 +65,38 @@ def measure_headroom(
             exceeds_footprint = startup_holds > footprint + limits.reserve * NOISE_SHARE
         promised += max(0, footprint - held)
     if state.footprint.bytes == 0:
-        promised = 0  # not measured: nothing can be promised yet
+        promised = 0  # not measured yet
     return MemoryHeadroom(
         memory.total, memory.free, footprint, promised, returning, limits.reserve, exceeds_footprint
     )
 
 
 def why_unusable(state: State) -> tuple[InstanceReason, str] | None:
-    """Why nothing can be planned with this observation, or None.
+    """Return why the figures of an observation cannot be used, or None.
 
-    Says `DeviceLost` or `DeviceUnreadable` where the worker has no headroom of the device,
-    `ImplausibleFigures` where what it tells cannot be true: neither grows nor shrinks anything.
+    `DeviceLost` or `DeviceUnreadable`: the worker has no figures of the device.
+    `ImplausibleFigures`: its figures cannot be true. The target is kept in all three cases.
     """
     memory = state.device.memory
     if memory is None:
-        told = state.problem
-        lost = told is not None and told.reason == "DeviceLost"
-        why = f": {told.message}" if told is not None and told.reason.startswith("Device") else ""
+        problem = state.problem
+        lost = problem is not None and problem.reason == "DeviceLost"
+        why = ""
+        if problem is not None and problem.reason.startswith("Device"):
+            why = f": {problem.message}"
         reason: InstanceReason = "DeviceLost" if lost else "DeviceUnreadable"
         return reason, f"the {state.device.kind}'s memory cannot be read{why}"
     if memory.total <= 0:
-        return "ImplausibleFigures", f"the device claims {memory.total} bytes of memory"
+        return "ImplausibleFigures", f"the device reports {memory.total} bytes of memory"
     if not 0 <= memory.free <= memory.total:
         return "ImplausibleFigures", (
-            f"the device claims {memory.free} bytes free of {memory.total}"
+            f"the device reports {memory.free} bytes free of {memory.total}"
         )
     if state.footprint.bytes < 0 or any(one.memory < 0 for one in state.instances.each):
-        return "ImplausibleFigures", "an instance claims to hold less than nothing"
+        return "ImplausibleFigures", "the worker reports negative memory of an instance"
     instances = state.instances
     if min(instances.target, instances.ready, instances.booting, instances.ceiling) < 0:
-        return "ImplausibleFigures", "the worker claims fewer than no instances"
+        return "ImplausibleFigures", "the worker reports a negative number of instances"
     if not math.isfinite(state.counters.page_seconds):
-        return "ImplausibleFigures", f"the worker claims {state.counters.page_seconds} pageSeconds"
+        return "ImplausibleFigures", f"the worker reports pageSeconds {state.counters.page_seconds}"
     return None

@@ -1,4 +1,4 @@
-"""What a pool's spec allows one worker, in the planner's own terms."""
+"""The planner's limits for one worker, from a pool's spec."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ocrpool.resource.spec import PoolSpec
 
 
 def limits_of(spec: PoolSpec, name: str = "") -> InstanceLimits:
-    """`name`: the worker's own; with one, its cool-downs differ from those of its neighbours."""
+    """Return the limits. `name` is the worker's: with it, cool-downs differ between workers."""
     memory = spec.memory
     per_instance = None if memory.per_instance == "auto" else parse_bytes(memory.per_instance)
     return InstanceLimits(

@@ -1,7 +1,7 @@
-"""Did the last instance bring any pages? Measured from the worker's counters, under load only.
+"""Measure whether the last instance raised the throughput, from the worker's counters under load.
 
-Processes share a GPU by time slices and a CPU by its cores: from some number on, one more brings
-no more pages per second, only less memory for others.
+Instances share the GPU's time or the CPU's cores. From some number on, one more instance uses
+memory but adds no pages per second.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from dataclasses import dataclass, field, replace
 
 from ocrpool.protocol import State
 
-# Instances must have been at work for this share of the time, or the figure says nothing.
+# A sample counts only if instances were busy for this share of its time.
 BUSY_SHARE = 0.7
-# A count's figure rests on so many pages, or on what came within so many seconds.
+# A sample is complete with this many pages or after this many seconds.
 MIN_PAGES = 200
 MIN_SECONDS = 60.0
-# "Nothing": even one standard error above what was measured, the last instance brought less than
-# this share of what an equal one among them would have brought.
+# The last instance gained nothing if, even one standard error above the measured gain, it added
+# less than this share of an average instance's throughput.
 MIN_GAIN_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class ThroughputSample:
-    """What `instances` warm instances did under load: pages, in seconds, and how many
-    instance-seconds of them were spent on pages."""
+    """Work of a number of warm instances under load. `busy` is in instance-seconds."""
 
     instances: int = 0
     pages: float = 0.0
@@ -33,7 +32,7 @@ class ThroughputSample:
 
     @property
     def rate(self) -> float:
-        """Pages per second, of all instances together."""
+        """Pages per second of all instances together."""
         return self.pages / self.seconds if self.seconds else 0.0
 
     @property
@@ -43,8 +42,8 @@ class ThroughputSample:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """The sample of the present count and that of one fewer; and where the counters stood at the
-    last look, if it was under load (`at` is NaN where it was not)."""
+    """Samples of the current number of instances and of one fewer, and the counters of the last
+    observation. `at` is its time, or NaN if the worker was not under load."""
 
     now: ThroughputSample = field(default_factory=ThroughputSample)
     fewer: ThroughputSample = field(default_factory=ThroughputSample)
@@ -54,14 +53,14 @@ class Throughput:
 
     @property
     def measuring(self) -> bool:
-        """Under load, and the present count's figure does not yet rest on enough."""
+        """Whether the worker is under load and the current sample is not complete."""
         known = self.fewer.loaded and self.fewer.instances == self.now.instances - 1
         enough = self.now.pages >= MIN_PAGES or self.now.seconds >= MIN_SECONDS
         return known and not math.isnan(self.at) and not enough
 
     @property
     def gain(self) -> float | None:
-        """By what share the last instance raised the pages per second; None if not known."""
+        """Relative gain in pages per second of the last instance; None if unknown."""
         now, fewer = self.now, self.fewer
         if not (now.loaded and fewer.loaded and fewer.rate and now.pages):
             return None
@@ -69,9 +68,9 @@ class Throughput:
 
     @property
     def gained_nothing(self) -> bool:
-        """Whether the last instance surely brought less than a quarter of an equal share.
+        """Whether the last instance added less than a quarter of an average instance's throughput.
 
-        Pages come at random, so a rate made of N pages is uncertain by 1/√N of itself.
+        Pages arrive at random, so a rate from N pages has a relative error of 1/√N.
         """
         gain = self.gain
         if gain is None or self.measuring:
@@ -81,7 +80,7 @@ class Throughput:
 
 
 def record_throughput(before: Throughput, state: State, now: float) -> Throughput:
-    """Take one more look at the counters."""
+    """Add one observation of the counters."""
     counters, ready = state.counters, state.instances.ready
     loaded = ready > 0 and _under_load(state)
     steady = loaded and ready == before.now.instances and not math.isnan(before.at)
@@ -93,7 +92,7 @@ def record_throughput(before: Throughput, state: State, now: float) -> Throughpu
             sample.seconds + now - before.at,
             sample.busy + max(0.0, counters.page_seconds - before.page_seconds),
         )
-        if sample.pages > 2 * MIN_PAGES:  # what was long ago counts for less and less
+        if sample.pages > 2 * MIN_PAGES:  # halve the weight of old pages
             sample = replace(
                 sample, pages=sample.pages / 2, seconds=sample.seconds / 2, busy=sample.busy / 2
             )
@@ -108,7 +107,7 @@ def record_throughput(before: Throughput, state: State, now: float) -> Throughpu
 
 
 def _under_load(state: State) -> bool:
-    """Requests wait, or no warm instance rests."""
+    """Whether requests wait or no warm instance is idle."""
     if state.queue.depth > 0:
         return True
     states = [one.state for one in state.instances.each]

@@ -1,4 +1,4 @@
-"""What the planner is told, what it remembers, and what it answers. All frozen, all plain."""
+"""Inputs and outputs of the instance planner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 from ocrpool.planner.instances.throughput import Throughput
 
-# One word for machines; the sentence is for people.
+# The reason of a decision as one word; the sentence explains it.
 InstanceReason = Literal[
     "Grow",
     "Shrink",
@@ -30,12 +30,12 @@ InstanceReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class InstanceLimits:
-    """What the user allows one worker.
+    """The user's limits for one worker.
 
-    `reserve` and `per_instance` are bytes; `per_instance` is None where the footprint is measured
-    (`memory.perInstance: auto`). `cool_down`: seconds without growth after a shrink;
-    with a `name`, up to half as much again, another each time. Two workers on one GPU that shrank
-    together must not grow together again and again: give each its own name.
+    `reserve` and `per_instance` are in bytes. `per_instance` is None if the footprint is measured
+    (`memory.perInstance: auto`). `cool_down` is in seconds without growth after a shrink. With a
+    `name`, it varies by up to half: two workers on one GPU that shrank together must not grow
+    together again.
     """
 
     minimum: int
@@ -48,26 +48,26 @@ class InstanceLimits:
 
 @dataclass(frozen=True, slots=True)
 class InstanceHistory:
-    """What one round hands to the next: the caller keeps it and gives it back, nothing else does.
+    """What is remembered between two observations of a worker. The caller stores it.
 
-    A default History is right for a worker that was never seen.
+    The default is right for a worker that was never observed.
     """
 
-    # Observations in a row with room for one more.
+    # Observations in a row with headroom for one more instance.
     headroom_streak: int = 0
-    # Bytes left and free and the footprint at the last observation; bytes free when last none
-    # booted.
+    # Figures of the last observation, in bytes; None if it had none. `free_before_startup` is from
+    # the last observation in which no instance was starting.
     left: int | None = None
     free: int | None = None
     footprint: int = 0
     free_before_startup: int | None = None
-    # Counters then; None before the first observation.
+    # Counters of the last observation; `out_of_memory` is None before the first.
     out_of_memory: int | None = None
     boots: int = 0
-    # On the caller's clock, in seconds; `last_growth_at` is the first growth since the last shrink.
+    # In seconds on the caller's clock. `last_growth_at` is the last growth since the last shrink.
     grow_after: float = -math.inf
     last_growth_at: float = -math.inf
-    # Shrinks, one after the other, that each took back a growth made shortly before.
+    # How many shrinks in a row reverted growth from shortly before; and all shrinks.
     reverted_growths: int = 0
     shrinks: int = 0
     throughput: Throughput = field(default_factory=Throughput)
@@ -75,7 +75,7 @@ class InstanceHistory:
 
 @dataclass(frozen=True, slots=True)
 class InstanceDecision:
-    """`target`: what to ask the worker for. `sentence` can be checked with its own numbers."""
+    """`target` is what to ask the worker for; `sentence` explains it, with the numbers compared."""
 
     target: int
     reason: InstanceReason

@@ -103,7 +103,7 @@ async def test_grows_after_two_looks_and_says_so() -> None:
 
     assert bench.ports.asked == [("pages-0", 2)]
     assert bench.posted.lines == [f"Grow pages-0: {second.decisions['pages-0'].sentence}"]
-    assert second.decisions["pages-0"].sentence.startswith("1 → 2: room 19Gi (20Gi free")
+    assert second.decisions["pages-0"].sentence.startswith("1 → 2: headroom 19Gi (20Gi free")
     # What the worker answered is what is reported.
     looked = second.observations["uid-0-new"].state
     assert looked is not None

@@ -10,8 +10,8 @@ def hold(why: str, reason: InstanceReason = "Hold", target: int = 3) -> Instance
     return InstanceDecision(target, reason, f"{target}: hold, {why}", InstanceHistory())
 
 
-SHORT = hold("room 204.8Mi (1.2Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
-ONCE = hold("room 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint, seen once")
+SHORT = hold("headroom 204.8Mi (1.2Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
+ONCE = hold("headroom 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint, observed 1 of 2 times in a row")
 STUCK = hold("left 100Mi < 896Mi; but instances.min is 3", "InsufficientMemory")
 
 
@@ -35,7 +35,7 @@ def test_two_kinds_that_take_turns_are_not_two_looks_of_one() -> None:
 
 
 def test_the_newest_figures_are_at_hand() -> None:
-    less = hold("room −0.1Gi (0.9Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
+    less = hold("headroom −0.1Gi (0.9Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
 
     assert after(SHORT, less) == less.sentence
 

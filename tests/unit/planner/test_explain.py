@@ -15,14 +15,14 @@ from tests.unit.planner.worker_states import GI, instance, state
 
 SIZE = r"−?[\d.]+(?:[KMGT]i)?"
 ROOM = re.compile(
-    rf"room ({SIZE}) \(({SIZE}) free − ({SIZE}) reserve − ({SIZE}) promised\) (≥|<) "
+    rf"headroom ({SIZE}) \(({SIZE}) free − ({SIZE}) reserve − ({SIZE}) promised\) (≥|<) "
     rf"({SIZE}) \(({SIZE}) footprint \+ ({SIZE}) margin\)"
 )
 LEFT = re.compile(
     rf"left ({SIZE}) \(({SIZE}) free − ({SIZE}) promised(?: \+ ({SIZE}) returning)?\) < ({SIZE})"
 )
 MISSING = re.compile(
-    rf"missing ({SIZE}) \(({SIZE})(?: \+ ({SIZE}) behind the boot)? − ({SIZE}) left\) "
+    rf"missing ({SIZE}) \(({SIZE})(?: \+ ({SIZE}) taken during a start)? − ({SIZE}) left\) "
     rf"≤ (\d+) × ({SIZE}) footprint"
 )
 STEP = re.compile(r"(\d+) → (\d+): ")

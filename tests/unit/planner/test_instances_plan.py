@@ -20,7 +20,7 @@ def test_it_grows_by_one_after_two_looks_with_room() -> None:
     assert (once.target, once.reason) == (3, "Hold")
     assert (twice.target, twice.reason) == (4, "Grow")
     assert twice.sentence == (
-        "3 → 4: room 5Gi (6Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi "
+        "3 → 4: headroom 5Gi (6Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi "
         "(1Gi footprint + 358.4Mi margin)"
     )
 
@@ -31,7 +31,7 @@ def test_room_for_exactly_one_is_room_enough_and_a_byte_less_is_not() -> None:
     assert decide(exact, exact).target == 4
     decision = decide(short, short)
     assert decision.target == 3
-    assert "room 1.3Gi (" in decision.sentence
+    assert "headroom 1.3Gi (" in decision.sentence
     assert "< 1.4Gi (1Gi footprint + 358.4Mi margin)" in decision.sentence
 
 
@@ -48,7 +48,7 @@ def test_it_never_grows_while_one_boots_or_is_missing() -> None:
     for one in (booting, missing):
         decision = decide(one, one, one)
         assert (decision.target, decision.reason) == (2, "Booting")
-        assert "1 of 2 are ready" in decision.sentence
+        assert "1 of 2 instances are ready" in decision.sentence
 
 
 def test_a_booting_instance_is_not_counted_twice() -> None:
@@ -102,7 +102,10 @@ def test_it_keeps_more_where_others_take_more_than_the_reserve_in_one_look() -> 
         state(int(4.4 * GI), each=[instance()] * 6), state(int(2.4 * GI), each=[instance()] * 6)
     )
     assert (decision.target, decision.reason) == (5, "Shrink")
-    assert "< 2.5Gi, 1.25 × the 2Gi that went since the last look" in decision.sentence
+    assert (
+        "< 2.5Gi, 1.25 × 2Gi taken by other processes since the last observation"
+        in decision.sentence
+    )
 
 
 def test_a_new_peak_is_planned_with_at_once() -> None:
@@ -197,15 +200,15 @@ def test_without_a_footprint_there_is_one_instance_and_no_more() -> None:
         (state(25 * GI), "ImplausibleFigures", "free of"),
         (state(-1), "ImplausibleFigures", "-1 bytes free"),
         (state(0, total=0), "ImplausibleFigures", "0 bytes of memory"),
-        (state(GI, footprint=-5), "ImplausibleFigures", "less than nothing"),
-        (state(GI, each=[instance(-5)]), "ImplausibleFigures", "less than nothing"),
-        (state(GI, target=-1), "ImplausibleFigures", "fewer than no instances"),
+        (state(GI, footprint=-5), "ImplausibleFigures", "negative memory of an instance"),
+        (state(GI, each=[instance(-5)]), "ImplausibleFigures", "negative memory of an instance"),
+        (state(GI, target=-1), "ImplausibleFigures", "negative number of instances"),
         (
             state(9 * GI, counters=Counters(boots=1, page_seconds=float("nan"))),
             "ImplausibleFigures",
-            "nan pageSeconds",
+            "pageSeconds nan",
         ),
-        (state(9 * GI, draining=True), "Draining", "drains"),
+        (state(9 * GI, draining=True), "Draining", "is draining"),
         (
             state(9 * GI, total=10 * GI, each=[], footprint=10 * GI),
             "InsufficientMemory",
@@ -236,14 +239,17 @@ def test_a_reserve_larger_than_the_card_is_said() -> None:
     only = state(23 * GI, each=[instance()])
     decision = decide(only, only, limits=InstanceLimits(1, 8, 24 * GI))
     assert (decision.target, decision.reason) == (1, "InsufficientMemory")
-    assert "the reserve of 24Gi leaves nothing of the device's 24Gi" in decision.sentence
+    assert "memory.reserve 24Gi ≥ 24Gi of the device" in decision.sentence
 
 
 def test_a_footprint_that_does_not_fit_even_once_is_said() -> None:
     none = state(9 * GI, total=10 * GI, each=[], footprint=10 * GI)
     decision = decide(none, none, limits=InstanceLimits(0, 8, GI))
     assert (decision.target, decision.reason) == (0, "InsufficientMemory")
-    assert "not even one fits: 11Gi (10Gi footprint + 1Gi reserve) > 10Gi" in decision.sentence
+    assert (
+        "not even one instance fits: 11Gi (10Gi footprint + 1Gi reserve) > 10Gi"
+        in decision.sentence
+    )
 
 
 def test_a_cap_is_planned_with_where_it_is_larger_than_what_was_measured() -> None:
@@ -262,7 +268,7 @@ def test_no_boot_begins_while_memory_is_going() -> None:
     going = [state(6 * GI - step * 200 * MI) for step in range(4)]
     decision = decide(*going)
     assert decision.target == 3
-    assert "went since the last look" in decision.sentence
+    assert "taken by other processes since the last observation" in decision.sentence
 
 
 def test_a_boot_that_a_stranger_races_with_is_given_up() -> None:
@@ -273,8 +279,8 @@ def test_a_boot_that_a_stranger_races_with_is_given_up() -> None:
     assert decide(before, hidden).reason == "Booting"
     decision = decide(before, hidden, racing)
     assert (decision.target, decision.reason) == (1, "Shrink")
-    assert "1.25 × the 1.4Gi that went since the last look" in decision.sentence
-    assert "+ 1.4Gi behind the boot − " in decision.sentence
+    assert "1.25 × 1.4Gi taken by other processes since the last observation" in decision.sentence
+    assert "+ 1.4Gi taken during a start − " in decision.sentence
 
 
 def test_a_boot_that_takes_its_whole_footprint_in_one_look_is_no_stranger() -> None:

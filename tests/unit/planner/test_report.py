@@ -52,13 +52,13 @@ def conditions(status: PoolStatus) -> dict[str, tuple[str, str]]:
 
 @given(st.lists(st.integers(-GIB // 3, GIB // 3), max_size=20), st.integers(1, 10**6))
 def test_figures_that_jitter_change_nothing(noise: list[int], later: int) -> None:
-    status = report(a_pool(2), *served(), decision="2: hold, room 5.1Gi < 6Gi")
+    status = report(a_pool(2), *served(), decision="2: hold, headroom 5.1Gi < 6Gi")
     for step, each in enumerate(noise):
         again = report(
             replace(a_pool(2), status=status),
             *served(8 * GIB + each),
             now=1000.0 + later + step,
-            decision=f"2: hold, room {5.1 + step}Gi < 6Gi",
+            decision=f"2: hold, headroom {5.1 + step}Gi < 6Gi",
         )
         assert again == status
 
@@ -130,13 +130,13 @@ def test_workers_are_told_in_the_order_of_their_places() -> None:
 
 
 def test_a_sentence_is_written_anew_with_the_figures_beside_it() -> None:
-    status = report(a_pool(2), *served(), decision="2: hold, room 6.9Gi < 7Gi")
+    status = report(a_pool(2), *served(), decision="2: hold, headroom 6.9Gi < 7Gi")
     near = replace(a_pool(2), status=status)
-    moved = report(near, *served(4 * GIB), decision="2: hold, room 2.9Gi < 7Gi")
-    same = report(near, *served(8 * GIB - 2**20), decision="2: hold, room 6.8Gi < 7Gi")
+    moved = report(near, *served(4 * GIB), decision="2: hold, headroom 2.9Gi < 7Gi")
+    same = report(near, *served(8 * GIB - 2**20), decision="2: hold, headroom 6.8Gi < 7Gi")
     other = report(near, *served(), decision="2: hold, instances.max is 2", reason="AtMax")
 
-    assert moved.workers[0].decision == "2: hold, room 2.9Gi < 7Gi"
+    assert moved.workers[0].decision == "2: hold, headroom 2.9Gi < 7Gi"
     assert same == status
     assert other.workers[0].decision == "2: hold, instances.max is 2"
 
@@ -165,9 +165,9 @@ def test_the_workers_own_words_come_first() -> None:
 def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
     spec = a_pool(2).spec.model_copy(update={"instances": InstanceRange(min=3, max=4)})
     pool = replace(a_pool(2), spec=spec)
-    growing = report(pool, *served(), decision="2: hold, 1 of 2 are ready", reason="Booting")
+    growing = report(pool, *served(), decision="2: hold, 1 of 2 instances are ready", reason="Booting")
     kept = report(
-        pool, *served(), decision="2: hold, the worker allows itself 2", reason="AtCeiling"
+        pool, *served(), decision="2: hold, the worker limits itself to 2 instances after running out of memory", reason="AtCeiling"
     )
 
     assert conditions(growing)["Progressing"] == ("True", "Growing")

@@ -28,7 +28,7 @@ from ocrpool_operator.reconcile.status_writer import StatusWriter
 from tests.unit.planner.pools import a_pod, a_pool, a_seen, a_state
 
 LONG = "failed to pull and unpack image: " + "x" * 4000
-SENTENCE = "3 → 4: room 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint)"
+SENTENCE = "3 → 4: headroom 5.1Gi (6.1Gi free − 1Gi reserve − 0 promised) ≥ 1.8Gi (1.4Gi footprint)"
 
 
 def told(

@@ -56,7 +56,7 @@ def test_growth_stops_at_the_instance_that_brought_nothing() -> None:
     """Two cores: a third and a fourth process bring no more."""
     decision, _ = climb({1: 1.7, 2: 3.3, 3: 3.3, 4: 3.3})
     assert (decision.target, decision.reason) == (3, "NoGain")
-    assert "the last instance brought nothing: 3.3" in decision.sentence
+    assert "the last instance gained nothing: 3.3" in decision.sentence
     assert "pages/s with 2, 3.3" in decision.sentence
 
 
