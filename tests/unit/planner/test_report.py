@@ -165,9 +165,14 @@ def test_the_workers_own_words_come_first() -> None:
 def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
     spec = a_pool(2).spec.model_copy(update={"instances": InstanceRange(min=3, max=4)})
     pool = replace(a_pool(2), spec=spec)
-    growing = report(pool, *served(), decision="2: hold, 1 of 2 instances are ready", reason="Booting")
+    growing = report(
+        pool, *served(), decision="2: hold, 1 of 2 instances are ready", reason="Booting"
+    )
     kept = report(
-        pool, *served(), decision="2: hold, the worker limits itself to 2 instances after running out of memory", reason="AtCeiling"
+        pool,
+        *served(),
+        decision="2: hold, the worker limits itself to 2 instances after running out of memory",
+        reason="AtCeiling",
     )
 
     assert conditions(growing)["Progressing"] == ("True", "Growing")
