@@ -1,4 +1,4 @@
-"""All objects that a pool has besides its pods, its Secret and its Service."""
+"""All objects that a pool has, besides its pods, its Secret and its Service for clients."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from ocrpool_operator.manifests.proxy.objects import proxy_objects
 def desired_objects(
     pool: ObservedPool, ingress: IngressRules = None, *, evict: bool, domain: str
 ) -> tuple[Object, ...]:
-    """What a pool has besides its pods, its Secret and its Service, written whenever it differs.
-    `evict`: a worker that is ready may be evicted; one that is not always may. `domain`: the
-    cluster's."""
+    """The objects that the operator creates, and changes back whenever they differ. `evict`: one
+    worker that is ready may be evicted. `domain`: the cluster's, as in cluster.local."""
     policies = () if ingress is None else network_policies(pool, ingress)
     return (
         settings_config_map(pool),

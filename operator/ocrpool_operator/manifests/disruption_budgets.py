@@ -8,6 +8,8 @@ from ocrpool_operator.manifests.metadata import Object, metadata_for, worker_lab
 
 
 def workers_disruption_budget(pool: ObservedPool, *, evict: bool) -> Object:
+    """`evict`: one worker that is ready may be evicted at a time, else none. A worker that is not
+    ready may always be evicted."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -21,6 +23,7 @@ def workers_disruption_budget(pool: ObservedPool, *, evict: bool) -> Object:
 
 
 def proxy_disruption_budget(pool: ObservedPool) -> Object:
+    """One pod of the proxy may be evicted at a time."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

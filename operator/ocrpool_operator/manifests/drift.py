@@ -13,75 +13,78 @@ Object = Mapping[str, Any]
 _SECTIONS = ("data", "spec")
 
 
-def matches(there: Object, wanted: Object) -> bool:
-    """Whether an object matches all that is wanted of it. Whose it is, is asked elsewhere."""
-    labels = wanted["metadata"]["labels"]
-    return contains(there["metadata"].get("labels"), labels) and all(
-        contains(there.get(section), wanted[section]) for section in _SECTIONS if section in wanted
+def matches(found: Object, desired: Object) -> bool:
+    """Whether an object has all fields of the desired one. Its owner is checked elsewhere
+    (`cluster/owners.py`)."""
+    labels = desired["metadata"]["labels"]
+    return contains(found["metadata"].get("labels"), labels) and all(
+        contains(found.get(section), desired[section])
+        for section in _SECTIONS
+        if section in desired
     )
 
 
-def json_patch_to(there: Object, wanted: Object) -> list[dict[str, Any]]:
-    """The JSON Patch that makes it say so, if it is still what it was when it was looked at. Each
-    field right under `spec` and `data` is replaced whole where anything in it is not as wanted, or
-    where the revision of the whole is another one; others' fields stay."""
-    meta, labels = there["metadata"], wanted["metadata"]["labels"]
+def json_patch_to(found: Object, desired: Object) -> list[dict[str, Any]]:
+    """The JSON Patch that makes an object match, provided that it has not changed since it was
+    read. A field directly under `spec` or `data` is replaced as a whole if anything in it differs,
+    or if the revision label differs. Fields that are not desired stay: others set them."""
+    meta, labels = found["metadata"], desired["metadata"]["labels"]
     steps = [_step("replace", ("metadata", "resourceVersion"), meta["resourceVersion"])]
-    held = meta.get("labels")
-    if held is None:
+    found_labels = meta.get("labels")
+    if found_labels is None:
         steps.append(_step("add", ("metadata", "labels"), {}))
     for key, value in labels.items():
-        if (held or {}).get(key) != value:
+        if (found_labels or {}).get(key) != value:
             steps.append(_step("add", ("metadata", "labels", key), value))
-    anew = REVISION in labels and (held or {}).get(REVISION) != labels[REVISION]
+    revision_differs = REVISION in labels and (found_labels or {}).get(REVISION) != labels[REVISION]
     for section in _SECTIONS:
-        fields = wanted.get(section)
+        fields = desired.get(section)
         if fields is None:
             continue
-        has = there.get(section)
-        if has is None:
+        found_fields = found.get(section)
+        if found_fields is None:
             steps.append(_step("add", (section,), {}))
         for key, value in fields.items():
-            if anew or not contains((has or {}).get(key), value):
+            if revision_differs or not contains((found_fields or {}).get(key), value):
                 steps.append(_step("add", (section, key), value))
     return steps
 
 
-def _step(what: str, path: tuple[str, ...], value: object) -> dict[str, Any]:
+def _step(operation: str, path: tuple[str, ...], value: object) -> dict[str, Any]:
     escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
-    return {"op": what, "path": "/" + "/".join(escaped), "value": value}
+    return {"op": operation, "path": "/" + "/".join(escaped), "value": value}
 
 
-def contains(there: object, wanted: object) -> bool:
-    """Whether what is there matches all that is wanted; what others added does not count."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(
-            resources_match(there.get(key), value)
+def contains(found: object, desired: object) -> bool:
+    """Whether a value has everything that the desired one has. It may have more: the API server
+    adds defaults, and others add fields."""
+    if isinstance(desired, dict):
+        return isinstance(found, dict) and all(
+            resources_match(found.get(key), value)
             if key == "resources"
-            else contains(there.get(key), value)
-            for key, value in wanted.items()
+            else contains(found.get(key), value)
+            for key, value in desired.items()
         )
-    if isinstance(wanted, list):
+    if isinstance(desired, list):
         return (
-            isinstance(there, list)
-            and len(there) == len(wanted)
-            and all(contains(one, other) for one, other in zip(there, wanted, strict=True))
+            isinstance(found, list)
+            and len(found) == len(desired)
+            and all(contains(one, other) for one, other in zip(found, desired, strict=True))
         )
-    return there == wanted
+    return found == desired
 
 
-def resources_match(there: object, wanted: object) -> bool:
-    """The same for requests and limits, whose quantities the API server writes in its own way:
-    0.5 is 500m there."""
-    if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(
-            resources_match(there.get(key), value) for key, value in wanted.items()
+def resources_match(found: object, desired: object) -> bool:
+    """`contains` for requests and limits. The API server rewrites quantities: 0.5 becomes 500m."""
+    if isinstance(desired, dict):
+        return isinstance(found, dict) and all(
+            resources_match(found.get(key), value) for key, value in desired.items()
         )
-    return there == wanted or (there is not None and _number(there) == _number(wanted))
+    return found == desired or (found is not None and _number(found) == _number(desired))
 
 
 def _number(quantity: object) -> Decimal | str:
-    """The value of a Kubernetes quantity; what is none, as it is."""
+    """The value of a Kubernetes quantity; any other text stays as it is."""
     text = str(quantity)
     match = _QUANTITY.match(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""The metadata that every object of a pool bears."""
+"""The metadata of every object of a pool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Object = dict[str, Any]
 
 
 def metadata_for(pool: ObservedPool, name: str) -> Object:
-    """Its name and labels, and the pool as its owner, with which it is collected."""
+    """Name, labels, and the pool as the owner: Kubernetes deletes the object after the pool."""
     return {
         "name": name,
         "namespace": pool.namespace,
@@ -31,12 +31,14 @@ def metadata_for(pool: ObservedPool, name: str) -> Object:
 
 
 def with_revision_label(meta: Object, spec: Object) -> Object:
-    """What is there is compared with what is wanted field by field, and a field that is not wanted
-    any more would not be missed: so the whole has a name."""
+    """The metadata with a label that is a hash of the whole spec. An object is compared with the
+    desired one field by field (`drift.py`), which does not notice a field that is no longer
+    desired. The label does."""
     text = json.dumps(spec, sort_keys=True)
     revision = hashlib.sha256(text.encode()).hexdigest()[:10]
     return {**meta, "labels": {**meta["labels"], names.REVISION: revision}}
 
 
 def worker_labels(pool: ObservedPool) -> dict[str, str]:
+    """The labels that select the pods of a pool's workers."""
     return {names.LABEL_MANAGED: names.MANAGER, names.LABEL_POOL: pool.name}

@@ -1,4 +1,4 @@
-"""The NetworkPolicies of a pool: who may reach its workers, and their proxy."""
+"""The NetworkPolicies of a pool: who may connect to its workers and its proxy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from ocrpool.planner.observed import ObservedPool
 from ocrpool.resource import names
 from ocrpool_operator.manifests.metadata import Object, metadata_for, with_revision_label
 
-# The ingress rules of every pool's NetworkPolicy; None: pools have none.
+# The ingress rules of every pool's NetworkPolicies; None: pools have no NetworkPolicy.
 IngressRules = Sequence[Object] | None
 
 
 def network_policies(pool: ObservedPool, ingress: Sequence[Object]) -> tuple[Object, ...]:
-    """Who may reach the workers, and their proxy. Kubelet's probes come from the node and always
-    may. The same rules for both: neither listens where the other does, but for the data port."""
+    """One for the workers, and one for the proxy if there is one. The kubelet's probes come from
+    the node and are always allowed. Both have the same rules: only the data port is common to
+    workers and proxy."""
     selected = {pool.name: names.labels_of(pool.name)}
     if pool.spec.proxy is not None:
         selected[names.proxy_guard_name(pool.name)] = names.proxy_labels(pool.name)

@@ -1,5 +1,5 @@
-"""What every pod of ours has, the workers' and the proxy's: the restricted Pod Security level
-(kubernetes.io/docs/concepts/security/pod-security-standards), probes, and the port for clients."""
+"""Fields that the pods of workers and of proxies have in common: probes, and the restricted Pod
+Security level (kubernetes.io/docs/concepts/security/pod-security-standards)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from ocrpool_operator.manifests.metadata import Object
 
-# The user that our images are made for.
+# The user of the worker's image.
 USER = 65532
 
 
 def pod_defaults(*, writes: bool) -> Object:
-    """Fields of a pod's spec. `writes`: its volumes shall be its group's."""
+    """Fields of a pod's spec. `writes`: its group owns its volumes, so that it can write there."""
     context: Object = {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -29,7 +29,7 @@ def pod_defaults(*, writes: bool) -> Object:
 def container_defaults() -> Object:
     """Fields of a container."""
     return {
-        # The last words of one that ends itself say what is wrong with its settings.
+        # The last log lines of a worker that exits by itself say what is wrong with its settings.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -40,7 +40,7 @@ def container_defaults() -> Object:
 
 
 def probes(port: str, *, ready_seconds: int, ready_timeout: int) -> Object:
-    """Liveness and readiness of a container, asked on its port of that name."""
+    """Liveness and readiness probes of a container, on its port of that name."""
 
     def probe(path: str, period: int, timeout: int, failures: int) -> dict[str, Any]:
         return {
@@ -57,5 +57,5 @@ def probes(port: str, *, ready_seconds: int, ready_timeout: int) -> Object:
 
 
 def without_empty_fields(spec: Object) -> Object:
-    """Without the fields that say nothing."""
+    """The fields of a spec that have a value."""
     return {key: value for key, value in spec.items() if value not in (None, {}, [])}

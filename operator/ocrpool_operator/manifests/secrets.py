@@ -1,4 +1,4 @@
-"""The Secret of a pool."""
+"""The Secret of a pool, with its two tokens."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ocrpool_operator.manifests.metadata import Object, metadata_for
 
 
 def control_secret(pool: ObservedPool, token: str, proxy: str) -> Object:
-    """The Secret that lets the operator, and nobody else, steer the workers; and, under `proxy`,
-    what lets its proxy, and nobody else, tell them who a client is."""
+    """`token` lets only the operator call the workers' control ports. `proxy` lets only the pool's
+    proxy tell the workers who a client is."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

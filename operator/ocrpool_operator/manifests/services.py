@@ -1,4 +1,4 @@
-"""The Services of a pool."""
+"""The Services of a pool: one for clients, and one for its proxy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ocrpool_operator.manifests.metadata import Object, metadata_for, worker_lab
 
 
 def client_service(pool: ObservedPool, *, proxied: bool) -> Object:
-    """The Service that clients talk to. `proxied`: it goes to the proxy; else to the workers."""
+    """The Service for clients. `proxied`: it selects the proxy's pods; else the workers'."""
     workers = {**worker_labels(pool), names.LABEL_SERVING: "true"}
     return {
         "apiVersion": "v1",
@@ -22,24 +22,20 @@ def client_service(pool: ObservedPool, *, proxied: bool) -> Object:
 
 
 def worker_pods_service(pool: ObservedPool) -> Object:
-    """The name that stands for every worker that takes requests. A worker that is not ready is not
-    in it: HAProxy takes an address that it did not know for one that works."""
+    """The headless Service whose DNS name the proxy resolves to the workers that take requests. A
+    worker that is not ready is not in it: HAProxy considers a new address healthy."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata_for(pool, names.pods_service(pool.name, pool.uid)),
         "spec": {
             "clusterIP": "None",
-            "selector": {
-                names.LABEL_MANAGED: names.MANAGER,
-                names.LABEL_POOL: pool.name,
-                names.LABEL_SERVING: "true",
-            },
+            "selector": {**worker_labels(pool), names.LABEL_SERVING: "true"},
             "ports": [http_port()],
         },
     }
 
 
 def http_port() -> Object:
-    """The port of a Service that clients talk to."""
+    """The port for OCR requests."""
     return {"name": "http", "protocol": "TCP", "port": names.DATA_PORT, "targetPort": "http"}

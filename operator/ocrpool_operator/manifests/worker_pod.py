@@ -1,4 +1,4 @@
-"""The pod of a worker, and what changes in it during its life."""
+"""The pod of a worker, and the fields of it that change during its life."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ocrpool_operator.manifests.pod_defaults import (
 
 
 def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
-    """The pod of one place."""
+    """The pod of one worker. `name`: its place in the pool; `revision`: of the template."""
     template = pool.spec.template
     meta = metadata_for(pool, name)
     meta["labels"] = {**template.labels, **meta["labels"], names.LABEL_SERVING: "true"}
-    # It boots: its node is needed. What it says later is `pod_lifecycle_patch`.
-    notes = names.disruption_annotations(False) if pool.spec.annotates_evictable else {}
-    meta["annotations"] = {**notes, **template.annotations, names.REVISION: revision}
+    # A new worker needs its node. Later, `pod_lifecycle_patch` changes this annotation.
+    eviction = names.disruption_annotations(False) if pool.spec.annotates_evictable else {}
+    meta["annotations"] = {**eviction, **template.annotations, names.REVISION: revision}
     spec: Object = {
         "containers": [_container(pool)],
         "volumes": _volumes(pool),
-        # The worker's own times, and a little for its processes to be gone.
+        # The worker's own times, and 5 s for its processes to end.
         "terminationGracePeriodSeconds": math.ceil(
             template.lame_duck_seconds + template.grace_seconds
         )
@@ -48,11 +48,11 @@ def worker_pod(pool: ObservedPool, name: str, revision: str) -> Object:
 def pod_lifecycle_patch(
     pool: ObservedPool, pod: ObservedPod, *, draining: float | None, evictable: bool = False
 ) -> Object:
-    """What changes in a pod during its life, whole: server-side apply takes away what is left
-    out."""
-    notes = names.disruption_annotations(evictable) if pool.spec.annotates_evictable else {}
+    """All fields of a pod that change during its life: server-side apply removes those that are
+    left out. `draining`: since when, in seconds since the epoch."""
+    annotations = names.disruption_annotations(evictable) if pool.spec.annotates_evictable else {}
     if draining is not None:
-        notes[names.DRAINING_SINCE] = format_timestamp(draining)
+        annotations[names.DRAINING_SINCE] = format_timestamp(draining)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -61,7 +61,7 @@ def pod_lifecycle_patch(
             "namespace": pool.namespace,
             "uid": pod.uid,
             "labels": {names.LABEL_SERVING: "true" if draining is None else "false"},
-            "annotations": notes,
+            "annotations": annotations,
         },
     }
 
@@ -70,7 +70,7 @@ def _container(pool: ObservedPool) -> Object:
     spec = pool.spec
     resources = {key: dict(value) for key, value in spec.template.resources.items()}
     if spec.device == "gpu":
-        # An extended resource has to be asked for in both, and whole.
+        # Kubernetes wants an extended resource in both, as an integer.
         for part in ("requests", "limits"):
             resources.setdefault(part, {})[spec.resource_name] = "1"
     mounts = [
@@ -87,8 +87,8 @@ def _container(pool: ObservedPool) -> Object:
         "name": "worker",
         "image": spec.template.image,
         "imagePullPolicy": spec.template.image_pull_policy,
-        # The image's own entrypoint comes first: `ocrpool-worker`, under an init that reaps.
-        # Not in the settings: a worker of an older release is not rolled for its address.
+        # The image's entrypoint is `ocrpool-worker`, under an init that reaps zombies. The address
+        # is not in the settings, because a change of these rolls the workers.
         "args": [
             *("serve", "--config", CONFIG_FILE),
             *("--host", "0.0.0.0", "--on-failed-start", "wait"),

@@ -1,6 +1,6 @@
-"""haproxy.cfg of a proxy, from a pool's spec. Pure text; docs/proxy.md says why it is as it is.
+"""The haproxy.cfg of a proxy, made from a pool's spec. docs/proxy.md gives the reasons.
 
-Written for HAProxy 2.6 and newer, and only with what Debian's and the official image both have.
+For HAProxy 2.6 and newer. It uses only what Debian's and the official image both have.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from ocrpool.protocol.quantity import parse_bytes
 from ocrpool.resource.names import DATA_PORT, PROXY_PORT
 from ocrpool.resource.spec import PoolSpec, ProxySpec
 
-# A proxy that was told to end says so and still takes requests for so long.
+# A proxy that is ending reports it on /readyz, and takes requests for this much longer.
 LAME_DUCK_SECONDS = 5
-# An answer may take as long as a document of many pages does. What has died is noticed by other
-# means (docs/proxy.md); this is for a worker that lives and never answers.
-MOST_ANSWER_SECONDS = 3600
-# Idle connections of clients, besides the requests that are held.
-MOST_CONNECTIONS = 8192
+# An answer may take as long as a document of many pages takes. A worker that is gone is noticed by
+# other means (docs/proxy.md). This limit is for a worker that runs and never answers.
+MAX_ANSWER_SECONDS = 3600
+# Idle connections of clients, in addition to those with a request.
+MAX_IDLE_CONNECTIONS = 8192
 
-# What the workers know it by: without it they take the proxy itself for the one client of all. In
-# the environment, for a ConfigMap is no place for secrets.
+# The workers recognize the proxy by this secret. Without it they treat the proxy as one client. It
+# is in the environment, because a ConfigMap must not hold secrets.
 PROXY_SECRET = "OCRPOOL_PROXY_SECRET"
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """What the text depends on. `host`: a name that stands for all ready workers. `slots`: most
-    addresses at once. `nameserver`: ADDRESS:PORT, or None for those of /etc/resolv.conf."""
+    """The values in haproxy.cfg. `host`: the DNS name of all ready workers. `slots`: the largest
+    number of addresses at once. `nameserver`: ADDRESS:PORT, or None for /etc/resolv.conf."""
 
     host: str
     slots: int
@@ -43,36 +43,36 @@ class ProxyConfig:
 
 
 def proxy_config(spec: PoolSpec, proxy: ProxySpec, host: str) -> ProxyConfig:
-    """The figures of a pool's proxy."""
+    """The values for a pool's proxy."""
     admission = spec.admission
     timeout, page, pages = admission.timeout_seconds, admission.page_limit, admission.max_pages
     return ProxyConfig(
         host=host,
         slots=server_slots(spec),
-        # What HAProxy keeps free in a buffer for headers that it adds.
+        # HAProxy keeps 16 KiB of a buffer free for headers that it adds.
         buffer_bytes=parse_bytes(proxy.buffer) + 16 * 1024,
         max_requests=proxy.max_requests,
         timeout_seconds=timeout,
         page_seconds=page,
-        # The first page has its time in the queue besides.
-        answer_seconds=min(MOST_ANSWER_SECONDS, timeout + page * pages) + 15,
+        # The time in the queue comes before the time of the pages.
+        answer_seconds=min(MAX_ANSWER_SECONDS, timeout + page * pages) + 15,
     )
 
 
 def server_slots(spec: PoolSpec) -> int:
-    """Places for servers: twice the workers, since one that has gone keeps its place for a while;
-    in powers of two, so that a pool that is scaled seldom needs another proxy."""
-    most = spec.autoscaling.max_replicas if spec.autoscaling else max(1, spec.replicas or 1)
-    return max(16, 1 << (2 * most - 1).bit_length())
+    """The number of servers in the backend. Twice the workers, because a worker that is gone keeps
+    its slot for a while. A power of two, so that scaling a pool rarely replaces the proxy."""
+    workers = spec.autoscaling.max_replicas if spec.autoscaling else max(1, spec.replicas or 1)
+    return max(16, 1 << (2 * workers - 1).bit_length())
 
 
 def termination_grace_seconds(spec: PoolSpec) -> int:
-    """Seconds that a proxy has to end in, its lame-duck time included."""
+    """Seconds for a proxy to end in, its lame-duck time included."""
     return LAME_DUCK_SECONDS + math.ceil(spec.admission.page_limit) + 10
 
 
 def haproxy_cfg(config: ProxyConfig) -> str:
-    """The file."""
+    """The text of haproxy.cfg."""
     return "\n".join(
         (
             *_global(config),
@@ -90,11 +90,11 @@ def _global(config: ProxyConfig) -> tuple[str, ...]:
     return (
         "global",
         "  log stdout format raw local0 info",
-        f"  maxconn {MOST_CONNECTIONS + config.max_requests}",
+        f"  maxconn {MAX_IDLE_CONNECTIONS + config.max_requests}",
         f"  nbthread {config.threads}",
-        # With fewer file descriptors than it would like it takes fewer connections, and starts.
+        # With too few file descriptors it takes fewer connections, instead of not starting.
         "  no strict-limits",
-        # A request that fits in a buffer is kept until it is answered, to be sent again.
+        # A request that fits in a buffer is kept until it is answered: it may be sent again.
         f"  tune.bufsize {config.buffer_bytes}",
         f"  grace {LAME_DUCK_SECONDS}s",
         f"  hard-stop-after {LAME_DUCK_SECONDS + math.ceil(config.page_seconds) + 5}s",
@@ -110,34 +110,36 @@ def _defaults(config: ProxyConfig) -> tuple[str, ...]:
         "  option httplog",
         "  option dontlog-normal",
         "  option dontlognull",
-        # A client that hangs up takes its request with it, as it does without a proxy. Said here:
-        # in the backend alone it does not see the client go.
+        # If a client disconnects, its request is cancelled, as without a proxy. This is in the
+        # defaults, because in the backend alone HAProxy does not notice the client.
         "  option abortonclose",
-        # A client is slow if its body takes longer than a worker would wait for it.
+        # A body may take as long as a worker would wait for it.
         f"  timeout http-request {timeout}",
         f"  timeout client {timeout}",
         "  timeout http-keep-alive 60s",
-        # After a refused connection it waits for so long, too, before it tries another server.
+        # HAProxy also waits this long after a refused connection before it tries another server.
         "  timeout connect 1s",
         "  timeout queue 5s",
         f"  timeout server {math.ceil(config.answer_seconds)}s",
-        f"  http-error status 400 {_plain(400, 'BadRequest', 'the request is no HTTP')}",
+        f"  http-error status 400 {_plain(400, 'BadRequest', 'the request is not valid HTTP')}",
         f"  http-error status 408 {_plain(408, 'SlowBody', _SLOW.format(timeout))}",
         *(
-            f"  http-error status {status} {_error(status, reason, words)} hdr Retry-After 1"
-            for status, reason, words in (
-                (502, "WorkerLost", _LOST),
-                (503, "Unavailable", "no worker is ready; come back later"),
-                (504, "TimedOut", "the worker did not answer; send it again, or send less at once"),
-            )
+            f"  http-error status {status} {_error(status, reason, message)} hdr Retry-After 1"
+            for status, reason, message in _WORKER_ERRORS
         ),
     )
 
 
 _SLOW = "the request did not arrive within {} (admission.timeoutSeconds)"
 _LOST = (
-    "the worker that had this request has ended, and it was not sent again: it was sent twice "
-    "already, or is larger than proxy.buffer; send it again"
+    "the worker that had this request ended, and the request was not sent again, because it was "
+    "sent twice already or is larger than proxy.buffer; send it again"
+)
+_NO_ANSWER = "the worker did not answer; send the request again, or send fewer pages at once"
+_WORKER_ERRORS = (
+    (502, "WorkerLost", _LOST),
+    (503, "Unavailable", "no worker is ready; try again later"),
+    (504, "TimedOut", _NO_ANSWER),
 )
 
 
@@ -154,22 +156,22 @@ def _resolvers(config: ProxyConfig) -> tuple[str, ...]:
         "  timeout retry 1s",
         "  resolve_retries 3",
         "  hold valid 1s",
-        # Several DNS servers with caches contradict each other for a while.
+        # Several DNS servers with caches can disagree for a while.
         "  hold obsolete 30s",
-        # Without DNS it goes on with the workers that it knows; whether they live, it sees itself.
+        # Without DNS it keeps the workers that it knows; its health checks show which are ready.
         *(f"  hold {status} 24h" for status in ("nx", "other", "refused", "timeout")),
     )
 
 
 def _clients(config: ProxyConfig) -> tuple[str, ...]:
     busy = (
-        f"this proxy holds {config.max_requests} requests, the limit (proxy.maxRequests); come "
-        "back later, or add workers"
+        f"this proxy holds {config.max_requests} requests, its limit (proxy.maxRequests); try "
+        "again later, or add workers"
     )
     return (
         "frontend clients",
         f"  bind {config.address}:{DATA_PORT}",
-        # Errors in the shape of the path, as the workers give them; see _error.
+        # Errors have the format of the path, as the workers' errors do; see _error.
         "  http-request set-var(txn.paddlex) bool(true) if { path /ocr }",
         "  http-request set-var(txn.paddlex) bool(false) unless { path /ocr }",
         """  http-request set-var-fmt(txn.open) '{"logId":"%[uuid()]","errorCode":' """
@@ -177,9 +179,9 @@ def _clients(config: ProxyConfig) -> tuple[str, ...]:
         """  http-request set-var-fmt(txn.open) '{"error":{"status":' unless { path /ocr }""",
         f"  http-request return status 429 {_error(429, 'QueueFull', busy)} hdr Retry-After 1 "
         f"if {{ be_conn(workers) ge {config.max_requests} }}",
-        # Whose request it is, for the worker's shares. Whatever a client sent by that name goes.
+        # The client's address, for the worker's fair shares. It replaces what the client sent.
         f'  http-request set-header X-Ocrpool-Client "%[src] %[env({PROXY_SECRET})]"',
-        # Whoever keeps connections shall open the next one to another proxy.
+        # A client that keeps connections opens the next one to another proxy.
         "  http-after-response set-header Connection close if { stopping }",
         "  default_backend workers",
     )
@@ -193,13 +195,13 @@ def _workers(config: ProxyConfig) -> tuple[str, ...]:
         "  http-check expect status 200",
         "  timeout check 5s",
         "  option http-buffer-request",
-        # A node that is gone says nothing; the kernel asks, and gives up after 25 s.
+        # A lost node closes no connection. The kernel probes them, and gives up after 25 s.
         "  option srvtcpka",
         "  srvtcpka-idle 10s",
         "  srvtcpka-intvl 5s",
         "  srvtcpka-cnt 3",
-        # Reading a page twice is safe. Once more and no oftener, as a worker does it with its
-        # instances: a page that ends workers shall not end all of them.
+        # Reading a page twice is safe. It is sent again only once, as a worker does with its
+        # instances: a page that kills workers must not kill all of them.
         "  retries 1",
         "  option redispatch 1",
         "  retry-on conn-failure empty-response 503",
@@ -210,20 +212,20 @@ def _workers(config: ProxyConfig) -> tuple[str, ...]:
 
 
 def _ops(config: ProxyConfig) -> tuple[str, ...]:
-    def say(status: int, words: str, when: str) -> str:
-        text = f'content-type text/plain string "{words}\\n"'
-        return f"  http-request return status {status} {text} if {when}"
+    def answer(status: int, text: str, condition: str) -> str:
+        body = f'content-type text/plain string "{text}\\n"'
+        return f"  http-request return status {status} {body} if {condition}"
 
     return (
         "frontend ops",
         f"  bind {config.address}:{PROXY_PORT}",
         "  option dontlog-normal",
-        # Ready once it has seen a worker, and from then on: without workers its errors are clean.
+        # Ready once it has seen a worker, and from then on: without workers its errors are correct.
         "  http-request set-var(proc.seen) bool(true) if { nbsrv(workers) gt 0 }",
-        say(200, "ok", "{ path /livez }"),
-        say(503, "stopping", "{ path /readyz } { stopping }"),
-        say(200, "ok", "{ path /readyz } { var(proc.seen) -m bool }"),
-        say(503, "no worker was seen yet", "{ path /readyz }"),
+        answer(200, "ok", "{ path /livez }"),
+        answer(503, "stopping", "{ path /readyz } { stopping }"),
+        answer(200, "ok", "{ path /readyz } { var(proc.seen) -m bool }"),
+        answer(503, "no worker was seen yet", "{ path /readyz }"),
         "  http-request use-service prometheus-exporter if { path /metrics }",
         "  stats enable",
         "  stats uri /stats",
@@ -232,18 +234,17 @@ def _ops(config: ProxyConfig) -> tuple[str, ...]:
     )
 
 
-def _plain(status: int, reason: str, words: str) -> str:
-    """An error of a request whose path is not known."""
-    body = f'{{"error":{{"status":{status},"reason":"{reason}","message":"{words}"}}}}'
+def _plain(status: int, reason: str, message: str) -> str:
+    """An error for a request whose path is not known."""
+    body = f'{{"error":{{"status":{status},"reason":"{reason}","message":"{message}"}}}}'
     return f"content-type application/json string '{body}'"
 
 
-def _error(status: int, reason: str, words: str) -> str:
-    """An error: for `/ocr` PaddleX's fields, else `/v1`'s, chosen when it is sent. `words` holds
-    neither quotes nor per cent signs."""
+def _error(status: int, reason: str, message: str) -> str:
+    """An error with the fields of PaddleX for `/ocr`, else with those of `/v1`. HAProxy chooses
+    when it sends it. `message` must not contain quotes or percent signs."""
     other = rf"\"reason\":\"{reason}\",\"message\":\""
     middle = rf'%[var(txn.paddlex),iif("\"errorMsg\":\"","{other}")]'
     end = r'%[var(txn.paddlex),iif("}","}}")]'
-    return (
-        f"content-type application/json lf-string '%[var(txn.open)]{status},{middle}{words}\"{end}'"
-    )
+    text = f'%[var(txn.open)]{status},{middle}{message}"{end}'
+    return f"content-type application/json lf-string '{text}'"
