@@ -213,7 +213,7 @@ def test_without_named_networks_this_machine_is_not_asked(tmp_path: Path, files:
             url = f"http://{host}:{files.rpartition(':')[2]}/page.png"
             answer = fetch(worker, url)
             assert answer.status == 422, url
-            assert "may not go there" in answer.json["errorMsg"]
+            assert "may not connect to it" in answer.json["errorMsg"]
         assert len(Files.seen) == seen
 
 

@@ -204,7 +204,7 @@ def test_a_url_is_refused_by_default(worker: Worker) -> None:
 
 def test_other_methods_keep_the_shape(worker: Worker) -> None:
     answer = call(worker.port, "GET", "/ocr")
-    assert "it takes POST" in refused(answer, 405)
+    assert "it supports POST" in refused(answer, 405)
     assert answer.headers["Allow"] == "POST"
 
 
