@@ -69,7 +69,7 @@ def test_a_gif_may_end_after_a_frame() -> None:
     first, second, third = header.frames(three, 10**6)
     check_complete(three[:third])
     for end, whole in [(len(three) - 2, 2), (third - 1, 1), (second + 20, 1), (first + 500, 0)]:
-        with pytest.raises(NotAnImage, match=f": {whole} frames arrived whole"):
+        with pytest.raises(NotAnImage, match=f": {whole} complete frames arrived"):
             check_complete(three[:end])
 
 

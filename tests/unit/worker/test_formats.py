@@ -205,7 +205,7 @@ def test_opencv_gets_no_format_that_is_not_its_own(
 ) -> None:
     """It crashes on damaged JPEG 2000 files."""
     monkeypatch.delattr(cv2, "imdecode")
-    with pytest.raises(NotAnImage, match="damaged, or of no known format"):
+    with pytest.raises(NotAnImage, match="damaged, or of an unknown format"):
         read(data)
 
 

@@ -66,7 +66,7 @@ def test_what_lies_over_the_page_is_drawn(data: bytes) -> None:
     ("data", "words"),
     [
         (kinds.encrypted(b"secret"), "needs a password to be read; save or print it without one"),
-        (kinds.encrypted(b"", handler=b"Adobe.APS"), "encrypted in a way that is not read"),
+        (kinds.encrypted(b"", handler=b"Adobe.APS"), "encrypted in an unsupported way"),
     ],
     ids=["a password", "a rights management"],
 )

@@ -1,5 +1,8 @@
-"""Files of several pictures of which one is read: the first frame of an animation, and of HEIC the
-primary picture. TIFFs and PDFs are documents, and all of their pages are read."""
+"""Count the pictures of files of which only one is read, for a warning.
+
+Read are the first frame of an animation, and the primary picture of a HEIC. TIFFs and PDFs are
+documents: all of their pages are read.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,23 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 
 FIRST_FRAME_ONLY = "FirstFrameOnly"
 _ANIMATED = 0x02
-# Looked at to find the frames; a file of more has at least as many as were found.
+# Most chunks that are examined. A file with more has at least the frames that were found.
 _MOST_CHUNKS = 100_000
 
 
 def warnings_for(count: int) -> tuple[PageWarning, ...]:
-    """What is told of a file of `count` pictures."""
+    """The warning for a file of `count` pictures; none for a single picture."""
     if count < 2:
         return ()
     message = (
         f"the file has {count} pictures, and only the first (of HEIC the primary one) was read; "
-        "send the others by themselves, or all as a TIFF or a PDF"
+        "send the others one by one, or all as a TIFF or a PDF"
     )
     return (PageWarning(FIRST_FRAME_ONLY, message),)
 
 
 def count_frames(data: Buffer) -> int:
-    """The frames of an animated GIF, PNG or WebP, 1 for all else. Never raises."""
+    """The number of frames of an animated GIF, PNG or WebP, 1 for anything else. Never raises."""
     start = bytes(data[:32])
     try:
         if start.startswith(gif_header.STARTS):
@@ -43,7 +46,7 @@ def count_frames(data: Buffer) -> int:
 
 
 def _png(data: Buffer) -> int:
-    """What acTL says, which stands before the pixels."""
+    """The number of frames in the chunk acTL, which comes before the pixels."""
     for kind, at, _ in png.chunks(data):
         if kind == b"acTL":
             return int(struct.unpack_from(">I", data, at)[0])

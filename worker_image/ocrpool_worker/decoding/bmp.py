@@ -1,4 +1,4 @@
-"""BMP files: those of 32 bits with transparency too, whose alpha OpenCV drops."""
+"""Decode BMP files, including the alpha of 32-bit files, which OpenCV drops."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 _RGB, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6
-# The first header that has a mask for alpha (BITMAPV3INFOHEADER), and where the mask is.
+# Size of the first header that has a mask for alpha (BITMAPV3INFOHEADER), and the mask's offset.
 _HEADER_WITH_ALPHA, _ALPHA_MASK_AT = 56, 14 + 52
 _BYTE_OF_MASK = {0xFF: 0, 0xFF00: 1, 0xFF0000: 2, 0xFF000000: 3}
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
-    """The page of a BMP. Raises NotAnImage or TooLarge.
+    """Decode a BMP. Raises NotAnImage or TooLarge.
 
-    In a file without a mask for alpha the fourth byte is reserved, and most programs write one
-    value everywhere; where it varies it is alpha (Pillow and OpenCV write it so).
+    Without a mask for alpha the fourth byte is reserved, and most programs write one value
+    everywhere. If it varies, it is alpha (as Pillow and OpenCV write it).
     """
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
@@ -36,7 +36,7 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
 
 
 def _alpha(data: Buffer, width: int, height: int) -> NDArray[np.uint8] | None:
-    """The alpha of each pixel, None where there is none."""
+    """The alpha of each pixel, or None for an opaque picture."""
     import numpy as np  # noqa: PLC0415
 
     try:
@@ -47,7 +47,7 @@ def _alpha(data: Buffer, width: int, height: int) -> NDArray[np.uint8] | None:
         byte = 3 if compression == _RGB else None
         masked = header >= _HEADER_WITH_ALPHA and compression in (_BITFIELDS, _ALPHA_BITFIELDS)
         if masked or (compression == _ALPHA_BITFIELDS and header == 40):
-            # With the oldest header the masks come after it, at the same place.
+            # With the oldest header the masks follow it, at the same offset.
             byte = _BYTE_OF_MASK.get(struct.unpack_from("<I", data, _ALPHA_MASK_AT)[0])
     except struct.error:
         return None

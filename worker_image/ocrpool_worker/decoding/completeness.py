@@ -1,8 +1,8 @@
-"""Whether an image file has arrived as a whole, held against the sizes that it tells itself.
+"""Check that an image file is complete, by the sizes in the file itself.
 
-Decoders differ in what they do with half a file: some refuse it, some fill the rest with a colour,
-and some leave whatever was in memory. So it is found out before they see it, and told with how
-much is there. Bytes after the end of a file are no fault: cameras and scanners write them.
+Decoders handle half a file differently: some refuse it, some fill the rest with a colour, and some
+leave old memory in it. So it is refused before decoding, with a message that says how much arrived.
+Bytes after the end of a file are allowed, because cameras and scanners write them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
-# A file of more is none that a program wrote, and the decoder shall say what it thinks of it.
+# No program writes files with more chunks. The decoder decides about such a file.
 _MOST_CHUNKS = 100_000
 # Samples of a pixel by PNG's colour types.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PIECE = 256 * 1024
-# BMP's kinds of compression whose rows all have the same length.
+# Values of BMP's compression field with which all rows have the same length.
 _PLAIN_BMP = (0, 3, 6)
-# Each says how much arrived of a file that is not complete.
+# Each function says how much of an incomplete file arrived, and returns None for a complete one.
 _OTHERS: dict[Format, Callable[[Buffer], str | None]] = {
     "GIF": gif.describe_truncation,
     "JPEG 2000": jp2.describe_truncation,
@@ -36,8 +36,10 @@ _OTHERS: dict[Format, Callable[[Buffer], str | None]] = {
 
 
 def check_complete(data: Buffer) -> None:
-    """Raises NotAnImage, with how much has arrived, for an image that breaks off. Takes the whole
-    of what it cannot read: that is the decoder's to refuse."""
+    """Raise NotAnImage for an image that is cut off; the message says how much arrived.
+
+    A file that this function cannot read passes, because the decoder refuses it.
+    """
     start = bytes(data[:64])
     try:
         if start.startswith(b"\xff\xd8"):
@@ -68,7 +70,7 @@ def _other(data: Buffer) -> None:
 
 
 def incomplete(what: str, arrived: str) -> NotAnImage:
-    """The refusal of an image of which `arrived` says how much is there."""
+    """The error for an incomplete image. `arrived` says how much of it is there."""
     return NotAnImage(
         f"{what} is not complete: {arrived}; send the whole file (was the upload interrupted?)",
         field="file",
@@ -112,7 +114,7 @@ def _png(data: Buffer) -> None:
 
 
 def _png_pixels(data: Buffer) -> Iterator[memoryview]:
-    """What there is of the compressed pixels of a PNG."""
+    """The compressed pixels of a PNG, as far as they are there."""
     view = memoryview(data)
     at = len(_PNG_START)
     for _ in range(_MOST_CHUNKS):
@@ -125,7 +127,7 @@ def _png_pixels(data: Buffer) -> Iterator[memoryview]:
 
 
 def _inflated(pieces: Iterator[memoryview], most: int) -> int:
-    """The number of bytes, up to `most`, that compressed data expands to as far as it goes."""
+    """The number of bytes, up to `most`, to which possibly truncated data expands."""
     inflater = zlib.decompressobj()
     size = 0
     try:
@@ -136,7 +138,7 @@ def _inflated(pieces: Iterator[memoryview], most: int) -> int:
                 rest = inflater.unconsumed_tail
         size += len(inflater.flush())
     except zlib.error:
-        pass  # as far as it goes
+        pass  # the bytes up to the damage count
     return min(size, most)
 
 

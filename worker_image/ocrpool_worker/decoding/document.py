@@ -1,4 +1,4 @@
-"""A file of several pages, and what any decoder's error over it means."""
+"""The interface of a document (a file of several pages), and the handling of decoder errors."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ Rendered: TypeAlias = "tuple[Pixels, tuple[PageWarning, ...]]"
 
 
 class Document:
-    """A PDF or a TIFF of several frames. Open it with `pages.open_document`."""
+    """A PDF or a TIFF of several frames. Open it with `document_page.open_document`."""
 
     def __init__(self, count: int) -> None:
         self.count = count
 
     def size(self, index: int) -> tuple[int, int]:
-        """(width, height) in pixels that page `index` will have. Raises TooLarge."""
+        """(width, height) in pixels of page `index` when it is rendered. Raises TooLarge."""
         raise NotImplementedError
 
     def render(self, index: int) -> Rendered:
-        """Page `index` as H×W×3 uint8 BGR, and what is missing on it. Raises TooLarge or
-        NotAnImage."""
+        """Page `index` as H×W×3 uint8 BGR, and its warnings. Raises TooLarge or NotAnImage."""
         raise NotImplementedError
 
 
 @contextmanager
 def decoder_errors(what: str) -> Iterator[None]:
-    """Whatever a decoder raises over hostile bytes means the same: they cannot be read. It must
-    not count as a failure of the engine, which would cost the instance."""
+    """Turn every exception of a decoder into NotAnImage.
+
+    Otherwise it would count as a failure of the engine, and hostile bytes could end the instance.
+    """
     try:
         yield
     except (RequestError, MemoryError):

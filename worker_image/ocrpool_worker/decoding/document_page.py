@@ -1,4 +1,4 @@
-"""What an engine is given to read: one page of a request, decoded when it asks for it."""
+"""One page of a document as the input of an engine, rendered when the engine asks for it."""
 
 from __future__ import annotations
 

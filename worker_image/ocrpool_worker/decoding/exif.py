@@ -1,4 +1,4 @@
-"""The orientation in EXIF data."""
+"""Read the orientation from EXIF data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SHORT, _LONG = 3, 4
 
 
 def orientation_of(exif: bytes) -> int:
-    """EXIF's orientation, 1 to 8; 1 where the data has none or is damaged. WebP and PNG hold it as
-    a TIFF, some programs with JPEG's `Exif` in front."""
-    # Some write it twice. No further: each copies the rest.
+    """EXIF's orientation, 1 to 8; 1 if the data has none or is damaged. WebP and PNG hold EXIF data
+    as a TIFF; some programs put JPEG's `Exif` in front."""
+    # Some programs write it twice. It is not removed more often, because each time copies the data.
     exif = exif.removeprefix(_JPEG_START).removeprefix(_JPEG_START)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:

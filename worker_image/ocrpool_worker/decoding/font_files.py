@@ -1,8 +1,8 @@
-"""Font files of this machine, and which characters each has glyphs for.
+"""Find the font files of this machine, and the characters that each has glyphs for.
 
-Read are the tables of OpenType that say it (`cmap` formats 4 and 12, `OS/2`), straight from the
-file: a hundred fonts take a tenth of a second, once in the life of an instance. A file that cannot
-be read as a font is logged and passed over: what is wrong with it is no matter of a request.
+The OpenType tables `cmap` (formats 4 and 12) and `OS/2` are read directly from the file. A hundred
+fonts take a tenth of a second, once in the life of an instance. A file that cannot be read as a
+font is logged and skipped, because it must not fail a request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-# Where Linux has fonts, as fontconfig's defaults say; the package's own font comes last.
+# The folders of fonts on Linux, by fontconfig's defaults. The package's own font comes last.
 FOLDERS = (
     Path("/usr/share/fonts"),
     Path("/usr/local/share/fonts"),
@@ -45,8 +45,8 @@ _REGULAR, _NORMAL_WIDTH, _ITALIC = (350, 450), 5, 1
 
 @dataclass(frozen=True)
 class FontFace:
-    """The first face of a font file. `start`: where it begins in a collection, 0 elsewhere.
-    `data`: the whole file, as the machine keeps it, also after it was removed."""
+    """The first face of a font file. `start`: its offset in a collection, else 0. `data`: the whole
+    file, mapped into memory; it stays valid after the file was removed."""
 
     path: Path
     start: int
@@ -54,13 +54,15 @@ class FontFace:
 
 
 def font_faces(folders: Iterable[Path] = FOLDERS) -> Iterator[FontFace]:
-    """The upright faces of regular weight that have outlines, in the order of the folders and
-    their paths. Files that cannot be read as fonts are passed over. Each face has its file open."""
+    """Yield the upright outline faces of regular weight, in the order of the folders and paths.
+
+    Files that cannot be read as fonts are skipped. Each face keeps its file mapped.
+    """
     for path in islice(_files(folders), MOST_FILES):
         try:
             face = open_face(path)
             regular = _Tables(face.data).is_regular()
-        except Exception as error:  # a damaged file makes many kinds of them
+        except Exception as error:  # a damaged file causes many kinds of exceptions
             log_unusable(path, error)
             continue
         if regular:
@@ -68,7 +70,7 @@ def font_faces(folders: Iterable[Path] = FOLDERS) -> Iterator[FontFace]:
 
 
 def open_face(path: Path) -> FontFace:
-    """Raises OSError, ValueError, or struct.error."""
+    """Map a font file. Raises OSError, ValueError, or struct.error."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > LARGEST_FILE:
             raise ValueError("it is too large")
@@ -77,19 +79,20 @@ def open_face(path: Path) -> FontFace:
 
 
 def log_unusable(path: Path, error: Exception) -> None:
-    """Say that a font file is not used."""
+    """Log that a font file is not used."""
     what = f"{type(error).__name__}: {error}"
-    # In the message: an instance writes what it has to say as plain lines.
+    # The details are in the message, because an instance logs plain lines.
     _log.warning("the font file %s cannot be used: %s", printable(path), what)
 
 
 def printable(path: Path) -> str:
-    """A path for a log: its name may be no UTF-8."""
+    """A path as text for the log. Its name may be invalid UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def covered(face: FontFace, codes: Codes) -> Bools:
-    """Which of these characters the face has glyphs for. Of a damaged file it raises anything."""
+    """For each of these characters, whether the face has a glyph. A damaged file raises
+    anything."""
     import numpy as np  # noqa: PLC0415
 
     found = np.zeros(len(codes), np.bool_)
@@ -131,7 +134,7 @@ class _Tables:
         self._at = {name: at for name, _, at, _ in entries}
 
     def is_regular(self) -> bool:
-        """Neither bold, light, narrow nor italic, and its glyphs are outlines."""
+        """Whether it is neither bold, light, narrow nor italic, and has outline glyphs."""
         outlines = b"glyf" in self._at or b"CFF " in self._at
         if not outlines or b"cmap" not in self._at or b"OS/2" not in self._at:
             return False
@@ -141,7 +144,7 @@ class _Tables:
         return regular and width == _NORMAL_WIDTH and not selection & _ITALIC
 
     def character_maps(self) -> Iterator[tuple[int, int]]:
-        """(format, place) of the maps from Unicode that can be read here."""
+        """(format, offset) of the Unicode maps in a supported format."""
         at = self._at[b"cmap"]
         (count,) = struct.unpack_from(">H", self.data, at + 2)
         for number in range(count):
@@ -152,7 +155,7 @@ class _Tables:
 
 
 def _format_12(data: mmap.mmap, at: int, codes: Codes) -> Bools:
-    """Groups of characters with glyphs that follow each other."""
+    """Look characters up in groups of consecutive characters with consecutive glyphs."""
     import numpy as np  # noqa: PLC0415
 
     (count,) = struct.unpack_from(">I", data, at + 12)
@@ -166,7 +169,7 @@ def _format_12(data: mmap.mmap, at: int, codes: Codes) -> Bools:
 
 
 def _format_4(data: mmap.mmap, at: int, codes: Codes) -> Bools:
-    """Segments of the first 65,536 characters, with a difference or a list of glyphs each."""
+    """Look characters up in segments of the first 65,536, each with a delta or a list of glyphs."""
     import numpy as np  # noqa: PLC0415
 
     length, _, twice = struct.unpack_from(">HHH", data, at + 2)
@@ -179,7 +182,7 @@ def _format_4(data: mmap.mmap, at: int, codes: Codes) -> Bools:
         return np.zeros(len(codes), np.bool_)
     segment = np.minimum(np.searchsorted(ends, codes), count - 1)
     inside = (starts[segment] <= codes) & (codes <= ends[segment])
-    # An offset counts from its own place to that of the segment's first glyph.
+    # An offset is relative to its own position, and leads to the segment's first glyph.
     places = 16 + twice * 3 + 2 * segment + offsets[segment] + 2 * (codes - starts[segment])
     listed = offsets[segment] != 0
     places = np.where(inside & listed & (places + 2 <= length), places, 0)
@@ -191,7 +194,7 @@ def _format_4(data: mmap.mmap, at: int, codes: Codes) -> Bools:
 
 
 def _numbers(data: mmap.mmap, at: int, kind: str, count: int) -> NDArray[np.int64]:
-    """Raises ValueError where they are not all in the file."""
+    """Read `count` numbers. Raises ValueError if they are not all in the file."""
     import numpy as np  # noqa: PLC0415
 
     size = np.dtype(kind).itemsize * count

@@ -1,4 +1,4 @@
-"""Whether a GIF is there to its end, and how many frames it has."""
+"""Check that a GIF is complete, and count its frames."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from ocrpool_worker.headers import UnknownFormat
 from ocrpool_worker.headers import gif as header
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# Of up to 255 bytes each. A file of more is none that a program wrote, and the decoder shall say
-# what it thinks of it.
+# Blocks of up to 255 bytes. No program writes files with more. The decoder decides about such a
+# file.
 _MOST_BLOCKS = 500_000
 
 
 def describe_truncation(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is. The end itself may be missing
-    after a frame, as browsers have it: some programs do not write it."""
+    """Say how much of an incomplete GIF arrived; None for a complete one.
+
+    The end marker may be missing after a frame, as in browsers: some programs do not write it.
+    """
     whole, before = 0, header.NOTHING
     try:
         for kind, _ in header.walk(data, _MOST_BLOCKS):
@@ -26,14 +28,14 @@ def describe_truncation(data: Buffer) -> str | None:
                 raise struct.error
             before = kind
     except struct.error:
-        return f"{whole} frames arrived whole, and after {len(data)} bytes there is no end"
+        return f"{whole} complete frames arrived, and after {len(data)} bytes there is no end"
     except UnknownFormat:
         pass
     return None
 
 
 def count_frames(data: Buffer) -> int:
-    """The frames of a GIF, up to a bound; 1 for a damaged one."""
+    """The number of frames of a GIF, up to a bound; 1 for a damaged one."""
     try:
         return max(1, sum(1 for _ in header.frames(data, _MOST_BLOCKS)))
     except (struct.error, UnknownFormat):

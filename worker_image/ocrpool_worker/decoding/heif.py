@@ -1,4 +1,4 @@
-"""Whether a HEIC or AVIF file is there to its end."""
+"""Check that a HEIC or AVIF file is complete."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
 def describe_truncation(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is."""
+    """Say how much of an incomplete file arrived; None for a complete one."""
     end, pixels = 0, False
     meta = None
     for box in boxes(data, 0, len(data)):
         end = box.end
-        if box.kind == b"meta" and meta is None:  # the one that decoders go by
+        if box.kind == b"meta" and meta is None:  # decoders use the first one
             meta = box
             pixels = pixels or first(data, b"idat", box.start + 4, box.end) is not None
         pixels = pixels or box.kind == b"mdat"

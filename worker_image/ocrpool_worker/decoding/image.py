@@ -1,9 +1,8 @@
-"""An image file, and pixels that came as they are.
+"""Decode an image file, or take pixels as they are.
 
-Images are decoded as PaddleX does it (`cv2.imdecode`), so that the text is the same; what that
-does not do right (transparency, depth, orientation) is a module's of its own for each format.
-Every pixel is of its own file: one that has not arrived as a whole is refused, and decoders work
-in memory without a past.
+Images are decoded like in PaddleX (`cv2.imdecode`), so that the text is the same. One module for
+each format handles what that function gets wrong (transparency, depth, orientation). No pixel comes
+from another file: an incomplete file is refused, and decoders get memory without old contents.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# By how files start; all others are `other_formats`'s.
+# First bytes of a file → its decoder. `other_formats` decodes all others.
 _DECODERS: dict[bytes | tuple[bytes, ...], Callable[[Buffer, int], Pixels]] = {
     png.START[:4]: png.decode,
     b"\xff\xd8": jpeg.decode,
@@ -65,12 +64,12 @@ class EncodedImage:
         return self.decoded
 
     def _decode(self) -> tuple[Pixels, int]:
-        """The page, and the number of pictures in the file."""
+        """Return (the page, the number of pictures in the file)."""
         start = bytes(self._data[:4])
         for starts, decode in _DECODERS.items():
             if start.startswith(starts):
                 return decode(self._data, self._max_pixels), animation.count_frames(self._data)
-        # Never OpenCV for what is left: it also knows formats that it does not decode safely.
+        # Never OpenCV for the rest: it also knows formats that it does not decode safely.
         pixels, count = other_formats.decode(self._data, self._max_pixels)
         return pixels, max(count, animation.count_frames(self._data))
 
@@ -83,7 +82,7 @@ class EncodedImage:
 
 
 class RawImage:
-    """Pixels that a program handed over as they are (the Python API)."""
+    """Pixels of an array or a Pillow image, from the Python API."""
 
     warnings: tuple[PageWarning, ...] = ()
 

@@ -1,4 +1,4 @@
-"""JPEG 2000: whether a file is there to its end, and the kind that Pillow does not decode right."""
+"""Check that a JPEG 2000 is complete, and decode the kind that Pillow decodes wrongly."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _PART, _END = 0xFF90, 0xFFD9
 _END_MARKER = re.compile(rb"\xff\xd9")
-# A picture of 100,000 tiles is none that a program wrote, and the decoder shall say what it thinks.
+# No program writes 100,000 tiles. The decoder decides about such a file.
 _MOST_PARTS = 100_000
 
 
 def describe_truncation(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is. Raises UnknownFormat."""
+    """Say how much of an incomplete file arrived; None for a complete one. Raises UnknownFormat."""
     at, end = codestream(data)
     if end > len(data):
         return f"{len(data)} of {end} bytes arrived"
@@ -38,7 +38,7 @@ def describe_truncation(data: Buffer) -> str | None:
                 if length == 0:  # to the end marker
                     return None if _ends(data, at) else _describe(parts, data)
                 at += max(14, length)
-            elif marker >> 8 != 0xFF:  # lengths that are wrong: a decoder may do without them
+            elif marker >> 8 != 0xFF:  # wrong lengths, which a decoder may not need
                 return None if _ends(data, at) else _describe(parts, data)
             else:
                 (length,) = struct.unpack_from(">H", data, at + 2)
@@ -50,28 +50,28 @@ def describe_truncation(data: Buffer) -> str | None:
 
 
 def _ends(data: Buffer, at: int) -> bool:
-    """Whether there is an end marker, which no compressed data has in its middle."""
+    """Whether there is an end marker, which never occurs inside compressed data."""
     return _END_MARKER.search(data, at) is not None
 
 
 def _describe(parts: int, data: Buffer) -> str:
-    arrived = f"{parts} of its tile-parts arrived whole"
+    arrived = f"{parts} of its tile-parts arrived completely"
     return f"{arrived}, and after {len(data)} bytes there is no end marker"
 
 
 def is_deep_colour(data: Buffer) -> bool:
-    """Whether it has several components of more than 8 bits, of which Pillow 13 makes black where
-    they are white (it rounds up, and 256 is 0 in a byte). Raises UnknownFormat."""
+    """Whether it has several components of more than 8 bits. Pillow 13 turns their white into black
+    (it rounds up, and 256 is 0 in a byte). Raises UnknownFormat."""
     bits = depths(data)
     return len(bits) != 1 and max(bits) > 8
 
 
 def decode_deep_colour(data: bytes) -> Pixels:
-    """The page of such a file, as PDFium draws it on a page of a PDF. Raises NotAnImage."""
+    """Decode such a file with PDFium, as a picture on the page of a PDF. Raises NotAnImage."""
     if len(depths(data)) != 3:
         raise NotAnImage(
             "a JPEG 2000 of more than 8 bits a colour and with transparency (or in CMYK) is not "
-            "read; convert it to PNG, or to 8 bits",
+            "supported; convert it to PNG, or to 8 bits",
             field="file",
         )
     import pypdfium2  # noqa: PLC0415
@@ -79,19 +79,19 @@ def decode_deep_colour(data: bytes) -> Pixels:
     width, height = size(data)
     with decoder_errors("the JPEG 2000 cannot be decoded"):
         document = pypdfium2.PdfDocument(_pdf_of(data, width, height))
-        # PDFium draws nothing where it cannot decode a picture, and says nothing.
+        # If PDFium cannot decode a picture, it silently draws nothing.
         pixels = document[0].render(scale=1, fill_color=(0, 0, 0, 0)).to_numpy()
         if pixels.shape != (height, width, 4) or (pixels[:, :, 3] != 255).any():
             raise NotAnImage(
-                "the JPEG 2000 is damaged: its pixels cannot be decoded; save it again from where "
-                "it came from",
+                "the JPEG 2000 is damaged: its pixels cannot be decoded; save it again from the "
+                "original",
                 field="file",
             )
         return from_array(pixels)
 
 
 def _pdf_of(data: bytes, width: int, height: int) -> bytes:
-    """A PDF of one page with this picture, a point for each pixel."""
+    """A PDF of one page that shows this picture with one point for each pixel."""
     draw = b"q %d 0 0 %d 0 0 cm /I Do Q" % (width, height)
     image = b"<</Type/XObject/Subtype/Image/Width %d/Height %d/ColorSpace/DeviceRGB" % (
         width,

@@ -1,8 +1,8 @@
-"""JPEG files, also those of processes that OpenCV's decoder does not have.
+"""Decode JPEG files, also of a process that OpenCV does not support.
 
-OpenCV reads the baseline, extended and progressive processes with 8 bits a sample. Lossless JPEGs
-of 8 bits (medical devices, some cameras' raw files) are Pillow's, whose libjpeg-turbo has that
-process. What neither reads is refused by its name, for "damaged" would send people to look for a
+OpenCV reads the baseline, extended and progressive processes with 8 bits a sample. Pillow decodes
+lossless JPEGs of 8 bits (medical devices, raw files of some cameras), because its libjpeg-turbo
+supports them. The error for any other process names it: "damaged" would make people look for a
 broken upload.
 """
 
@@ -26,7 +26,7 @@ _ARITHMETIC = frozenset(range(0xC9, 0xD0)) - {0xCC}
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
-    """The page of a JPEG. Raises NotAnImage or TooLarge."""
+    """Decode a JPEG. Raises NotAnImage or TooLarge."""
     import cv2  # noqa: PLC0415
 
     try:
@@ -39,8 +39,10 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
 
 
 def decode_otherwise(data: Buffer, max_pixels: int) -> Pixels | None:
-    """A JPEG that OpenCV does not decode, as H×W×3 uint8 BGR; None where nothing is known of why.
-    Raises NotAnImage, with the name of its process, or TooLarge."""
+    """Decode a JPEG that OpenCV does not decode, as H×W×3 uint8 BGR; None if the reason is unknown.
+
+    Raises NotAnImage, with the name of its process, or TooLarge.
+    """
     found = examine(data)
     if found.process in LOSSLESS and found.bits == 8:
         pixels = _by_pillow(data, max_pixels)
@@ -49,8 +51,8 @@ def decode_otherwise(data: Buffer, max_pixels: int) -> Pixels | None:
     name = _process(found)
     if name:
         raise NotAnImage(
-            f"the JPEG is of a process that is not read: {name}; convert it to a baseline JPEG or "
-            "a PNG",
+            f"the JPEG uses a process that is not read: {name}; convert it to a baseline JPEG or a "
+            "PNG",
             field="file",
         )
     return None
@@ -65,7 +67,7 @@ def _by_pillow(data: Buffer, max_pixels: int) -> Pixels | None:
 
 
 def _process(found: Jpeg) -> str:
-    """The name of a process that no decoder here has, "" for the common ones."""
+    """The name of an unsupported process, "" for a supported one."""
     names = []
     if found.process in LOSSLESS:
         names.append("lossless")

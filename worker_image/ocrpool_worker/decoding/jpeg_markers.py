@@ -1,8 +1,8 @@
-"""Whether a JPEG is there to its end, found out from its markers and without decoding it.
+"""Check by its markers that a JPEG is complete, without decoding it.
 
-Everything is taken as libjpeg takes it: segments are skipped by their lengths, so that an end
-marker in a thumbnail (EXIF) is none of this picture; fill bytes and rubbish between segments are
-passed over; what comes after the end is not looked at.
+The markers are read like in libjpeg. Segments are skipped by their lengths, so the end marker of a
+thumbnail (EXIF) does not count. Fill bytes and stray bytes between segments are skipped, and bytes
+after the end are ignored.
 """
 
 from __future__ import annotations
@@ -18,33 +18,35 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# Far beyond any file that a program wrote, also one of a thousand progressive scans.
+# More than any program writes, even with a thousand progressive scans.
 MOST_SEGMENTS = 100_000
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
-# What ends the entropy-coded data of a scan: any marker that is no restart marker.
+# The end of a scan's entropy-coded data: any marker other than a restart marker.
 _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-# Lossless processes (T.81, annex H): their pixels are not made of blocks.
+# Lossless processes (T.81, annex H), whose pixels are not coded in blocks.
 LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _LONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN, _IMAGE_ENDS = 0xDA, 0xD9
 _END = b"\xff\xd9"
-# Where data is missing libjpeg goes on with zeros: these greys (the second: CMYK).
+# libjpeg decodes missing data as zeros, which gives these greys (the second for CMYK).
 _MISSING = (128, 65)
-# Entropy-coded data of no picture: enough of it to change the first block that was missing.
+# Random entropy-coded data, enough to change the first missing block.
 _FILLER = random.Random(0).randbytes(8192).replace(b"\xff", b"\x5a")
 
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """What the markers tell.
+    """The facts from the markers of a JPEG.
 
-    `complete`: the end marker is there. `height`: rows of pixels, 0 where the frame's header is
-    missing. `one_pass`: all of the picture is in one scan, from top to bottom. `scans`: how many
-    are there to their end. `pixels_end`: where the data of the first scan ends, or breaks off.
-    `process`: the marker of the frame, `bits` those of a sample, both 0 where it is missing.
+    `complete`: the end marker is there. `height`: rows of pixels, 0 if the frame's header is
+    missing.
+    `one_pass`: the whole picture is in one scan, from top to bottom. `scans`: number of complete
+    scans. `pixels_end`: the offset at which the data of the first scan ends or is cut off.
+    `process`: the marker of the frame. `bits`: bits of a sample. Both are 0 without a frame's
+    header.
     """
 
     complete: bool
@@ -57,7 +59,7 @@ class Jpeg:
 
 
 def examine(data: Buffer) -> Jpeg:
-    """Look through the markers of a JPEG."""
+    """Read the markers of a JPEG."""
     height = components = begun = scans = first_end = process = bits = 0
     one_pass = True
     at, complete = 2, False
@@ -76,7 +78,7 @@ def examine(data: Buffer) -> Jpeg:
             if marker in _FRAMES and not height:
                 bits, height, components = struct.unpack_from(">2xBH2xB", data, at)
                 process = marker
-                # Of lossless ones it is not found out how many rows are there.
+                # For lossless processes the number of rows is not determined.
                 one_pass = marker not in _PROGRESSIVE | LOSSLESS
             at += max(2, length)
             if marker == _SCAN:
@@ -89,17 +91,16 @@ def examine(data: Buffer) -> Jpeg:
                 scans += 1
                 first_end = first_end or at
     except (struct.error, IndexError):
-        pass  # it ends within a segment
+        pass  # the file ends inside a segment
     one_pass = one_pass and begun == 1
     return Jpeg(complete, height, one_pass, scans, first_end or len(data), process, bits)
 
 
 def rows_arrived(data: Buffer, found: Jpeg) -> int:
-    """How many rows of a one-pass JPEG are in its data, whatever its header says; 0 where that
-    cannot be found out.
+    """The number of rows of a one-pass JPEG that are in its data; 0 if it cannot be determined.
 
-    The picture is decoded twice, with different data after what has arrived: from the first row
-    on that differs, nothing is of this file.
+    The picture is decoded twice, with different bytes after the data that arrived. From the first
+    row that differs on, nothing comes from this file.
     """
     if not found.one_pass or not found.height:
         return 0
@@ -122,11 +123,11 @@ def rows_arrived(data: Buffer, found: Jpeg) -> int:
 
 
 def ends_early(data: Buffer, pixels: Pixels) -> int | None:
-    """The number of rows that a complete JPEG, decoded as `pixels`, has data for, where its data
-    stops before the last one; None where all is there.
+    """If the data of a JPEG, decoded as `pixels`, ends early: the number of rows that are there.
+    None for a complete one.
 
-    A file that was cut off and closed with an end marker is complete by its markers. Its last
-    rows are of libjpeg's grey, so that only such pictures are looked at again.
+    A file that was cut off and closed with an end marker is complete by its markers. Its last rows
+    have libjpeg's grey, so only such pictures are examined again.
     """
     corners = (pixels[0, 0], pixels[0, -1], pixels[-1, 0], pixels[-1, -1])
     if not any(is_missing(corner) for corner in corners):
@@ -137,5 +138,5 @@ def ends_early(data: Buffer, pixels: Pixels) -> int | None:
 
 
 def is_missing(pixel: Pixels) -> bool:
-    """Whether a pixel (BGR) is of the grey that libjpeg gives those that it has no data for."""
+    """Whether a pixel (BGR) has the grey that libjpeg gives pixels without data."""
     return bool(pixel.min() == pixel.max() and pixel[0] in _MISSING)

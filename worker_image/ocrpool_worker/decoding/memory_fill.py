@@ -1,9 +1,9 @@
-"""Memory that decoders are given without what was in it before.
+"""Give decoders memory without its old contents.
 
-The C library hands freed memory out again as it is. A decoder that does not write every pixel (as
-OpenCV 4.10 does with a JPEG that breaks off) would show what this process read before: somebody
-else's page. So files are held against their own sizes before they are decoded (`complete`), and,
-whatever a decoder then leaves out, it is one constant.
+The C library reuses freed memory without clearing it. A decoder that does not write every pixel
+(such as OpenCV 4.10 for a JPEG that is cut off) would show data of an earlier page, which belongs
+to another client. So incomplete files are refused before decoding (`completeness`), and here every
+block is filled with a constant.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ _mallopt = _find_mallopt()
 
 @contextmanager
 def clean_memory() -> Iterator[None]:
-    """What is allocated meanwhile holds nothing of earlier pages. Where the C library cannot do
-    that (it is not glibc), nothing happens. Blocks under a kilobyte, which glibc keeps for each
-    thread, are given out as they are: no picture that holds a text is so small."""
+    """Within this context, newly allocated memory holds no data of earlier pages.
+
+    It has no effect if the C library is not glibc. glibc does not fill blocks below a kilobyte,
+    which it keeps for each thread, but no picture with text is that small.
+    """
     if _mallopt is None:
         yield
         return

@@ -1,7 +1,7 @@
-"""A bound on the memory of a decoder, for files whose data is of another size than they say.
+"""Limit the memory of a decoder, for files whose data is larger than their header says.
 
-A header is looked at before its file is decoded, and decoders hold what they find against it, but
-not all of them before they make room for it: an AVIF that says 64×64 can hold 16,384×16,384 pixels.
+The header is checked before decoding, and decoders compare the data with it. But some of them
+allocate memory first: an AVIF with a header of 64×64 pixels can hold 16,384×16,384.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from pathlib import Path
 from ocrpool_worker.errors import NotAnImage
 
 _STATM = Path("/proc/self/statm")
-# Measured, bytes a pixel: JPEG 2000 40 (colour in 16 bits, one tile), AVIF and HEIC 25.
+# Bytes for each pixel. Measured: JPEG 2000 40 (colour in 16 bits, one tile), AVIF and HEIC 25.
 _PER_PIXEL = 96
-# Of a file, or of the part of it that is compressed pixels, that libraries make for themselves.
+# Copies of the file, or of its compressed pixels, that libraries make.
 _COPIES = 2
-# For what does not grow with the picture: tables, threads' stacks.
+# Memory that does not depend on the size of the picture: tables, stacks of threads.
 _BESIDES = 64 * 2**20
 
 
 @contextmanager
 def bounded_memory(pixels: int, size: int = 0) -> Iterator[None]:
-    """What is decoded meanwhile gets as much memory as a picture of so many pixels may need, in a
-    file of `size` bytes, which are there already.
-    MemoryError that comes of this bound is raised as NotAnImage. Nothing happens where the kernel
-    does not tell how much there is already."""
+    """Limit the memory within this context to what a picture of `pixels` pixels can need.
+
+    `size`: bytes of its file, which are in memory already. A MemoryError within the context becomes
+    NotAnImage. Nothing is limited if the kernel does not report the memory in use.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     held, needed = _held(), _BESIDES + _PER_PIXEL * pixels + _COPIES * size
     limit = held + needed
@@ -40,8 +41,8 @@ def bounded_memory(pixels: int, size: int = 0) -> Iterator[None]:
         yield
     except MemoryError:
         raise NotAnImage(
-            f"the image takes more memory than one of {pixels / 1e6:.1f} megapixels, which its "
-            "header says it is",
+            f"the image needs more memory than one of {pixels / 1e6:.1f} megapixels, the size in "
+            "its header; save it again from the original",
             field="file",
         ) from None
     finally:
@@ -49,7 +50,7 @@ def bounded_memory(pixels: int, size: int = 0) -> Iterator[None]:
 
 
 def _held() -> int:
-    """Bytes of heap and private mappings, 0 where /proc does not tell."""
+    """Bytes of heap and private mappings, 0 if /proc does not report them."""
     try:
         return int(_STATM.read_text(encoding="ascii").split()[5]) * mmap.PAGESIZE
     except (OSError, ValueError, IndexError):

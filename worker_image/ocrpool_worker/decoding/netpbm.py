@@ -1,4 +1,4 @@
-"""PBM, PGM and PPM: the samples lie there as they are, or are written out as numbers.
+"""Decode PBM, PGM and PPM, whose samples are binary or written as decimal numbers.
 
 Pillow takes minutes for the numbers of a page, and OpenCV does not scale by the largest value.
 """
@@ -25,17 +25,17 @@ STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 _COMMENT = re.compile(rb"#[^\n\r]*")
 _LINE_END = re.compile(rb"[\n\r]")
 _NO_NUMBER = re.compile(rb"[^0-9\s]")
-# Samples that are written out are read in pieces of so many bytes: their text is several times as
-# large as the page, and may be any amount of something else.
+# Decimal samples are read in pieces of this many bytes. Their text is several times as large as the
+# page, and may hold any amount of other text.
 _PIECE = 64 << 10
-# Of text that belongs to a page. Five digits and a blank are usual.
+# Most bytes of text for one sample. Five digits and a blank are usual.
 _MOST_FOR_A_SAMPLE = 64
 _MOST_BESIDES = 1 << 20
 
 
 def describe_truncation(data: Buffer) -> str | None:
-    """How much arrived of one that is not complete, None where it is. One of numbers is looked at
-    when it is decoded."""
+    """Say how much of an incomplete file arrived; None for a complete one. Files with decimal
+    samples are checked when they are decoded."""
     found = head(data)
     if found.kind <= 3:
         return None
@@ -47,7 +47,7 @@ def describe_truncation(data: Buffer) -> str | None:
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
-    """The page of a complete one. Raises NotAnImage or TooLarge."""
+    """Decode a complete file. Raises NotAnImage or TooLarge."""
     import numpy as np  # noqa: PLC0415
 
     found = head(data)
@@ -67,7 +67,7 @@ def decode(data: Buffer, max_pixels: int) -> Pixels:
 
 
 def _row(found: Head) -> int:
-    """Bytes of a row that is no text."""
+    """Bytes of a row of binary samples."""
     if found.kind == 4:
         return (found.width + 7) // 8
     samples = found.width * (3 if found.kind == 6 else 1)
@@ -75,7 +75,7 @@ def _row(found: Head) -> int:
 
 
 def _written(data: Buffer, found: Head, count: int) -> NDArray[Any]:
-    """Samples that are written out. Raises NotAnImage where there are fewer."""
+    """Read decimal samples. Raises NotAnImage if there are fewer than `count`."""
     import numpy as np  # noqa: PLC0415
 
     samples = np.empty(count, np.uint8 if found.largest < 256 else np.uint16)
@@ -99,7 +99,7 @@ def _without_comments(data: Buffer, at: int, end: int) -> Iterator[bytes]:
     inside = False
     for start in range(at, end, _PIECE):
         piece = bytes(data[start : min(end, start + _PIECE)])
-        if inside:  # of a comment, which ends with its line
+        if inside:  # inside a comment, which ends with its line
             line_end = _LINE_END.search(piece)
             if line_end is None:
                 continue
@@ -110,7 +110,7 @@ def _without_comments(data: Buffer, at: int, end: int) -> Iterator[bytes]:
 
 
 def _bits(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
-    """The digits of a bitmap, with or without blanks between them. 1 is black."""
+    """Read the digits of a bitmap, with or without blanks between them. 1 is black."""
     import numpy as np  # noqa: PLC0415
 
     for piece in pieces:
@@ -119,7 +119,7 @@ def _bits(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
 
 
 def _numbers(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
-    """Up to what is no number."""
+    """Read decimal numbers, up to the first character that is neither a digit nor a blank."""
     rest = b""
     for piece in pieces:
         text = rest + piece
@@ -138,14 +138,14 @@ def _numbers(pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
 def _numbers_in(text: bytes) -> NDArray[Any]:
     import numpy as np  # noqa: PLC0415
 
-    # Not with `count`: numpy 2.3 leaves what it does not find as it was in memory. And of blanks
-    # alone it makes a number.
+    # Not with `count`: numpy 2.3 then returns uninitialised memory for missing numbers. And it
+    # turns a text of only blanks into a number.
     numbers: NDArray[Any] = np.fromstring(text if text.strip() else b"", np.uint32, sep=" ")
     return numbers
 
 
 def _scaled(samples: NDArray[Any], largest: int) -> NDArray[np.uint8]:
-    """Bytes of which 255 is what `largest` was."""
+    """Scale samples to bytes, so that `largest` becomes 255."""
     import numpy as np  # noqa: PLC0415
 
     if largest == 255 and samples.dtype == np.uint8:

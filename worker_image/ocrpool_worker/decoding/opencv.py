@@ -1,4 +1,4 @@
-"""OpenCV's decoder, and what its errors mean."""
+"""Decode with OpenCV, and translate its errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def imdecode(data: Buffer, flags: int, max_pixels: int) -> NDArray[Any]:
         with clean_memory():
             pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        # OpenCV has a limit of its own, set from ours; a header can lie to ours.
+        # OpenCV has its own limit, set from ours. It also catches files whose header lies.
         if "MAX_IMAGE" in error.err:
             raise TooLarge(
                 f"the image has more than {max_pixels / 1e6:g} megapixels "
-                "(admission.maxMegapixels), whatever its first header says; send it "
-                "smaller or raise the limit",
+                "(admission.maxMegapixels), whatever its first header says; send a "
+                "smaller one or raise the limit",
                 field="file",
                 limit=max_pixels / 1e6,
             ) from None

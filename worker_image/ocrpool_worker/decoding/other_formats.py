@@ -1,7 +1,7 @@
-"""GIF, JPEG 2000 and AVIF through Pillow, HEIC through libheif.
+"""Decode GIF, JPEG 2000 and AVIF with Pillow, and HEIC with libheif.
 
-OpenCV reads JPEG 2000 too, but its wheels carry an OpenJPEG (2.5.0) whose faults were mended in
-2.5.3; those of Pillow and PDFium are newer.
+OpenCV also reads JPEG 2000, but its wheels contain OpenJPEG 2.5.0, whose vulnerabilities were fixed
+in 2.5.3. Those of Pillow and PDFium are newer.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
-    """The page of a file of one of these formats, and how many pictures there are in it, of which
-    this is the first or (HEIC) the primary one. Raises NotAnImage or TooLarge."""
+    """Return (the page, the number of pictures in the file). The page is the first picture, or the
+    primary one of a HEIC. Raises NotAnImage or TooLarge."""
     try:
         form, width, height = read_header(data)
         open_by = _OPENERS[form]
     except (UnknownFormat, KeyError) as error:
-        raise NotAnImage(f"the image is damaged, or of no known format: {error}") from None
+        raise NotAnImage(f"the image is damaged, or of an unknown format: {error}") from None
     check_pixels(width, height, max_pixels)
-    whole = bytes(data)  # a copy that is no part of the bound below
+    whole = bytes(data)  # copied before, so that it does not count in the limit below
     with (
         decoder_errors(f"the {form} cannot be decoded"),
         clean_memory(),
@@ -42,8 +42,8 @@ def decode(data: Buffer, max_pixels: int) -> tuple[Pixels, int]:
         image, count = open_by(whole, max_pixels)
         pixels = from_pillow(image)
     if form == "JPEG 2000" and jp2.is_deep_colour(whole):
-        # Again, without the bound: PDFium ends the process where it gets no memory, and what its
-        # decoder needs is known now, as it is the same as Pillow's.
+        # Decoded again without the limit, because PDFium ends the process if it gets no memory. Its
+        # decoder is the same as Pillow's, so it needs no more memory than the first time.
         with clean_memory():
             return jp2.decode_deep_colour(whole), 1
     return pixels, count
@@ -53,9 +53,9 @@ def _by_pillow(name: str) -> Callable[[bytes, int], tuple[Any, int]]:
     def by_name(data: bytes, max_pixels: int) -> tuple[Any, int]:
         from PIL import AvifImagePlugin  # noqa: PLC0415
 
-        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # an instance has its share of the cores
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # other instances need the other cores
         image = open_image(data, name, max_pixels)
-        # GIF would walk all frames to count them.
+        # For GIF, `n_frames` would decode all frames.
         return image, getattr(image, "n_frames", 1) if name == "AVIF" else 1
 
     return by_name
@@ -71,8 +71,8 @@ def _by_libheif(data: bytes, max_pixels: int) -> tuple[Any, int]:
     width, height = picture.size
     check_pixels(width, height, max_pixels)
     image = picture.to_pillow()
-    # libheif has turned and mirrored it as the file's own properties say. The orientation in EXIF
-    # or XMP says the same once more, and counts for nothing (ISO 23008-12).
+    # libheif has turned and mirrored the picture by the file's properties. The orientation in EXIF
+    # or XMP repeats that, and must be ignored (ISO 23008-12).
     image.info = {}
     return image, len(file)
 

@@ -1,4 +1,5 @@
-"""The pages of a PDF, rendered by PDFium at 144 dpi, as PaddleX does it, for the same text."""
+"""Render the pages of a PDF with PDFium at 144 dpi, as PaddleX does, so that the text is the
+same."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_pdf(data: bytes, max_pixels: int) -> Document:
-    """Raises NotAnImage."""
+    """Open a PDF. Raises NotAnImage."""
     pdf_fonts.install()
     return _Pdf(data, load_pdf(data), max_pixels)
 
@@ -35,10 +36,10 @@ class _Pdf(Document):
         self._data = data
         self._pdf = pdf
         self._max_pixels = max_pixels
-        # The same once more, for pages whose letters PDFium's own fonts lack: fonts stay as they
-        # were loaded for as long as their document is open.
+        # The document opened a second time, for pages with letters that PDFium's own fonts lack:
+        # the fonts of an open document cannot be changed.
         self._substituted: Any = None
-        # And once more, for looking at what stamps say.
+        # The document opened a third time, with stamps flattened, to examine their text.
         self._flat: Any = None
 
     def size(self, index: int) -> tuple[int, int]:
@@ -50,7 +51,7 @@ class _Pdf(Document):
         with open_page(self._pdf, index) as page:
             over, lost = undrawn_annotations(self._pdf, page, lambda: self._flat_page(index))
             own = find_undrawn_text(page)
-            # The page's own letters without a name are in the copy with its stamps as well.
+            # The copy with flattened stamps also contains the page's own unnamed letters.
             unnamed = max(0, over.unnamed - own.unnamed)
             lacks = own | replace(over, unnamed=unnamed)
             other = self._with_other_fonts(index, lacks, lost, unnamed) if lacks else None
@@ -59,8 +60,10 @@ class _Pdf(Document):
     def _with_other_fonts(
         self, index: int, lacks: UndrawnText, lost: UndrawnText, unnamed: int
     ) -> Rendered | None:
-        """None where this machine's fonts do not help, and the page looks as it would anywhere.
-        `unnamed`: letters of annotations that have no name, in any font."""
+        """Draw the page with fonts of this machine. None if they do not help.
+
+        `unnamed`: number of letters of annotations that have no Unicode value.
+        """
         try:
             choice = pdf_fonts.choose_fonts()
             if choice is None:
@@ -75,7 +78,7 @@ class _Pdf(Document):
                     if left.amount < lacks.amount or left.unnamed:
                         return self._drawn(self._substituted, page, index, left | lost)
         except Exception:
-            # The machine's fonts are no matter of the request: the page is drawn without them.
+            # A problem with the machine's fonts must not fail the request: draw without them.
             _log.exception("a page of a PDF could not be drawn with this machine's fonts")
         return None
 

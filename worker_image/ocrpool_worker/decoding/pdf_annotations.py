@@ -1,7 +1,8 @@
-"""Characters of form fields, stamps and comments that cannot be drawn; see `pdf_glyphs`.
+"""Find characters of form fields, stamps and comments that cannot be drawn; see `pdf_glyphs`.
 
-What an annotation is drawn with does not belong to the page's text. A field and a comment say what
-stands in them; others are looked at in a copy of the document in which they are part of the page.
+The objects of an annotation do not belong to the page's text. Form fields and comments give their
+text directly. Other annotations are examined in a copy of the document in which they are part of
+the page.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from ocrpool_worker.decoding.pdf_glyphs import (
 )
 from ocrpool_worker.decoding.pdf_objects import MOST_DRAWN, annotation_objects
 
-# Annotations of a page that are looked at, and characters of those that say what stands in them:
-# PDFium gives the text of one as a whole or not at all.
+# Annotations of a page that are examined, and characters of form fields and comments. PDFium
+# returns such a text as a whole or not at all.
 MOST_ANNOTATIONS, MOST_CHARACTERS = 1000, 2_000_000
 
-# What PDFium's own fonts have: Windows' letters of Western Europe, and three more.
+# The characters of PDFium's own fonts: Windows-1252 (Western Europe), and three more.
 _OWN = frozenset(bytes(range(256)).decode("cp1252", "ignore") + "Łłı")
 
 
 def undrawn_annotations(
     pdf: Any, page: Any, flat: Callable[[], AbstractContextManager[Any]]
 ) -> tuple[UndrawnText, UndrawnText]:
-    """What cannot be drawn of a page's annotations in PDFium's own fonts, and what cannot be drawn
-    in any: PDFium makes the picture of a comment that has none in the letters of Western Europe.
+    """Find the text of a page's annotations that cannot be drawn.
 
-    `flat` gives the same page of another opened document, and is asked for it only where it is
-    needed."""
+    Returns (text that PDFium's own fonts lack, text that cannot be drawn in any font). The second
+    exists because PDFium draws a comment without an appearance only in Western European letters.
+    `flat` opens the same page in a copy with flattened annotations, and is called only if needed.
+    """
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     non_embedded = NonEmbeddedFonts()
@@ -47,7 +49,7 @@ def undrawn_annotations(
     if pdfium.FPDFPage_GetAnnotCount(page.raw) > MOST_ANNOTATIONS:
         bounds.add(f"{MOST_ANNOTATIONS} annotations")
     for annotation in _annotations(page):
-        # Without objects PDFium draws it by itself, in its own fonts.
+        # An annotation without objects is drawn by PDFium, in its own fonts.
         drawn = pdfium.FPDFAnnot_GetObjectCount(annotation) > 0
         texts = [item for item, _ in annotation_objects(annotation, pdfium.FPDF_PAGEOBJ_TEXT)]
         if drawn and not any(non_embedded(item) for item in texts):
@@ -67,20 +69,20 @@ def undrawn_annotations(
     found = UndrawnText(frozenset(texts_of.characters))
     if others:
         with flat() as copy:
-            # The page's own pieces of text are in the copy as well.
+            # The copy also contains the page's own pieces of text.
             found |= replace(find_undrawn_text(copy), empty=0, pieces=0)
     return found, UndrawnText(frozenset(texts_of.lost), bounds=frozenset(bounds | texts_of.bounds))
 
 
 def flatten(page: Any) -> bool:
-    """Make the annotations part of the page, which shows when it is opened again."""
+    """Make the annotations part of the page. This takes effect when the page is opened again."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     return bool(pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY))
 
 
 def _annotations(page: Any) -> Iterator[Any]:
-    """Those that are shown."""
+    """The annotations that are displayed."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     hidden = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
@@ -104,7 +106,7 @@ def _opened(page: Any, index: int) -> Iterator[Any]:
 
 
 def _is_password(form: Any, annotation: Any) -> bool:
-    """Whether a form field shows something else than its value, which no warning may tell."""
+    """Whether a form field is a password field, whose value must not appear in a warning."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     flags = pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation)
@@ -112,8 +114,8 @@ def _is_password(form: Any, annotation: Any) -> bool:
 
 
 class _AnnotationText:
-    """The characters of texts that PDFium's own fonts lack; `lost`: those of texts that it draws in
-    no other ones."""
+    """Collects the characters of texts that PDFium's own fonts lack. `lost`: those of texts that
+    PDFium draws in no other fonts."""
 
     def __init__(self) -> None:
         self.characters: set[str] = set()
@@ -122,7 +124,7 @@ class _AnnotationText:
         self._left = MOST_CHARACTERS
 
     def lacking(self, get: Callable[..., int], *, lost: bool = False) -> None:
-        """Add those of the text that `get` puts into a buffer."""
+        """Add the missing characters of the text that `get` copies into a buffer."""
         size = get(None, 0)
         self._left -= size // 2
         if self._left < 0:

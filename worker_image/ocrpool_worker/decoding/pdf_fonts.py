@@ -1,9 +1,9 @@
-"""Fonts for text of PDFs whose own are not in the file.
+"""Substitute fonts of this machine for fonts that a PDF does not embed.
 
-PDFium draws such text in fonts of its own, which have the letters of Western Europe, and draws
-nothing where they have no glyph: no Polish ą, no Cyrillic, no Greek, no Chinese. On request it is
-given faces of this machine instead, through its own hook (`fpdf_sysfontinfo.h`). Without request
-the hook does what PDFium's own one does, so that a page that lacks nothing looks as ever.
+PDFium draws such text in its own fonts. They have the letters of Western Europe; for other
+characters (Polish ą, Cyrillic, Greek, Chinese) nothing is drawn. On request, PDFium gets faces of
+this machine instead, through its hook (`fpdf_sysfontinfo.h`). Otherwise the hook behaves like
+PDFium's own, so pages that lack nothing do not change.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# PDFium's numbers of character sets (those of Windows), and an encoding that holds each.
+# PDFium's numbers of character sets (those of Windows) → an encoding with the same characters.
 _EAST_ASIAN = {134: "gb2312", 136: "big5", 128: "shift_jis", 129: "euc_kr"}
 _LETTERS = ("cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp1258")
-# The tag of a collection's header, by which PDFium asks for the whole file of one.
+# The tag of a collection's header, with which PDFium requests the whole file of a collection.
 _COLLECTION = 0x74746366
 
 
 @dataclass(frozen=True)
 class FontChoice:
-    """The faces to draw with: by PDFium's character set, and for all others (also for what a face
-    of a character set lacks)."""
+    """The faces to draw with: one for each of PDFium's character sets, and `other` for all else,
+    also for characters that the face of a character set lacks."""
 
     by_charset: Mapping[int, FontFace]
     other: FontFace
@@ -50,7 +50,7 @@ class FontChoice:
         return self.by_charset.get(charset, self.other)
 
     def lacks(self, characters: set[str]) -> set[str]:
-        """Those of the characters that none of the faces has."""
+        """The characters that none of the faces has."""
         import numpy as np  # noqa: PLC0415
 
         codes = np.array(sorted(ord(each) for each in characters), np.int64)
@@ -62,8 +62,8 @@ class FontChoice:
 
 @cache
 def choose_fonts() -> FontChoice | None:
-    """The faces of this machine that cover most, looked for once; None where it has none."""
-    # Those encodings have Greek and Cyrillic letters, too, which say nothing here.
+    """The faces of this machine that cover most characters; None if it has none. Searched once."""
+    # These encodings also hold Greek and Cyrillic letters, which are left out here.
     east = {charset: _repertoire(name, since=0x2E80) for charset, name in _EAST_ASIAN.items()}
     letters = _repertoire(*_LETTERS)
     scores = []
@@ -71,12 +71,12 @@ def choose_fonts() -> FontChoice | None:
         try:
             share = float(covered(face, letters).mean())
             shares = {charset: float(covered(face, each).mean()) for charset, each in east.items()}
-        except Exception as error:  # a damaged file makes many kinds of them
+        except Exception as error:  # a damaged file causes many kinds of exceptions
             log_unusable(face.path, error)
             continue
-        # Without the open file: there may be more of them than a process may have open.
+        # The file is not kept open, because there may be more files than a process may open.
         scores.append(_FontCoverage(face.path, share, shares))
-    # One with all letters and the most of East Asia: it is also asked for what another one lacks.
+    # `other` has all letters and most of East Asia, because it is also used for what others lack.
     other = _best(scores, lambda one: (round(one.letters, 1), sum(one.shares.values())))
     if other is None:
         return None
@@ -95,7 +95,7 @@ def choose_fonts() -> FontChoice | None:
 
 @dataclass(frozen=True)
 class _FontCoverage:
-    """The shares of the letters, and of each character set of East Asia, that a font file has."""
+    """The part of all letters, and of each East Asian character set, that a font file covers."""
 
     path: Path
     letters: float
@@ -107,7 +107,7 @@ def _share(charset: int, score: _FontCoverage) -> float:
 
 
 def _best(scores: list[_FontCoverage], key: Callable[[_FontCoverage], Any]) -> FontFace | None:
-    """The best face whose file can (still) be opened."""
+    """The best face whose file can still be opened."""
     for score in sorted(scores, key=key, reverse=True):
         try:
             return open_face(score.path)
@@ -118,7 +118,7 @@ def _best(scores: list[_FontCoverage], key: Callable[[_FontCoverage], Any]) -> F
 
 @contextmanager
 def substituting(choice: FontChoice) -> Iterator[None]:
-    """What PDFium loads meanwhile of fonts that are not embedded is drawn with these faces."""
+    """Within this context, PDFium loads these faces for fonts that are not embedded."""
     handler = _handler()
     handler.choice = choice
     try:
@@ -128,19 +128,19 @@ def substituting(choice: FontChoice) -> Iterator[None]:
 
 
 def install() -> None:
-    """Put the hook in. PDFium looks at the machine's fonts when it first needs one, and only once:
-    a hook that comes later would not know them."""
+    """Install the hook. PDFium searches the machine's fonts once, when it first needs one, so the
+    hook must be installed before."""
     _handler()
 
 
 @cache
 def _repertoire(*encodings: str, since: int = 0x80) -> Codes:
-    """All characters of these encodings from that one on."""
+    """All characters of these encodings, from the code `since` on."""
     import numpy as np  # noqa: PLC0415
 
     high = range(0x80, 0x100)
     single = bytes(high)
-    # With spaces between them: a pair that stands for nothing must not shift the next one.
+    # Separated by spaces, so that an invalid pair does not shift the next one.
     double = b"  ".join(bytes((first, second)) for first in high for second in range(0x40, 0x100))
     text = set()
     for encoding in encodings:
@@ -154,12 +154,12 @@ def _handler() -> Any:
     from pypdfium2 import PdfSysfontBase  # noqa: PLC0415
 
     class Handler(PdfSysfontBase):  # type: ignore[misc]
-        """Passes everything on to PDFium's own, except for the faces that it handed out."""
+        """Forwards everything to PDFium's own hook, except for the substituted faces."""
 
         def __init__(self) -> None:
             super().__init__()
             self.choice: FontChoice | None = None
-            # Handles are places in this list, from 1 on; PDFium's own are addresses.
+            # A handle is the position in this list plus 1. PDFium's own handles are addresses.
             self._faces: list[FontFace] = []
 
         def MapFont(self, _: Any, *wanted: Any) -> Any:  # noqa: N802
@@ -181,7 +181,7 @@ def _handler() -> Any:
             if table == _COLLECTION:
                 wanted = data if face.start else data[:0]
             else:
-                # Of a collection only the length is asked for, to find the face in it.
+                # For a collection PDFium needs only the length, to find the face in it.
                 wanted = data[:0] if table else data[face.start :]
             return _put(wanted, buffer, size)
 
@@ -191,7 +191,7 @@ def _handler() -> Any:
         def GetFaceName(self, _: Any, font: Any, buffer: Any, size: int) -> int:  # noqa: N802
             if not self._own(font):
                 return int(self.default.GetFaceName(self.default, font, buffer, size))
-            # PDFium keeps faces by their names.
+            # PDFium caches faces by their names.
             return _put(b"ocrpool-%d\0" % font, buffer, size)
 
         def GetFontCharset(self, _: Any, font: Any) -> int:  # noqa: N802
@@ -209,7 +209,7 @@ def _handler() -> Any:
 
 
 def _put(data: bytes | memoryview, buffer: Any, size: int) -> int:
-    """Into PDFium's buffer, where it is large enough; the length in any case."""
+    """Copy `data` into PDFium's buffer if it fits. Returns the length in any case."""
     if buffer and 0 < len(data) <= size:
         place = (ctypes.c_ubyte * len(data)).from_address(_address(buffer))
         memoryview(place).cast("B")[:] = data

@@ -1,9 +1,8 @@
-"""Characters of a page that PDFium cannot draw, because their font is not in the PDF and no other
-one has a glyph for them.
+"""Find characters of a page that PDFium cannot draw: their font is not embedded in the PDF, and no
+other font has a glyph for them.
 
-Only fonts that are not embedded are looked at: what the author put into the file is taken as it is
-meant. Text that is drawn nowhere (invisible text over a scan, text outside of the page) lacks
-nothing either.
+Only fonts that are not embedded are examined; embedded fonts are drawn as the author meant them.
+Text that is not visible (invisible text over a scan, text outside the page) is ignored.
 """
 
 from __future__ import annotations
@@ -23,29 +22,31 @@ from ocrpool_worker.decoding.pdf_objects import (
 )
 from ocrpool_worker.engine.base import PageWarning
 
-# Characters of a page that are looked at: 0.2 seconds, one where none of them has a name.
+# Characters of a page that are examined. That takes 0.2 s, or 1 s if none has a Unicode value.
 MOST_CHARACTERS = 200_000
-# One letter in five or six is a space; where more of the pieces of a page are empty, not all of
-# them are spaces.
+# One letter in five or six is a space. If more than this part of the pieces of a page are empty,
+# some of them are not spaces.
 MOST_SPACES = 1 / 3
-# Characters that a warning names.
+# Most characters that a warning names.
 MOST_NAMED = 40
 MISSING = "MissingGlyphs"
 
-_INVISIBLE = (3, 7)  # text rendering modes: nothing, and as a clip only
-# Controls and formats (soft hyphens, joiners), halves of characters without the other one, marks
-# that are drawn with their letter, spaces, and private characters, which stand for bullets and the
-# like.
+_INVISIBLE = (3, 7)  # text rendering modes: invisible, and clipping only
+# Categories that need no glyph of their own: controls and formats (soft hyphens, joiners), unpaired
+# surrogates, marks that are drawn with their letter, spaces, and private characters (bullets and
+# the like).
 UNDRAWN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Me", "Mn", "Zl", "Zp", "Zs"))
 
 
 @dataclass(frozen=True)
 class UndrawnText:
-    """`characters` that have no glyph, and how many of them are `unnamed`: the PDF only gives
-    numbers of glyphs in a font that is not there. `bounds`: how much of the page was looked at,
-    where that was not all of it. `empty`: of so many `pieces` of text, those of which nothing is
-    drawn. They are spaces, or letters that stand alone and have no glyph; PDFium does not tell
-    which."""
+    """The text of a page that cannot be drawn.
+
+    `characters`: those without a glyph. `unnamed`: number of letters for which the PDF gives only
+    the number of a glyph in a missing font. `bounds`: the limits that were reached, if the page was
+    not examined completely. `empty`: number of the `pieces` of text of which nothing is drawn. They
+    are spaces, or single letters without a glyph; PDFium does not tell which.
+    """
 
     characters: frozenset[str] = frozenset()
     unnamed: int = 0
@@ -83,29 +84,29 @@ class UndrawnText:
         if self.unnamed:
             found.append(
                 f"{self.unnamed} letters of the page are given by their numbers in a font that is "
-                "not in the PDF; they are drawn as a common font numbers them, and may be others: "
-                "embed the fonts in the PDF"
+                "not in the PDF; they are drawn with the numbers of a common font, and may be "
+                "wrong: embed the fonts in the PDF"
             )
         if self.empty > MOST_SPACES * self.pieces:
             found.append(
-                f"of {self.empty} of {self.pieces} pieces of text in fonts that are not in the PDF "
-                "nothing is drawn: they are spaces, or letters that stand alone and that no font "
-                "of this machine has; embed the fonts in the PDF"
+                f"nothing is drawn of {self.empty} of {self.pieces} pieces of text in fonts that "
+                "are not in the PDF: they are spaces, or single letters that no font of this "
+                "machine has; embed the fonts in the PDF"
             )
         if self.bounds:
             found.append(
-                f"only the first {' and '.join(sorted(self.bounds))} of the page were looked at "
-                "for characters that cannot be drawn: embed the fonts in the PDF"
+                f"only the first {' and '.join(sorted(self.bounds))} of the page were checked for "
+                "characters that cannot be drawn: embed the fonts in the PDF"
             )
         return tuple(PageWarning(MISSING, message) for message in found)
 
 
 def find_undrawn_text(page: Any) -> UndrawnText:
-    """What cannot be drawn of a page with the fonts that its document was opened with."""
+    """Find the text of a page that the fonts of its opened document cannot draw."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     non_embedded = NonEmbeddedFonts()
-    # Most pages have all fonts in the file, or no text, and cost no more than this.
+    # Most pages embed all fonts, or have no text, and need no more than this loop.
     pieces, empty, bounds = 0, 0, []
     box = page.get_bbox()
     for item, nested in page_objects(page, pdfium.FPDF_PAGEOBJ_TEXT):
@@ -113,7 +114,7 @@ def find_undrawn_text(page: Any) -> UndrawnText:
             bounds.append(f"{MOST_OBJECTS} pieces of text")
         elif non_embedded(item):
             pieces += 1
-            # What is inside of a form has the form's coordinates.
+            # Objects inside a form have the form's coordinates.
             empty += _is_empty(item, None if nested else box)
     found = UndrawnText(bounds=frozenset(bounds), empty=empty, pieces=pieces)
     if not pieces:
@@ -121,7 +122,7 @@ def find_undrawn_text(page: Any) -> UndrawnText:
     try:
         text = page.get_textpage()
     except RuntimeError:
-        return found  # PDFium draws the page all the same
+        return found  # PDFium draws the page nevertheless
     try:
         return found | _undrawn(page, text.raw, non_embedded)
     finally:
@@ -161,19 +162,19 @@ def _undrawn(page: Any, text: Any, non_embedded: NonEmbeddedFonts) -> UndrawnTex
 
 
 def _to_look_at(text: int | None, count: int) -> Iterator[tuple[int, str]]:
-    """(index, character) of a text page, "" for a letter without a name. Those of ASCII are passed
-    over: all of PDFium's fonts have them."""
+    """Yield (index, character) of a text page, with "" for a letter without a Unicode value. ASCII
+    is skipped, because all of PDFium's fonts have it."""
     unit_of = plain("FPDFText_GetUnicode", ctypes.c_uint, ctypes.c_int)
     unknown = plain("FPDFText_HasUnicodeMapError", ctypes.c_int, ctypes.c_int)
     high = 0
     for index in range(count):
         if unknown(text, index) == 1:
-            # It seems to be any character.
+            # Its Unicode value is meaningless.
             yield index, ""
             high = 0
             continue
         unit = unit_of(text, index)
-        # Characters beyond the first 65,536 come as two halves.
+        # Characters beyond the first 65,536 come as two surrogates.
         if high and 0xDC00 <= unit < 0xE000:
             yield index - 1, chr(0x10000 + ((high - 0xD800) << 10) + (unit - 0xDC00))
         elif unit > 0x7E:
@@ -182,7 +183,7 @@ def _to_look_at(text: int | None, count: int) -> Iterator[tuple[int, str]]:
 
 
 class NonEmbeddedFonts:
-    """Handles of text objects → their fonts that are not in the PDF; each font is asked once."""
+    """Returns the font of a text object if it is not embedded. Each font is checked once."""
 
     def __init__(self) -> None:
         import pypdfium2.raw as pdfium  # noqa: PLC0415
@@ -191,7 +192,7 @@ class NonEmbeddedFonts:
         self._known: dict[int, bool] = {}
 
     def __call__(self, item: int | None) -> int | None:
-        """The font's handle, or None where it is embedded or there is none."""
+        """The handle of the object's font, or None if it is embedded or there is none."""
         font = font_of(item) if item else None
         if not font:
             return None
@@ -203,7 +204,7 @@ class NonEmbeddedFonts:
 
 
 def _is_empty(item: int, box: tuple[float, float, float, float] | None) -> bool:
-    """Whether nothing is drawn of a visible text object that is within `box`."""
+    """Whether nothing is drawn of a visible text object inside `box`."""
     bounds = plain("FPDFPageObj_GetBounds", ctypes.c_int, *[ctypes.c_void_p] * 4)
     corners = [ctypes.c_float() for _ in range(4)]
     if not bounds(item, *map(ctypes.byref, corners)):
@@ -217,7 +218,7 @@ def _is_empty(item: int, box: tuple[float, float, float, float] | None) -> bool:
 
 
 def _shows(text: Any, index: int, item: Any, box: tuple[float, float, float, float]) -> bool:
-    """Whether a character would be seen: it is neither invisible nor outside of the page."""
+    """Whether a character is visible: neither in an invisible mode nor outside the page."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     if pdfium.FPDFTextObj_GetTextRenderMode(item) in _INVISIBLE:

@@ -1,8 +1,8 @@
-"""Pictures in a PDF that are not there to their end: PDFium draws what it has, and says nothing.
+"""Find incomplete pictures in a PDF, which PDFium draws without an error.
 
-A page with such a picture is read, and told of in its warnings. Each kind of compression is held
-against its own end, or against the size of its pixels. The work has bounds: a page that names
-more or larger pictures than they allow is looked at so far and no further.
+A page with such a picture is read, and has a warning. Each kind of compression is checked for its
+end marker, or for the number of its pixels. The work is limited: of a page with more or larger
+pictures, only a part is examined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocrpool_worker.engine.base import PageWarning
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# Compressed and expanded bytes that are looked at for one page.
+# Compressed and expanded bytes that are examined for one page.
 MOST_BYTES = 128 * 2**20
 MOST_IMAGES, MOST_WARNINGS = 500, 8
 INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
@@ -28,16 +28,16 @@ INCOMPLETE, REPAIRED = "IncompleteImage", "RepairedDocument"
 _PIECE = 256 * 1024
 _RUNS = ("RunLengthDecode", "RL")
 _EXPANDED = ("FlateDecode", "Fl", "LZWDecode", "LZW", *_RUNS)
-# Samples of a pixel, by PDFium's numbers of colour spaces; of others it is not known.
+# PDFium's number of a colour space → samples of a pixel. For other colour spaces it is unknown.
 _GRAY, _RGB, _CMYK, _CAL_GRAY, _CAL_RGB = 1, 2, 3, 4, 5
 _SAMPLES = {_GRAY: 1, _RGB: 3, _CMYK: 4, _CAL_GRAY: 1, _CAL_RGB: 3}
-# Rows may carry a predictor's byte, and streams a line end.
+# Tolerance for the bytes of a predictor, or a line end of the stream.
 _SLACK = 16
 _NOT_DRAWN = "it cannot be decoded, and is not drawn"
 
 
 def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
-    """What is missing on a page that was drawn as `pixels`."""
+    """The warnings about pictures of a page that was drawn as `pixels`."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     found = []
@@ -46,8 +46,8 @@ def warnings_of(pdf: Any, page: Any, pixels: Pixels) -> tuple[PageWarning, ...]:
         found.append(
             PageWarning(
                 REPAIRED,
-                "the PDF's table of objects is damaged or missing (was the file cut off?); what "
-                "is still in it was read",
+                "the PDF's table of objects is damaged or missing (was the file cut off?); the "
+                "objects that could be found were read",
             )
         )
     left = MOST_BYTES
@@ -76,9 +76,12 @@ def _images(page: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:
-    """The colours of those edges of the image that are of one colour on the drawn page, as they
-    are where rows are missing; None where that is not known. It spares most scans the expansion of
-    their pixels, which costs as much as drawing them."""
+    """The colours of the edges of an image that have a single colour on the drawn page.
+
+    Missing rows are drawn in a single colour, so an image without such an edge is complete. This
+    saves expanding the pixels of most scans, which takes as long as drawing them. None if the edges
+    are unknown.
+    """
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     corners = [ctypes.c_float() for _ in range(4)]
@@ -94,7 +97,7 @@ def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:
             return None
         drawn.append((min(max(across.value, 0), width), min(max(down.value, 0), height)))
     (x0, x1), (y0, y1) = sorted(p[0] for p in drawn), sorted(p[1] for p in drawn)
-    # A pixel inwards: the outermost are blended with what is behind the image.
+    # One pixel inwards, because the outermost pixels are blended with the background.
     inner = pixels[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1]
     if inner.shape[0] < 4 or inner.shape[1] < 4:
         return None
@@ -103,7 +106,7 @@ def _plain_edges(image: Any, page: Any, pixels: Pixels) -> list[Pixels] | None:
 
 
 class _Picture:
-    """One image object: how it is compressed, and its bytes."""
+    """One image object with its compression and its bytes."""
 
     def __init__(self, image: Any, page: Any) -> None:
         import pypdfium2.raw as pdfium  # noqa: PLC0415
@@ -116,20 +119,22 @@ class _Picture:
         ]
 
     def missing(self, edges: list[Pixels] | None, most: int) -> tuple[str, int]:
-        """(what is missing, "" for nothing; bytes that were expanded to find out). Up to `most`
-        bytes are expanded, and only where `edges` (see `_plain_edges`) give a reason to."""
+        """Return (what is missing, "" for nothing; the number of bytes that were expanded).
+
+        At most `most` bytes are expanded, and only if `edges` (see `_plain_edges`) give a reason.
+        """
         kind = self._filters[-1] if self._filters else ""
         if kind in ("DCTDecode", "DCT"):
             return self._jpeg(edges or [], most)
         if kind == "JPXDecode":
             return self._jpx(edges, most)
         if kind == "JBIG2Decode":
-            return ("" if jbig2_ends(self._coded()) else "its JBIG2 breaks off"), 0
+            return ("" if jbig2_ends(self._coded()) else "its JBIG2 data is cut off"), 0
         if kind in ("CCITTFaxDecode", "CCF"):
             size = self._pixel_bytes()
             whole = ccitt_ends(self._coded(), lambda: self._drawn() if size <= most else None)
-            return ("" if whole else "its fax data breaks off"), min(size, most)
-        # Of run lengths that break off PDFium draws nothing: what is seen there is the page.
+            return ("" if whole else "its fax data is cut off"), min(size, most)
+        # PDFium draws nothing of run lengths that are cut off, so the edges show the page itself.
         if edges == [] and kind not in _RUNS:
             return "", 0
         if self._filters in (["FlateDecode"], ["Fl"]):
@@ -137,14 +142,14 @@ class _Picture:
         if not self._filters:
             return self._short_of(self.size, most), 0
         if kind in _EXPANDED:
-            # They have no end of their own, or one that PDFium does not tell of. It has expanded
-            # them before, to draw them.
+            # These have no end marker, or one that PDFium does not report. PDFium has already
+            # expanded them for drawing.
             size = int(self._pdfium.FPDFImageObj_GetImageDataDecoded(self._image, None, 0))
             return self._short_of(size, most), size
         return "", 0
 
     def _pixel_bytes(self) -> int:
-        """What its pixels take where PDFium decodes it."""
+        """The size of its pixels when PDFium decodes it."""
         width, height = ctypes.c_uint(), ctypes.c_uint()
         self._pdfium.FPDFImageObj_GetImagePixelSize(self._image, width, height)
         return 3 * width.value * height.value
@@ -165,7 +170,7 @@ class _Picture:
     def _jpx(self, edges: list[Pixels] | None, most: int) -> tuple[str, int]:
         if not jpx_ends(self._coded()):
             return "its JPEG 2000 has no end", 0
-        # One that cannot be decoded is not drawn: there is what is behind it, mostly paper.
+        # An image that cannot be decoded is not drawn, and the background is seen, mostly paper.
         drawn = edges is not None and (len(edges) < 4 or any((e != edges[0]).any() for e in edges))
         size = self._pixel_bytes()
         if drawn or size > most:
@@ -176,17 +181,19 @@ class _Picture:
         size, ended = expanded(self._raw(), most)
         if size >= most:
             return "", size
-        return (self._short_of(size, most) if ended else "its compressed data breaks off"), size
+        return (self._short_of(size, most) if ended else "its compressed data is cut off"), size
 
     def _short_of(self, size: int, most: int) -> str:
-        """What pixels of `size` bytes lack; "" where that is not known. PDFium does not tell how
-        many bits a sample has, so that a length that fits fewer than eight is held against what is
-        drawn, where that takes no more than `most` bytes."""
+        """Say what is missing if the pixels have `size` bytes; "" if nothing or unknown.
+
+        PDFium does not report the bits of a sample. So a length that fits fewer than eight bits is
+        compared with the drawn image, if that takes no more than `most` bytes.
+        """
         metadata = self._pdfium.FPDF_IMAGEOBJ_METADATA()
         if not self._pdfium.FPDFImageObj_GetImageMetadata(self._image, self._page.raw, metadata):
             return ""
         if not metadata.bits_per_pixel:
-            return _NOT_DRAWN  # run lengths break off, or its colours cannot be made out
+            return _NOT_DRAWN  # run lengths are cut off, or its colours are invalid
         width, height = metadata.width, metadata.height
         samples = _SAMPLES.get(metadata.colorspace, 3 if metadata.bits_per_pixel >= 24 else 1)
         one_bit = metadata.bits_per_pixel == 1
@@ -197,7 +204,8 @@ class _Picture:
         fewer = () if one_bit else (rows[1], rows[2], rows[4])
         lengths = [(row + predictor) * height for row in fewer for predictor in (0, 1)]
         fits = any(abs(size - length) <= _SLACK for length in lengths)
-        # As long as one of fewer bits: that it is, unless it is drawn as bytes, and then black.
+        # The length fits fewer bits. So it has fewer bits, unless it is drawn as bytes and then
+        # black.
         plain = metadata.colorspace in (_GRAY, _RGB)
         if self._pixel_bytes() > most:
             return ""
@@ -206,8 +214,8 @@ class _Picture:
         return f"{size} of {needed} bytes of its pixels are there"
 
     def _drawn_as_bytes(self, width: int, samples: int) -> bool:
-        """Whether what is drawn are the bytes of the data, of which not all are zero, and zeros
-        behind them, as where pixels of eight bits a sample are missing."""
+        """Whether the drawn image is the data's bytes (not all zero) followed by zeros, as happens
+        if pixels of eight bits a sample are missing."""
         import numpy as np  # noqa: PLC0415
 
         drawn = self._drawn()
@@ -226,21 +234,21 @@ class _Picture:
         )
 
     def _coded(self) -> bytes:
-        """The data of the last filter; the others before it are undone."""
+        """The data of the last filter, after the other filters were decoded."""
         if len(self._filters) < 2:
             return self._raw()
         get = self._pdfium.FPDFImageObj_GetImageDataDecoded
         return _bytes(lambda *to: get(self._image, *to), get(self._image, None, 0))
 
     def _drawn(self) -> Pixels | None:
-        """The image by itself as PDFium decodes it, H×W or H×W×3 uint8."""
+        """The image alone as PDFium decodes it, H×W or H×W×3 uint8."""
         import pypdfium2  # noqa: PLC0415
 
         raw = self._pdfium.FPDFImageObj_GetBitmap(self._image)
         if not raw:
             return None
         bitmap = pypdfium2.PdfBitmap.from_raw(raw)
-        bitmap.warn_on_close = False  # it is ours, and its pixels are copied before
+        bitmap.warn_on_close = False  # it belongs to us, and its pixels are copied before
         try:
             pixels: Pixels = bitmap.to_numpy().copy()
         finally:
@@ -249,7 +257,7 @@ class _Picture:
 
 
 def expanded(packed: bytes, most: int) -> tuple[int, bool]:
-    """(bytes that Flate data expands to, up to about `most`; whether it has its end)."""
+    """Return (bytes to which Flate data expands, up to about `most`; whether it is complete)."""
     inflater = zlib.decompressobj()
     size = 0
     rest = packed

@@ -1,8 +1,8 @@
-"""The objects of a PDF's page, those inside of its forms included, up to a bound.
+"""Iterate over the objects of a PDF's page, including those inside its forms, up to a bound.
 
-A page has thousands, and each is asked what it is. Handles are whole numbers here, and functions
-are called by their addresses: PDFium's bindings make an object of every pointer, which takes longer
-than drawing the page.
+A page has thousands of objects. Handles are integers here, and functions are called by their
+addresses: PDFium's bindings create an object for every pointer, which takes longer than drawing the
+page.
 """
 
 from __future__ import annotations
@@ -12,27 +12,29 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-# Objects of the kind that is looked for, and forms, that are looked at of a page: a tenth of a
-# second. Others, such as the lines of a map, do not count: PDFium has read them all before, which
-# took longer than passing over them. And how deep forms may nest, which PDFium bounds by itself.
+# MOST_OBJECTS: objects of the requested kind, and forms, that are examined on a page, which takes a
+# tenth of a second. Other objects, such as the lines of a map, do not count: PDFium has read them
+# before, which took longer than skipping them. MOST_DEPTH: nesting of forms; PDFium limits it too.
 MOST_OBJECTS, MOST_DEPTH = 200_000, 50
-# Those of one annotation.
+# The same for one annotation.
 MOST_DRAWN = 1000
 
 
 def page_objects(page: Any, kind: int) -> Iterator[tuple[Any, bool]]:
-    """The objects of a page that are of a kind (`FPDF_PAGEOBJ_…`), as handles, and whether each is
-    inside of a form. At the bound the last of them is None: there are more."""
+    """Yield (handle, whether it is inside a form) for each object of a kind (`FPDF_PAGEOBJ_…`).
+
+    At the bound, the last handle is None: there are more objects.
+    """
     return _objects("FPDFPage_CountObjects", "FPDFPage_GetObject", page.raw, kind, MOST_OBJECTS)
 
 
 def annotation_objects(annotation: Any, kind: int) -> Iterator[tuple[Any, bool]]:
-    """The same of what an annotation is drawn with."""
+    """Yield the same for the objects of an annotation."""
     return _objects("FPDFAnnot_GetObjectCount", "FPDFAnnot_GetObject", annotation, kind, MOST_DRAWN)
 
 
 def object_of(handle: int) -> Any:
-    """What PDFium's bindings take for the object with a handle."""
+    """The object of PDFium's bindings for a handle."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     return ctypes.cast(handle, pdfium.FPDF_PAGEOBJECT)
@@ -70,7 +72,7 @@ def _objects(count: str, get: str, parent: Any, kind: int, most: int) -> Iterato
 
 @cache
 def plain(name: str, result: Any, *more: Any) -> Any:
-    """A function of PDFium whose first argument is a handle."""
+    """A function of PDFium whose first argument is an integer handle."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     address = ctypes.cast(getattr(pdfium, name), ctypes.c_void_p).value

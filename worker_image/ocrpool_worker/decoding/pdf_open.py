@@ -1,4 +1,4 @@
-"""Opens a PDF and its pages, and says of what kind one is that cannot be read, or only in part."""
+"""Open a PDF and its pages, and warn about parts of a document that are not read."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ocrpool_worker.decoding.document import decoder_errors
 from ocrpool_worker.engine.base import PageWarning
 from ocrpool_worker.errors import NotAnImage
 
-# Attached files that are looked at, and those that a warning names.
+# Attached files that are examined, and those that a warning names.
 MOST_ATTACHED, MOST_NAMED = 100, 5
 XFA_FORM, ATTACHED = "XfaForm", "AttachedFiles"
 
-# What a person would expect to be read; invoices carry their XML, which is not.
+# Attachments that a person expects to be read. The XML of an invoice is not among them.
 _READABLE = (".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
 def load_pdf(data: bytes) -> Any:
-    """The document, with its forms. Raises NotAnImage."""
+    """Open the document with its forms. Raises NotAnImage."""
     import pypdfium2  # noqa: PLC0415
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
@@ -28,8 +28,8 @@ def load_pdf(data: bytes) -> Any:
             "the PDF is encrypted and needs a password to be read; save or print it without one"
         ),
         pdfium.FPDF_ERR_SECURITY: (
-            "the PDF is encrypted in a way that is not read (a rights management of its own); save "
-            "or print it without"
+            "the PDF is encrypted in an unsupported way (a rights management system); save or "
+            "print it without encryption"
         ),
     }
     with decoder_errors("the PDF cannot be opened"):
@@ -45,7 +45,7 @@ def load_pdf(data: bytes) -> Any:
 
 @contextmanager
 def open_page(pdf: Any, index: int) -> Iterator[Any]:
-    """Raises NotAnImage."""
+    """Open one page. Raises NotAnImage."""
     with decoder_errors(f"page {index + 1} of the PDF cannot be read"):
         page = pdf[index]
         try:
@@ -57,14 +57,14 @@ def open_page(pdf: Any, index: int) -> Iterator[Any]:
 
 
 def _uncropped(pdf: Any, page: Any, index: int) -> Any:
-    """The whole page, where its CropBox leaves nothing of it: as other readers show it."""
+    """The page without its CropBox, which leaves nothing of it. Other readers do the same."""
     page.set_cropbox(*page.get_mediabox())
     page.close()
     return pdf[index]
 
 
 def document_warnings(pdf: Any) -> tuple[PageWarning, ...]:
-    """What the document has that is on none of its pages."""
+    """Warnings about contents of the document that are on none of its pages."""
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
     found = []
@@ -72,8 +72,8 @@ def document_warnings(pdf: Any) -> tuple[PageWarning, ...]:
         found.append(
             PageWarning(
                 XFA_FORM,
-                "the PDF is an XFA form, which Adobe's programs alone show: what was read is the "
-                "page that stands in for it; print it to a PDF there, and send that",
+                "the PDF is an XFA form, which only Adobe's programs display: the placeholder page "
+                "was read instead; print it to a PDF with Adobe's programs, and send that",
             )
         )
     files = [name for name in _attached(pdf) if name.lower().endswith(_READABLE)]
@@ -90,7 +90,7 @@ def document_warnings(pdf: Any) -> tuple[PageWarning, ...]:
 
 
 def _attached(pdf: Any) -> Iterator[str]:
-    """The names of the files that are attached, as far as they can be read."""
+    """The names of the attached files, as far as they can be read."""
     for number in range(min(pdf.count_attachments(), MOST_ATTACHED)):
         with suppress(RuntimeError, UnicodeError):
             yield pdf.get_attachment(number).get_name()

@@ -1,4 +1,4 @@
-"""Where the data of the pictures in a PDF ends, for the kinds that only PDFs hold."""
+"""Check that compressed pictures in a PDF are complete, for kinds that only PDFs contain."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# Behind the end of a stream there may be a line end or some padding.
+# A stream may end with a line end or some padding. This many bytes are examined.
 _TAIL = 64
 # Two ends of line: the end of a block of fax data (T.6), and of a page (T.4; with a bit after each
-# where rows are coded in two dimensions).
+# if rows are coded in two dimensions).
 _FAX_ENDS = ("000000000001" * 2, "0000000000011" * 2)
 _MOST_SEGMENTS = 100_000
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
 def jpx_ends(data: bytes) -> bool:
-    """Whether JPEG 2000 data has its end marker, which no codestream has in its middle."""
+    """Whether JPEG 2000 data has its end marker, which never occurs inside a codestream."""
     return b"\xff\xd9" in data[-_TAIL:]
 
 
 def ccitt_ends(data: bytes, drawn: Callable[[], Pixels | None]) -> bool:
-    """Whether fax data has its end, or else whether it has what its last rows need: where they are
-    empty, each has a bit of its own (T.6: V0). `drawn` gives the picture."""
+    """Whether fax data is complete: it has an end marker, or the bits that its last rows need.
+
+    Each empty row at the end takes one bit (T.6: V0). `drawn` returns the picture.
+    """
     tail = "".join(f"{byte:08b}" for byte in data[-_TAIL:])
     if any(end in tail for end in _FAX_ENDS):
         return True
@@ -44,7 +46,7 @@ def ccitt_ends(data: bytes, drawn: Callable[[], Pixels | None]) -> bool:
 
 
 def jbig2_ends(data: bytes) -> bool:
-    """Whether the last segment of embedded JBIG2 data is there as a whole."""
+    """Whether the last segment of embedded JBIG2 data is complete."""
     at = 0
     try:
         for _ in range(_MOST_SEGMENTS):
@@ -63,7 +65,7 @@ def jbig2_ends(data: bytes) -> bool:
             (length,) = struct.unpack_from(">I", data, at)
             at += 4
             if length == _UNKNOWN_LENGTH:
-                return True  # it ends where its rows do
+                return True  # it ends with its last row
             if at + length > len(data):
                 return False
             at += length

@@ -1,4 +1,4 @@
-"""Opens a file with Pillow, by one format's decoder alone and within our limit of pixels."""
+"""Open a file with Pillow, with the decoder of one format and within our limit of pixels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ocrpool_worker.ipc.shared_buffer import Buffer
 
 
 def open_image(data: Buffer, form: str, max_pixels: int) -> Any:
-    """The Pillow image of a file of `form` (Pillow's name), not loaded yet. Raises TooLarge, or
-    whatever Pillow raises where it cannot read the header."""
+    """Open a file of `form` (Pillow's name) without loading its pixels.
+
+    Raises TooLarge, or any exception of Pillow if it cannot read the header.
+    """
     from PIL import Image  # noqa: PLC0415
 
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours

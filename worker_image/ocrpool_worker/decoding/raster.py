@@ -1,11 +1,11 @@
-"""A normal page out of any decoded picture: H×W×3 uint8 in BGR, contiguous, upright and opaque.
+"""Convert any decoded picture to a page: H×W×3 uint8 in BGR, contiguous, upright and opaque.
 
-Every way in ends here: image files, frames of a TIFF, pages of a PDF, and the NumPy arrays and
-Pillow images of the Python API (there in the caller's process). So one picture is one page,
-whichever way it comes.
+All inputs pass through this module: image files, frames of a TIFF, pages of a PDF, and the NumPy
+arrays and Pillow images of the Python API (in the caller's process). So the same picture always
+becomes the same page.
 
-Samples that are no bytes are scaled (`samples`). Transparent pictures are laid on white paper, and
-on black where the ink is light.
+Samples that are not bytes are scaled (`samples`). Transparent pictures are drawn on white, or on
+black if their text is light.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_EXTRA, _TIFF_FORMAT = 258, 262, 338, 339
 _TIFF_ALPHA = {1, 2}
-# Neighbours that differ by fewer levels are of one ground, such as one that fades.
+# Neighbours that differ by fewer levels belong to one background, such as a gradient.
 _EDGE = 16
-# What else Pillow takes an orientation from.
+# Other fields of metadata from which Pillow takes an orientation.
 _XMP, _RAW_EXIF = ("XML:com.adobe.xmp", "xmp"), "Raw profile type exif"
 _SHAPES = (
     "H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA) of bool, integers or "
@@ -35,15 +35,17 @@ _SHAPES = (
 
 
 def from_array(samples: NDArray[Any], orientation: int = 1) -> Pixels:
-    """The page of an array in OpenCV's order of channels: H×W or H×W×1 (grey), H×W×2 (grey,
-    alpha), H×W×3 (BGR) or H×W×4 (BGRA), of bool, integers or floats; alpha is not multiplied in.
-    `orientation` is EXIF's, 1 to 8. The array itself is returned where it is a page already.
+    """Convert an array in OpenCV's order of channels to a page.
+
+    The array is H×W or H×W×1 (grey), H×W×2 (grey, alpha), H×W×3 (BGR) or H×W×4 (BGRA), of bool,
+    integers or floats. Alpha is not premultiplied. `orientation` is EXIF's, 1 to 8. An array that
+    already is a page is returned itself.
 
     Raises BadRequest for any other shape or type.
     """
     import numpy as np  # noqa: PLC0415
 
-    samples = np.asarray(samples)  # what a masked array holds
+    samples = np.asarray(samples)  # the data of a masked array
     channels = samples.shape[2] if samples.ndim == 3 else 1
     known = samples.ndim in (2, 3) and channels in (1, 2, 3, 4) and samples.dtype.kind in "buif"
     if not known or not samples.size:
@@ -55,22 +57,24 @@ def from_array(samples: NDArray[Any], orientation: int = 1) -> Pixels:
 
 
 def from_pillow(image: Any) -> Pixels:
-    """The page of a Pillow image of any mode: its current frame, turned as its EXIF data says.
-    Raises whatever Pillow raises where the image cannot be loaded, BadRequest for an empty one."""
+    """Convert the current frame of a Pillow image of any mode to a page, upright by its EXIF data.
+
+    Raises BadRequest for an empty image, and any exception of Pillow if it cannot be loaded.
+    """
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
     if not image.width or not image.height:
         raise BadRequest(f"the image is {image.width}×{image.height} pixels")
     _load(image)
-    # Asked for after loading: a TIFF turns itself then, and forgets the tag.
+    # Read after loading, because Pillow then turns a TIFF itself and removes the tag.
     orientation = _orientation(image)
     if "transparency" in image.info and _key(image) is None:
-        image = image.copy()  # Pillow takes the key of a palette along where it is none
+        image = image.copy()  # Pillow keeps the key of a palette in modes where it is invalid
         del image.info["transparency"]
     mode, clear = image.mode, image.has_transparency_data
     if image.format == "TIFF" and mode == "RGBA":
-        # Pillow takes any fourth sample for alpha, and not only one that the file calls so.
+        # Pillow takes any fourth sample for alpha, also if the file does not declare it as alpha.
         clear = not _TIFF_ALPHA.isdisjoint(image.tag_v2.get(_TIFF_EXTRA, ()))
     if mode.startswith("I;16") or mode in ("I", "F"):
         return _deep(image, orientation)
@@ -86,13 +90,13 @@ def from_pillow(image: Any) -> Pixels:
 
 
 def _load(image: Any) -> None:
-    """Have an image's pixels read. One of an uncompressed TIFF that must be turned by 90° is read,
-    and not mapped into memory: Pillow 13 maps it with its width and height exchanged."""
+    """Load the pixels of an image. An uncompressed TIFF that must be turned by 90° is not mapped
+    into memory, because Pillow 13 maps it with its width and height exchanged."""
     if image.format != "TIFF":
         image.load()
         return
     name = getattr(image, "filename", "")
-    # A TIFF turns itself: as its tag says, and not as its XMP data does.
+    # Pillow turns a TIFF. It must use the tag, and not the XMP data.
     hidden = {key: image.info.pop(key) for key in _XMP if key in image.info}
     if name:
         image.filename = ""
@@ -105,7 +109,7 @@ def _load(image: Any) -> None:
 
 
 def _key(image: Any) -> Any:
-    """What is transparent, where it is of the kind that the mode has; else None."""
+    """The transparent colour, if its type fits the mode, else None."""
     key, mode = image.info.get("transparency"), image.mode
     kinds: dict[str, type | tuple[type, ...]] = {"P": (int, bytes), "RGB": tuple}
     grey = mode in ("1", "L", "I", "F") or mode.startswith("I;16")
@@ -113,7 +117,7 @@ def _key(image: Any) -> Any:
 
 
 def _deep(image: Any, orientation: int) -> Pixels:
-    """The page of a loaded Pillow image of more than 8 bits a sample, which is always grey."""
+    """Convert a loaded Pillow image of more than 8 bits a sample, which is always grey."""
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -121,17 +125,17 @@ def _deep(image: Any, orientation: int) -> Pixels:
     tags = getattr(image, "tag_v2", {})
     bits, sample_format = tags.get(_TIFF_BITS), tags.get(_TIFF_FORMAT, (1,))
     if image.mode == "I" and bits == (32,) and sample_format == (1,):
-        samples = samples.view(np.uint32)  # Pillow has no such mode, and takes it for signed
+        samples = samples.view(np.uint32)  # Pillow has no unsigned mode, and reads it as signed
     key, alpha = image.info.get("transparency"), None
     if isinstance(key, int):
         alpha = np.where(samples == key, 0, 255).astype(np.uint8)
     page = _page(samples, alpha, orientation)
-    # Pillow inverts only samples of up to 8 bits of a TIFF in which white is 0.
+    # If white is 0 in a TIFF, Pillow inverts only samples of up to 8 bits.
     return cv2.bitwise_not(page) if tags.get(_TIFF_PHOTOMETRIC) == 0 else page
 
 
 def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: int) -> Pixels:
-    """The page of grey or BGR samples of any type, with their alpha."""
+    """Convert grey or BGR samples of any type, with their alpha, to a page."""
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
@@ -144,8 +148,8 @@ def _page(samples: NDArray[Any], alpha: NDArray[np.uint8] | None, orientation: i
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """An array turned from EXIF's `orientation` to 1; any number outside of 2 to 8 is 1. What comes
-    back may be a view of what went in."""
+    """Turn an array from EXIF's `orientation` to 1. Any number outside 2 to 8 counts as 1. The
+    result may be a view of the argument."""
     if not 2 <= orientation <= 8:
         return pixels
     if orientation >= 5:
@@ -156,20 +160,20 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _orientation(image: Any) -> int:
-    """EXIF's orientation of a loaded image. XMP data has one too, which OpenCV does not look at:
-    what it says counts nowhere."""
+    """EXIF's orientation of a loaded image. The orientation in XMP data is ignored everywhere,
+    because OpenCV ignores it too."""
     try:
         if image.format == "TIFF":
             return 1
         if any(key in image.info for key in (*_XMP, _RAW_EXIF)):
             return orientation_of(image.info.get("exif", b""))
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises many things over damaged EXIF data
+    except Exception:  # Pillow raises many kinds of exceptions for damaged EXIF data
         return 1
 
 
 def _on_paper(pixels: Pixels, alpha: NDArray[np.uint8]) -> Pixels:
-    """A BGR picture laid on white, or on black where its ink is light."""
+    """Draw a BGR picture on white, or on black if its text is light."""
     import cv2  # noqa: PLC0415
 
     black = _stands_out_on_black(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), alpha)
@@ -185,9 +189,12 @@ def _laid_on(black: bool, pixels: NDArray[Any], alpha: NDArray[np.uint8]) -> NDA
 
 
 def _stands_out_on_black(grey: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
-    """Whether more is lost on white than on black: of what differs from its surroundings on one
-    ground, that which differs less than half as much on the other. What has a ground of its own
-    (a box, a photo, a page that fades out) stands out on both, and does not count."""
+    """Whether more contrast is lost on white than on black.
+
+    Lost is what contrasts with its surroundings on one background, and less than half as much on
+    the other. Areas with their own background (a box, a photo, a page that fades out) contrast on
+    both, and do not count.
+    """
     import cv2  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 

@@ -1,20 +1,21 @@
-"""Samples of any type as bytes, so that white is white.
+"""Scale samples of any type to bytes, so that white becomes 255.
 
-What white is, is found out from the largest value, since neither arrays nor files say it:
+Neither arrays nor files say which value is white, so it follows from the type and the largest
+value:
 
     bytes           255
-    16 bits         65535; but where no more than 12 bits are used, as scanners do: all those bits
-    whole numbers   255, or all of the bits that are used, where they are more
-    fractions       1 (a tenth over it is overshoot); where there are larger ones, as whole numbers
-    very dark       (but bytes) where the largest value is under a sixteenth of it, that is white
-    negative        the least value is black and the largest is white (fractions that are a tenth
-                    under 0 are overshoot)
+    16 bits         65535; if no more than 12 bits are used, as by scanners: all of those bits
+    integers        255, or all bits that are used, if they are more
+    floats          1 (up to a tenth above is overshoot); if there are larger values: as integers
+    very dark       (except bytes) if the largest value is below a sixteenth of white: that value
+    negative        the smallest value is black and the largest is white (floats down to a tenth
+                    below 0 are overshoot)
 
-Of alpha it is the type that says what is opaque, for a picture may be faint everywhere: 255, of
-uint16 65535, of fractions 1 (or 255, where there are larger ones), and of other whole numbers the
-largest of 8, 16 or all bits that they need.
+For alpha only the type decides which value is opaque, because a picture can be faint everywhere:
+255; 65535 for uint16; 1 for floats (255 if there are larger values); for other integers the largest
+of 8, 16 or all bits that they need.
 
-NaN is white, an infinity is the end of the range that it lies at.
+NaN is white. An infinity becomes the end of the range on its side.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Scanners of up to so many bits a sample write them into 16 as they are.
+# Scanners with up to this many bits a sample write them into 16 bits without scaling.
 _SCANNER_BITS = 12
 _MOST_BITS = 64
 _DARK = 16
 _OVERSHOOT = 0.1
-# Samples that are scaled at a time: what is scaled takes eight times the room of its page.
+# Samples that are scaled at a time, because scaling needs eight times the memory of the result.
 _BAND = 2**18
 
 
 def native(samples: NDArray[Any]) -> NDArray[Any]:
-    """Samples in this machine's order of bytes."""
+    """Convert samples to this machine's byte order."""
     return samples.astype(samples.dtype.newbyteorder("="), copy=False)
 
 
 def _bands(samples: NDArray[Any]) -> Iterator[slice]:
-    """The rows of samples, some at a time."""
+    """Slices of the rows, a band at a time."""
     rows = max(1, _BAND * samples.shape[0] // max(1, samples.size))
     return (slice(at, at + rows) for at in range(0, samples.shape[0], rows))
 
 
 def _range(samples: NDArray[Any]) -> tuple[float, float] | None:
-    """The least and the largest of what is finite, None where nothing is."""
+    """The smallest and the largest finite value, None if there is none."""
     import numpy as np  # noqa: PLC0415
 
     found = []
@@ -65,7 +66,7 @@ def _range(samples: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def as_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Samples scaled to bytes, as the module says."""
+    """Scale samples to bytes by the rules of this module."""
     import numpy as np  # noqa: PLC0415
 
     kind = samples.dtype.kind
@@ -79,14 +80,14 @@ def as_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = known
     white = _white(high, samples.dtype)
     if low < (-_OVERSHOOT * white if kind == "f" else 0):
-        white = high  # and the least value is black
+        white = high  # and the smallest value is black
     else:
         low = 0
     return _scaled(samples, low, white)
 
 
 def alpha_as_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Alpha as bytes: by its type, as the module says."""
+    """Scale alpha to bytes by its type, by the rules of this module."""
     import numpy as np  # noqa: PLC0415
 
     kind = samples.dtype.kind
@@ -104,14 +105,14 @@ def alpha_as_bytes(samples: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _scaled(samples: NDArray[Any], low: float, white: float) -> NDArray[np.uint8]:
-    """Samples of `low` as 0 and of `white` as 255."""
+    """Scale samples so that `low` becomes 0 and `white` becomes 255."""
     import numpy as np  # noqa: PLC0415
 
     page = np.empty(samples.shape, np.uint8)
     exact = np.float32 if samples.dtype.itemsize <= 2 else np.float64
     for band in _bands(samples):
         if samples.dtype == np.uint16 and white == 65535:
-            page[band] = samples[band] >> 8  # as libpng does it, and OpenCV by it
+            page[band] = samples[band] >> 8  # as in libpng, which OpenCV uses
             continue
         part: NDArray[np.floating[Any]] = samples[band].astype(exact)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -125,7 +126,7 @@ def _scaled(samples: NDArray[Any], low: float, white: float) -> NDArray[np.uint8
 
 
 def _white(high: float, kind: np.dtype[Any]) -> float:
-    """The value that is white among samples of type `kind` of which `high` is the largest."""
+    """The value of white for samples of type `kind` whose largest value is `high`."""
     if high <= 0:
         return 1
     if kind.kind == "f" and high <= 1 + _OVERSHOOT:

@@ -1,11 +1,12 @@
-"""TIFF files: their pages, of all kinds of samples.
+"""Decode the pages of TIFF files, with all kinds of samples.
 
-A page is decoded from the file with its frame as the first, so that a frame is read as it is read
-alone, whichever decoder does it:
+To decode a page, its frame is made the first one of the file. So every decoder reads it like a file
+of one frame:
 
-- plain samples (opaque, up to 8 bits) by OpenCV, as PaddleX does it;
-- samples of more than 8 bits, signed ones and fractions by OpenCV as they are, and then scaled;
-- transparency, Lab and what OpenCV does not know by Pillow.
+- OpenCV decodes plain samples (opaque, up to 8 bits), as PaddleX does;
+- OpenCV decodes samples of more than 8 bits, signed ones and floats unscaled, and they are scaled
+  here;
+- Pillow decodes transparency, Lab, and what OpenCV does not know.
 """
 
 from __future__ import annotations
@@ -41,22 +42,22 @@ _WANTED = frozenset(
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3}
 _UNSIGNED = 1
-# ExtraSamples: what a sample beyond the colours is.
+# ExtraSamples: the meaning of a sample beyond the colours.
 _UNKNOWN, _MULTIPLIED_IN, _ALPHA = 0, 1, 2
 
-# Decoders make room for a whole tile. Programs write tiles of up to so many pixels, however small
-# the picture is, or one of the picture's size.
+# Decoders allocate memory for a whole tile. Programs write tiles of up to this many pixels,
+# whatever the size of the picture, or one tile of the picture's size.
 _MOST_OF_A_TILE = 4096 * 4096
 
 
 def open_tiff(data: bytes, max_pixels: int) -> Document:
-    """Raises NotAnImage."""
+    """Open a TIFF as a document. Raises NotAnImage."""
     with decoder_errors("the TIFF cannot be opened"):
         return _Tiff(bytearray(data), find_pages(data), max_pixels)
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
-    """The page of a TIFF that has one, else its first. Raises NotAnImage or TooLarge."""
+    """Decode the first page of a TIFF. Raises NotAnImage or TooLarge."""
     with decoder_errors("the TIFF cannot be read"):
         at = find_pages(data)[0]
         kind = _Kind.of(data, at)
@@ -92,7 +93,7 @@ class _Tiff(Document):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What the tags of a frame say of it. `width` and `height` are those of the stored picture."""
+    """The facts from a frame's tags. `width` and `height` are those of the stored picture."""
 
     width: int
     height: int
@@ -115,7 +116,7 @@ class _Kind:
 
         width, height = first(_WIDTH, 0), first(_HEIGHT, 0)
         tiled = _TILE_WIDTH in tags
-        # Strips end with the picture, whatever they say.
+        # Strips end with the picture, whatever their tag says.
         strip = (width, min(first(_ROWS, height), height))
         return cls(
             width,
@@ -134,7 +135,7 @@ class _Kind:
     def size(self, name: str) -> tuple[int, int]:
         """(width, height) of the upright page. Raises NotAnImage."""
         if not self.width or not self.height:
-            raise NotAnImage(f"{name} has no pixels, or its size is no number", field="file")
+            raise NotAnImage(f"{name} has no pixels, or its size is not a number", field="file")
         across, down = self.piece
         if across * down > self.width * self.height + _MOST_OF_A_TILE:
             raise NotAnImage(
@@ -147,17 +148,17 @@ class _Kind:
 
     @property
     def deep(self) -> bool:
-        """Samples that are no bytes, nor parts of one."""
+        """Whether samples have more than 8 bits, or are signed or floats."""
         return self.bits > 8 or self.format != _UNSIGNED
 
     @property
     def transparent(self) -> bool:
-        """Alpha, which a file names: what else there may be beside the colours is none."""
+        """Whether a sample is declared as alpha. Other extra samples do not count."""
         return _MULTIPLIED_IN in self.extra or _ALPHA in self.extra
 
     @property
     def plain(self) -> bool:
-        """OpenCV gives such frames as they are."""
+        """Whether OpenCV decodes such frames correctly to BGR."""
         # OpenCV 4.10 puts the tiles of mirrored pictures in the wrong places.
         misplaced = self.tiled and self.orientation != 1
         opaque = self.samples == _COLOURS.get(self.photometric)
@@ -165,7 +166,7 @@ class _Kind:
 
     @property
     def raw(self) -> bool:
-        """OpenCV gives the samples as they are stored, but for planes of their own."""
+        """Whether OpenCV returns the samples as they are stored, which excludes separate planes."""
         gray = self.samples == 1 and self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
         colour = self.photometric == _RGB and self.samples in (3, 4) and not self.planar
         return self.deep and (gray or colour) and _MULTIPLIED_IN not in self.extra
@@ -178,14 +179,14 @@ class _Kind:
 
 
 def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
-    """The page of the first frame, which is of `kind`."""
+    """Decode the first frame, which is of `kind`."""
     decoders = []
     if kind.plain:
         decoders = [_by_opencv, _by_pillow]
     elif kind.raw:
         decoders = [_raw_by_opencv, _by_pillow, _by_opencv]
     elif kind.deep and kind.planar:
-        decoders = [_by_opencv]  # Pillow 13 takes the planes for pixels
+        decoders = [_by_opencv]  # Pillow 13 reads the planes as pixels
     elif kind.transparent:
         decoders = [_by_pillow]
     else:
@@ -197,8 +198,8 @@ def _decode(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
         except (NotAnImage, OSError, ValueError, SyntaxError, struct.error) as error:
             text = text or " ".join(str(error).split())
     raise NotAnImage(
-        f"the TIFF is damaged, or of a kind that is not read ({kind}): {text}; save it with 8 bits "
-        "a sample",
+        f"the TIFF is damaged, or of an unsupported kind ({kind}): {text}; save it with 8 bits a "
+        "sample",
         field="file",
     )
 
@@ -221,15 +222,15 @@ def _raw_by_opencv(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
 
 def _samples(data: Buffer, kind: _Kind, flags: int, max_pixels: int) -> NDArray[Any]:
     samples = imdecode(data, flags, max_pixels)
-    # What libtiff cannot decode is left black by OpenCV 4.10, without an error.
+    # OpenCV 4.10 leaves strips black that libtiff cannot decode, without an error.
     if _is_any_left_black(samples, kind):
         _check_strips(data, samples, max_pixels)
     return samples
 
 
 def _is_any_left_black(samples: NDArray[Any], kind: _Kind) -> bool:
-    """Whether the last row of any strip or tile is: one whose decoding fails is black from there
-    on."""
+    """Whether the last row of any strip or tile is black. If decoding fails, the rest of it is
+    black."""
     import numpy as np  # noqa: PLC0415
 
     stored = upright(samples, {6: 8, 8: 6}.get(kind.orientation, kind.orientation))
@@ -243,13 +244,13 @@ def _is_any_left_black(samples: NDArray[Any], kind: _Kind) -> bool:
 
 
 def _check_strips(data: Buffer, samples: NDArray[Any], max_pixels: int) -> None:
-    """Raises OSError or NotAnImage where a strip or tile cannot be decoded."""
+    """Raise OSError or NotAnImage if a strip or tile cannot be decoded."""
     from PIL import UnidentifiedImageError  # noqa: PLC0415
 
     try:
         image = open_image(data, "TIFF", max_pixels)
     except UnidentifiedImageError:
-        # Of a kind that only OpenCV reads, or nobody: an unknown compression.
+        # A kind that only OpenCV reads, or an unknown compression.
         if samples.any():
             return
         raise NotAnImage("no pixel can be decoded") from None
@@ -262,8 +263,8 @@ def _by_pillow(data: Buffer, kind: _Kind, max_pixels: int) -> Pixels:
 
     for order in (b"II", b"MM"):
         for extra in (_MULTIPLIED_IN, _ALPHA):
-            # CMYK with alpha as Photoshop writes it: Pillow can unpack it, and does not list it.
-            # Alpha is passed over, for where there is no ink there is paper.
+            # CMYK with alpha as Photoshop writes it. Pillow can unpack it, but does not list it.
+            # Alpha is ignored, because pixels without ink are white anyway.
             known = (order, _CMYK, (_UNSIGNED,), 1, (8,) * 5, (extra,))
             TiffImagePlugin.OPEN_INFO.setdefault(known, ("CMYK", "CMYKX"))
     with clean_memory():

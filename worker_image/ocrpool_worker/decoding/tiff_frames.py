@@ -1,8 +1,8 @@
-"""The frames of a TIFF: finds those that are pages, and holds what they claim against the file.
+"""Find the frames of a TIFF that are pages, and check that they are completely in the file.
 
-Pillow reads every tag of every frame into memory as it passes it: a file of a megabyte can name
-the same bytes in ten thousand tags, or chain millions of empty frames. And decoders take a frame
-whose pixels are not all in the file as it is, or leave the frames out that have not arrived.
+Pillow reads every tag of every frame into memory: a file of a megabyte can name the same bytes in
+ten thousand tags, or chain millions of empty frames. And decoders accept frames whose pixels are
+not all in the file, and silently omit frames that have not arrived.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ocrpool_worker.decoding import jpeg_markers
 from ocrpool_worker.errors import NotAnImage
 from ocrpool_worker.ipc.shared_buffer import Buffer
 
-# Far beyond any limit of pages that a worker is given; where it is reached, it is the answer.
+# Frames that are counted, far above any limit of pages.
 MOST_FRAMES = 100_000
-# Tags looked at in all; a frame has some twenty.
+# Tags of all frames together. A frame has about twenty.
 MOST_TAGS = 1_000_000
-# Strips or tiles of a frame, and those of JPEG that are looked into, in all; of others it is only
-# looked at where they lie.
+# Strips or tiles of a frame, and JPEG strips of the file that are examined inside. For other strips
+# only the offsets are checked.
 MOST_PIECES = 1_000_000
 MOST_JPEG_PIECES = 10_000
-# Values of a tag that says what the samples are: one for each sample of a pixel.
+# Values of a tag that describes the samples: one for each sample of a pixel.
 MOST_VALUES = 16
 STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
@@ -38,15 +38,16 @@ _WANTED = frozenset(
         *(_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT),
     }
 )
-# TIFF 6.0, NewSubfileType: bits for a smaller copy of another frame, a page, and a mask.
+# TIFF 6.0, NewSubfileType: bits for a smaller copy of another frame, a page, and a mask. The last
+# value is that of the old SubfileType for a smaller copy.
 _REDUCED, _PAGE, _MASK, _OLD_REDUCED = 1, 2, 4, 2
 _JPEG = 7
-# Tags from here on are of single programs, and no decoder needs them.
+# Tags from here on are private to single programs, and decoders do not need them.
 _PRIVATE = 32768
 
 
 class _Layout:
-    """How numbers are written in one file: byte order, and the wider ones of a BigTIFF."""
+    """The number formats of one file: its byte order, and wider numbers in a BigTIFF."""
 
     def __init__(self, data: Buffer) -> None:
         start = bytes(data[:4])
@@ -61,23 +62,25 @@ class _Layout:
 
 @dataclass(slots=True)
 class _Bounds:
-    """What was looked at of a file so far, and how much there may be."""
+    """What was examined of a file so far."""
 
     tags: int = 0
     tables: int = 0
     pieces: int = 0
-    # Where each frame begins → its pixels if it is a copy in small of another, 0 if it is a mask,
-    # -1 if it is neither.
+    # Offset of each frame → its pixels if it is a smaller copy of another, 0 if it is a mask, -1 if
+    # it is neither.
     seen: dict[int, int] = field(default_factory=dict)
     largest: int = 0
 
 
 def find_pages(data: Buffer) -> tuple[int, ...]:
-    """Where each page of a TIFF begins: its frames in their order, but for masks and for smaller
-    copies (thumbnails) of a larger frame; where there are only such, they are the pages. A chain
-    that comes back to an earlier frame ends there, as decoders take it. Frames that are not in the
-    chain (SubIFDs) are not looked at. Raises NotAnImage, also where a frame or a part of it is not
-    in the file."""
+    """Return the offset of each page of a TIFF.
+
+    Pages are the frames in their order, without masks and smaller copies (thumbnails) of a larger
+    frame. If there are only those, they are the pages. A chain that leads back to an earlier frame
+    ends there, as in decoders. Frames outside the chain (SubIFDs) are ignored. Raises NotAnImage,
+    also if a frame or a part of it is not in the file.
+    """
     layout = _Layout(data)
     bounds = _Bounds()
     try:
@@ -102,8 +105,8 @@ def count_frames(data: Buffer) -> int:
 
 
 def tags_of(data: Buffer, at: int, wanted: Set[int]) -> dict[int, tuple[int, ...]]:
-    """Those of the `wanted` tags that a frame of `find_pages` has, if they are of whole numbers and
-    have up to 16 values. Raises NotAnImage."""
+    """The `wanted` tags of a frame of `find_pages` that have up to 16 whole numbers as values.
+    Raises NotAnImage."""
     layout = _Layout(data)
     found: dict[int, tuple[int, ...]] = {}
     try:
@@ -121,31 +124,30 @@ def tags_of(data: Buffer, at: int, wanted: Set[int]) -> dict[int, tuple[int, ...
 
 
 def with_first(data: bytearray, at: int) -> bytearray:
-    """The file with the frame at `at` as its first, so that any decoder gives that one. It is
-    changed where it is."""
+    """Make the frame at `at` the first one, in place, so that any decoder reads that one."""
     layout = _Layout(data)
     layout.offset.pack_into(data, layout.first, at)
     return data
 
 
 def first_of(data: Buffer) -> int:
-    """Where the first frame begins. Raises struct.error."""
+    """The offset of the first frame. Raises struct.error."""
     layout = _Layout(data)
     return int(layout.offset.unpack_from(data, layout.first)[0])
 
 
 def check_first(data: Buffer) -> None:
-    """The same for the first frame alone. Raises NotAnImage; struct.error where it is not there."""
+    """Check the first frame only. Raises NotAnImage, and struct.error if it is not there."""
     layout = _Layout(data)
     (at,) = layout.offset.unpack_from(data, layout.first)
     _frame(data, at, layout, _Bounds())
 
 
 def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
-    """Look at the frame at `at`; returns where the next one is, 0 for none."""
+    """Check the frame at `at`. Returns the offset of the next one, 0 for none."""
     number = len(bounds.seen) + 1
     if at > len(data):
-        raise struct.error  # in a BigTIFF it may be more than an index can be
+        raise struct.error  # an offset of a BigTIFF can be too large for an index
     (count,) = layout.count.unpack_from(data, at)
     first = at + layout.count.size
     end = first + count * layout.entry.size
@@ -167,12 +169,12 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
             wanted.setdefault(tag, (kind, values, value))
     if claimed > len(data):
         raise NotAnImage(
-            f"frame {number} of the TIFF has tags of {claimed} bytes, and the file has {len(data)}",
+            f"frame {number} of the TIFF has tags of {claimed} bytes, but the file has {len(data)}",
             field="file",
         )
     if lost:
         raise NotAnImage(
-            f"frame {number} of the TIFF is not complete: its tag {lost} lies behind the "
+            f"frame {number} of the TIFF is not complete: its tag {lost} lies beyond the "
             f"{len(data)} bytes that arrived; send the whole file (was the upload interrupted?)",
             field="file",
         )
@@ -186,7 +188,7 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
 def _copy_of_another(
     data: Buffer, tags: dict[int, tuple[int, int, bytes]], layout: _Layout, bounds: _Bounds
 ) -> int:
-    """What `_Bounds.seen` says of a frame; notes the largest frame that is none."""
+    """The value of a frame for `_Bounds.seen`. Also records the largest frame that is a page."""
     first = {
         tag: int(next(iter(_numbers(data, tags.get(tag), layout, bounds)), 0))
         for tag in (_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT)
@@ -209,14 +211,14 @@ def _check_pixels(
     layout: _Layout,
     bounds: _Bounds,
 ) -> None:
-    """Raises NotAnImage where strips or tiles of frame `number` are not in the file."""
+    """Raise NotAnImage if strips or tiles of frame `number` are not in the file."""
     for at_tag, size_tag, name in (
         (_STRIPS, _STRIP_SIZES, "strips"),
         (_TILES, _TILE_SIZES, "tiles"),
     ):
         offsets = _numbers(data, tags.get(at_tag), layout, bounds)
         sizes = _numbers(data, tags.get(size_tag), layout, bounds)
-        # Without sizes a strip must at least begin within the file.
+        # Without sizes, a strip must at least begin inside the file.
         sizes = sizes or [1] * len(offsets)
         pieces = list(zip(offsets, sizes, strict=False))
         there = sum(at + size <= len(data) for at, size in pieces)
@@ -241,7 +243,7 @@ def _jpeg_ends(data: Buffer, at: int, size: int, bounds: _Bounds) -> bool:
 def _numbers(
     data: Buffer, tag: tuple[int, int, bytes] | None, layout: _Layout, bounds: _Bounds
 ) -> Sequence[int]:
-    """The values of a tag of whole numbers, none of another one."""
+    """The values of a tag that holds whole numbers; none for any other tag."""
     if tag is None or tag[0] not in _NUMBERS:
         return ()
     kind, values, value = tag
@@ -253,7 +255,7 @@ def _numbers(
     bounds.tables += numbers.size
     if bounds.tables > len(data):
         raise NotAnImage(
-            f"the strips or tiles of the TIFF are listed in {bounds.tables} bytes, and the file "
+            f"the strips or tiles of the TIFF are listed in {bounds.tables} bytes, but the file "
             f"has {len(data)}",
             field="file",
         )

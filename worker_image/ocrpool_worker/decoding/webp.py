@@ -1,8 +1,8 @@
-"""WebP files: those with transparency, EXIF data or several frames through Pillow.
+"""Decode WebP files. Those with transparency, EXIF data or several frames are decoded with Pillow.
 
-OpenCV drops the alpha of a picture that it decodes to BGR, 4.10 does not turn it as its EXIF data
-says, and none reads a file of several frames as an image. All others are decoded as PaddleX does
-it; both are libwebp.
+When decoding to BGR, OpenCV drops alpha, and version 4.10 ignores the EXIF orientation. It does not
+read files of several frames as an image. All other files are decoded as in PaddleX; both decoders
+use libwebp.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ _LOSSLESS_ALPHA = 0x10
 
 
 def decode(data: Buffer, max_pixels: int) -> Pixels:
-    """The page of a WebP, of its first frame where it has several. Raises NotAnImage or
-    TooLarge."""
+    """Decode a WebP, or its first frame. Raises NotAnImage or TooLarge."""
     import cv2  # noqa: PLC0415
 
     if not _is_extended(bytes(data[:32])):
