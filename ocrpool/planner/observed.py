@@ -1,4 +1,4 @@
-"""What was seen of a pool: the facts that plans and reports are made from."""
+"""What was observed of a pool: the input of plans and status reports."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from ocrpool.resource.names import OPERATOR, worker_index
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import PoolStatus
 
-# Times are seconds since the epoch throughout; the caller brings `now`.
+# All times are in seconds since the epoch. The caller passes `now`.
 
 
 @dataclass(frozen=True, slots=True)
 class PoolProblem:
-    """Something is not as it should be: one word for machines, one sentence for people."""
+    """Something that is wrong: the reason as one CamelCase word, the message as a sentence."""
 
     reason: str
     message: str
-    # While it is so, the pool cannot do its work, however many workers are ready.
+    # The pool cannot serve until it is solved, however many workers are ready.
     blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedPod:
-    """A worker's pod, as far as anybody here cares.
-
-    `ending` is the moment at which its grace period is over, once it was deleted.
-    """
+    """The fields of a worker's pod that the planner needs."""
 
     name: str
     uid: str
@@ -39,13 +36,15 @@ class ObservedPod:
     ready: bool = False
     # When `ready` last changed.
     ready_changed_at: float = 0.0
+    # All containers have terminated (phase Succeeded or Failed).
     finished: bool = False
+    # End of the grace period, if the pod was deleted.
     ends_at: float | None = None
     draining_since: float | None = None
-    # What it tells a cluster autoscaler: may its node go? None: nothing.
+    # Value of its annotation for cluster autoscalers, or None without one.
     evictable: bool | None = None
     problem: PoolProblem | None = None
-    # The uid of its controller, and the kind and name of it.
+    # The uid of its controller, and the controller's kind and name.
     owner_uid: str = ""
     created_by: str = ""
     version: int = 0
@@ -53,7 +52,7 @@ class ObservedPod:
 
 @dataclass(frozen=True, slots=True)
 class WorkerObservation:
-    """What a worker said, or why nothing was learnt from it, for the how-manieth time in a row."""
+    """The state of a worker, or why it could not be read and how many times in a row."""
 
     state: State | None = None
     error: str = ""
@@ -62,7 +61,7 @@ class WorkerObservation:
 
 @dataclass(frozen=True, slots=True)
 class ObservedWorker:
-    """A pod and what it says of itself."""
+    """A worker's pod with the state that the worker reports."""
 
     pod: ObservedPod
     observation: WorkerObservation = WorkerObservation()
@@ -73,18 +72,18 @@ class ObservedWorker:
 
     @property
     def leaving(self) -> bool:
-        """It drains or ends, by our doing or anybody's."""
+        """Whether the pod drains or was deleted, by the operator or by others."""
         return self.pod.draining_since is not None or self.pod.ends_at is not None
 
     @property
     def serving(self) -> bool:
-        """Kubernetes sends it requests, and it says itself that it takes them."""
-        said = self.state is not None and self.state.ready
-        return self.pod.ready and said and not self.leaving
+        """Whether Kubernetes sends it requests and the worker reports that it accepts them."""
+        accepts = self.state is not None and self.state.ready
+        return self.pod.ready and accepts and not self.leaving
 
     @property
     def idle(self) -> bool:
-        """It holds no request."""
+        """Whether the worker holds no request."""
         state = self.state
         if state is None:
             return False
@@ -93,18 +92,19 @@ class ObservedWorker:
 
 @dataclass(frozen=True, slots=True)
 class ObservedProxy:
-    """The proxy's pods, and by the uid of each that answered: the addresses that it sends to."""
+    """The proxy's pods, and the worker addresses that each of them uses, by pod uid. Pods that did
+    not answer are missing."""
 
     pods: tuple[ObservedPod, ...] = ()
     backends: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def ready(self) -> tuple[ObservedPod, ...]:
-        """Those that take requests."""
+        """Pods that accept requests."""
         return tuple(pod for pod in self.pods if pod.ready and pod.ends_at is None)
 
     def not_sending_to(self, worker: ObservedPod) -> tuple[ObservedPod, ...]:
-        """Those that take requests and do not know that this worker does, too."""
+        """Return the ready proxy pods that do not send requests to this worker."""
         return tuple(
             pod for pod in self.ready if worker.ip not in self.backends.get(pod.uid, frozenset())
         )
@@ -112,7 +112,7 @@ class ObservedProxy:
 
 @dataclass(frozen=True, slots=True)
 class ObservedPool:
-    """One OcrPool as it was read."""
+    """One OcrPool object."""
 
     namespace: str
     name: str
@@ -123,11 +123,11 @@ class ObservedPool:
     deleting: bool = False
     has_finalizer: bool = False
     version: int = 0
-    # Workers there shall be, where that was decided in this round; else the last word holds.
+    # Number of workers that was decided in this round, or None.
     decided_replicas: int | None = None
-    # Why its spec cannot be followed; empty where it can.
+    # Why the spec is invalid; empty if it is valid.
     invalid_reason: str = ""
-    # The name of the operator that it belongs to.
+    # Name of the operator that manages it.
     operator: str = OPERATOR
 
     @property
@@ -136,14 +136,14 @@ class ObservedPool:
 
     @property
     def desired_replicas(self) -> int:
-        """Workers there shall be."""
+        """Desired number of workers."""
         if self.deleting:
             return 0
         if self.decided_replicas is not None:
             return self.decided_replicas
         scaling = self.spec.autoscaling
         if scaling is not None:
-            # After a restart of the operator: what it last said, and nothing is given up.
+            # After a restart of the operator: keep the last decision.
             last = self.status.desired_replicas
             return min(max(last, scaling.min_replicas), scaling.max_replicas)
         return 1 if self.spec.replicas is None else self.spec.replicas
@@ -151,7 +151,7 @@ class ObservedPool:
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """How often in a row a place had to get a new pod, and when it last did."""
+    """How many times in a row a pod was replaced after a failure, and when it last was."""
 
     times: int
     at: float
@@ -159,19 +159,19 @@ class FailureCount:
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """All that is known of a pool at one moment."""
+    """Everything that is known of a pool at one moment."""
 
     pool: ObservedPool
     revision: str
     workers: tuple[ObservedWorker, ...]
     now: float
     failures: Mapping[str, FailureCount] = field(default_factory=dict)
-    # None where spec.proxy asks for none.
+    # None without spec.proxy.
     proxy: ObservedProxy | None = None
-    # Uids of workers that have been idle for long enough for their node to go.
+    # Uids of workers that have been idle for disruption.restSeconds.
     evictable: frozenset[str] = frozenset()
 
     def workers_by_index(self) -> dict[int, ObservedWorker]:
-        """The workers by their place; strangers are left out."""
+        """Return the workers by the index in their name. Pods with other names are left out."""
         placed = ((worker_index(self.pool.name, each.pod.name), each) for each in self.workers)
         return {index: each for index, each in placed if index is not None}

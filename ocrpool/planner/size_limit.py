@@ -1,7 +1,7 @@
-"""A status that fits into its object: etcd takes 1.5 MiB, and a pool may have 1,000 workers.
+"""Keep the status within its object: etcd limits it to 1.5 MiB, and a pool may have 1,000 workers.
 
-What workers share is told once, those in trouble come first, and what does not fit is left out from
-the end, with a sentence that says so.
+A problem that workers share is written once, workers with problems come first, and what does not
+fit is left out from the end. The Ready condition then says so.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Iterable, Sequence
 
 from ocrpool.resource.status import Condition, PoolStatus, WorkerReport
 
-# Bytes of a status as JSON: the rest of etcd's limit is the spec's and the metadata's.
+# Largest status as JSON, in bytes. The rest of etcd's limit is for the spec and the metadata.
 STATUS_BYTES = 2**20
-# Messages of kubelet, the scheduler and the API server: nothing that matters is longer.
+# Longest message of kubelet, the scheduler or the API server that is kept.
 MESSAGE_CHARACTERS = 300
 
 
 def shorten(text: str, most: int = MESSAGE_CHARACTERS) -> str:
-    """Somebody else's words on one line, and no longer than that."""
+    """Return a message of another component on one line, cut to the given length."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def deduplicate_problems(reports: Iterable[WorkerReport]) -> tuple[WorkerReport, ...]:
-    """Those in trouble first, else in their order. Of several with the same problem the first says
-    it, and the others whose it is."""
+    """Sort workers with problems first. Of several with the same problem, the first keeps it and
+    the others refer to that worker."""
     ordered = sorted(reports, key=lambda each: not (each.problem or each.failures))
     first: dict[str, str] = {}
     found = []
@@ -38,34 +38,38 @@ def deduplicate_problems(reports: Iterable[WorkerReport]) -> tuple[WorkerReport,
 
 
 def expand_problems(reports: Iterable[WorkerReport]) -> dict[str, str]:
-    """By name: the problem of every worker, in full."""
-    said = {each.name: each.problem for each in reports}
+    """Return the full problem of every worker, by name: the inverse of `deduplicate_problems`."""
+    problems = {each.name: each.problem for each in reports}
     return {
-        name: said.get(problem.rpartition(": as ")[2], problem) if ": as " in problem else problem
-        for name, problem in said.items()
+        name: problems.get(problem.rpartition(": as ")[2], problem)
+        if ": as " in problem
+        else problem
+        for name, problem in problems.items()
     }
 
 
 def fit_status(status: PoolStatus, most: int = STATUS_BYTES) -> PoolStatus:
-    """The same in at most so many bytes. First the figures of workers that are well go, then those
-    of all, then workers from the end of the list; counts and conditions stay as they are."""
+    """Return the status in at most `most` bytes. First the figures of workers without problems are
+    dropped, then all figures, then workers from the end. Counts and conditions are kept."""
     if _size(status) <= most:
         return status
-    told = "figures of workers are left out, or the object would be too large"
-    well = tuple(each if each.problem else _bare(each) for each in status.workers)
-    rows = tuple(_bare(each) for each in status.workers)
-    for given in (well, rows):
-        found = _with(status, given, told)
+    note = "figures of some workers are left out: the status would be too large"
+    without_problems = tuple(
+        each if each.problem else _without_figures(each) for each in status.workers
+    )
+    rows = tuple(_without_figures(each) for each in status.workers)
+    for given in (without_problems, rows):
+        found = _with_workers(status, given, note)
         if _size(found) <= most:
             return found
-    fit = _how_many(status, rows, most)
-    told = f"{len(rows) - fit} workers are not listed, or the object would be too large"
-    return _with(status, rows[:fit], told)
+    fit = _count_fitting(status, rows, most)
+    note = f"{len(rows) - fit} workers are not listed: the status would be too large"
+    return _with_workers(status, rows[:fit], note)
 
 
-def _how_many(status: PoolStatus, rows: Sequence[WorkerReport], most: int) -> int:
-    told = f"{len(rows)} workers are not listed, or the object would be too large"
-    left = most - _size(_with(status, (), told))
+def _count_fitting(status: PoolStatus, rows: Sequence[WorkerReport], most: int) -> int:
+    note = f"{len(rows)} workers are not listed: the status would be too large"
+    left = most - _size(_with_workers(status, (), note))
     fit = 0
     for row in rows:
         left -= len(_json(row)) + 1
@@ -75,7 +79,7 @@ def _how_many(status: PoolStatus, rows: Sequence[WorkerReport], most: int) -> in
     return fit
 
 
-def _bare(row: WorkerReport) -> WorkerReport:
+def _without_figures(row: WorkerReport) -> WorkerReport:
     return WorkerReport(
         name=row.name,
         phase=row.phase,
@@ -86,13 +90,13 @@ def _bare(row: WorkerReport) -> WorkerReport:
     )
 
 
-def _with(status: PoolStatus, rows: tuple[WorkerReport, ...], told: str) -> PoolStatus:
-    def say(each: Condition) -> Condition:
+def _with_workers(status: PoolStatus, rows: tuple[WorkerReport, ...], note: str) -> PoolStatus:
+    def add_note(each: Condition) -> Condition:
         if each.type != "Ready":
             return each
-        return each.model_copy(update={"message": f"{each.message}; {told}"})
+        return each.model_copy(update={"message": f"{each.message}; {note}"})
 
-    conditions = tuple(say(each) for each in status.conditions)
+    conditions = tuple(add_note(each) for each in status.conditions)
     return status.model_copy(update={"workers": rows, "conditions": conditions})
 
 

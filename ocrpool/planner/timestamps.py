@@ -1,4 +1,4 @@
-"""Moments as Kubernetes writes them, to the second, and as seconds since the epoch."""
+"""Convert between seconds since the epoch and the timestamps of Kubernetes objects."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 
 def format_timestamp(seconds: float) -> str:
-    """`2026-01-31T12:00:00Z`."""
+    """Return a timestamp to the second, such as `2026-01-31T12:00:00Z`."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_timestamp(text: str | None) -> float | None:
-    """Seconds since the epoch of a Kubernetes time; None where it is none."""
+    """Return seconds since the epoch, or None without a valid timestamp."""
     if not text:
         return None
     try:

@@ -156,7 +156,7 @@ def _default(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Any:
     if "x-kubernetes-validations" not in node:
         # Each field has its own default.
         return {}
-    # The API server checks a default against the rules before it adds the fields' defaults, so
-    # the default must contain them.
+    # The API server checks a default against the rules before it adds the fields' defaults.
+    # So the default must contain them.
     fields = {name: _walk(field, defs) for name, field in node.get("properties", {}).items()}
     return {name: field["default"] for name, field in fields.items() if "default" in field}

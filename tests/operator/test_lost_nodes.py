@@ -50,7 +50,7 @@ def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(
         harness.until(
             "it is told that the device fails",
             lambda n=failures: (
-                "its device keeps failing" in str(harness.events("WorkerDeleted")[n - 1 :])
+                "its device does not recover" in str(harness.events("WorkerDeleted")[n - 1 :])
             ),
             90,
         )

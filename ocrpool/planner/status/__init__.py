@@ -1,1 +1,1 @@
-"""What the status of a pool reports."""
+"""The status of a pool: what it reports, and when it changes."""

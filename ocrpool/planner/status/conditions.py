@@ -1,4 +1,4 @@
-"""Ready, Progressing, Degraded: what a pool's conditions say, and when they change."""
+"""The conditions Ready, Progressing and Degraded of a pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Truth = Literal["True", "False"]
 
 @dataclass(frozen=True, slots=True)
 class ConditionInputs:
-    """The figures that the conditions follow from. A problem comes with its worker, or ``."""
+    """What the conditions are derived from. Each problem comes with the name of its
+    worker, or "" for the pool."""
 
     desired: int
     deleting: bool
@@ -23,9 +24,9 @@ class ConditionInputs:
     pods: int
     outdated: int
     phases: tuple[str, ...]
-    # Workers that serve and were not yet asked for `instances.min`, though nothing is wrong.
+    # Ready workers without a problem whose target is still below instances.min.
     growing: int = 0
-    # Pods of the proxy that there shall be and that are ready; 0 and 0 where it has none.
+    # Desired and ready proxy pods; both 0 without spec.proxy.
     proxy_desired: int = 0
     proxy_ready: int = 0
     problems: tuple[tuple[str, PoolProblem], ...] = ()
@@ -33,7 +34,7 @@ class ConditionInputs:
 
 @dataclass(frozen=True, slots=True)
 class ConditionDraft:
-    """A condition before it gets its times."""
+    """A condition without times."""
 
     type: Kind
     status: Truth
@@ -44,7 +45,7 @@ class ConditionDraft:
 def build_conditions(
     inputs: ConditionInputs, before: Sequence[Condition], generation: int, stamp: str
 ) -> tuple[Condition, ...]:
-    """All three; the transition time changes only where the status does."""
+    """Return the three conditions. A transition time changes only with its status."""
     old = {each.type: each for each in before}
     found = []
     for draft in (_ready(inputs), _progressing(inputs), _degraded(inputs)):
@@ -68,7 +69,7 @@ def _ready(inputs: ConditionInputs) -> ConditionDraft:
         return ConditionDraft("Ready", "False", "Deleting", "the pool is being deleted")
     if inputs.desired == 0:
         return ConditionDraft(
-            "Ready", "False", "NoWorkers", "no worker is asked for: raise spec.replicas"
+            "Ready", "False", "NoWorkers", "0 workers are desired: raise spec.replicas"
         )
     counts = f"{inputs.ready} of {inputs.desired} workers are ready"
     blocking = next((each for _, each in inputs.problems if each.blocks), None)
@@ -76,7 +77,8 @@ def _ready(inputs: ConditionInputs) -> ConditionDraft:
         return ConditionDraft("Ready", "False", blocking.reason, f"{counts}; {blocking.message}")
     if inputs.ready >= inputs.desired:
         if inputs.proxy_desired and not inputs.proxy_ready:
-            text = f"{counts}; no pod of the proxy is, and the Service goes to the workers"
+            direct = "no proxy pod is ready, so the Service sends requests to the workers directly"
+            text = f"{counts}; {direct}"
             return ConditionDraft("Ready", "False", "ProxyNotReady", text)
         return ConditionDraft("Ready", "True", "AllWorkersReady", counts)
     if inputs.problems:
@@ -94,41 +96,44 @@ def _progressing(inputs: ConditionInputs) -> ConditionDraft:
         return ConditionDraft("Progressing", "True", reason, message)
 
     if inputs.deleting:
-        return yes("Deleting", f"{inputs.pods} workers are drained and deleted")
+        return yes("Deleting", f"{inputs.pods} workers are being drained and deleted")
     if inputs.outdated:
-        return yes("Rolling", f"{inputs.outdated} workers are of an older spec")
+        return yes(
+            "Rolling",
+            f"{inputs.outdated} workers still run an older spec and are replaced one at a time",
+        )
     waiting = inputs.phases.count("Waiting") + inputs.phases.count("Pending")
     if waiting:
-        return yes("Starting", f"{waiting} workers wait for their pod to run")
+        return yes("Starting", f"{waiting} workers wait for a running pod")
     booting = inputs.phases.count("Booting")
     if booting:
-        return yes("Booting", f"{booting} workers boot")
+        return yes("Booting", f"{booting} workers are starting up")
     leaving = inputs.phases.count("Draining") + inputs.phases.count("Ending")
     if leaving:
-        return yes("Draining", f"{leaving} workers drain or end")
+        return yes("Draining", f"{leaving} workers are draining or terminating")
     if inputs.proxy_ready < inputs.proxy_desired:
-        text = f"{inputs.proxy_ready} of {inputs.proxy_desired} pods of the proxy are ready"
+        text = f"{inputs.proxy_ready} of {inputs.proxy_desired} proxy pods are ready"
         return yes("ProxyStarting", text)
     if inputs.growing:
-        return yes("Growing", f"{inputs.growing} workers are on their way to instances.min")
+        return yes("Growing", f"{inputs.growing} workers are growing to instances.min")
     stuck = inputs.phases.count("NotReady")
     if stuck:
-        text = f"{stuck} workers are not ready, and waiting alone will not mend it"
+        text = f"{stuck} workers are not ready and do not recover by themselves; see Degraded"
         return ConditionDraft("Progressing", "False", "Stuck", text)
-    told = "nothing is in motion; Degraded says what is wrong"
+    settled = "nothing is changing; see Degraded for what is wrong"
     if not inputs.problems:
-        told = "everything that was asked for is there"
-    return ConditionDraft("Progressing", "False", "Settled", told)
+        settled = "the pool is as desired"
+    return ConditionDraft("Progressing", "False", "Settled", settled)
 
 
 def _degraded(inputs: ConditionInputs) -> ConditionDraft:
     if not inputs.problems:
-        return ConditionDraft("Degraded", "False", "AsExpected", "nothing is known to be wrong")
+        return ConditionDraft("Degraded", "False", "AsExpected", "no problem is known")
     return ConditionDraft("Degraded", "True", inputs.problems[0][1].reason, _first_problem(inputs))
 
 
 def _first_problem(inputs: ConditionInputs) -> str:
-    """The first problem in full, and how many more there are."""
+    """Return the first problem in full, and how many more there are."""
     name, first = inputs.problems[0]
     text = f"{name}: {first.message}" if name else first.message
     more = len(inputs.problems) - 1

@@ -1,7 +1,7 @@
-"""Which decision is reported of a worker: every step at once, the rest only once it has settled.
+"""Choose which decision the status shows: a new target at once, a new reason once it is stable.
 
-Figures jitter, and with them the reason of the moment: "room for one more, seen once" comes and
-goes. What a person reads, and what is written to the API server, must not.
+Memory figures fluctuate, and the reason of a decision with them. The status, which is written to
+the API server, must not.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from dataclasses import dataclass
 
 from ocrpool.planner.instances.types import InstanceDecision, InstanceReason
 
-# Reasons that a person should know of and do something about.
+# Reasons that need action, and the advice that the status gives.
 ADVICE: dict[InstanceReason, str] = {
-    "InsufficientMemory": "lower instances.min, memory.reserve or admission.maxMegapixels, or give "
-    "the worker a larger device",
-    "DeviceLost": "look at the node (dmesg), and reset or replace the device",
-    "DeviceUnreadable": "look at the worker's log",
-    "ImplausibleFigures": "look at the device and at its driver",
+    "InsufficientMemory": "lower instances.min, memory.reserve or admission.maxMegapixels, or use "
+    "a larger device",
+    "DeviceLost": "check the node's kernel log (dmesg), then reset or replace the device",
+    "DeviceUnreadable": "check the worker's log",
+    "ImplausibleFigures": "check the device and its driver",
 }
-# Another reason is reported after so many observations in a row; that a trouble has passed, after so many.
+# Observations in a row after which a new reason is shown.
 OBSERVATIONS_TO_CHANGE = 2
+# The same after a reason that needs action.
 OBSERVATIONS_TO_CLEAR = 6
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedDecision:
-    """The decision that is reported; `candidate`: the kind of the last one, where that was another, and
-    `observations`: for how many observations in a row it was."""
+    """The decision that the status shows. `candidate` is the kind of a different latest decision,
+    `observations` how many times in a row it was made."""
 
     decision: InstanceDecision
     candidate: str = ""
@@ -37,7 +38,7 @@ class ReportedDecision:
 def debounce(
     before: ReportedDecision | None, decision: InstanceDecision, *, step: bool
 ) -> ReportedDecision:
-    """What is reported after one more decision. `step`: it asks for another target."""
+    """Return what the status shows after this decision. `step`: it changes the target."""
     if before is None or step:
         return ReportedDecision(decision)
     reported, kind = before.decision, decision_kind(decision)
@@ -54,10 +55,10 @@ def debounce(
 
 
 def decision_kind(decision: InstanceDecision) -> str:
-    """The same for decisions that differ in their figures only."""
+    """Return a key that is equal for decisions that differ only in their numbers."""
     return f"{decision.reason} {decision.target} {without_numbers(decision.sentence)}"
 
 
 def without_numbers(sentence: str) -> str:
-    """A sentence without its figures."""
+    """Return a sentence with its numbers replaced."""
     return re.sub(r"−?[\d.]+[KMGT]?i?", "#", sentence)

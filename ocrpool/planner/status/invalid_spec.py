@@ -1,4 +1,4 @@
-"""What is said of a pool whose spec cannot be read: its workers stay as they are."""
+"""The status of a pool with an invalid spec. Its workers stay unchanged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from ocrpool.resource.status import PoolStatus
 
 
 def invalid_spec_status(pool: ObservedPool, pods: Sequence[ObservedPod], now: float) -> PoolStatus:
-    """The last status, with what can be counted without a spec, and the reason `InvalidSpec`."""
+    """Return the last status with current pod counts and the reason `InvalidSpec`."""
     before = pool.status
-    message = (
-        f"{pool.invalid_reason}; its workers stay as they are until it is applied again, corrected"
-    )
+    message = f"{pool.invalid_reason}; workers stay unchanged until a corrected spec is applied"
     ready = sum(
         1 for pod in pods if pod.ready and pod.draining_since is None and pod.ends_at is None
     )
     inputs = ConditionInputs(
-        # Unless it was followed before, nobody can know how many it wants.
+        # If the pool never had a valid spec, its desired number is unknown.
         desired=max(1, before.desired_replicas),
         deleting=False,
         ready=ready,

@@ -1,4 +1,4 @@
-"""The status of a pool: from what was snapshot, planned and refused to what a person reads."""
+"""Build the status of a pool from one reconcile round."""
 
 from __future__ import annotations
 
@@ -10,60 +10,59 @@ from ocrpool.planner.instances.types import InstanceDecision
 from ocrpool.planner.observed import FailureCount, ObservedWorker, PoolProblem, PoolSnapshot
 from ocrpool.planner.size_limit import deduplicate_problems, expand_problems, shorten
 from ocrpool.planner.status.conditions import ConditionInputs, build_conditions
-from ocrpool.planner.status.debounce import ADVICE, without_numbers
+from ocrpool.planner.status.debounce import ADVICE
+from ocrpool.planner.status.stable_figures import (
+    stable_footprint,
+    stable_memory,
+    stable_sentence,
+)
 from ocrpool.planner.timestamps import format_timestamp
 from ocrpool.planner.workers.placement import choose_placement
 from ocrpool.planner.workers.plan import PROXY_DISCOVERY_SECONDS, WorkerPlan
-from ocrpool.protocol import Memory
 from ocrpool.resource.names import selector_of
 from ocrpool.resource.status import (
     AutoscalingReport,
     DeviceReport,
     InstanceCount,
-    MemoryReport,
     Phase,
     PoolStatus,
     ProxyReport,
     WorkerReport,
 )
 
-# A figure is written anew when it moved by this share of the whole: a sixteenth.
-STABLE_SHARE = 16
-MEMORY_STEP = 64 * 2**20
-FOOTPRINT_STEP = 2**20
-# A worker that is not ready may be silent for this long: its server is starting.
+# A pod that is not ready may not answer for this long: its server is starting.
 STARTUP_SILENCE_SECONDS = 120.0
-# One look that failed may be a hiccup of the network, or ours.
+# Failed observations in a row after which a worker is reported as unreachable.
 UNREACHABLE_AFTER = 2
-# What a worker says while all is as it should be.
+# Reasons in a worker's state that are not problems.
 _NORMAL_REASONS = {"Starting", "Restarting", "Draining"}
-_PREVIOUS = "; the last time: "
-# Said while more work comes in than the most workers carry.
+_PREVIOUS = "; previous failure: "
 AT_MAX = PoolProblem(
     "AtMaxReplicas",
-    "more work comes in than autoscaling.maxReplicas workers carry: pages wait longer than the "
-    "target, then requests are refused (429); raise maxReplicas, or send less",
+    "the load exceeds what autoscaling.maxReplicas workers can handle: pages wait longer than "
+    "targetQueueSeconds, and requests are answered 429 once queues are full; raise maxReplicas or "
+    "send fewer requests",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """What one round of reconciling knows at its end."""
+    """Everything that is known at the end of a reconcile round."""
 
     snapshot: PoolSnapshot
     plan: WorkerPlan
-    # By pod name: what its instances' number follows from.
+    # Decision about the number of instances, by pod name.
     decisions: Mapping[str, InstanceDecision] = field(default_factory=dict)
-    # By pod name: placement that got a new pod because the old one failed.
+    # Pods that were replaced after a failure, by name.
     failures: Mapping[str, FailureCount] = field(default_factory=dict)
-    # What the API server refused, or what is wrong with the pool as a whole.
+    # Requests that the API server refused, and problems of the pool as a whole.
     problems: Sequence[PoolProblem] = ()
     autoscaling: AutoscalingReport | None = None
 
 
-def build_status(this: ReconcileResult) -> PoolStatus:
-    """What is to be written; equal to what is there where nothing worth a word has changed."""
-    snapshot, before = this.snapshot, this.snapshot.pool.status
+def build_status(result: ReconcileResult) -> PoolStatus:
+    """Return the new status. It equals the old one unless something relevant has changed."""
+    snapshot, before = result.snapshot, result.snapshot.pool.status
     problems = expand_problems(before.workers)
     old = {
         each.name: each.model_copy(update={"problem": problems[each.name]})
@@ -72,7 +71,7 @@ def build_status(this: ReconcileResult) -> PoolStatus:
     names: dict[str, ObservedWorker | None] = dict.fromkeys(choose_placement(snapshot).kept)
     names.update({worker.pod.name: worker for worker in snapshot.workers})
     reports = tuple(
-        _worker_report(this, name, worker, old.get(name))
+        _worker_report(result, name, worker, old.get(name))
         for name, worker in sorted(names.items(), key=lambda item: _natural(item[0]))
     )
     ready = sum(1 for worker in snapshot.workers if worker.pod.ready and not worker.leaving)
@@ -89,14 +88,14 @@ def build_status(this: ReconcileResult) -> PoolStatus:
         growing=sum(
             1 for report in reports if _grows_to_minimum(report, snapshot.pool.spec.instances.min)
         ),
-        problems=tuple(_problems(this, reports)),
+        problems=tuple(_problems(result, reports)),
     )
     return PoolStatus(
         observed_generation=snapshot.pool.generation,
         replicas=len(snapshot.workers),
         ready_replicas=ready,
         desired_replicas=snapshot.pool.desired_replicas,
-        autoscaling=this.autoscaling,
+        autoscaling=result.autoscaling,
         selector=selector_of(snapshot.pool.name),
         instances=InstanceCount(
             target=sum(report.instances.target for report in reports),
@@ -122,27 +121,27 @@ def _natural(name: str) -> tuple[str, int]:
 
 
 def _problems(
-    this: ReconcileResult, reports: Sequence[WorkerReport]
+    result: ReconcileResult, reports: Sequence[WorkerReport]
 ) -> list[tuple[str, PoolProblem]]:
-    """Everything that is wrong, with whom it is about, empty for the pool; what workers share is
-    one thing."""
-    found = [("", problem) for problem in dict.fromkeys(this.problems)]
-    having: dict[str, list[str]] = {}
+    """Return all problems with the worker's name, or "" for the pool. A problem that workers share
+    counts once."""
+    found = [("", problem) for problem in dict.fromkeys(result.problems)]
+    workers_of: dict[str, list[str]] = {}
     for report in reports:
         if report.problem:
-            having.setdefault(report.problem, []).append(report.name)
-    for problem, names in having.items():
+            workers_of.setdefault(report.problem, []).append(report.name)
+    for problem, names in workers_of.items():
         reason, _, message = problem.partition(": ")
         who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         found.append((who, PoolProblem(reason, message)))
-    found += [("proxy", problem) for problem in _proxy_problems(this.snapshot)]
-    if this.autoscaling is not None and this.autoscaling.at_max:
+    found += [("proxy", problem) for problem in _proxy_problems(result.snapshot)]
+    if result.autoscaling is not None and result.autoscaling.at_max:
         found.append(("", AT_MAX))
     return found
 
 
 def _proxy_problems(snapshot: PoolSnapshot) -> list[PoolProblem]:
-    """What keeps the proxy from its work, each thing once."""
+    """Return the problems of the proxy, each once."""
     if snapshot.proxy is None:
         return []
     found = {pod.problem for pod in snapshot.proxy.pods if pod.problem is not None}
@@ -154,14 +153,14 @@ def _proxy_problems(snapshot: PoolSnapshot) -> list[PoolProblem]:
     ]
     for pod in snapshot.proxy.ready:
         if pod.uid not in snapshot.proxy.backends:
-            continue  # one look that failed, or a NetworkPolicy: it may serve all the same
+            continue  # no answer: one failed request, or a NetworkPolicy. It may still work.
         unseen = [
             worker.name for worker in overdue if worker.ip not in snapshot.proxy.backends[pod.uid]
         ]
         if unseen:
             text = (
-                f"sends nothing to {', '.join(unseen[:3])}, ready for over {PROXY_DISCOVERY_SECONDS:g} s; "
-                "look at the cluster's DNS and at NetworkPolicies"
+                f"sends no requests to {', '.join(unseen[:3])}, ready for over "
+                f"{PROXY_DISCOVERY_SECONDS:g} s; check the cluster's DNS and NetworkPolicies"
             )
             problems.append(PoolProblem("ProxyBlind", text))
             break
@@ -169,25 +168,26 @@ def _proxy_problems(snapshot: PoolSnapshot) -> list[PoolProblem]:
 
 
 def _worker_report(
-    this: ReconcileResult, name: str, worker: ObservedWorker | None, old: WorkerReport | None
+    result: ReconcileResult, name: str, worker: ObservedWorker | None, old: WorkerReport | None
 ) -> WorkerReport:
-    failure = this.failures.get(name)
+    failure = result.failures.get(name)
     shared: dict[str, Any] = {
         "name": name,
         "failures": failure.times if failure else 0,
         "failed_at": format_timestamp(failure.at) if failure and failure.times else None,
     }
     if worker is None:
-        waits = dict(this.plan.waiting).get(name)
+        waits = dict(result.plan.waiting).get(name)
         problem = f"BackOff: {waits}{_previous_problem(old)}" if waits else ""
         return WorkerReport(**shared, phase="Waiting", problem=problem)
     pod, state = worker.pod, worker.state
-    problem = _problem_text(worker, this.snapshot.now)
+    problem = _problem_text(worker, result.snapshot.now)
     if not problem and failure and pod.ends_at is not None:
-        problem = _worker_problem(worker) or (old.problem if old is not None else "")  # why it goes
+        # Why it is deleted.
+        problem = _worker_problem(worker) or (old.problem if old is not None else "")
     report = WorkerReport(**shared, phase=_phase(worker), node=pod.node, problem=problem)
     if state is None:
-        # The last word of a worker that is silent for a moment is kept, not wiped.
+        # Keep the last figures of a worker that does not answer.
         if old is None or worker.leaving:
             return report
         kept = {"device": old.device, "memory": old.memory, "footprint": old.footprint}
@@ -197,23 +197,23 @@ def _worker_report(
     found = report.model_copy(
         update={
             "device": DeviceReport(name=state.device.name, uuid=state.device.uuid),
-            "memory": _stable_memory(state.device.memory, old.memory if old else None),
-            "footprint": _stable_footprint(state.footprint.bytes, old.footprint if old else 0),
+            "memory": stable_memory(state.device.memory, old.memory if old else None),
+            "footprint": stable_footprint(state.footprint.bytes, old.footprint if old else 0),
             "instances": InstanceCount(target=state.instances.target, ready=state.instances.ready),
         }
     )
-    decision = this.decisions.get(name)
+    decision = result.decisions.get(name)
     if decision is None:
         return found
-    sentence = _stable_sentence(decision.sentence, found, old)
+    sentence = stable_sentence(decision.sentence, found, old)
     problem = found.problem or _planner_problem(
-        decision, sentence, this.snapshot.pool.spec.instances.min
+        decision, sentence, result.snapshot.pool.spec.instances.min
     )
     return found.model_copy(update={"decision": sentence, "problem": problem})
 
 
 def _previous_problem(old: WorkerReport | None) -> str:
-    """For a place that waits for its next pod: what was wrong with the last one."""
+    """Return what was wrong with the previous pod, for a worker that waits for its next one."""
     if old is None or not old.problem:
         return ""
     if old.phase == "Waiting":
@@ -222,16 +222,8 @@ def _previous_problem(old: WorkerReport | None) -> str:
     return f"{_PREVIOUS}{old.problem}"
 
 
-def _stable_sentence(sentence: str, new: WorkerReport, old: WorkerReport | None) -> str:
-    """The old one where only its figures are others, and those that are told beside it are not."""
-    if old is None or without_numbers(old.decision) != without_numbers(sentence):
-        return sentence
-    same = (new.memory, new.footprint, new.instances) == (old.memory, old.footprint, old.instances)
-    return old.decision if same else sentence
-
-
 def _planner_problem(decision: InstanceDecision, sentence: str, minimum: int) -> str:
-    """What the planner found wrong that the worker itself does not say, or nothing."""
+    """Return a problem that the planner found and the worker does not report, or ""."""
     reason = decision.reason
     if reason == "AtCeiling" and decision.target < minimum:
         reason = "InsufficientMemory"
@@ -267,39 +259,12 @@ def _problem_text(worker: ObservedWorker, now: float) -> str:
         return _worker_problem(worker)
     late = now - pod.created_at > STARTUP_SILENCE_SECONDS and bool(pod.ip)
     if worker.observation.failures_in_a_row >= UNREACHABLE_AFTER and (pod.ready or late):
-        return (
-            f"WorkerUnreachable: {worker.observation.error}; look at the pod and at NetworkPolicies"
-        )
+        return f"WorkerUnreachable: {worker.observation.error}; check the pod and NetworkPolicies"
     return ""
 
 
 def _worker_problem(worker: ObservedWorker) -> str:
-    said = worker.state.problem if worker.state is not None else None
-    if said is None or said.reason in _NORMAL_REASONS:
+    problem = worker.state.problem if worker.state is not None else None
+    if problem is None or problem.reason in _NORMAL_REASONS:
         return ""
-    return f"{said.reason}: {shorten(said.message, 400)}"
-
-
-def _stable_memory(memory: Memory | None, old: MemoryReport | None) -> MemoryReport | None:
-    """Figures of a device in steps, and the old ones while they are near enough."""
-    if memory is None:
-        return old
-    new = MemoryReport(
-        total=memory.total,
-        used=_step(memory.used, MEMORY_STEP),
-        free=_step(memory.free, MEMORY_STEP),
-    )
-    if old is None or old.total != new.total:
-        return new
-    near = abs(old.free - memory.free) < max(memory.total // STABLE_SHARE, MEMORY_STEP)
-    return old if near else new
-
-
-def _stable_footprint(count: int, old: int) -> int:
-    if old and abs(count - old) * STABLE_SHARE < old:
-        return old
-    return _step(count, FOOTPRINT_STEP)
-
-
-def _step(count: int, step: int) -> int:
-    return round(count / step) * step
+    return f"{problem.reason}: {shorten(problem.message, 400)}"

@@ -1,1 +1,1 @@
-"""How many worker pods a pool has, and which of them are created, drained and deleted."""
+"""How many workers a pool runs, and what happens to each pod."""

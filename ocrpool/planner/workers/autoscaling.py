@@ -1,11 +1,11 @@
-"""How many workers a pool should have: looks at its workers in, a number with its reason out.
+"""Decide how many workers a pool runs with `spec.autoscaling`.
 
-The rule, its formula and the reasons for it are in docs/autoscaling.md. In short, in instances,
-    wanted = ⌈(load soon + backlog / 60 s + spare) / instances of a full worker⌉
-    spare  = 3 × seconds of a page / targetQueueSeconds
-It grows to what is wanted now where more was wanted all through a short window, and shrinks to the
-most that was wanted, with a margin, within a long one.
-Pure: `now` is a number of seconds on the caller's own clock.
+The rule, in instances; docs/autoscaling.md has the formula and the reasons:
+    desired = ⌈(predicted load + backlog / 60 s + spare) / instances per worker⌉
+    spare   = 3 × seconds per page / targetQueueSeconds
+The pool grows when more was desired throughout a short window, to what is desired now. It shrinks
+to the highest number that was desired, with a margin, within a long window.
+Pure: `now` is in seconds, on any clock of the caller that never jumps.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ocrpool.planner.workers.load import (
     record_load,
 )
 
-# With so many idle instances, at most 5 % of the pages wait longer than the target: waits have the
-# tail exp(−idle × target / page) in a queue before many instances, and e⁻³ = 5 %.
+# With this many idle instances, at most 5 % of the pages wait longer than the target: with a queue
+# in front of many instances, waits have the tail exp(−idle × target / page), and e⁻³ = 5 %.
 WAIT_TAIL = 3.0
-# A target far below what a page takes asks for more idle instances than make sense: with a queue
-# at each worker half of each is used, with one for all as much is spare as is busy.
+# A target far below the time of a page would ask for too many idle instances. The limit: half of
+# each worker with one queue per worker, or as many as are busy with one queue for all.
 MAX_SPARE_SHARE = 0.5
-# What waits already, where that is more than the target, is worked off within so long.
+# A backlog that waits longer than the target is worked off within this time.
 CATCH_UP_SECONDS = 60.0
-# A worker is only given back when the others could carry so much more than the load.
+# A worker is removed only if the others can handle this much more than the load.
 SHRINK_MARGIN = 0.05
-# Looks that come closer than this are one.
+# Observations closer together than this count as one.
 MIN_INTERVAL_SECONDS = 0.4
 
 WorkerDecisionReason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Silent", "NotMeasured"]
@@ -42,9 +42,8 @@ WorkerDecisionReason = Literal["Grow", "Shrink", "Hold", "Limits", "AtMax", "Sil
 
 @dataclass(frozen=True, slots=True)
 class AutoscalingPolicy:
-    """What the user allows. `up` and `down` are seconds for which more, or fewer, must have been
-    wanted. `shared`: one queue before all workers (a proxy that knows who is free), instead of a
-    queue at each."""
+    """The user's settings. `up` and `down`: seconds for which more, or fewer, workers must have
+    been desired. `shared`: one queue for all workers (a proxy), not one per worker."""
 
     minimum: int
     maximum: int
@@ -56,7 +55,7 @@ class AutoscalingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """One look at a pool. `silent`: workers that serve and tell nothing."""
+    """One observation of a pool. `silent`: ready workers that did not answer."""
 
     workers: tuple[WorkerLoad, ...]
     desired: int
@@ -65,7 +64,8 @@ class PoolLoad:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDemand:
-    """What one look asks for, and the sum that it comes from, in instances; before the limits."""
+    """The demand of one observation, in instances, and the number of workers for it, to grow and to
+    shrink, before the limits."""
 
     at: float
     load: LoadEstimate
@@ -80,7 +80,7 @@ class WorkerDemand:
 
 @dataclass(frozen=True, slots=True)
 class AutoscalingHistory:
-    """What one round hands to the next. A default one is right for a pool that was never pool."""
+    """What is remembered between observations. The default is right for a new pool."""
 
     recorded: LoadHistory = field(default_factory=LoadHistory)
     demands: tuple[WorkerDemand, ...] = ()
@@ -91,7 +91,7 @@ class AutoscalingHistory:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDecision:
-    """`desired`: workers there shall be. `sentence` can be checked with its own numbers."""
+    """`desired` is the number of workers; `sentence` explains it, with the numbers compared."""
 
     desired: int
     reason: WorkerDecisionReason
@@ -102,7 +102,7 @@ class WorkerDecision:
 def decide_worker_count(
     policy: AutoscalingPolicy, history: AutoscalingHistory, pool: PoolLoad, now: float
 ) -> WorkerDecision:
-    """Decide for one pool from one look and what was remembered of those before."""
+    """Decide for one pool, from this observation and the history of earlier ones."""
     history, demand = _record(policy, history, pool, now)
     inside = min(max(pool.desired, policy.minimum), policy.maximum)
     if inside != pool.desired:
@@ -111,7 +111,7 @@ def decide_worker_count(
             inside, "Limits", f"{pool.desired} → {inside}: {word} is {inside}", history
         )
     if demand is None:
-        why = "no worker serves yet, so nothing is measured"
+        why = "no worker is serving, so the load is unknown"
         return WorkerDecision(inside, "NotMeasured", f"{inside}: hold, {why}", history)
     upwards = _within(history, now, policy.up)
     downwards = _within(history, now, policy.down)
@@ -128,7 +128,7 @@ def decide_worker_count(
         )
     if downwards and most.to_shrink < inside and inside > policy.minimum:
         if now - history.last_silent_at <= policy.down:
-            why = "a worker that serves told nothing, so none is given back"
+            why = "a ready worker did not answer, so none is removed"
             return WorkerDecision(inside, "Silent", f"{inside}: hold, {why}", history)
         desired = max(most.to_shrink, policy.minimum)
         return WorkerDecision(
@@ -142,7 +142,7 @@ def decide_worker_count(
 def workers_for_load(
     policy: AutoscalingPolicy, load: float, spare: float, instances_per_worker: float
 ) -> int:
-    """Workers of `instances_per_worker` instances each for so much load, at least one."""
+    """Return how many workers handle the load, at least one."""
     if policy.shared:
         return max(1, math.ceil(round((load + spare) / instances_per_worker, 6)))
     return max(1, math.ceil(round(load / (instances_per_worker - spare), 6)))
@@ -151,8 +151,8 @@ def workers_for_load(
 def spare_instances(
     policy: AutoscalingPolicy, page_seconds: float, instances_per_worker: float, load: float
 ) -> float:
-    """Instances that must be idle so that a page rarely waits longer than the target: of all, or
-    of each worker."""
+    """Return how many instances must be idle so that at most 5 % of the pages wait longer than the
+    target: in total, or per worker."""
     most = (
         max(instances_per_worker, load) if policy.shared else MAX_SPARE_SHARE * instances_per_worker
     )
@@ -162,7 +162,7 @@ def spare_instances(
 def _record(
     policy: AutoscalingPolicy, history: AutoscalingHistory, pool: PoolLoad, now: float
 ) -> tuple[AutoscalingHistory, WorkerDemand | None]:
-    """The history with this look in it, and what it asks for; None where nothing is known."""
+    """Return the history with this observation and its demand, or None if the load is unknown."""
     recorded = history.recorded
     if recorded.observed_at is not None and 0 <= now - recorded.observed_at < MIN_INTERVAL_SECONDS:
         return history, history.demands[-1] if history.demands else None
@@ -207,7 +207,7 @@ def _demand(
 
 
 def _within(history: AutoscalingHistory, now: float, seconds: float) -> tuple[WorkerDemand, ...]:
-    """The looks of a window; none before the pool has been looked at for that long."""
+    """Return the demands of a window; none before the pool was observed for that long."""
     if history.first_at is None or now - history.first_at < seconds:
         return ()
     return _from(history.demands, now - seconds)
@@ -223,7 +223,8 @@ def _at_max(
     up: tuple[WorkerDemand, ...],
     down: tuple[WorkerDemand, ...],
 ) -> bool:
-    """More is needed than is allowed: said after the short window, taken back after the long."""
+    """Whether more workers are needed than allowed: set after the short window, cleared after the
+    long one."""
     if up and min(one.to_grow for one in up) > policy.maximum:
         return True
     return history.at_max and not (down and max(one.to_grow for one in down) <= policy.maximum)
@@ -233,13 +234,13 @@ def _at_max(
 
 
 def _explain_demand(demand: WorkerDemand) -> str:
-    """`load 9.10 (now 7.00, so much in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
+    """`load 9.10 (now 7.00, predicted in 180 s) + 1.20 backlog (72 s of pages in 60 s)`."""
     load = demand.total - demand.catch_up
     text = f"load {load:.2f}"
     if load > demand.load.predicted:
-        text += " in the last half minute"
+        text += " in the last 30 s"
     elif load > demand.load.current:
-        text += f" (now {demand.load.current:.2f}, so much in {demand.load.lead_seconds:.0f} s)"
+        text += f" (now {demand.load.current:.2f}, predicted in {demand.load.lead_seconds:.0f} s)"
     return text + _explain_backlog(demand)
 
 
@@ -253,7 +254,7 @@ def _explain_backlog(demand: WorkerDemand) -> str:
 
 
 def _explain_capacity(policy: AutoscalingPolicy, demand: WorkerDemand, workers: int) -> str:
-    """What so many workers carry."""
+    """Return the capacity of this many workers."""
     if policy.shared:
         return f"{workers} × {demand.instances_per_worker:.2f} − {demand.spare:.2f} spare"
     return f"{workers} × ({demand.instances_per_worker:.2f} − {demand.spare:.2f} spare)"
@@ -263,11 +264,11 @@ def _explain_growth(
     policy: AutoscalingPolicy, demand: WorkerDemand, before: int, after: int
 ) -> str:
     text = (
-        f"{before} → {after}: {_explain_demand(demand)} > {_explain_capacity(policy, demand, before)} instances, more "
-        f"for {policy.up:g} s"
+        f"{before} → {after}: {_explain_demand(demand)} > "
+        f"{_explain_capacity(policy, demand, before)} instances for {policy.up:g} s"
     )
     if demand.to_grow > after:
-        return f"{text}; it takes {demand.to_grow}, but maxReplicas is {policy.maximum}"
+        return f"{text}; {demand.to_grow} workers are needed, but maxReplicas is {policy.maximum}"
     return f"{text}; ≤ {_explain_capacity(policy, demand, after)}"
 
 
@@ -276,5 +277,6 @@ def _explain_shrink(
 ) -> str:
     return (
         f"{before} → {after}: ({_explain_demand(demand)}) × {1 + SHRINK_MARGIN:g} ≤ "
-        f"{_explain_capacity(policy, demand, after)} instances, the most within {policy.down:g} s"
+        f"{_explain_capacity(policy, demand, after)} instances, the maximum within "
+        f"{policy.down:g} s"
     )

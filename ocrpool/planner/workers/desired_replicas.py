@@ -1,7 +1,7 @@
-"""How many workers a pool wants, from all that the operator remembers of it between two rounds.
+"""Decide how many workers a pool runs, with autoscaling or with a fixed `spec.replicas`.
 
-With `spec.autoscaling` that is planner/demand.py's word; with `spec.replicas` it is the user's,
-held for a moment on the way down: an HPA that changes its mind every few seconds costs no worker.
+With `spec.autoscaling`, `autoscaling.py` decides. With `spec.replicas`, the user or an HPA does;
+fewer replicas take effect after a stabilization window, so that a short dip costs no worker.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ocrpool.protocol import State
 from ocrpool.resource.spec import PoolSpec
 from ocrpool.resource.status import AutoscalingReport
 
-# Decisions about a worker's instances after which more of them are still to be expected.
+# Reasons of instance decisions after which the worker may still grow.
 _FILLING: frozenset[InstanceReason] = frozenset({"Grow", "Hold", "Limits", "Booting"})
 
 
 @dataclass(frozen=True, slots=True)
 class IdleRecord:
-    """Requests that a worker had accepted when it was last looked at, and since when it has not
-    had another and held none."""
+    """The number of requests that a worker had accepted at the last observation, and since when it
+    has been idle."""
 
     requests: int
     since: float
@@ -41,17 +41,17 @@ class IdleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaHistory:
-    """Of one pool. A default one is right after a restart."""
+    """What is remembered of one pool. The default is right after a restart."""
 
     autoscaling: AutoscalingHistory = field(default_factory=AutoscalingHistory)
-    # (moment, spec.replicas) of the looks within the window.
+    # (time, spec.replicas) of the observations within the window.
     requested: tuple[tuple[float, int], ...] = ()
     idle: Mapping[str, IdleRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredReplicas:
-    """Workers there shall be, what is said of it, and who idle (uids)."""
+    """The desired number of workers, the decision about it, and the uids of evictable workers."""
 
     workers: int
     memory: ReplicaHistory
@@ -68,8 +68,9 @@ def decide_desired_replicas(
     *,
     wall: float | None = None,
 ) -> DesiredReplicas:
-    """Decide for one pool. `last_reason`: the last reason of each worker's instances, by uid. `now` is on
-    any clock that never jumps; `wall` is the same moment since the epoch, where that is another."""
+    """Decide for one pool. `reasons`: the last reason of each worker's instance decision, by uid.
+    `now` is on any clock that never jumps; `wall` is the same time since the epoch, if that is
+    another clock."""
     idle = _idle_records(memory.idle, workers, pool.spec.disruption.rest_seconds, now)
     resting = frozenset(
         uid for uid, each in idle.items() if now - each.since >= pool.spec.disruption.rest_seconds
@@ -98,7 +99,7 @@ def decide_desired_replicas(
 
 
 def autoscaling_policy(spec: PoolSpec) -> AutoscalingPolicy | None:
-    """What `spec.autoscaling` allows; None where the number is the user's."""
+    """Return the policy of `spec.autoscaling`, or None without it."""
     scaling = spec.autoscaling
     if scaling is None:
         return None
@@ -108,7 +109,7 @@ def autoscaling_policy(spec: PoolSpec) -> AutoscalingPolicy | None:
         target=scaling.target_queue_seconds,
         up=scaling.scale_up_stabilization_seconds,
         down=scaling.scale_down_stabilization_seconds,
-        # The proxy sends each request to whoever has the fewest: nearly one queue for all.
+        # The proxy sends each request to the least busy worker: nearly one queue for all.
         shared=spec.proxy is not None,
     )
 
@@ -116,8 +117,8 @@ def autoscaling_policy(spec: PoolSpec) -> AutoscalingPolicy | None:
 def autoscaling_report(
     pool: ObservedPool, decision: WorkerDecision | None, now: float
 ) -> AutoscalingReport | None:
-    """What the status says: the sentence of the last change, since the figures of every look are
-    others."""
+    """Return the report of the last change. Later decisions with the same number do not change
+    it."""
     if pool.spec.autoscaling is None or decision is None:
         return None
     before = pool.status.autoscaling or AutoscalingReport()
@@ -134,7 +135,7 @@ def autoscaling_report(
 def worker_load(
     spec: PoolSpec, worker: ObservedWorker, last_reason: InstanceReason | None, now: float
 ) -> WorkerLoad | None:
-    """One worker as it counts; None where it says nothing. `now`: since the epoch."""
+    """Return the load figures of a worker, or None without its state. `now` is since the epoch."""
     state = worker.state
     if state is None:
         return None
@@ -155,8 +156,8 @@ def worker_load(
 
 
 def expected_growth(spec: PoolSpec, state: State, last_reason: InstanceReason | None) -> int:
-    """Further instances that the worker is likely to get: as many as memory, `instances.max` and
-    its own ceiling leave, and none where its last decision says that it does not grow."""
+    """Return how many more instances the worker will probably get: as many as memory,
+    instances.max and its ceiling allow, and none if its last decision rules out growth."""
     if (last_reason is not None and last_reason not in _FILLING) or why_unusable(state) is not None:
         return 0
     limits = limits_of(spec)
@@ -171,7 +172,7 @@ def expected_growth(spec: PoolSpec, state: State, last_reason: InstanceReason | 
 def _stabilized(
     pool: ObservedPool, before: tuple[tuple[float, int], ...], now: float
 ) -> tuple[int, tuple[tuple[float, int], ...]]:
-    """The most replicas that were requested for within the window."""
+    """Return the highest spec.replicas within the window, and the updated history."""
     requested = 1 if pool.spec.replicas is None else pool.spec.replicas
     window = pool.spec.scale_down_stabilization_seconds
     if not before:
@@ -196,10 +197,10 @@ def _idle_records(
             continue
         requests = state.counters.requests
         if known is None and worker.pod.evictable and worker.idle:
-            # Its annotation is what an operator before this one remembered.
+            # The annotation shows that a previous operator process found it idle.
             known = IdleRecord(requests, now - seconds)
-        restful = worker.serving and worker.idle
-        if known is None or not restful or known.requests != requests:
+        idle_now = worker.serving and worker.idle
+        if known is None or not idle_now or known.requests != requests:
             known = IdleRecord(requests, now)
         found[uid] = known
     return found

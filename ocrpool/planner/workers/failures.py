@@ -1,5 +1,7 @@
-"""How often in a row each place of a pool failed: kept in the status, so that a restart of the
-operator does not forget a back-off."""
+"""Count how many times in a row each pod of a pool was replaced after a failure.
+
+The counts are kept in the status, so that a restart of the operator does not reset a back-off.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from ocrpool.resource.status import PoolStatus
 def failures_from_status(
     status: PoolStatus, workers: Sequence[ObservedWorker], now: float
 ) -> dict[str, FailureCount]:
-    """What the status remembers, less the placement whose pod has served for long enough."""
-    sound = {
+    """Return the counts in the status, without pods that were ready for HEALTHY_SECONDS."""
+    healthy = {
         worker.pod.name
         for worker in workers
         if worker.pod.ready
@@ -24,14 +26,14 @@ def failures_from_status(
     return {
         each.name: FailureCount(each.failures, parse_timestamp(each.failed_at) or 0.0)
         for each in status.workers
-        if each.failures and each.name not in sound
+        if each.failures and each.name not in healthy
     }
 
 
 def count_failures(
     failures: dict[str, FailureCount], done: Sequence[WorkerAction], now: float
 ) -> dict[str, FailureCount]:
-    """The same after what was done."""
+    """Return the counts after these actions."""
     found = dict(failures)
     for action in done:
         if isinstance(action, DeletePod) and action.failed:

@@ -1,10 +1,10 @@
-"""How much work comes in, from what the workers count: measured in instances kept busy.
+"""Estimate the load of a pool from the workers' counters, in instances kept busy.
 
-Pages differ in size, so pages are not counted but weighed: one unit of load is one instance that is
-always on a page. What came in within a window is what was worked off, what the queues grew by, and
-what was turned away:
-    load = (worked off + growth of the backlog + turned away) / seconds        [page-seconds/second]
-Pure: `now` is a number of seconds on the caller's own clock.
+Pages differ in size, so pages are weighted by the time that they take: one unit of load is one
+instance that is always busy. The load of a window is what was processed, the growth of the queues
+and what was refused:
+    load = (processed + growth of the backlog + refused) / seconds        [page-seconds/second]
+Pure: `now` is in seconds, on any clock of the caller that never jumps.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-# The load is averaged over so long: over the second, since what half a minute brings is half
-# chance, but over the first where pages do wait. Its trend is looked at over the others.
+# Windows of the load average. The long one is the default, since half a minute is mostly noise; the
+# short one counts if pages wait. The trend is measured over both of the others.
 SHORT_LOAD_SECONDS = 30.0
 LONG_LOAD_SECONDS = 240.0
 TREND_SECONDS = (180.0, 600.0)
-# Rates of more than this long ago are forgotten.
+# How long samples are kept.
 HISTORY_SECONDS = 600.0
-# Who is refused comes again and is counted again: refusals weigh at most so much of what was
-# worked off in the same time.
+# Refused clients retry and are counted again. So refusals count at most this many times what was
+# processed in the same time.
 MAX_REFUSED_SHARE = 2.0
-# Before a page was read: what one takes, and what a worker takes from asked for to serving.
+# Estimates until measured: seconds of a page, and seconds from creating a worker to serving.
 PAGE_SECONDS = 1.0
 LEAD_SECONDS = 120.0
 MAX_LEAD_SECONDS = 900.0
@@ -31,9 +31,9 @@ MAX_LEAD_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """One worker as it counts. `work`: seconds that its instances spent on pages, the one on which
-    they are included. `room`: further instances that its device is likely to take. `age`: seconds
-    since its pod was made. Counters since the worker started."""
+    """Figures of one worker; counters since it started. `work`: seconds that its instances spent on
+    pages, including the current ones. `growth`: further instances that its device probably holds.
+    `age`: seconds since its pod was created."""
 
     name: str
     serving: bool
@@ -49,7 +49,7 @@ class WorkerLoad:
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """What came between one look and the next, and what waited at its end."""
+    """Work between two observations, and what waited at the end."""
 
     at: float
     seconds: float
@@ -62,7 +62,7 @@ class LoadSample:
 
 @dataclass(frozen=True, slots=True)
 class LoadHistory:
-    """What is remembered of earlier looks."""
+    """What is remembered of earlier observations."""
 
     counts: tuple[WorkerLoad, ...] = ()
     samples: tuple[LoadSample, ...] = ()
@@ -75,8 +75,9 @@ class LoadHistory:
 
 @dataclass(frozen=True, slots=True)
 class LoadEstimate:
-    """Instances kept busy: `fast`, over half a minute; `now`, over some minutes; `soon`, when a
-    worker that is asked for now would serve, `lead` seconds later."""
+    """Load in instances kept busy: `short_term` over half a minute, `current` over some minutes,
+    `predicted` for the time when a worker that is requested now would serve, after
+    `lead_seconds`."""
 
     short_term: float
     current: float
@@ -85,18 +86,18 @@ class LoadEstimate:
 
 
 def record_load(recorded: LoadHistory, workers: tuple[WorkerLoad, ...], now: float) -> LoadHistory:
-    """Take one more look. A worker that is silent for a while is counted when it speaks again."""
+    """Add an observation. A worker that did not answer is counted when it answers again."""
     before = {each.name: each for each in recorded.counts}
     work, pages, answered, refused, lead = 0.0, 0, 0, 0, recorded.lead_seconds
     for each in workers:
         old = before.get(each.name)
-        comes = each.serving and each.pages == 0 and (old is None or not old.serving)
-        if comes and recorded.observed_at is not None:
+        starts_serving = each.serving and each.pages == 0 and (old is None or not old.serving)
+        if starts_serving and recorded.observed_at is not None:
             lead = (lead + min(each.age, MAX_LEAD_SECONDS)) / 2
         if old is None:
             continue
         if each.pages < old.pages or each.refused < old.refused:
-            continue  # its container began anew
+            continue  # its container was restarted
         work += max(0.0, each.work - old.work)
         pages += each.pages - old.pages
         answered += max(0, each.answered - old.answered)
@@ -113,10 +114,10 @@ def record_load(recorded: LoadHistory, workers: tuple[WorkerLoad, ...], now: flo
         new = LoadSample(now, now - recorded.observed_at, work, pages, answered, refused, waiting)
         samples = (*samples[_first_after(samples, now - HISTORY_SECONDS) :], new)
     counted = before | {each.name: each for each in workers}
-    here = {each.name for each in workers}
-    gone = [name for name in counted if name not in here]
-    # Names of pods that are gone never come back; a few silent ones are kept.
-    for name in gone[: max(0, len(gone) - len(here) - 8)]:
+    present = {each.name for each in workers}
+    gone = [name for name in counted if name not in present]
+    # Uids of deleted pods never come back. Keep a few that may only not have answered.
+    for name in gone[: max(0, len(gone) - len(present) - 8)]:
         del counted[name]
     return _with_averages(
         replace(
@@ -131,7 +132,7 @@ def record_load(recorded: LoadHistory, workers: tuple[WorkerLoad, ...], now: flo
 
 
 def _with_averages(recorded: LoadHistory) -> LoadHistory:
-    """With what a page takes, and how many pages a request has, over all that is remembered."""
+    """Update seconds per page and pages per request from all samples."""
     pages, answered, work = 0, 0, 0.0
     for one in recorded.samples:
         pages += one.pages
@@ -147,7 +148,7 @@ def _with_averages(recorded: LoadHistory) -> LoadHistory:
 
 
 def estimate_load(recorded: LoadHistory, seconds: float) -> LoadEstimate:
-    """What came in, at most over the last so many seconds, and where it is going."""
+    """Return the load over at most the last `seconds`, and its prediction."""
     if not recorded.samples:
         return LoadEstimate(0.0, 0.0, 0.0, recorded.lead_seconds)
     span = min(LONG_LOAD_SECONDS, seconds)
@@ -159,7 +160,7 @@ def estimate_load(recorded: LoadHistory, seconds: float) -> LoadEstimate:
 
 
 def estimate_backlog(recorded: LoadHistory) -> float:
-    """Page-seconds that wait."""
+    """Return the page-seconds that wait in queues."""
     return recorded.samples[-1].waiting * recorded.page_seconds if recorded.samples else 0.0
 
 
@@ -174,7 +175,7 @@ def _first_after(samples: tuple[LoadSample, ...], moment: float) -> int:
 
 
 def _load_between(recorded: LoadHistory, first: int, end: int) -> float:
-    """The load over samples[first:end], which are some."""
+    """Return the load over samples[first:end], which must not be empty."""
     seconds, work, refused = 0.0, 0.0, 0
     for one in recorded.samples[first:end]:
         seconds += one.seconds
@@ -187,8 +188,8 @@ def _load_between(recorded: LoadHistory, first: int, end: int) -> float:
 
 
 def _slope(recorded: LoadHistory, span: float) -> float:
-    """Growth of the load per second over the last `span` seconds, by least squares over its
-    sixths; 0 where not so much is remembered."""
+    """Return the growth of the load per second over the last `span` seconds, by least squares over
+    six parts; 0 if the samples do not reach back that far."""
     samples = recorded.samples
     begin = samples[-1].at - span
     if samples[0].at - samples[0].seconds > begin:

@@ -1,8 +1,8 @@
-"""Which placement a pool keeps: which pods are one too many, and under which names there are too few.
+"""Choose which worker pods a pool keeps, which are surplus, and which names have no pod.
 
-A pool keeps any set of placement of the size that is wanted. New pods fill the lowest free ones; the
-least useful pods go. It follows from what is there alone, so whoever plans after a restart chooses
-the same: a pod that drains already is the first to go.
+A pool keeps any set of indexes of the desired size. New pods get the lowest free indexes; the least
+useful pods are removed. The choice depends only on the snapshot, so it is the same after a restart
+of the operator: a pod that already drains is the first to go.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ocrpool.resource.names import worker_index, worker_name
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`kept`: names of the placement that the pool has, pods or not; `empty`: those of them without
-    a pod; `surplus`: uids of pods that shall go."""
+    """`kept`: names of the desired pods; `empty`: those of them that do not exist; `surplus`: uids
+    of the pods to remove."""
 
     kept: tuple[str, ...]
     empty: tuple[str, ...]
@@ -26,26 +26,28 @@ class Placement:
 
 
 def choose_placement(snapshot: PoolSnapshot) -> Placement:
-    """Decide from what is there. Pods that leave hold their place until they are gone."""
-    there, wanted = snapshot.workers_by_index(), snapshot.pool.desired_replicas
-    strangers = {
+    """Choose from the existing pods. A pod that leaves keeps its index until it is gone."""
+    existing, desired = snapshot.workers_by_index(), snapshot.pool.desired_replicas
+    misnamed = {
         each.pod.uid
         for each in snapshot.workers
         if worker_index(snapshot.pool.name, each.pod.name) is None
     }
-    chosen = _choose_surplus(snapshot, list(there.values()), max(0, len(there) - wanted))
-    surplus = frozenset(strangers | {each.pod.uid for each in chosen})
-    free = islice((index for index in count() if index not in there), max(0, wanted - len(there)))
+    chosen = _choose_surplus(snapshot, list(existing.values()), max(0, len(existing) - desired))
+    surplus = frozenset(misnamed | {each.pod.uid for each in chosen})
+    free = islice(
+        (index for index in count() if index not in existing), max(0, desired - len(existing))
+    )
     empty = [worker_name(snapshot.pool.name, index) for index in free]
-    kept = [each.pod.name for each in there.values() if each.pod.uid not in surplus]
+    kept = [each.pod.name for each in existing.values() if each.pod.uid not in surplus]
     return Placement(tuple(kept + empty), tuple(empty), surplus)
 
 
 def _choose_surplus(
     snapshot: PoolSnapshot, workers: list[ObservedWorker], number: int
 ) -> list[ObservedWorker]:
-    """So many of them: first what leaves or is over, then what waits for a node, then what boots or
-    is broken, then what an edit of the spec will replace, then what serves, so that whole nodes
+    """Choose `number` of the workers, in this order: leaving or finished; waiting for a node; not
+    ready; of an old revision; serving, from the nodes with the fewest workers, so that whole nodes
     become empty."""
     if number <= 0:
         return []
@@ -75,7 +77,7 @@ def _is_serving(snapshot: PoolSnapshot, worker: ObservedWorker) -> bool:
 
 
 def _removal_order(snapshot: PoolSnapshot, worker: ObservedWorker) -> tuple[int, float, int]:
-    """The least first."""
+    """Sort key: the first is removed first."""
     pod, last = worker.pod, -_index(snapshot, worker)
     if pod.ends_at is not None:
         return 0, pod.ends_at, last

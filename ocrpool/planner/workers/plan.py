@@ -1,7 +1,7 @@
-"""Which worker pods there should be: from what was snapshot to what is to be done, and why.
+"""Plan what happens to each worker pod of a pool: create, drain, delete, replace.
 
-Every pool has as many placement as are wanted, and a place's pod has one name. So a pod can never be
-there twice, whatever this was told: the API server refuses the second.
+A pool has one pod name per desired worker (`pages-0`, `pages-1`, …). So a pod is never created
+twice, however stale the snapshot is: the API server refuses the second.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from ocrpool.planner.workers.placement import Placement, choose_placement
 from ocrpool.protocol import backoff_seconds
 from ocrpool.resource.names import worker_index
 
-# After a pod was taken out of the Service, the rest of the cluster needs a moment to hear of it.
-# The worker gives it (lameDuckSeconds); what it does not give is waited for before it is told.
+# Time for the cluster to update its endpoints after a pod was removed from the Service. If
+# lameDuckSeconds is shorter, the operator waits for the rest before it tells the worker to drain.
 ENDPOINTS_SECONDS = 2.0
-# A proxy learns of a new worker through the cluster's DNS, where an answer may be cached for 30 s.
-# What it has not heard by then is another trouble, and no reason to wait.
+# Time for a proxy to discover a new worker through DNS, where answers may be cached for 30 s. After
+# that, a proxy that does not know the worker is reported as a problem and not waited for.
 PROXY_DISCOVERY_SECONDS = 60.0
-# A pod that should be gone for this long sits on a node that does not answer.
+# Time after the grace period until a pod is deleted by force: its node does not answer.
 NODE_LOST_SECONDS = 60.0
-# After a failure: 10 s, 20 s, … up to 10 minutes until the place gets its next pod.
-BACKOFF_FIRST_SECONDS = 10.0
-BACKOFF_MAX_SECONDS = 600.0
-# A device that cannot be snapshot may come back for so long before its pod is replaced.
+# Back-off after a failure: 10 s, 20 s, … up to 10 minutes until the pod is created again.
+BACKOFF_FIRST = 10.0
+BACKOFF_MAX = 600.0
+# Time for a lost device to come back before its pod is replaced.
 DEVICE_RECOVERY_SECONDS = 120.0
-# A pod that served for this long has shown that the place is sound.
+# A pod that was ready for this long resets its failure count.
 HEALTHY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class CreatePod:
-    """Make the pod of a place."""
+    """Create the pod with this name."""
 
     name: str
     why: str
@@ -42,7 +42,7 @@ class CreatePod:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFromService:
-    """Take a pod out of the Service and note since when; nothing new reaches it."""
+    """Remove a pod from the Service and record since when. It gets no new requests."""
 
     pod: ObservedPod
     why: str
@@ -50,7 +50,8 @@ class RemoveFromService:
 
 @dataclass(frozen=True, slots=True)
 class RestoreToService:
-    """Take a draining pod back into service: it is wanted again, and was not told to refuse."""
+    """Put a draining pod back into the Service: it is desired again and its worker still accepts
+    requests."""
 
     pod: ObservedPod
     why: str
@@ -58,7 +59,7 @@ class RestoreToService:
 
 @dataclass(frozen=True, slots=True)
 class MarkEvictable:
-    """Tell cluster autoscalers whether its node may go."""
+    """Annotate a pod for cluster autoscalers: evictable or not."""
 
     pod: ObservedPod
     evictable: bool
@@ -66,14 +67,14 @@ class MarkEvictable:
 
 @dataclass(frozen=True, slots=True)
 class DrainWorker:
-    """Tell its worker to refuse what still comes."""
+    """Tell the pod's worker to refuse new requests."""
 
     pod: ObservedPod
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Delete a pod. `failed`: it counts against its place. `force`: nobody will confirm it."""
+    """Delete a pod. `failed`: count it as a failure. `force`: do not wait for its node."""
 
     pod: ObservedPod
     why: str
@@ -88,16 +89,16 @@ WorkerAction = (
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """What is to be done now, and when to look again if nothing happens before."""
+    """What to do now, and when to plan again if nothing happens before."""
 
     actions: tuple[WorkerAction, ...] = ()
     wake_at: float | None = None
-    # Places that wait for their back-off: name → sentence.
+    # Pods that wait for their back-off, as (name, sentence).
     waiting: tuple[tuple[str, str], ...] = ()
 
 
 def plan_workers(snapshot: PoolSnapshot) -> WorkerPlan:
-    """Decide for every place of the pool. Pure; the same facts give the same plan."""
+    """Plan for the whole pool. Pure: the same snapshot gives the same plan."""
     placement = choose_placement(snapshot)
     actions: list[WorkerAction] = []
     wake_times: list[float] = []
@@ -114,85 +115,87 @@ def plan_workers(snapshot: PoolSnapshot) -> WorkerPlan:
         if until > snapshot.now:
             wake_times.append(until)
             times = snapshot.failures[name].times
-            waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
+            waiting.append(
+                (name, f"failed {times} times in a row; in back-off before the next pod")
+            )
         else:
-            actions.append(CreatePod(name, "the place is empty"))
+            actions.append(CreatePod(name, "the pod does not exist"))
     actions += _replace_outdated(snapshot, placement, actions)
     actions += _mark_evictable(snapshot, actions)
     return WorkerPlan(tuple(actions), min(wake_times, default=None), tuple(waiting))
 
 
 def backoff_until(failure: FailureCount | None) -> float:
-    """The moment from which a place may get its next pod; 0 where it never failed."""
+    """Return from when on a pod may be created again; 0 if it never failed."""
     if failure is None or failure.times == 0:
         return 0.0
-    return failure.at + backoff_seconds(
-        failure.times, first=BACKOFF_FIRST_SECONDS, most=BACKOFF_MAX_SECONDS
-    )
+    return failure.at + backoff_seconds(failure.times, first=BACKOFF_FIRST, most=BACKOFF_MAX)
 
 
 def drain_limit(snapshot: PoolSnapshot) -> float:
-    """Seconds after which a draining worker is ended whatever it holds."""
+    """Return the seconds after which a draining pod is deleted even if it holds requests."""
     spec = snapshot.pool.spec
-    away = max(ENDPOINTS_SECONDS, spec.template.lame_duck_seconds)
-    return away + spec.admission.page_limit + 5
+    removal = max(ENDPOINTS_SECONDS, spec.template.lame_duck_seconds)
+    return removal + spec.admission.page_limit + 5
 
 
 def _why_removed(
     snapshot: PoolSnapshot, worker: ObservedWorker, placement: Placement
 ) -> str | None:
-    """Why a pod shall go altogether, or None."""
+    """Return why a pod is not desired any more, or None."""
     if snapshot.pool.deleting:
         return "the pool is being deleted"
     if worker.pod.uid in placement.surplus:
-        return f"{snapshot.pool.desired_replicas} workers are wanted"
+        return f"{snapshot.pool.desired_replicas} workers are desired"
     return None
 
 
 def _steps_for_pod(
     snapshot: PoolSnapshot, worker: ObservedWorker, why: str | None
 ) -> Iterator[WorkerAction | float]:
-    """Steps of one pod, and moments at which to look again."""
+    """Yield actions for one pod, and times at which to plan again."""
     pod = worker.pod
     if pod.ends_at is not None:
         if snapshot.now < pod.ends_at + NODE_LOST_SECONDS:
             yield pod.ends_at + NODE_LOST_SECONDS
         else:
             yield DeletePod(
-                pod, f"node {pod.node or '(none)'} does not confirm its end", force=True
+                pod, f"node {pod.node or '(none)'} does not confirm the deletion", force=True
             )
         return
     if pod.finished:
-        yield DeletePod(pod, "it has ended", failed=why is None)
+        yield DeletePod(pod, "its containers have terminated", failed=why is None)
         return
     if why is None and _may_restore(snapshot, worker):
-        yield RestoreToService(pod, f"{snapshot.pool.desired_replicas} workers are wanted again")
+        yield RestoreToService(pod, f"{snapshot.pool.desired_replicas} workers are desired again")
         return
     if why is not None or pod.draining_since is not None:
-        yield from _drain_steps(snapshot, worker, why or "it was being drained")
+        yield from _drain_steps(snapshot, worker, why or "it was already draining")
         return
     since = _device_failed_since(worker)
     if since is not None:
         until = max(since, backoff_until(snapshot.failures.get(pod.name)))
         if snapshot.now >= until:
-            yield DeletePod(pod, f"its device keeps failing: {_problem_text(worker)}", failed=True)
+            yield DeletePod(
+                pod, f"its device does not recover: {_problem_text(worker)}", failed=True
+            )
         else:
             yield until
         return
     if pod.revision != snapshot.revision and not pod.ready:
-        yield DeletePod(pod, "the spec changed, and it serves nothing")
+        yield DeletePod(pod, "the spec changed and the pod is not ready")
 
 
 def _device_failed_since(worker: ObservedWorker) -> float | None:
-    """From when on a pod may be replaced because its device fails and it serves nothing: inside a
-    container that the driver has turned its back on, waiting does not help."""
+    """Return from when on a pod that is not ready may be replaced because its device failed, or
+    None. A container that has lost its device often cannot get it back."""
     problem = worker.state.problem if worker.state is not None else None
     if problem is None or worker.pod.ready:
         return None
     if problem.reason == "DeviceError":
         return 0.0
     if problem.reason in ("DeviceLost", "DeviceUnreadable"):
-        # A reset may bring it back, and then its instances come faster than another pod.
+        # A reset may bring the device back, and its instances then start faster than a new pod.
         return max(worker.pod.created_at, worker.pod.ready_changed_at) + DEVICE_RECOVERY_SECONDS
     return None
 
@@ -203,7 +206,7 @@ def _problem_text(worker: ObservedWorker) -> str:
 
 
 def _may_restore(snapshot: PoolSnapshot, worker: ObservedWorker) -> bool:
-    """It drains, as it is it would be made again, and its worker still takes requests."""
+    """Whether a draining pod has the current revision and its worker still accepts requests."""
     pod, state = worker.pod, worker.state
     return (
         pod.draining_since is not None
@@ -218,16 +221,16 @@ def _drain_steps(
 ) -> Iterator[WorkerAction | float]:
     pod, state = worker.pod, worker.state
     if pod.draining_since is None:
-        # What is not ready holds nothing that its own end would not finish.
+        # A pod that is not ready is deleted directly: it finishes what it holds after SIGTERM.
         yield RemoveFromService(pod, why) if pod.ready else DeletePod(pod, why)
         return
     lame_duck = snapshot.pool.spec.template.lame_duck_seconds
-    told = pod.draining_since + max(0.0, ENDPOINTS_SECONDS - lame_duck)
-    settled, limit = told + lame_duck, pod.draining_since + drain_limit(snapshot)
-    if snapshot.now < told:
-        yield told
+    drain_at = pod.draining_since + max(0.0, ENDPOINTS_SECONDS - lame_duck)
+    settled, limit = drain_at + lame_duck, pod.draining_since + drain_limit(snapshot)
+    if snapshot.now < drain_at:
+        yield drain_at
     elif snapshot.now >= limit:
-        yield DeletePod(pod, f"drained for {drain_limit(snapshot):g} s, the most that is given")
+        yield DeletePod(pod, f"drained for {drain_limit(snapshot):g} s, the time limit")
     elif state is not None and not state.draining:
         yield DrainWorker(pod)
     elif snapshot.now < settled:
@@ -239,16 +242,16 @@ def _drain_steps(
 
 
 def known_to_proxy(snapshot: PoolSnapshot, pod: ObservedPod) -> bool:
-    """Whether the proxy sends requests to a worker that is ready, or should long have done so."""
+    """Whether the proxy sends requests to a ready worker, or has had enough time to discover it."""
     if snapshot.proxy is None or snapshot.now - pod.ready_changed_at > PROXY_DISCOVERY_SECONDS:
         return True
     return not snapshot.proxy.not_sending_to(pod)
 
 
 def may_evict(snapshot: PoolSnapshot) -> bool:
-    """Whether an eviction may take one more worker: all that are wanted are ready, and with a proxy
-    each is known to it. Kubernetes' own count opens the budget as soon as a successor is ready,
-    which is before the proxy has heard of it: the last of the old ones would go too early."""
+    """Whether one more worker may be evicted: all desired workers are ready, and the proxy knows
+    each of them. A PodDisruptionBudget alone allows the next eviction as soon as a replacement is
+    ready, which is before the proxy has discovered it."""
     if snapshot.proxy is None:
         return True
     surplus = choose_placement(snapshot).surplus
@@ -261,14 +264,18 @@ def may_evict(snapshot: PoolSnapshot) -> bool:
 def _replace_outdated(
     snapshot: PoolSnapshot, placement: Placement, before: list[WorkerAction]
 ) -> Iterator[WorkerAction]:
-    """One pod of an old revision, if every other place serves."""
-    busy = any(isinstance(action, CreatePod | RemoveFromService | DeletePod) for action in before)
+    """Replace one pod of an old revision if all pods are serving."""
+    acting = any(isinstance(action, CreatePod | RemoveFromService | DeletePod) for action in before)
     kept = [
         each
         for each in snapshot.workers_by_index().values()
         if each.pod.uid not in placement.surplus
     ]
-    if busy or len(kept) < snapshot.pool.desired_replicas or not all(each.serving for each in kept):
+    if (
+        acting
+        or len(kept) < snapshot.pool.desired_replicas
+        or not all(each.serving for each in kept)
+    ):
         return
     if any(not known_to_proxy(snapshot, each.pod) for each in kept):
         return
@@ -281,7 +288,7 @@ def _replace_outdated(
 
 
 def _mark_evictable(snapshot: PoolSnapshot, before: list[WorkerAction]) -> Iterator[WorkerAction]:
-    """Annotations of pods that stay; those that leave get theirs with their first step."""
+    """Annotate the pods that stay. Pods that leave are annotated by the action that starts it."""
     if not snapshot.pool.spec.annotates_evictable:
         return
     acted = {action.pod.uid for action in before if not isinstance(action, CreatePod)}
@@ -289,6 +296,6 @@ def _mark_evictable(snapshot: PoolSnapshot, before: list[WorkerAction]) -> Itera
         pod = worker.pod
         if worker.leaving or pod.finished or pod.uid in acted:
             continue
-        rests = pod.uid in snapshot.evictable
-        if pod.evictable != rests:
-            yield MarkEvictable(pod, rests)
+        evictable = pod.uid in snapshot.evictable
+        if pod.evictable != evictable:
+            yield MarkEvictable(pod, evictable)

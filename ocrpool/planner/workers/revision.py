@@ -1,7 +1,7 @@
-"""What a worker is made from, as its settings file, and a short name for it.
+"""The settings file of a worker, and a revision: a short hash of what a pod is made from.
 
-A pod keeps the name of the revision that it was made from; another one is a reason to replace it.
-`instances` is left out of it: the operator asks running workers for that.
+A pod is annotated with its revision; a pod of another revision is replaced. `instances` is not part
+of it, because the operator changes that in running workers.
 """
 
 from __future__ import annotations
@@ -10,35 +10,34 @@ import hashlib
 import json
 from typing import Any
 
+from ocrpool.protocol.settings import MAX_INSTANCES
 from ocrpool.resource.spec import AdmissionSpec, EngineSpec, PoolSpec
 
-# As many instances as a spec can ask for: how many there are is the operator's to say.
-MAX_INSTANCES = 256
 CONFIG_FILE = "/etc/ocrpool/settings.yaml"
-# The keys of a pool's Secret, mounted as a folder; a worker finds `proxy` beside the token.
+# Keys of a pool's Secret, which is mounted as a folder. The worker finds `proxy` beside the token.
 TOKEN_KEY, PROXY_KEY = "token", "proxy"
 TOKEN_FILE = f"/etc/ocrpool-control/{TOKEN_KEY}"
 
 
 def worker_settings(spec: PoolSpec) -> dict[str, Any]:
-    """The worker's settings file, in the words of the spec.
+    """Return the worker's settings file.
 
-    It starts with one instance, whose footprint is measured alone; the operator asks for the rest.
+    The worker starts with one instance, to measure its footprint; the operator asks for the others.
     """
-    said = spec.model_dump(mode="json", by_alias=True)
-    # A worker that is older than a field would not start with it.
+    dumped = spec.model_dump(mode="json", by_alias=True)
+    # An older worker image does not know these fields and would refuse to start.
     if spec.engine.max_regions == EngineSpec().max_regions:
-        del said["engine"]["maxRegions"]
+        del dumped["engine"]["maxRegions"]
     if spec.admission.page_seconds == AdmissionSpec().page_seconds:
-        del said["admission"]["pageSeconds"]
+        del dumped["admission"]["pageSeconds"]
     return {
         "device": spec.device,
         "instances": {"min": 1, "max": MAX_INSTANCES},
-        "engine": said["engine"],
+        "engine": dumped["engine"],
         "models": {"dir": spec.models_dir},
-        "admission": said["admission"],
-        "memory": said["memory"],
-        "recycle": said["recycle"],
+        "admission": dumped["admission"],
+        "memory": dumped["memory"],
+        "recycle": dumped["recycle"],
         "http": {
             "tokenFile": TOKEN_FILE,
             "lameDuckSeconds": spec.template.lame_duck_seconds,
@@ -48,7 +47,7 @@ def worker_settings(spec: PoolSpec) -> dict[str, Any]:
 
 
 def revision_of(spec: PoolSpec) -> str:
-    """Ten hexadecimal digits that change when running workers have to be replaced."""
+    """Return ten hexadecimal digits that change when running workers must be replaced."""
     settings = worker_settings(spec)
     parts = {
         "settings": settings,

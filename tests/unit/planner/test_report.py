@@ -198,7 +198,7 @@ def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
 
     told = waits.workers[0].problem
     assert told.startswith("BackOff: failed 2 times")
-    assert told.endswith("; the last time: DeviceError: so it is")
+    assert told.endswith("; previous failure: DeviceError: so it is")
     assert waits.workers[1].problem == "BackOff: as pages-0"
     assert tell(waits) == waits
     degraded = next(each for each in waits.conditions if each.type == "Degraded")

@@ -228,7 +228,7 @@ def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) ->
     assert plan_workers(a_seen(a_pool(1), worker, now=1019.0)).wake_at == 1020.0
     assert isinstance(action, DeletePod)
     assert action.failed
-    assert action.why == f"its device keeps failing: {reason}: so it is"
+    assert action.why == f"its device does not recover: {reason}: so it is"
     assert plan_workers(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
 
 
