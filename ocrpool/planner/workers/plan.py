@@ -115,9 +115,7 @@ def plan_workers(snapshot: PoolSnapshot) -> WorkerPlan:
         if until > snapshot.now:
             wake_times.append(until)
             times = snapshot.failures[name].times
-            waiting.append(
-                (name, f"failed {times} times in a row; in back-off before the next pod")
-            )
+            waiting.append((name, f"failed {times} times in a row; waits before the next pod"))
         else:
             actions.append(CreatePod(name, "the pod does not exist"))
     actions += _replace_outdated(snapshot, placement, actions)
