@@ -19,8 +19,8 @@ def custom_resource_definition() -> dict[str, Any]:
     """Return the CRD as an object."""
     schema = {
         "type": "object",
-        "description": "A pool of PaddleOCR workers. Each worker owns one device (GPU, MIG slice or "
-        "CPUs) and runs as many OCR processes on it as the device's memory holds.",
+        "description": "A pool of PaddleOCR workers. Each worker owns one device (GPU, MIG slice "
+        "or CPUs) and runs as many OCR processes on it as the device's memory holds.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},

@@ -46,7 +46,7 @@ def rows(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def sentence(text: str) -> str:
     """Return a description with a capital letter, unless it begins with a literal, and a stop."""
-    first = text[0].upper() if text.split()[0].isalpha() else text[0]
+    first = text[0].upper() if text.partition(" ")[0].isalpha() else text[0]
     return f"{first}{text[1:].removesuffix('.')}."
 
 
