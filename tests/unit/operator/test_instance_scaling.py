@@ -20,8 +20,8 @@ from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.instance_scaling import InstanceScaling, InstanceScalingResult
+from tests.states import GI, instance, state
 from tests.unit.planner.pools import a_pod, a_pool
-from tests.unit.planner.worker_states import GI, instance, state
 
 
 class Ports(WorkerClient):

@@ -11,7 +11,7 @@ from ocrpool.planner.instances.plan import plan_instances
 from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, InstanceState, State
 from ocrpool.protocol.quantity import parse_bytes
-from tests.unit.planner.worker_states import GI, instance, state
+from tests.states import GI, instance, state
 
 SIZE = r"−?[\d.]+(?:[KMGT]i)?"
 ROOM = re.compile(

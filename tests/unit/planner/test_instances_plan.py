@@ -10,7 +10,7 @@ import pytest
 from ocrpool.planner.instances.plan import margin, plan_instances
 from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, Problem, State
-from tests.unit.planner.worker_states import GI, LIMITS, MI, decide, instance, state
+from tests.states import GI, LIMITS, MI, decide, instance, state
 
 ROOMY = state(6 * GI)
 

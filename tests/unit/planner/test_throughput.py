@@ -9,7 +9,7 @@ import pytest
 from ocrpool.planner.instances.plan import plan_instances
 from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory
 from ocrpool.protocol import Counters, State
-from tests.unit.planner.worker_states import GI, LIMITS, instance, state
+from tests.states import GI, LIMITS, instance, state
 
 
 def looks(

@@ -10,7 +10,7 @@ import pytest
 from ocrpool.planner.instances.plan import plan_instances
 from ocrpool.planner.instances.types import InstanceHistory, InstanceLimits
 from ocrpool.protocol import Counters, State
-from tests.unit.planner.worker_states import GI, instance, state
+from tests.states import GI, instance, state
 
 EVERY = 5.0
 TOTAL = 24 * GI

@@ -20,7 +20,7 @@ from ipaddress import IPv4Network
 from aiohttp import web
 
 from ocrpool.protocol import Counters, State
-from tests.unit.planner.worker_states import instance, state
+from tests.states import instance, state
 
 PORT = 8081
 GIB = 2**30
