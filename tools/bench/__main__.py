@@ -1,4 +1,4 @@
-"""`make bench`: every measurement in one run, printed and written to tools/bench/results/."""
+"""`make bench`: all measurements in one run. Prints them and writes tools/bench/results/."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.bench.lib.rounds import Setup, say
 from tools.bench.lib.servers import ROOT, StartError
 
 PARTS = ("throughput", "pdf", "serving", "proxy", "handover", "equality", "headroom", "autoscaling")
-# Only where they are asked for: they compare with another build.
+# Only with `--only`: they compare with another build.
 MORE = ("formats",)
 
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="folder"
     )
-    text = "serving, formats: the worker of this commit beside it (its code goes to build/)"
+    text = "serving, formats: compare with the worker of this commit (extracted to build/)"
     parser.add_argument("--before", metavar="COMMIT", help=text)
     given = parser.parse_args()
     setup = Setup(models=given.models.resolve(), quick=given.quick, before=given.before)
@@ -41,7 +41,7 @@ def main() -> int:
         try:
             reports.append(importlib.import_module(f"tools.bench.compare.{part}").run(setup))
         except (StartError, RuntimeError) as error:
-            # The other parts are still worth their time.
+            # Go on with the other parts.
             print(f"{part}: {error}", file=sys.stderr)
             broken = True
             continue

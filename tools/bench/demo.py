@@ -1,4 +1,4 @@
-"""`make demo`: let OCR processes grow in number, read a page, kill one under load, lose nothing."""
+"""`make demo`: start a pool, read a page, kill an OCR process under load, and lose no request."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tools.bench.lib.servers import ROOT, StartError
 MOST = min(4, max(2, len(os.sched_getaffinity(0))))
 CLIENTS = 8
 REQUESTS = 36
-KILL_AFTER = 8  # answers, so that both instances are in the middle of their work
+KILL_AFTER = 8  # answers: both instances are then in the middle of their work
 RECOVERY_SECONDS = 90.0
 
 
 class DemoFailedError(Exception):
-    """What the demo should show did not come true."""
+    """The demo did not show what it should."""
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--out", type=Path, default=ROOT / "demo-output", help="for the picture")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, _terminated)  # so that `with` ends the worker here too
+    signal.signal(signal.SIGTERM, _terminated)  # so that `with` ends the worker, too
     start = time.monotonic()
     spec = {
         "instances": {"min": 1, "max": MOST},
@@ -62,11 +62,11 @@ def main() -> int:
 
 def show(pool: LocalPool, out: Path) -> None:
     say(
-        f"Starting `ocrpool up` on this machine's CPU: as many OCR processes as memory has room\n"
-        f"for, {MOST} at most. (`ocrpool status` in another terminal shows it.)"
+        f"Starting `ocrpool up` on this machine's CPU: as many OCR processes as fit into memory,\n"
+        f"at most {MOST}. (`ocrpool status` in another terminal shows it.)"
     )
     start = time.monotonic()
-    pool.wait_settled(tell=lambda decision: say(f"  {_since(start)}: {decision}"))
+    pool.wait_settled(on_step=lambda decision: say(f"  {_since(start)}: {decision}"))
     instances = pool.state().instances.each
     pids = ", ".join(str(instance.pid) for instance in instances)
     say(f"  {_since(start)}: {pool.decision}")
@@ -90,7 +90,7 @@ def read_sample(pool: LocalPool, out: Path) -> None:
 
 
 def kill_under_load(pool: LocalPool, instances: int) -> None:
-    """Raises DemoFailedError where a request failed or got another page's text."""
+    """Raises DemoFailedError where a request failed or got the text of another page."""
     pages = [sample_page(), *mixed_set()]
     work = [pages[number % len(pages)] for number in range(REQUESTS)]
     say(f"\nNow {CLIENTS} clients send {REQUESTS} pages …")
@@ -102,12 +102,12 @@ def kill_under_load(pool: LocalPool, instances: int) -> None:
     try:
         futures = {threads.submit(ask, port, page): page for page in work}
         for count, future in enumerate(as_completed(futures), start=1):
-            complaint = check(future, futures[future])
-            if complaint:
-                wrong.append(complaint)
+            problem = check(future, futures[future])
+            if problem:
+                wrong.append(problem)
             if count == KILL_AFTER:
                 killed = kill_one(pool), time.monotonic()
-                say(f"… {count} are answered. SIGKILL to OCR process {killed[0]}, on its page.")
+                say(f"… {count} are answered. SIGKILL to OCR process {killed[0]}, during a page.")
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     say(f"… all {REQUESTS} are back after {_since(start)}.")
@@ -117,28 +117,28 @@ def kill_under_load(pool: LocalPool, instances: int) -> None:
     counters = pool.state().counters
     say(
         f"No request failed: {REQUESTS} of {REQUESTS} were answered, each with its own text.\n"
-        f"By the worker's own count: processes that died: {counters.deaths}; "
-        f"pages put back and read by another process: {counters.retried}."
+        f"The worker counted {counters.deaths} processes that exited and "
+        f"{counters.retried} pages that another process read again."
     )
     await_recovery(pool, instances, *killed)
 
 
 def kill_one(pool: LocalPool) -> int:
-    """SIGKILL an instance, one that is on a page if there is one. Returns its process id."""
+    """SIGKILL an instance that reads a page, or any other one. Returns its process id."""
     instances = pool.state().instances.each
     victim = max(instances, key=lambda instance: (instance.state == "busy", instance.busy_seconds))
     os.kill(victim.pid, signal.SIGKILL)
     return victim.pid
 
 
-def await_recovery(pool: LocalPool, wanted: int, dead: int, killed_at: float) -> None:
+def await_recovery(pool: LocalPool, wanted: int, killed_pid: int, killed_at: float) -> None:
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
         instances = pool.state().instances
         pids = [instance.pid for instance in instances.each]
-        if instances.ready == wanted and dead not in pids:
+        if instances.ready == wanted and killed_pid not in pids:
             say(
-                f"A new process took its place; {wanted} are ready again "
+                f"A new process replaced it; {wanted} are ready again "
                 f"{_since(killed_at)} after the kill: {', '.join(map(str, pids))}."
             )
             return
@@ -147,15 +147,15 @@ def await_recovery(pool: LocalPool, wanted: int, dead: int, killed_at: float) ->
 
 
 def check(future: Future[list[BoxedLine]], page: SamplePage) -> str | None:
-    """A complaint if the request failed, or brought text that is not this page's."""
+    """What is wrong with an answer: a failed request, or the text of another page."""
     try:
         texts = [line.text for line in future.result()]
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"{page.name}: {error}"
     found = [line for line in page.lines if line in texts]
-    # Not every line need be read to the letter; one page's lines stand on no other page.
+    # OCR may misread some lines. The lines of a page appear on no other page.
     if len(found) * 2 < len(page.lines):
-        return f"{page.name}: should say {page.lines[0]!r}, says {texts}"
+        return f"{page.name}: expected {page.lines[0]!r}, got {texts}"
     return None
 
 

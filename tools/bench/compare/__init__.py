@@ -1,1 +1,1 @@
-"""The measurements. Each has `run(setup) -> Report`."""
+"""The measurements of `make bench`. Each module has `run(setup) -> Report`."""

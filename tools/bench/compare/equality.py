@@ -1,4 +1,4 @@
-"""Every page through the worker under many clients says what PaddleOCR called directly says."""
+"""The worker under many clients returns the text that PaddleOCR called directly returns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(setup: Setup) -> Report:
         bare.stop()
         worker = stack.enter_context(WorkerServer(instances=2, models=setup.models)).wait_ready()
         say(f"reading {len(order)} pages through the worker")
-        # Both endpoints, mixed: every other request goes to the other one.
+        # The two endpoints take turns.
         requests = [
             (plain_request if turn % 2 else json_request)(pages[number].data)
             for turn, number in enumerate(order)

@@ -1,8 +1,8 @@
-"""The common formats with real PaddleOCR: this build beside the build before, by CPU time a page.
+"""The common formats with real PaddleOCR: CPU time of a page, compared with an earlier build.
 
-What a format costs is mostly the reading, which is the same; so a page's whole CPU time is compared
-(all processes of a worker), and what comes before the reading is measured apart, with an engine
-that takes the pixels and reads nothing.
+OCR takes most of the time and is the same for all formats. So the whole CPU time of a page is
+compared (all processes of a worker), and decoding is also measured alone, with an engine that
+decodes pages and reads no text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from tools.bench.lib.cpu import cpu_seconds
 from tools.bench.lib.format_pages import format_pages
 from tools.bench.lib.load import generate
-from tools.bench.lib.other_build import code_of
+from tools.bench.lib.other_build import checkout_of
 from tools.bench.lib.payload import plain_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, say, take_turns
@@ -25,29 +25,29 @@ from tools.bench.lib.worker import WorkerServer
 
 ROUNDS = 9
 NOW, BEFORE = "this build", "the build before"
-NOTHING = "tools.bench.lib.decode_engine:DecodeEngine"
-# Pages of one turn, small and A4: the kernel counts CPU time in steps of 10 ms.
+DECODE_ENGINE = "tools.bench.lib.decode_engine:DecodeEngine"
+# Pages of one turn, small and A4. The kernel counts CPU time in steps of 10 ms.
 READ, DECODED = (6, 1), (100, 20)
 GOAL = 0.98
-# The boot of another instance is no cost of a page.
+# So that the start of another instance does not count for a page.
 SETTINGS = {"recycle": {"memoryGrowth": 0}}
 
 
 def run(setup: Setup) -> Report:
-    """Raises RuntimeError where no build before is named."""
+    """Raises RuntimeError without `--before`."""
     if setup.before is None:
         raise RuntimeError("formats compares two builds: name the other one with --before COMMIT")
     pages = format_pages()
     if setup.quick:
         pages = {name: data for name, data in pages.items() if "A4" not in name}
     rounds = setup.rounds(ROUNDS)
-    code = code_of(setup.before)
+    code = checkout_of(setup.before)
     engine = {"name": "paddleocr", "options": {"cpu_threads": 1}}
     say("with real PaddleOCR")
     read = _measured(pages, engine, setup.models, code, rounds=rounds, times=READ)
     say("without reading")
-    decoded = _measured(pages, {"name": NOTHING}, None, code, rounds=rounds, times=DECODED)
-    # Below 1 this build costs more than the one before.
+    decoded = _measured(pages, {"name": DECODE_ENGINE}, None, code, rounds=rounds, times=DECODED)
+    # Below 1, this build costs more than the earlier one.
     ratios = {
         name: [b / a for a, b in zip(turns[NOW], turns[BEFORE], strict=True)]
         for name, turns in read.items()
@@ -98,7 +98,7 @@ def _measured(
     rounds: int,
     times: tuple[int, int],
 ) -> dict[str, dict[str, list[float]]]:
-    """CPU seconds a page: page → build → one for each round."""
+    """CPU seconds of a page: page → build → one value for each round."""
     with ExitStack() as stack:
         workers = [
             WorkerServer(
@@ -111,7 +111,7 @@ def _measured(
             worker.wait_ready()
         for data in pages.values():
             for worker in workers:
-                _seconds(worker, data, 1)  # the first of a size allocates its memory
+                _seconds(worker, data, 1)  # the first page of a size allocates memory
         found: dict[str, dict[str, list[float]]] = {}
         for name, data in pages.items():
             say(name)

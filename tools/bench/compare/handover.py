@@ -1,7 +1,7 @@
-"""How an image's bytes get from one process to another: four ways, timed.
+"""Four ways to move the bytes of an image from one process to another, with their times.
 
-Each way hands `size` bytes that one process holds (as they came from a socket) to another, which
-looks at every page of memory, so that the bytes have really arrived, and answers eight bytes.
+Each way moves `size` bytes, as they came from a socket, to another process. That process touches
+every page of memory, so that the bytes have really arrived, and answers eight bytes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tools.bench.lib.report import Report
 from tools.bench.lib.rounds import Setup, take_turns
 
 SIZES = {"70 KB": 70_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
-SECONDS = 0.4  # that each way is repeated for, a round
+SECONDS = 0.4  # of repetitions for each way in a round
 _HEAD = struct.Struct("!Q")
 _PAGE = 4096
 
-# `spawn`, as the worker's own instances are exec'd and never forked.
+# `spawn`, because the worker's instances are also started with exec and never forked.
 _CONTEXT = multiprocessing.get_context("spawn")
 Send = Callable[[bytes], int]
 
@@ -45,7 +45,7 @@ def run(setup: Setup) -> Report:
             payload = os.urandom(size)
             turns = {name: partial(_timed, way.send, payload) for name, way in ways.items()}
             for way in ways.values():
-                way.send(payload)  # the first one maps memory
+                way.send(payload)  # the first call maps memory
             micros[label] = take_turns(turns, setup.rounds(7))
     finally:
         for way in ways.values():
@@ -94,7 +94,7 @@ def _timed(send: Send, payload: bytes) -> float:
 
 
 def touch(data: bytes | bytearray | memoryview | mmap.mmap) -> int:
-    """One byte of every page of memory, added up."""
+    """Touch every page of memory: the sum of one byte of each."""
     return sum(data[::_PAGE])
 
 
@@ -140,7 +140,7 @@ def _exactly(source: socket.socket, into: bytearray) -> bytearray:
 
 
 def _lengths(source: socket.socket) -> Any:
-    """The lengths that come in, until the other side has closed."""
+    """The lengths that arrive until the other side closes."""
     try:
         while True:
             yield int(_HEAD.unpack(_exactly(source, bytearray(_HEAD.size)))[0])
@@ -201,7 +201,7 @@ def _echo_shared(peer: socket.socket, name: str) -> None:
 
 
 class _QueueWay:
-    """Two queues, as programs with multiprocessing use them."""
+    """Two queues, as programs use them with multiprocessing."""
 
     def __init__(self) -> None:
         self._there: Any = _CONTEXT.Queue()

@@ -59,7 +59,7 @@ def run(setup: Setup) -> Report:
 
 
 def check_order(answer: bytes) -> None:
-    """Raises RuntimeError unless page n of the answer says what is written on page n."""
+    """Raises RuntimeError unless page n of the answer has the text of page n."""
     pages = pages_of(answer)
     if len(pages) != PAGES:
         raise RuntimeError(f"{len(pages)} pages came back of {PAGES}")

@@ -1,4 +1,4 @@
-"""What a proxy costs: the worker with an engine that does nothing, directly and behind HAProxy."""
+"""The cost of a proxy: a worker with the noop engine, called directly and through HAProxy."""
 
 from __future__ import annotations
 

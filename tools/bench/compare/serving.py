@@ -1,4 +1,4 @@
-"""What serving costs: an engine that does nothing, an image as base64 in JSON."""
+"""The cost of serving without OCR: the noop engine and an image as base64 in JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from statistics import median, quantiles
 
 from tools.bench.compare.turns import AnyServer, measure_servers
-from tools.bench.lib.other_build import code_of
+from tools.bench.lib.other_build import checkout_of
 from tools.bench.lib.payload import json_body, json_request
 from tools.bench.lib.report import Goal, Report
 from tools.bench.lib.rounds import Setup, ratio
@@ -21,9 +21,9 @@ FASTEST = "bare aiohttp, fastest parsers"
 WORKER = "worker, noop engine"
 BEFORE = "worker before, noop engine"
 LITSERVE = "LitServe"
-# With another build of the worker it is about a fraction: that takes more rounds.
+# A comparison with another build needs more rounds, because the difference is small.
 ROUNDS, ROUNDS_BEFORE = 7, 9
-# By their places: which names engines have is the installation's affair. The second is the older.
+# By file, because the names of engines come from the installed package. The second one is older.
 ENGINES = {
     "engine/noop.py": "ocrpool_worker.engine.noop:NoopEngine",
     "engine/null.py": "ocrpool_worker.engine.null:NullEngine",
@@ -70,7 +70,7 @@ def run(setup: Setup) -> Report:
             "generator for all, on the same cores. Worker and LitServe: two processes that",
             "do nothing, LitServe with its default settings. The bare handlers: request.json(),",
             f"base64.b64decode, a JSON answer of like size; the fastest parsers were {fastest}.",
-            "The others but the worker are frozen (SIGSTOP) while one is measured.",
+            "All others except the worker are frozen (SIGSTOP) while one is measured.",
             "Ratios and differences: medians over the rounds. CPU: of all processes of a server.",
         ),
         columns=(
@@ -96,7 +96,7 @@ def run(setup: Setup) -> Report:
 def _goals_before(
     rates: dict[str, list[float]], cpu: dict[str, list[float]], p50: dict[str, list[float]]
 ) -> tuple[Goal, ...]:
-    """Against the build before, where there is one."""
+    """The goals against the earlier build, where there is one."""
     if BEFORE not in rates:
         return ()
     pairs = [a / b for a, b in zip(rates[WORKER], rates[BEFORE], strict=True)]
@@ -119,7 +119,7 @@ def _servers(stack: ExitStack, before: str | None) -> dict[str, AnyServer]:
         LITSERVE: Server("tools.bench.compare.peers.lit_noop", "--workers", "2", name=LITSERVE),
     }
     if before is not None:
-        code = code_of(before)
+        code = checkout_of(before)
         package = code / "worker_image" / "ocrpool_worker"
         engine = next(name for file, name in ENGINES.items() if (package / file).exists())
         servers[BEFORE] = WorkerServer(instances=2, engine={"name": engine}, name=BEFORE, code=code)

@@ -40,7 +40,7 @@ METHOD = (
 
 
 def run(setup: Setup) -> Report:
-    # Pages with many lines first, so that no long one is left over at the end.
+    # Pages with many lines come first, so that no long page remains at the end.
     pages = sorted(mixed_set(), key=lambda page: -len(page.lines))
     with ExitStack() as stack:
         contest = _Contest(setup, pages, stack)
@@ -75,14 +75,14 @@ def run(setup: Setup) -> Report:
 
 @dataclass(frozen=True)
 class OcrTurn:
-    """`rate` in pages per second; `cpu`: the seconds of CPU time that all its processes took."""
+    """`rate`: pages per second. `cpu`: CPU seconds of all its processes."""
 
     rate: float
     cpu: float
 
 
 class _Contest:
-    """The processes that compete, up and warm, and how to measure each."""
+    """The competing processes, started and warm, and how to measure each."""
 
     def __init__(self, setup: Setup, pages: list[SamplePage], stack: ExitStack) -> None:
         self._pages = pages
@@ -134,7 +134,7 @@ class _Contest:
             process.begin(files)  # the warm-up
         answers = [process.finish() for process in processes]
         self._expected: list[list[str]] = answers[0]["texts"]
-        # Each process reads every page, so their CPU time is that of INSTANCES readings.
+        # Each process reads every page, so the CPU time is that of INSTANCES readings.
         self._add(BARE, processes, lambda: bare_rate(processes, files * self._repeat), INSTANCES)
 
     def _serve(
@@ -169,7 +169,7 @@ class _Contest:
         rate: Callable[[], float],
         times: int = 1,
     ) -> None:
-        """`times`: how often the processes read every page in a turn."""
+        """`times`: how often a turn reads every page."""
         pids = [process.process.pid for process in processes if process.process is not None]
 
         def turn() -> OcrTurn:

@@ -1,7 +1,7 @@
-"""`make bench-documents`: kinds of documents that users of OCR programs have reported, tried.
+"""`make bench-documents`: kinds of documents that users of OCR programs have reported.
 
-Each is made again by tests/worker/documents, sent to `/v1/ocr` of a worker with real PaddleOCR, and
-its answer is held against the row of docs/documents.md. Exits 1 where one is other than it says.
+tests/worker/documents makes each kind again. It is sent to `/v1/ocr` of a worker with real
+PaddleOCR, and the answer is compared with the row of docs/documents.md. Exits 1 where they differ.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def main() -> int:
             if given.keep is not None:
                 given.keep.mkdir(parents=True, exist_ok=True)
                 (given.keep / f"{number:02}").write_bytes(data)
-            verdict, said = judged(kind, *_ask(worker.port, data))
-            sign = "  " if as_expected(kind, verdict, said) else "->"
+            verdict, reason = judged(kind, *_ask(worker.port, data))
+            sign = "  " if as_expected(kind, verdict, reason) else "->"
             wrong += sign != "  "
-            print(f"{sign} {number:02} {kind.name}: {verdict}: {said[:150]}", flush=True)
-    print(f"{wrong} of {len(KINDS)} kinds are other than docs/documents.md says")
+            print(f"{sign} {number:02} {kind.name}: {verdict}: {reason[:150]}", flush=True)
+    print(f"{wrong} of {len(KINDS)} kinds differ from docs/documents.md")
     return int(wrong > 0)
 
 

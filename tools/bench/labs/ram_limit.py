@@ -1,8 +1,8 @@
-"""Real PaddleOCR under a real memory limit: `ocrpool up` finds how many fit, one more is killed.
+"""`make bench-ram`: real PaddleOCR under a real memory limit.
 
-The same load runs twice, each time in a memory cgroup of the same limit: over `ocrpool up`, which
-grows by itself, and over a worker that is given one instance more than that found, as somebody
-would who guessed. Then both are shown side by side, by the kernel's own count of kills.
+The same load runs twice, each time in a memory cgroup with the same limit: first with `ocrpool
+up`, which finds how many instances fit, then with a worker that has a fixed number of one instance
+more. The report shows both, with the kernel's own count of out-of-memory kills.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ ENGINE = {"name": "paddleocr", "options": {"cpu_threads": 1}}
 
 @dataclass
 class RamLimitResult:
-    """What came of one of the two. `killed` is the kernel's count, `deaths` and `failed_boots` the
-    worker's; memory in bytes."""
+    """The result of one of the two runs. The kernel counts `killed`, the worker `exits` and
+    `failed_starts`. Memory is in bytes."""
 
     name: str
     instances: str = "–"
@@ -48,8 +48,8 @@ class RamLimitResult:
     seconds: float = 0.0
     peak: int = 0
     killed: int = 0
-    deaths: int = 0
-    failed_boots: int = 0
+    exits: int = 0
+    failed_starts: int = 0
     footprint: int = 0
 
     @property
@@ -66,11 +66,13 @@ def main() -> int:
     parser.add_argument("--models", type=Path, required=True, help="folder of the staged models")
     parser.add_argument("--limit", type=parse_bytes, default="6Gi", help="memory (%(default)s)")
     parser.add_argument("--reserve", default="512Mi", help="memory.reserve (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=600, help="of load, each (%(default)g)")
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="of load in each run (%(default)g)"
+    )
     parser.add_argument(
         "--scans",
         action="store_true",
-        help="every second page is an A4 one, and all clients begin with it, so that peaks meet",
+        help="every second page is A4 and all clients begin with it, so that memory peaks coincide",
     )
     parser.add_argument(
         "--out", type=Path, default=ROOT / "tools" / "bench" / "results", help="folder"
@@ -89,7 +91,7 @@ def main() -> int:
         )
         found = measure(plan)
     except StartError as error:
-        print(f"ram_limit: {error}", file=sys.stderr)
+        print(f"bench-ram: {error}", file=sys.stderr)
         return 2
     print(found.markdown(), flush=True)
     quick = given.seconds < 600
@@ -100,7 +102,7 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class RamLimitPlan:
-    """The same for both. Client n begins with page n × `stride`."""
+    """The conditions of both runs. Client n begins with page n × `stride`."""
 
     models: Path
     pages: Sequence[SamplePage]
@@ -115,17 +117,17 @@ def scans() -> tuple[SamplePage, ...]:
 
 
 def measure(plan: RamLimitPlan) -> Report:
-    fits = RamLimitResult("ocrpool up")
+    local = RamLimitResult("ocrpool up")
     with memory_cgroup("grown", plan.limit) as group:
-        found = grown(fits, group, plan)
+        found = run_local_pool(local, group, plan)
     fixed = RamLimitResult(f"fixed, {found + 1} instances", instances=str(found + 1))
     with memory_cgroup("fixed", plan.limit) as group:
-        one_more(fixed, group, plan)
-    return report(fits, fixed, plan)
+        run_fixed_count(fixed, group, plan)
+    return report(local, fixed, plan)
 
 
-def grown(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> int:
-    """`ocrpool up` under the limit. Returns the instances that it had at the end of the load."""
+def run_local_pool(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> int:
+    """Run `ocrpool up` under the limit. Returns its instances at the end of the run_load."""
     spec: dict[str, Any] = {
         "instances": {"min": 1, "max": MOST},
         "memory": {"reserve": plan.reserve},
@@ -138,34 +140,34 @@ def grown(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> int:
         say(f"{out.name}: grew to {found}; {pool.decision}")
         if found == MOST:
             raise StartError(f"{MOST} instances fit; give a lower --limit")
-        load(out, lambda: pool.port, pool.state, plan)
+        run_load(out, lambda: pool.port, pool.state, plan)
         state = pool.state()
         held = min(state.instances.target, state.instances.ceiling)
         say(f"{out.name}: has {held}; {pool.decision}")
         out.instances = f"1 → {found}, at the end {held}"
-        note(out, group, state)
+        record_counts(out, group, state)
         return held
 
 
-def one_more(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> None:
-    """A worker with a fixed number of instances under the limit; nothing holds it back."""
+def run_fixed_count(out: RamLimitResult, group: MemoryCgroup, plan: RamLimitPlan) -> None:
+    """Run a worker with a fixed number of instances under the limit, without any memory guard."""
     count = int(out.instances)
     settings = {"admission": ADMISSION, "engine": ENGINE, "memory": {"reserve": 0}}
     worker = WorkerServer(instances=count, models=plan.models, settings=settings, cgroup=group)
     with worker:
         worker.wait_listening()
-        booted = wait_warm(worker, count, seconds=300)
-        say(f"{out.name}: {booted} are warm")
-        load(out, lambda: worker.port, worker.state, plan)
+        warm = wait_warm(worker, count, seconds=300)
+        say(f"{out.name}: {warm} are warm")
+        run_load(out, lambda: worker.port, worker.state, plan)
         try:
-            note(out, group, worker.state())
+            record_counts(out, group, worker.state())
         except OSError:  # the worker itself was killed
             out.peak, out.killed = group.peak, group.killed
 
 
 def wait_warm(worker: WorkerServer, count: int, *, seconds: float) -> int:
-    """Until all are warm or that time is over, for the kernel may have killed one. Returns how many
-    are."""
+    """Wait until all instances are warm, or for `seconds`, because the kernel may have killed one.
+    Returns how many are warm."""
     deadline = time.monotonic() + seconds
     ready = 0
     while ready < count and worker.alive and time.monotonic() < deadline:
@@ -174,13 +176,13 @@ def wait_warm(worker: WorkerServer, count: int, *, seconds: float) -> int:
     return ready
 
 
-def note(out: RamLimitResult, group: MemoryCgroup, state: State) -> None:
+def record_counts(out: RamLimitResult, group: MemoryCgroup, state: State) -> None:
     out.peak, out.killed = group.peak, group.killed
-    out.deaths, out.failed_boots = state.counters.deaths, state.counters.boot_failures
+    out.exits, out.failed_starts = state.counters.deaths, state.counters.boot_failures
     out.footprint = state.footprint.bytes
 
 
-def load(
+def run_load(
     out: RamLimitResult,
     port: Callable[[], int],
     state: Callable[[], State],
@@ -207,15 +209,15 @@ def load(
     out.answers, out.seconds = clients.statuses, clients.seconds
 
 
-def report(fits: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> Report:
-    limit, outcomes = plan.limit, (fits, fixed)
+def report(local: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> Report:
+    limit, outcomes = plan.limit, (local, fixed)
     lines: tuple[tuple[str, Callable[[RamLimitResult], str]], ...] = (
         ("instances", lambda one: one.instances),
         ("processes that the kernel killed", lambda one: str(one.killed)),
-        ("instances that died at work", lambda one: str(one.deaths)),
-        ("boots that failed", lambda one: str(one.failed_boots)),
+        ("instances that exited at work", lambda one: str(one.exits)),
+        ("starts that failed", lambda one: str(one.failed_starts)),
         ("pages read", lambda one: str(one.read)),
-        ("requests without their text", lambda one: str(one.lost)),
+        ("requests without an answer", lambda one: str(one.lost)),
         ("seconds of load", lambda one: f"{one.seconds:.0f}"),
         (f"most memory, of {format_bytes(limit)}", lambda one: format_bytes(one.peak)),
         ("footprint of an instance", lambda one: format_bytes(one.footprint)),
@@ -225,9 +227,9 @@ def report(fits: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> R
         title=f"real PaddleOCR in a memory cgroup of {format_bytes(limit)}",
         method=(
             f"{CLIENTS} clients, closed loop,",
-            "every second page an A4 one at 300 dpi, the others"
+            "every second page is A4 at 300 dpi, the others are the"
             if plan.stride == 2
-            else "one after the other an A4 page at 300 dpi and the",
+            else "an A4 page at 300 dpi, then the",
             "mixed set; PP-OCRv5 mobile, one CPU thread an instance; the same limit, admission and",
             f"pages for both, memory.reserve {plan.reserve} for `ocrpool up`, none for the fixed",
             "number. Kills: `oom_kill` of the cgroup.",
@@ -235,8 +237,8 @@ def report(fits: RamLimitResult, fixed: RamLimitResult, plan: RamLimitPlan) -> R
         columns=("", *(one.name for one in outcomes)),
         rows=tuple((name, *(shown(one) for one in outcomes)) for name, shown in lines),
         goals=(
-            Goal("killed under ocrpool up", fits.killed, 0, at_least=False),
-            Goal("requests lost under ocrpool up", fits.lost, 0, at_least=False),
+            Goal("killed under ocrpool up", local.killed, 0, at_least=False),
+            Goal("requests lost under ocrpool up", local.lost, 0, at_least=False),
             Goal("killed with one more", fixed.killed, 1),
         ),
         rounds={one.name: {"answers": dict(one.answers), "peak": one.peak} for one in outcomes},

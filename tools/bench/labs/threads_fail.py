@@ -1,8 +1,8 @@
-"""What becomes of PaddleOCR in threads, on this machine: `make bench-threads`.
+"""`make bench-threads`: what happens to PaddleOCR in threads of one process.
 
-Reads the same pages in several ways, each in child processes, so that a crash is a result and not
-the end: threads that each make and use a PaddleOCR, threads that share one, and processes, all
-compared with the text of one process with one thread. docs/why-processes.md says why it happens.
+Reads the same pages in several ways: with a PaddleOCR for each thread, with one for all threads,
+and in processes. All texts are compared with those of one process with one thread. The threads run
+in child processes, so a crash is a result. docs/why-processes.md explains the failures.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Texts = dict[str, list[str]]
 
 @dataclass
 class ChildResult:
-    """What one child did. `status`: its exit status, negative for the signal that killed it.
-    `seconds`: from the first page's start to the last page's end, where it came to that."""
+    """The result of one child. `status`: its exit status, negative for a signal. `seconds`: from
+    the start of the first page to the end of the last one, 0 where no page was read."""
 
     status: int = 0
     right: int = 0
@@ -53,7 +53,7 @@ class ChildResult:
         parts.append(f"{self.errors.total()} exceptions")
         if self.status == 0 and self.seconds:
             parts.append(f"{self.right / self.seconds:.2f} right pages/s")
-        return f"{_ending(self.status)}; " + ", ".join(parts)
+        return f"{_exit_text(self.status)}; " + ", ".join(parts)
 
 
 def main() -> int:
@@ -88,14 +88,14 @@ def main() -> int:
 
 
 def read_all(models: Path, kind: str, threads: int) -> None:
-    """The child: every thread reads every page, each from another page on."""
-    # A line for each reading as it is made, because there may be no later. Paddle prints to
-    # stdout too, so the lines get a copy of it.
+    """The child process: every thread reads every page, each starting at another page."""
+    # Write each record at once, because the process may crash. Paddle prints to stdout too, so the
+    # records use a copy of it.
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     lock = threading.Lock()
 
-    def tell(**record: Any) -> None:
+    def record_result(**record: Any) -> None:
         with lock:
             print(json.dumps(record), file=out)
 
@@ -106,7 +106,7 @@ def read_all(models: Path, kind: str, threads: int) -> None:
         made = [direct.build(models) for _ in range(1 if kind == "shared" else threads)]
         makers = [partial(made.__getitem__, number % len(made)) for number in range(threads)]
     runners = [
-        threading.Thread(target=_read_pages, args=(make, number, tell))
+        threading.Thread(target=_read_pages, args=(make, number, record_result))
         for number, make in enumerate(makers)
     ]
     for runner in runners:
@@ -115,29 +115,29 @@ def read_all(models: Path, kind: str, threads: int) -> None:
         runner.join()
 
 
-def _read_pages(make: Callable[[], Any], number: int, tell: Callable[..., None]) -> None:
+def _read_pages(make: Callable[[], Any], number: int, record_result: Callable[..., None]) -> None:
     pages = mixed_set()
     shift = number * len(pages) // THREADS
     try:
         reader = make()
-    except Exception as error:  # whatever comes is what we want to see
-        tell(error=_essence(error))
+    except Exception as error:  # every error is a result here
+        record_result(error=_error_line(error))
         return
     for page in pages[shift:] + pages[:shift]:
         begun = time.monotonic()
         try:
             texts = direct.read(reader, page.data)["rec_texts"]
         except Exception as error:
-            tell(error=_essence(error))
+            record_result(error=_error_line(error))
         else:
-            tell(page=page.name, texts=texts, begun=begun, ended=time.monotonic())
+            record_result(page=page.name, texts=texts, begun=begun, ended=time.monotonic())
 
 
-def _essence(error: Exception) -> str:
-    """Paddle's messages are a screen long; the line that says what happened is one of the last."""
+def _error_line(error: Exception) -> str:
+    """The line of Paddle's long message that says what happened; it is one of the last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error:" in line or "InvalidArgument" in line]
-    return f"{type(error).__name__}: {(telling or lines or [''])[-1][:110]}"
+    candidates = [line for line in lines if "Error:" in line or "InvalidArgument" in line]
+    return f"{type(error).__name__}: {(candidates or lines or [''])[-1][:110]}"
 
 
 def _start(models: Path, kind: str, threads: int) -> subprocess.Popen[str]:
@@ -154,7 +154,7 @@ def _start(models: Path, kind: str, threads: int) -> subprocess.Popen[str]:
 
 
 def _records(child: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """What the child wrote, once it has ended; a child that hangs is killed."""
+    """The records of a child that has ended. A child that hangs is killed."""
     try:
         written, _ = child.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -194,9 +194,9 @@ def _difference(page: str, texts: list[str], expected: Texts) -> str:
     for other, right in expected.items():
         if texts == right:
             return f"{page}: got the text of {other}"
-    for got, wanted in zip(texts, expected[page], strict=False):
-        if got != wanted:
-            return f"{page}: {wanted!r} was read as {got!r}"
+    for got, expected_line in zip(texts, expected[page], strict=False):
+        if got != expected_line:
+            return f"{page}: {expected_line!r} was read as {got!r}"
     return f"{page}: {len(texts)} lines instead of {len(expected[page])}"
 
 
@@ -207,7 +207,7 @@ def _details(result: ChildResult) -> None:
         print(f"         {count} × {error}")
 
 
-def _ending(status: int) -> str:
+def _exit_text(status: int) -> str:
     return "ran to its end" if status == 0 else describe_exit(status)
 
 

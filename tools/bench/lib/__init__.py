@@ -1,1 +1,1 @@
-"""What the measurements share: server processes, the load generator, reports."""
+"""Shared by all measurements: server processes, the load generator, page images, reports."""

@@ -1,4 +1,4 @@
-"""Bare PaddleOCR processes, driven from here."""
+"""PaddleOCR processes without a server, controlled from here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class BareOcr(Process):
         self.process.stdin.flush()
 
     def finish(self) -> Any:
-        """The next answer: `seconds` and `texts`; the first one, empty, says that it is up."""
+        """The next answer: `seconds` and `texts`. The first answer is empty: the process is
+        ready."""
         assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -44,10 +45,10 @@ class BareOcr(Process):
 
 
 def bare_rate(processes: list[BareOcr], files: list[Path]) -> float:
-    """Pages per second of processes that each read all `files`, side by side.
+    """Pages per second of processes that each read all `files` at the same time.
 
-    The sum of what each did in its own time, so that one that ends earlier costs nothing: the
-    strictest bound for a server.
+    It is the sum of the rates of the processes, each over its own time. A process that ends early
+    does not lower it, so it is the strictest bound for a server.
     """
     for process in processes:
         process.begin(files)

@@ -1,4 +1,5 @@
-"""The picture that the demo saves: the page with its boxes, and beside it what was read there."""
+"""The picture of the demo: a page with the boxes of its lines, and beside it the text that was
+read."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class BoxedLine:
 
 
 def draw_boxes(page: bytes, lines: Sequence[BoxedLine]) -> Image.Image:
-    """The page on the left with boxes drawn around its lines; on the right their text."""
+    """Draw the page with boxes around its lines on the left, and their text on the right."""
     picture = Image.open(io.BytesIO(page)).convert("RGB")
     both = Image.new("RGB", (picture.width * 2, picture.height), WHITE)
     both.paste(picture, (0, 0))
@@ -50,5 +51,5 @@ def draw_boxes(page: bytes, lines: Sequence[BoxedLine]) -> Image.Image:
 def _fitting(text: str, width: float, height: float) -> int:
     """The largest font size, in pixels, with which `text` fits the box; at least 8."""
     size = max(8, int(height * 0.72))
-    wanted = font(size).getlength(text)
-    return size if wanted <= width else max(8, int(size * width / wanted))
+    width_at_size = font(size).getlength(text)
+    return size if width_at_size <= width else max(8, int(size * width / width_at_size))

@@ -1,4 +1,4 @@
-"""A memory cgroup of our own: a real limit, at which the kernel really kills."""
+"""A memory cgroup with a real limit, at which the kernel kills processes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class MemoryCgroup:
-    """`folder` is its place in cgroupfs; the file names differ between the versions."""
+    """`folder`: its path in cgroupfs. File names differ between cgroup v1 and v2."""
 
     folder: Path
     v2: bool
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The same command, begun inside."""
+        """The same command, started inside the cgroup."""
         enter = 'echo $$ > "$0" && exec "$@"'
         return ["sh", "-c", enter, str(self.folder / "cgroup.procs"), *command]
 
     @property
     def peak(self) -> int:
-        """Most bytes ever in use."""
+        """The most bytes that were ever in use."""
         return int(
             (self.folder / ("memory.peak" if self.v2 else "memory.max_usage_in_bytes")).read_text()
         )
@@ -48,8 +48,8 @@ class MemoryCgroup:
 
 @contextlib.contextmanager
 def memory_cgroup(name: str, limit: int) -> Iterator[MemoryCgroup]:
-    """A cgroup with a limit of so many bytes; at the end, whatever is in it is killed and it is
-    removed. Raises StartError where this machine or our rights have none."""
+    """A cgroup with a limit in bytes. At the end its processes are killed and it is removed. Raises
+    StartError where this machine or our rights do not allow a cgroup."""
     v2 = (_MOUNT / "cgroup.controllers").is_file()
     folder = (_MOUNT if v2 else _MOUNT / "memory") / f"ocrpool-{name}-{os.getpid()}"
     group = MemoryCgroup(folder, v2)

@@ -1,4 +1,4 @@
-"""CPU time of a process with all its descendants: a cost that other load does not falsify much."""
+"""CPU time of a process and all its descendants. Other load on the machine hardly changes it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system seconds so far of the processes `roots` and all that descend from them,
-    those included that have ended and were waited for (proc(5): utime, stime, cutime, cstime)."""
+    """User and system seconds so far of the processes `roots` and all their descendants, including
+    ended ones that were waited for (proc(5): utime, stime, cutime, cstime)."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -21,7 +21,7 @@ def cpu_seconds(roots: Iterable[int]) -> float:
             stat = (entry / "stat").read_text()
         except OSError:
             continue  # it has ended since
-        # The second field is the name in brackets, and may hold anything.
+        # The second field is the name in brackets. It may contain any character.
         fields = stat[stat.rindex(")") + 2 :].split()
         parents[int(entry.name)] = int(fields[1])
         seconds[int(entry.name)] = sum(int(field) for field in fields[11:15]) / _TICKS

@@ -1,4 +1,4 @@
-"""An engine that takes the pixels of a page and reads nothing: what decoding costs."""
+"""An engine that decodes a page and reads no text, to measure the cost of decoding."""
 
 from __future__ import annotations
 

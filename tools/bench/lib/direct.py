@@ -1,11 +1,11 @@
-"""PaddleOCR called directly, as a program without a pool would: what all else is compared with."""
+"""PaddleOCR called directly, as in a program without a pool. Every measurement compares with it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-# Must be set before Paddle is imported, so it is given to the child process.
+# Must be set before Paddle is imported, so the child process gets it.
 ENVIRONMENT = {
     "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
     "OMP_NUM_THREADS": "1",
@@ -33,7 +33,7 @@ def model_arguments(models: Path) -> dict[str, Any]:
 
 
 def build(models: Path) -> Any:
-    """A `PaddleOCR` on one CPU thread. Its environment must have been set before."""
+    """Make a `PaddleOCR` on one CPU thread. `ENVIRONMENT` must be set before."""
     from paddleocr import PaddleOCR  # noqa: PLC0415 - seconds, and only in the child
 
     return PaddleOCR(**model_arguments(models))

@@ -11,7 +11,7 @@ from tools.bench.lib.samples import sample_page
 
 
 def format_pages() -> dict[str, bytes]:
-    """Files by their names; the same picture for all of a size."""
+    """Files by name. All files of a size show the same picture."""
     small, large = _small(), Image.open(io.BytesIO(sample_page().data)).resize((1240, 1754))
     return {
         "JPEG": _file(small, "JPEG", quality=90),

@@ -1,4 +1,4 @@
-"""`ocrpool up` as a process of a measurement."""
+"""`ocrpool up` as a process that a measurement starts and ends."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tools.bench.lib.servers import Process
 
 
 class LocalPool(Process):
-    """One CPU worker on free ports of 127.0.0.1, with as many instances as memory has room for.
+    """One CPU worker on free ports of 127.0.0.1, with as many instances as fit into memory.
 
-    With `public`, `ocrpool status` sees it, as any other pool of this user.
+    With `public`, `ocrpool status` shows it like any other pool of this user.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LocalPool(Process):
         super().__init__([], name="ocrpool up", cgroup=cgroup)
         if not public:
             self._environment["XDG_RUNTIME_DIR"] = str(self.folder)
-        self._told = (base_folder() if public else self.folder / "ocrpool") / pool
+        self._state_folder = (base_folder() if public else self.folder / "ocrpool") / pool
         file = self.folder / "pool.yaml"
         body = {
             "apiVersion": "ocrpool.dev/v1alpha1",
@@ -52,8 +52,8 @@ class LocalPool(Process):
 
     @property
     def running(self) -> RuntimeState | None:
-        """What it says of itself, once it says something."""
-        return read_state(self._told)
+        """The state that it has written, or None before it has."""
+        return read_state(self._state_folder)
 
     @property
     def port(self) -> int:
@@ -75,16 +75,16 @@ class LocalPool(Process):
             return State.model_validate_json(answer.read())
 
     def wait_settled(
-        self, seconds: float = 300, tell: Callable[[str], None] = lambda decision: None
+        self, seconds: float = 300, on_step: Callable[[str], None] = lambda decision: None
     ) -> Self:
-        """Wait until it has grown to what fits and holds; `tell` hears of every step. Raises
-        StartError."""
+        """Wait until it has grown to what fits. `on_step` gets each decision that changes the
+        number. Raises StartError."""
         deadline = time.monotonic() + seconds
-        told = ""
-        while not self._holds():
-            if " → " in self.decision and self.decision != told:
-                told = self.decision
-                tell(told)
+        last = ""
+        while not self._is_settled():
+            if " → " in self.decision and self.decision != last:
+                last = self.decision
+                on_step(last)
             if not self.alive:
                 raise self.failed("ended before it had grown")
             if time.monotonic() > deadline:
@@ -92,7 +92,7 @@ class LocalPool(Process):
             time.sleep(0.2)
         return self
 
-    def _holds(self) -> bool:
+    def _is_settled(self) -> bool:
         try:
             instances = self.state().instances
         except (OSError, json.JSONDecodeError):

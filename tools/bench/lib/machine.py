@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine on which figures were measured."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Machine:
-    """`cores` that this process may use; `load` is the one-minute average before the run: the
-    figures of a machine that others use at the same time are worth little."""
+    """`cores`: those that this process may use. `load`: the one-minute load average before the run.
+    Figures from a busy machine are not reliable."""
 
     cpu: str
     cores: int

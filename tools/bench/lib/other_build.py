@@ -1,4 +1,4 @@
-"""The repository as it was at another commit."""
+"""The repository at another commit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from tools.bench.lib.servers import ROOT
 
 
-def code_of(commit: str) -> Path:
-    """The repository at a commit, in a folder under build/. Raises RuntimeError."""
+def checkout_of(commit: str) -> Path:
+    """Extract the repository at a commit into a folder under build/. Raises RuntimeError where
+    there is no such commit."""
     found = subprocess.run(
         ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"],
         cwd=ROOT,

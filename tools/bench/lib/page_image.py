@@ -1,4 +1,4 @@
-"""A sheet that text is written on with our own font, and that remembers what was written."""
+"""Page images with text in the project's own font, and a record of that text."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FONT_FILE = Path(str(files("ocrpool_worker"))) / "assets" / "OcrpoolSans.otf"
 
 @lru_cache(maxsize=64)
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Ocrpool Sans with an em of `size` pixels. Basic layout: the same glyph places everywhere,
-    with or without libraqm."""
+    """Ocrpool Sans with an em of `size` pixels. The basic layout places glyphs equally on every
+    machine, with or without libraqm."""
     return ImageFont.truetype(str(FONT_FILE), size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -40,7 +40,7 @@ class PageImage:
         self.lines.append(text)
 
     def column(self, x: int, y: int, texts: list[str], size: int, gap: int) -> int:
-        """Write lines under each other, `gap` pixels from top to top. Returns the next y."""
+        """Write lines below each other, `gap` pixels from top to top. Returns the next y."""
         for text in texts:
             self.text(x, y, text, size)
             y += gap
@@ -69,7 +69,7 @@ def shade(image: Image.Image, darkest: float) -> Image.Image:
 
 
 def tilt(image: Image.Image, degrees: float, around: Colour) -> Image.Image:
-    """Turn counter-clockwise about the middle; the corners that open are filled with `around`."""
+    """Rotate counter-clockwise around the centre. Fill the open corners with `around`."""
     return image.rotate(degrees, resample=Image.Resampling.BICUBIC, fillcolor=around)
 
 

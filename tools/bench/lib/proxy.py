@@ -1,4 +1,4 @@
-"""A proxy as a process: HAProxy with the operator's settings, before one worker on this machine."""
+"""HAProxy with the operator's configuration, in front of one worker on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tools.bench.lib.servers import Process, StartError, free_port, get_status
 
 
 class ProxyServer(Process):
-    """Listens on 127.0.0.1:`port`. In the place of names, the worker's own address is said."""
+    """Listens on 127.0.0.1:`port`. The configuration has the worker's address instead of a DNS
+    name."""
 
     def __init__(self, worker_port: int, *, buffer: str, name: str) -> None:
         self.port, self._ops = free_port(), free_port()
@@ -35,7 +36,7 @@ class ProxyServer(Process):
         self._command = [program, "-db", "-f", str(file)]
 
     def wait_ready(self, seconds: float = 20) -> Self:
-        """Wait until it sees the worker. Raises StartError."""
+        """Wait until its health check of the worker passes. Raises StartError."""
         deadline = time.monotonic() + seconds
         while get_status(f"http://127.0.0.1:{self._ops}/readyz") != 200:
             if not self.alive or time.monotonic() > deadline:

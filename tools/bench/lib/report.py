@@ -1,4 +1,4 @@
-"""What a measurement says: a table, how it came about, and which goals it met."""
+"""The report of a measurement: a table, the method, and the goals that were met."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Report:
-    """`rounds` holds every single figure that the table's medians were made of."""
+    """`rounds`: every single figure behind the medians of the table."""
 
     part: str
     title: str
@@ -54,7 +54,7 @@ class Report:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table that is also straight in a terminal."""
+    """A Markdown table with aligned columns, for terminals."""
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
 
     def line(cells: Sequence[str]) -> str:

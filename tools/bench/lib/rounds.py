@@ -1,4 +1,4 @@
-"""Rounds in which every contestant has a turn, so that a machine's bad minute hits all alike."""
+"""Rounds in which every contestant has a turn, so that a slow minute of the machine affects all."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """What every part gets. `quick`: one short round, to see that it runs. `before`: a commit whose
-    worker is measured as well."""
+    """The options of every measurement. `quick`: one short round, to check that it runs. `before`:
+    a commit whose worker is measured, too."""
 
     models: Path
     quick: bool
@@ -26,7 +26,7 @@ class Setup:
 
 
 def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Call each contestant once a round; each round begins with another one."""
+    """Call each contestant once a round. Each round begins with another contestant."""
     results: dict[str, list[T]] = {name: [] for name in contestants}
     names = list(contestants)
     for number in range(rounds):
@@ -38,8 +38,8 @@ def take_turns(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[
 
 
 def ratio(value: list[float], base: list[float]) -> float:
-    """Median over the rounds of value divided by base in the same round: what the machine did to
-    a round, it did to both."""
+    """The median over the rounds of value divided by base in the same round, because both had the
+    same conditions in a round."""
     return median(a / b for a, b in zip(value, base, strict=True))
 
 

@@ -1,7 +1,6 @@
-"""Input that the project renders itself: the same bytes every time, no two pages with equal text.
+"""Sample pages that the project renders itself: the same bytes every time.
 
-Every page says something that no other page says, so an answer that went to the wrong client
-cannot pass for the right one.
+Every page has a text that no other page has, so an answer that went to the wrong client is noticed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _GREY = (110, 116, 128)
 
 
 class SamplePage(NamedTuple):
-    """One page: a name, the encoded file (PNG or JPEG), and the text that was written on it."""
+    """One page: a name, the encoded file (PNG or JPEG), and its text."""
 
     name: str
     data: bytes
@@ -67,7 +66,7 @@ def sample_page() -> SamplePage:
 
 
 def mixed_set() -> list[SamplePage]:
-    """Twelve pages of different sizes, kinds and encodings, the mixture that a service sees."""
+    """Twelve pages of different sizes, kinds and encodings, as a service receives them."""
     return [
         _photo(),
         _receipt(),
@@ -153,7 +152,7 @@ def _report() -> SamplePage:
 
 
 def large_page() -> SamplePage:
-    """An A4 page at 300 dpi, 2480×3508 pixels: after it an instance holds what it ever will."""
+    """An A4 page at 300 dpi, 2480×3508 pixels. After it an instance holds its largest memory."""
     page = PageImage(2480, 3508)
     page.text(280, 240, "Minutes of the lighthouse council", 84)
     texts = [
@@ -188,7 +187,7 @@ def _grey() -> SamplePage:
 
 
 def _turned() -> SamplePage:
-    """Stored lying on its side, with the EXIF tag that says so, as telephones do."""
+    """Stored sideways with an EXIF orientation tag, as telephones do."""
     page = PageImage(600, 800, (244, 240, 232))
     page.column(
         70, 120, ["Recipe for lemon curd", "Four eggs, two lemons", "小火煮十分钟"], 36, 130
@@ -200,7 +199,7 @@ def _turned() -> SamplePage:
 
 
 def _label() -> SamplePage:
-    """A PNG with an alpha channel in which nothing is transparent, as many programs write it."""
+    """A PNG with a fully opaque alpha channel, as many programs write it."""
     page = PageImage(700, 360, (255, 232, 120))
     page.column(60, 60, ["FRAGILE GLASS", "小心轻放", "Order GX-7719"], 50, 90)
     image = page.image.convert("RGBA")
@@ -223,7 +222,7 @@ def _sign() -> SamplePage:
 
 
 def document_page(number: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """Page `number` (from 1) of the many-page document, and its text."""
+    """Page `number` (from 1) of the long document, and its text."""
     page = PageImage(620, 877)
     page.text(70, 80, f"Logbook page {number}", 36, _BLUE)
     texts = [
@@ -237,9 +236,9 @@ def document_page(number: int) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def document_pdf(pages: int) -> bytes:
-    """A PDF of `pages` scanned pages, each with text of its own.
+    """A PDF of `pages` scanned pages, each with its own text.
 
-    144 dpi: PaddleX renders PDF pages at twice 72 dpi, so a page comes out as it was drawn.
+    PaddleX renders PDF pages at twice 72 dpi, so a page of 144 dpi comes out as it was drawn.
     """
     first, *rest = [document_page(number)[0] for number in range(1, pages + 1)]
     out = io.BytesIO()
@@ -257,7 +256,7 @@ def document_pdf(pages: int) -> bytes:
 
 
 def null_image_94k() -> bytes:
-    """A 640×480 JPEG whose base64 is just under 94,000 bytes: what the serving layer is fed."""
+    """A 640×480 JPEG whose base64 is just under 94,000 bytes, the input of serving measurements."""
     page = PageImage(640, 480, (200, 196, 188))
     page.text(120, 200, "Nobody reads this page", 36)
     image = add_noise(page.image, 18.5, 3)

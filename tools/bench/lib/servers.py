@@ -1,4 +1,4 @@
-"""Processes that a measurement starts, waits for, and surely ends."""
+"""Processes that a measurement starts, waits for, and always ends."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ STOP_SECONDS = 30.0
 
 
 class StartError(Exception):
-    """A process did not come up; the message carries the end of its log."""
+    """A process did not start. The message contains the end of its log."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on at this moment."""
+    """A TCP port of 127.0.0.1 on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def get_status(url: str, timeout: float = 2) -> int | None:
-    """The HTTP status of a GET, or None where nobody answers."""
+    """The HTTP status of a GET, or None where nothing answers."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             return int(answer.status)
@@ -47,11 +47,11 @@ def get_status(url: str, timeout: float = 2) -> int | None:
 
 
 class Process:
-    """A command in a process group of its own, its output in a log file (with `pipes`, stdin and
-    stdout are the caller's), with `cgroup` under that memory limit.
+    """A command in a process group of its own, with its output in a log file.
 
-    As a context manager it is started on entry and ended on exit: SIGTERM, a wait, and SIGKILL to
-    what is left of its group.
+    `pipes`: the caller uses its stdin and stdout. `cgroup`: it runs in that memory cgroup. Used as
+    a context manager, it starts on entry and ends on exit: SIGTERM, a wait, then SIGKILL to the
+    rest of its group.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Process:
         return self.process is not None and self.process.poll() is None
 
     def stop(self, seconds: float = STOP_SECONDS) -> int | None:
-        """End it and wait. Returns the exit status, negative for a signal."""
+        """Terminate it and wait. Returns the exit status, negative for a signal."""
         if self.process is None:
             return None
         self.resume()
@@ -109,7 +109,7 @@ class Process:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
-        # What the leader may have left behind; an empty group is no group any more.
+        # Kill what the leader left behind. The group does not exist where nothing is left.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
@@ -120,7 +120,7 @@ class Process:
         return code
 
     def pause(self) -> None:
-        """Freeze the whole group, so that its idle loops cost the others nothing."""
+        """Stop the whole group, so that its idle loops use no CPU time."""
         if self.process is not None and not self._paused:
             os.killpg(self.process.pid, signal.SIGSTOP)
             self._paused = True

@@ -1,4 +1,4 @@
-"""Our worker as a server process."""
+"""The worker as a server process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.bench.lib.servers import Process, get_status
 
 
 def _python_path(code: Path) -> str:
-    """The folders with packages in any state of the repository; older ones have `wire/`."""
+    """The folders with packages in a checkout. Older commits have `wire/`."""
     parts = (code, code / "wire", code / "worker_image", code / "operator")
     return ":".join(str(part) for part in parts if part.is_dir())
 
@@ -26,8 +26,8 @@ def _python_path(code: Path) -> str:
 class WorkerServer(Process):
     """`ocrpool-worker serve` on free ports of 127.0.0.1, with `instances` instances.
 
-    `settings` are merged over defaults that suit a measurement. Warm-up grows with the largest
-    admitted page, so that is kept at 4 megapixels.
+    `settings` override defaults that suit a measurement: pages of up to 4 megapixels are admitted,
+    because the warm-up grows with the largest admitted page.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class WorkerServer(Process):
         cgroup: MemoryCgroup | None = None,
         code: Path | None = None,
     ) -> None:
-        """`code`: a folder with another state of this repository, whose worker it is then."""
+        """`code`: a folder with another checkout of this repository, whose worker is started."""
         environment = {} if code is None else {"PYTHONPATH": _python_path(code)}
         super().__init__([], name=name, cgroup=cgroup, environment=environment)
         self.instances = instances
@@ -55,7 +55,7 @@ class WorkerServer(Process):
         }
         file = self.folder / "settings.yaml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
-        # Older states have no `__main__`.
+        # Older commits have no `__main__`.
         module = "ocrpool_worker" if code is None else "ocrpool_worker.cli"
         self._command = [sys.executable, "-m", module, "serve", "--config", str(file)]
         if models is not None:

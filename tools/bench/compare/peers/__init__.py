@@ -1,1 +1,1 @@
-"""What ocrpool is measured against, each a process of its own."""
+"""The alternatives that ocrpool is compared with, each a process of its own."""

@@ -1,4 +1,4 @@
-"""A bare aiohttp handler that decodes in place: what the serving layer is measured against.
+"""A bare aiohttp handler that decodes in place, to compare the serving layer with.
 
 `--parser fastest` uses the fastest JSON parser and base64 decoder that are installed, timed on a
 body like the real ones, instead of the standard library's.
@@ -36,7 +36,7 @@ def handler(loads: Loads | None, decode: Decode) -> Callable[[web.Request], Any]
 
 
 def fastest(candidates: tuple[tuple[str, str], ...], value: Any) -> tuple[str, Callable[..., Any]]:
-    """Of the functions that are installed, the one that is quickest with `value`."""
+    """The fastest installed function for `value`."""
     times = []
     for module, name in candidates:
         try:

@@ -1,4 +1,4 @@
-"""A bare PaddleOCR process: no server, no queue. The bound that a pool is measured against.
+"""A PaddleOCR process without server and queue. Its rate is the upper bound for a pool.
 
 Reads one JSON order a line on stdin, {"files": [...]}, reads each file as it comes (decoding
 included) and answers one JSON line, {"seconds": …, "texts": [[line, …], …]}.

@@ -1,4 +1,4 @@
-"""LitServe with an API that decodes the image's base64 and reads nothing."""
+"""LitServe with an API that decodes the base64 of an image and reads no text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import litserve
 from tools.bench.compare.peers.noop_answer import noop_answer
 
 
-class NullApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types
+class NoopApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no types
     def __init__(self) -> None:
         super().__init__(api_path="/ocr")
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
     given = parser.parse_args()
-    server = litserve.LitServer(NullApi(), accelerator="cpu", workers_per_device=given.workers)
+    server = litserve.LitServer(NoopApi(), accelerator="cpu", workers_per_device=given.workers)
     server.run(host="127.0.0.1", port=given.port, generate_client_file=False, log_level="warning")
 
 

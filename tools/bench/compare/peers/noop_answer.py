@@ -1,4 +1,4 @@
-"""What the peers without OCR answer: as much as the worker's noop engine says on `/ocr`."""
+"""The answer of servers without OCR. It is as large as the worker's with the noop engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PaddleX's own serving (`paddlex --serve`): its app, its server, our models and options."""
+"""PaddleX's own server (`paddlex --serve`) with the same models and options."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def main() -> None:
     )
 
     ocr = direct.build(given.models)
-    # PaddleOCR is a shell around the PaddleX pipeline that `paddlex --serve` would make from the
-    # same configuration.
+    # PaddleOCR wraps the PaddleX pipeline that `paddlex --serve` makes from the same
+    # configuration.
     app = create_pipeline_app(ocr.paddlex_pipeline, {"pipeline_name": "OCR"})
     run_server(app, host="127.0.0.1", port=given.port)
 

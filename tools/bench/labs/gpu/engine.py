@@ -1,6 +1,6 @@
-"""Engines for `tools.bench.labs.gpu.headroom`: real convolutions on real pages, and no text.
+"""Engines for `make bench-gpu`: real convolutions on real pages, without text.
 
-The supervisor loads this module to ask for an environment, so nothing heavy is imported on top.
+The supervisor imports this module, so heavy libraries are imported in functions only.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from ocrpool_worker.engine.base import EngineContext, PageInput, Reading
 
-# Channels of the convolutions, each of which halves the page: about what a text detector does.
+# Channels of the convolutions. Each halves the page, about as a text detector does.
 CHANNELS = (3, 24, 48, 96, 96)
 
 
 class TorchEngine:
-    """A detector's work without its weights: memory follows the largest page and stays reserved,
-    as torch's allocator, like Paddle's, keeps what it once had."""
+    """The work of a text detector without its weights. Memory follows the largest page and stays
+    reserved, because torch's allocator keeps it, as Paddle's does."""
 
     needs_models = False
 
@@ -54,7 +54,7 @@ class TorchEngine:
 
 
 class RehearsalEngine:
-    """The same work on a CPU with what a worker has anyway, for `--device cpu`."""
+    """Similar work on a CPU with libraries that every worker has, for `--device cpu`."""
 
     needs_models = False
 

@@ -1,7 +1,6 @@
-"""A stranger on the device: holds as many bytes as the last line on its standard input says.
+"""Another process on the device. It holds as many bytes as the last line of its stdin says.
 
-`python -m tools.bench.labs.gpu.other_process cuda|cpu`; answers each line with `ok`, or `no:
-REASON`.
+`python -m tools.bench.labs.gpu.other_process cuda|cpu` answers each line with `ok` or `no: REASON`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import importlib
 import sys
 from typing import Any
 
-# Taken in pieces, as a program that grows would.
+# Memory is taken in pieces, as by a program that grows.
 PIECE = 256 * 2**20
 
 
@@ -19,13 +18,13 @@ def main() -> int:
     torch: Any = importlib.import_module("torch") if on_gpu else None
     held: list[Any] = []
     for line in sys.stdin:
-        wanted = int(line)
+        target = int(line)
         try:
-            if PIECE * len(held) > wanted:
-                del held[-(-wanted // PIECE) :]
+            if PIECE * len(held) > target:
+                del held[-(-target // PIECE) :]
                 if on_gpu:
                     torch.cuda.empty_cache()
-            while PIECE * len(held) < wanted:
+            while PIECE * len(held) < target:
                 if on_gpu:
                     held.append(torch.zeros(PIECE, dtype=torch.uint8, device="cuda:0"))
                 else:

@@ -112,7 +112,7 @@ def report_of(results: Sequence[AttackResult], *, quick: bool) -> Report:
         method=(
             "Each row is a worker of its own. The text of its test engine is a function of the",
             "pixels and parameters of a page, so regular clients can check every answer. Memory:",
-            "the most that the supervisor held, of its memory at rest plus the budgets of its settings.",
+            "the most that the supervisor held, of its memory at rest plus its budgets.",
             "Callback: the most CPU time of one callback of its event loop. Late: the largest",
             "delay of the loop, which includes other work of the machine and stops of the",
             "supervisor. In the run of faults the cool-down of the ceiling is two seconds, and the",

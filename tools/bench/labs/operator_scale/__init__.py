@@ -1,1 +1,1 @@
-"""The operator with many pools on a real API server, a real scheduler and nodes by kwok."""
+"""The operator with many pools on a real API server and scheduler, with nodes simulated by kwok."""

@@ -1,10 +1,10 @@
-"""Starts a control plane, kwok's nodes and the operator; measures; prints; and removes them.
+"""`make bench-operator`: the operator with many pools; starts a control plane and removes it.
 
     make bench-operator ARGS="--nodes 1000 --pools 200 --workers 10"
 
-From `apply` to all pods created, then to all ready; what a quiet time costs (with
-`--quiet-seconds 600` it is the ten quiet minutes); how long a full observe-plan-act round takes;
-and what happens when `--lose` of the nodes are lost at once.
+Measures the time from `apply` until all pods are created and until all are ready; the cost while
+nothing changes (`--quiet-seconds`); the length of a full observe-plan-act round; and what happens
+when a share of the nodes (`--lose`) is lost at once.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from tools.devcluster.kwok import Kwok
 from tools.devcluster.testing.runs import temporary
 from tools.devcluster.waiting import api_of
 
-# The API server, on the same two cores, shall be busy with the operator and not with a thousand
-# nodes that say they live; nor shall nodes be called lost because it is late to hear them, which
-# pods of kwok do not recover from as kubelet's do. Where nodes fall silent, that shall be noticed.
+# Long intervals: the API server shares the cores with the operator and should not spend its time on
+# the leases of a thousand nodes. It must not mark a node as lost because it is slow itself, because
+# pods of kwok do not recover from that as those of a kubelet do. Silent nodes need the short ones.
 LEASE_SECONDS, GRACE_SECONDS = 600, 600
 LEASE_OF_SILENT = 120
 
@@ -56,7 +56,7 @@ def main() -> int:
     lease, grace = LEASE_SECONDS, GRACE_SECONDS
     if args.lose and args.how == "silent":
         lease, grace = LEASE_OF_SILENT, control_plane.NODE_GRACE_SECONDS
-    signal.signal(signal.SIGTERM, _end)  # or cluster and operator would outlive it
+    signal.signal(signal.SIGTERM, _end)  # so that cluster and operator end too
     with temporary(with_node=False, node_grace_s=grace) as cluster:
         assert cluster.folder is not None
         cluster.kubectl("apply", f"--filename={ROOT / 'manifests' / 'crd.yaml'}")
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--interval", type=float, default=5.0)
     parser.add_argument("--quiet-seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--lose", type=float, default=0.1, help="part of the nodes; 0: none")
+    parser.add_argument("--lose", type=float, default=0.1, help="share of the nodes; 0: none")
     parser.add_argument("--how", choices=("deleted", "silent"), default="deleted")
     parser.add_argument("--write", action="store_true", help="into tools/bench/results/")
     return parser.parse_args()
@@ -148,8 +148,8 @@ def measure(
     return Measurements(bare, created, ready, starting, quiet, memory, rounds, lost)
 
 
-def _settle(operator: process.Operator, interval: float) -> None:
-    """Workers grow one instance at a time; quiet is when none is asked for any more."""
+def _settle(operator: process.OperatorUnderTest, interval: float) -> None:
+    """Wait until the operator writes nothing: workers grow by one instance at a time."""
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         before = operator.now()
@@ -164,7 +164,7 @@ def _report(figures: Measurements, args: argparse.Namespace) -> Report:
     passes = quiet.rounds / args.pools
     rows = [
         ("apply → all pods created, s", f"{figures.created:.1f}"),
-        ("the same pods, made by a client that does nothing else, s", f"{figures.bare:.1f}"),
+        ("the same pods, created by a client that does nothing else, s", f"{figures.bare:.1f}"),
         ("apply → all workers ready, s", f"{figures.ready:.1f}"),
         ("meanwhile, operator's cores", f"{figures.starting.cores:.2f}"),
         (
@@ -183,7 +183,7 @@ def _report(figures: Measurements, args: argparse.Namespace) -> Report:
     if lost is not None:
         rows += [
             (f"{lost.nodes} nodes {args.how}, workers on them", f"{lost.workers}"),
-            ("lost → told in a status, s", f"{lost.noticed:.1f}"),
+            ("lost → reported in a status, s", f"{lost.noticed:.1f}"),
             ("lost → all workers ready again, s", f"{lost.recovered:.1f}"),
             ("meanwhile: failed rounds", f"{lost.during.failed:.0f}"),
             (
@@ -196,11 +196,11 @@ def _report(figures: Measurements, args: argparse.Namespace) -> Report:
         part="operator",
         title=f"{args.pools} pools, {args.pools * args.workers} workers, {args.nodes} nodes",
         method=(
-            "Real API server, controllers and scheduler; nodes and pods by kwok, nothing runs;",
-            "one stand-in answers for all workers, on the same cores. Full rounds are taken after",
-            "the operator has ended, by its own code in this process. Pods have addresses on",
-            "loopback, which are no endpoints: the controllers of those are off. API calls are the",
-            f"operator's own, its watches left out. Looked at every {args.interval:g} s.",
+            "Real API server, controllers and scheduler; kwok simulates nodes and pods, without any",
+            "container. One fake answers for all workers, on the same cores. Full rounds run after the",
+            "operator has ended, with its own code in this process. Pods have addresses on",
+            "loopback, which cannot be endpoints, so the endpoint controllers are off. API calls are the",
+            f"operator's own without its watches. Interval: {args.interval:g} s.",
         ),
         columns=("", "measured"),
         rows=tuple(rows),

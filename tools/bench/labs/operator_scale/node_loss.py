@@ -1,4 +1,4 @@
-"""A tenth of the nodes is lost at once: what happens, and how long it takes."""
+"""Many nodes are lost at once: what happens, and how long it takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal
 
 from tools.bench.labs.operator_scale import fake_workers
 from tools.bench.labs.operator_scale.pools import PODS, TIMEOUT_S, seconds_until, unready
-from tools.bench.labs.operator_scale.process import Operator, OperatorUsage, usage_between
+from tools.bench.labs.operator_scale.process import OperatorUnderTest, OperatorUsage, usage_between
 from tools.devcluster.kwok import Kwok
 from tools.devcluster.waiting import Api
 
-# `silent`: the machines are gone, and their Node objects stay. `deleted`: those go, too, as where
-# a cloud's controller takes them away.
+# `silent`: the machines are lost and their Node objects stay. `deleted`: a cloud controller also
+# removes the Node objects.
 How = Literal["silent", "deleted"]
 PATIENCE_S = 900.0
 
@@ -23,7 +23,7 @@ PATIENCE_S = 900.0
 class NodeLoss:
     nodes: int
     workers: int
-    # Seconds from the loss on.
+    # Seconds since the loss.
     noticed: float
     recovered: float
     during: OperatorUsage
@@ -32,7 +32,7 @@ class NodeLoss:
 def lose(
     api: Api,
     kwok: Kwok,
-    operator: Operator,
+    operator: OperatorUnderTest,
     lost: Sequence[str],
     *,
     how: How,
@@ -52,7 +52,7 @@ def lose(
     if how == "deleted":
         kwok.remove(lost)
     if pods:
-        seconds_until("a pool says so", lambda: unready(api, workers) > 0, PATIENCE_S)
+        seconds_until("a pool reports it", lambda: unready(api, workers) > 0, PATIENCE_S)
     noticed = time.monotonic() - began
     seconds_until("all are ready again", lambda: unready(api, workers) == 0, PATIENCE_S)
     recovered = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Apply the pools, and look at how far they are without costing the API server much."""
+"""Apply the pools, and follow their progress with few calls to the API server."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tools.devcluster.waiting import Api
 NAMESPACE = "scale"
 POOLS = f"/apis/ocrpool.dev/v1alpha1/namespaces/{NAMESPACE}/ocrpools"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-LOOK_S = 0.5
+POLL_S = 0.5
 CALM_S = 10.0
-# The API server has better to do, and the two share the cores.
+# The API server is busy and shares the cores.
 TIMEOUT_S = 60.0
 
 
@@ -38,7 +38,7 @@ def a_pool(name: str, workers: int) -> dict[str, Any]:
 
 
 def apply(api: Api, count: int, workers: int) -> None:
-    """As fast as four callers can."""
+    """Apply the pools, four at a time."""
 
     def one(number: int) -> None:
         api.call("POST", POOLS, a_pool(f"p{number}", workers), timeout_s=TIMEOUT_S)
@@ -48,15 +48,16 @@ def apply(api: Api, count: int, workers: int) -> None:
 
 
 def bare_pods(api: Api, count: int, workers: int) -> float:
-    """Seconds in which a client that does nothing else makes as many of the operator's own pods, in
-    as many calls at once as the operator has rounds, each on a connection of its own. They are
-    gone when this returns."""
+    """Seconds that a client which does nothing else needs to create as many of the operator's pods,
+    with as many calls at once as the operator has rounds, each on its own connection. The pods are
+    deleted when this returns."""
     spec = PoolSpec.model_validate(a_pool("", workers)["spec"]).with_image("none")
 
     def make(number: int) -> None:
         pool = ObservedPool(NAMESPACE, f"bare{number // workers}", "uid", 1, spec)
         pod = worker_pod(pool, f"bare{number // workers}-{number % workers}", "0")
-        del pod["metadata"]["ownerReferences"]  # collected at once: there are no such pools
+        # There is no such pool, so the garbage collector would delete the pods.
+        del pod["metadata"]["ownerReferences"]
         api.call("POST", PODS, pod, timeout_s=TIMEOUT_S)
 
     began = time.monotonic()
@@ -75,7 +76,7 @@ def _pending(api: Api) -> int:
 
 
 def nodes_settle(api: Api) -> None:
-    """Wait until nobody writes to new nodes any more: addresses, taints, labels."""
+    """Wait until controllers no longer write to new nodes (addresses, taints, labels)."""
     before = -1
     while True:
         found = api.get_json("/api/v1/nodes", TIMEOUT_S)["items"]
@@ -87,22 +88,22 @@ def nodes_settle(api: Api) -> None:
 
 
 def pods_there(api: Api) -> int:
-    """One page of one object says how many more there are."""
+    """The number of pods. A list of one object also reports how many remain."""
     found = api.get_json(f"{PODS}?limit=1", TIMEOUT_S)
     return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0))
 
 
 def unready(api: Api, workers: int) -> int:
-    """How many workers are not ready, by what the pools' status says."""
+    """How many workers are not ready, from the status of the pools."""
     found = api.get_json(POOLS, TIMEOUT_S)["items"]
     return sum(workers - each.get("status", {}).get("readyReplicas", 0) for each in found)
 
 
-def seconds_until(what: str, look: Callable[[], bool], most: float) -> float:
-    """How long it took; SystemExit where it takes longer than `most`."""
+def seconds_until(what: str, condition: Callable[[], bool], most: float) -> float:
+    """Wait until `condition` is true and return the seconds. SystemExit after `most` seconds."""
     began = time.monotonic()
-    while not look():
+    while not condition():
         if time.monotonic() - began > most:
             raise SystemExit(f"not within {most:g} s: {what}")
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The operator as a process, told of by the kernel and by its own metrics."""
+"""The operator as a process, observed through /proc and its own metrics."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PORT = 26000 + os.getpid() % 2000
 
 @dataclass(frozen=True)
 class UsageSnapshot:
-    """What the operator has used and done so far."""
+    """What the operator has used and done since its start."""
 
     at: float
     cpu_seconds: float
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class OperatorUsage:
         return sum(self.calls.values())
 
 
-class Operator:
-    """`ocrpool-operator run` for one namespace, with one interval."""
+class OperatorUnderTest:
+    """A running `ocrpool-operator run`."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -54,8 +54,8 @@ class Operator:
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=60) as response:
             lines = response.read().decode().splitlines()
         rows = (line.rpartition(" ") for line in lines if not line.startswith("#"))
-        figures = {name: float(value) for name, _, value in rows}
-        return UsageSnapshot(time.monotonic(), self._cpu(), figures)
+        metrics = {name: float(value) for name, _, value in rows}
+        return UsageSnapshot(time.monotonic(), self._cpu(), metrics)
 
     def peak_memory(self) -> float:
         """Resident MiB at the peak."""
@@ -71,9 +71,9 @@ class Operator:
 
 def usage_between(before: UsageSnapshot, after: UsageSnapshot) -> OperatorUsage:
     grown = {
-        name: value - before.figures.get(name, 0.0)
-        for name, value in after.figures.items()
-        if value != before.figures.get(name, 0.0)
+        name: value - before.metrics.get(name, 0.0)
+        for name, value in after.metrics.items()
+        if value != before.metrics.get(name, 0.0)
     }
     rounds = {
         result: grown.get(f'ocrpool_operator_rounds_total{{result="{result}"}}', 0.0)
@@ -101,13 +101,14 @@ def usage_between(before: UsageSnapshot, after: UsageSnapshot) -> OperatorUsage:
 
 
 @contextmanager
-def running(kubeconfig: Path, namespace: str, interval: float) -> Iterator[Operator]:
-    """Until the block ends; SystemExit where it does not start."""
+def running(kubeconfig: Path, namespace: str, interval: float) -> Iterator[OperatorUnderTest]:
+    """Run the operator for one namespace until the block ends. SystemExit where it does not
+    start."""
     command = [sys.executable, "-m", "ocrpool_operator.cli", "run"]
     command += ["--namespace", namespace, "--host", "127.0.0.1", "--port", str(PORT)]
     command += ["--interval", str(interval), "--log-level", "warning"]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "KUBECONFIG": str(kubeconfig)})
-    operator = Operator(process.pid)
+    operator = OperatorUnderTest(process.pid)
     try:
         _await_metrics(process, operator)
         yield operator
@@ -116,7 +117,7 @@ def running(kubeconfig: Path, namespace: str, interval: float) -> Iterator[Opera
         process.wait(60)
 
 
-def _await_metrics(process: subprocess.Popen[bytes], operator: Operator) -> None:
+def _await_metrics(process: subprocess.Popen[bytes], operator: OperatorUnderTest) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A full observe-plan-act round over all pools, in this process: nothing is waited for but work."""
+"""Full observe-plan-act rounds over all pools, in this process, without waiting in between."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tools.bench.labs.operator_scale.pools import NAMESPACE
 
 
 def full_rounds(kubeconfig: Path, count: int, interval: float) -> list[float]:
-    """Seconds of each round, side by side as the operator's loop does it. No operator may run."""
+    """Seconds of each round, with the concurrency of the operator's loop. No operator may run."""
     os.environ["KUBECONFIG"] = str(kubeconfig)
     return asyncio.run(_full_rounds(count, interval))
 
@@ -62,12 +62,12 @@ async def _full_rounds(count: int, interval: float) -> list[float]:
     for pool in cache.pools.values():
         degraded = next(each for each in pool.status.conditions if each.type == "Degraded")
         assert degraded.status == "False", degraded
-    # The first opens every connection and lists everything; it is not what a round is.
+    # The first round opens every connection and lists everything, so it does not count.
     return found[1:]
 
 
 async def _filled_cache(client: KubeClient) -> PoolCache:
-    """What the operator's watches would have brought."""
+    """A cache with what the operator's watches would have stored."""
     cache = PoolCache()
     for body in await client.list(POOLS, NAMESPACE, ""):
         cache.put_pool(pool_from(body))
