@@ -51,4 +51,4 @@ def has_no_room(shell: Up, worker: str = "worker-0", instances: int | None = Non
     running = shell.running()
     said = {each.name: each.decision for each in running.workers} if running else {}
     number = r"\d+" if instances is None else str(instances)
-    return re.match(rf"{number}: hold, room .* < ", said.get(worker, "")) is not None
+    return re.match(rf"{number}: hold, headroom .* < ", said.get(worker, "")) is not None

@@ -98,5 +98,5 @@ class LocalPool(Process):
         except (OSError, json.JSONDecodeError):
             return False
         settled = instances.ready == instances.target and not instances.booting
-        held = ("hold, room ", "hold, instances.max")
+        held = ("hold, headroom ", "hold, instances.max")
         return settled and any(word in self.decision for word in held) and "≥" not in self.decision
