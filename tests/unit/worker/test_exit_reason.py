@@ -39,7 +39,7 @@ def test_a_signal_tells_who_sent_it(status: int, cause: ExitCause, why: str) -> 
 
 
 def test_a_kill_that_the_kernel_has_counted_is_out_of_memory() -> None:
-    exit_reason = ExitReason.from_status(-signal.SIGKILL, starved=True)
+    exit_reason = ExitReason.from_status(-signal.SIGKILL, out_of_memory=True)
     assert exit_reason.cause == "memory"
     assert "killed by the kernel, out of memory" in exit_reason.why
     assert exit_reason.startup_problem.reason == "InsufficientMemory"
@@ -63,10 +63,10 @@ def test_what_was_asked_to_end_says_what_for() -> None:
 
 
 def test_a_failed_boot_says_what_it_can() -> None:
-    told = ExitReason.from_status(-signal.SIGILL, words="Illegal instruction").startup_problem
+    told = ExitReason.from_status(-signal.SIGILL, last_output="Illegal instruction").startup_problem
     assert told.reason == "BootFailed"
     assert told.message == (
-        "the instance was killed by SIGILL while it booted: Illegal instruction"
+        "the instance was killed by SIGILL while it started: Illegal instruction"
     )
     own = Problem(reason="DeviceError", message="no GPU")
-    assert ExitReason.from_status(3, own=own).startup_problem == own
+    assert ExitReason.from_status(3, reported=own).startup_problem == own

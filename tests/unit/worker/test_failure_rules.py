@@ -6,11 +6,11 @@ import pytest
 
 from ocrpool_worker.errors import EngineFailure, PoisonPage, Unavailable
 from ocrpool_worker.supervisor import failure_rules
-from ocrpool_worker.supervisor.failure_rules import PageFailure, after_failure, backoff, retry_after
+from ocrpool_worker.supervisor.failure_rules import PageFailure, after_failure, retry_after
 
 
 @pytest.mark.parametrize(
-    ("failure", "fate", "lowers"),
+    ("failure", "action", "lowers"),
     [
         ("death", "gone", False),
         ("memory", "retire", True),
@@ -20,15 +20,15 @@ from ocrpool_worker.supervisor.failure_rules import PageFailure, after_failure, 
     ],
 )
 def test_the_first_failure_puts_the_page_back(
-    failure: PageFailure, fate: str, lowers: bool
+    failure: PageFailure, action: str, lowers: bool
 ) -> None:
     verdict = after_failure(failure, in_a_row=1, detail="boom")
-    assert (verdict.fate, verdict.error, verdict.remember) == (fate, None, False)
+    assert (verdict.action, verdict.error, verdict.remember) == (action, None, False)
     assert verdict.lower_ceiling is lowers
 
 
 @pytest.mark.parametrize(
-    ("failure", "fate", "remember", "words"),
+    ("failure", "action", "remember", "words"),
     [
         ("death", "gone", True, "ended two OCR processes (boom)"),
         ("memory", "retire", True, "ran out of memory in two OCR processes (boom)"),
@@ -38,12 +38,12 @@ def test_the_first_failure_puts_the_page_back(
     ],
 )
 def test_the_second_failure_blames_the_page(
-    failure: PageFailure, fate: str, remember: bool, words: str
+    failure: PageFailure, action: str, remember: bool, words: str
 ) -> None:
     verdict = after_failure(failure, before=[failure], in_a_row=1, detail="boom")
     assert isinstance(verdict.error, PoisonPage)
     assert words in verdict.error.message
-    assert (verdict.fate, verdict.remember) == (fate, remember)
+    assert (verdict.action, verdict.remember) == (action, remember)
 
 
 def test_a_page_whose_instances_others_kill_is_sent_away_and_never_blamed() -> None:
@@ -85,17 +85,12 @@ def test_an_engine_that_fails_twice_on_a_page_answers_with_its_error() -> None:
     verdict = after_failure("engine", before=["engine"], in_a_row=1, detail="ValueError: odd")
     assert isinstance(verdict.error, EngineFailure)
     assert "ValueError: odd" in verdict.error.message
-    assert (verdict.fate, verdict.remember) == ("keep", False)
+    assert (verdict.action, verdict.remember) == ("keep", False)
 
 
 def test_an_engine_that_fails_on_page_after_page_is_replaced() -> None:
-    fates = [after_failure("engine", in_a_row=row, detail="").fate for row in (1, 2, 3)]
-    assert fates == ["keep", "keep", "retire"]
-
-
-def test_boots_wait_longer_and_longer_up_to_a_bound() -> None:
-    assert [backoff(count) for count in (-1, 0, 1, 2, 3)] == [0, 0, 0.5, 1, 2]
-    assert backoff(10_000) == failure_rules.BACKOFF_MOST
+    actions = [after_failure("engine", in_a_row=row, detail="").action for row in (1, 2, 3)]
+    assert actions == ["keep", "keep", "retire"]
 
 
 @pytest.mark.parametrize(("took", "slow"), [(0.0, False), (60.0, False), (75.0, True)])

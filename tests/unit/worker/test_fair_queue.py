@@ -25,26 +25,26 @@ def loop() -> Iterator[None]:
     own.close()
 
 
-def job(accepted: float = 0.0) -> AcceptedRequest:
-    return AcceptedRequest(RequestSpec("pdf"), b"x", accepted)
+def accepted(accepted_at: float = 0.0) -> AcceptedRequest:
+    return AcceptedRequest(RequestSpec("pdf"), b"x", accepted_at)
 
 
-def works(of: AcceptedRequest, count: int) -> list[WorkItem]:
+def items_of(of: AcceptedRequest, count: int) -> list[WorkItem]:
     return [WorkItem(of, "read", page, 0.0) for page in range(count)]
 
 
 def pulled(queue: FairQueue, instance: str = "i1") -> list[tuple[int, int | None]]:
     found = []
-    while (work := queue.pull(instance, alone=False)) is not None:
-        found.append((work.job.number, work.page))
+    while (item := queue.pull(instance, alone=False)) is not None:
+        found.append((item.request.number, item.page))
     return found
 
 
 def test_a_single_page_passes_a_long_document() -> None:
-    queue, long, short = FairQueue(), job(), job()
-    for work in works(long, 5):
-        queue.put(work)
-    queue.put(works(short, 1)[0])
+    queue, long, short = FairQueue(), accepted(), accepted()
+    for item in items_of(long, 5):
+        queue.put(item)
+    queue.put(items_of(short, 1)[0])
     assert len(queue) == 2
     assert pulled(queue) == [
         (long.number, 0),
@@ -55,9 +55,9 @@ def test_a_single_page_passes_a_long_document() -> None:
 
 
 def test_what_is_put_back_comes_first() -> None:
-    queue, one, two = FairQueue(), job(), job()
-    for work in [*works(one, 2), *works(two, 1)]:
-        queue.put(work)
+    queue, one, two = FairQueue(), accepted(), accepted()
+    for item in [*items_of(one, 2), *items_of(two, 1)]:
+        queue.put(item)
     failed = queue.pull("i1", alone=False)
     assert failed is not None
     queue.put_back(failed)
@@ -65,9 +65,9 @@ def test_what_is_put_back_comes_first() -> None:
 
 
 def test_work_that_failed_on_an_instance_waits_for_another_one() -> None:
-    queue, one, two = FairQueue(), job(), job()
-    (failed,), (fresh,) = works(one, 1), works(two, 1)
-    failed.failures.append("i1")
+    queue, one, two = FairQueue(), accepted(), accepted()
+    (failed,), (fresh,) = items_of(one, 1), items_of(two, 1)
+    failed.failed_on.append("i1")
     queue.put(failed)
     queue.put(fresh)
     assert queue.pull("i1", alone=False) is fresh
@@ -78,25 +78,25 @@ def test_work_that_failed_on_an_instance_waits_for_another_one() -> None:
 
 def test_work_that_failed_returns_to_the_only_instance() -> None:
     queue = FairQueue()
-    (failed,) = works(job(), 1)
-    failed.failures.append("i1")
+    (failed,) = items_of(accepted(), 1)
+    failed.failed_on.append("i1")
     queue.put(failed)
     assert queue.pull("i1", alone=True) is failed
 
 
 def test_a_failed_page_does_not_hold_up_its_own_document() -> None:
     queue = FairQueue()
-    first, second = works(job(), 2)
+    first, second = items_of(accepted(), 2)
     queue.put(second)
-    first.failures.append("i1")
+    first.failed_on.append("i1")
     queue.put_back(first)
     assert queue.pull("i1", alone=False) is second
 
 
 def test_a_dropped_request_leaves_nothing() -> None:
-    queue, gone, stays = FairQueue(), job(accepted=1.0), job(accepted=2.0)
-    for work in [*works(gone, 3), *works(stays, 1)]:
-        queue.put(work)
+    queue, gone, stays = FairQueue(), accepted(accepted_at=1.0), accepted(accepted_at=2.0)
+    for item in [*items_of(gone, 3), *items_of(stays, 1)]:
+        queue.put(item)
     assert queue.oldest() == 1.0
     queue.drop(gone)
     queue.drop(gone)
@@ -118,35 +118,35 @@ STEPS = st.lists(
 @settings(deadline=None)
 @given(STEPS)
 def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
-    queue, jobs = FairQueue(), [job() for _ in range(6)]
+    queue, requests = FairQueue(), [accepted() for _ in range(6)]
     waiting: set[WorkItem] = set()
     running: list[tuple[WorkItem, str]] = []
 
     def pull(instance: str, alone: bool) -> None:
-        work = queue.pull(instance, alone=alone)
-        allowed = [one for one in waiting if alone or instance not in one.failures]
-        assert (work is None) == (not allowed)
-        if work is not None:
-            assert work in allowed, "given out twice, or where it failed before"
-            waiting.remove(work)
-            running.append((work, instance))
+        item = queue.pull(instance, alone=alone)
+        allowed = [one for one in waiting if alone or instance not in one.failed_on]
+        assert (item is None) == (not allowed)
+        if item is not None:
+            assert item in allowed, "given out twice, or where it failed before"
+            waiting.remove(item)
+            running.append((item, instance))
 
     for action, number, instance in steps:
         if action == "put":
-            work = WorkItem(jobs[number], "read", number, 0.0)
-            queue.put(work)
-            waiting.add(work)
+            item = WorkItem(requests[number], "read", number, 0.0)
+            queue.put(item)
+            waiting.add(item)
         elif action == "pull":
             pull(instance, alone=False)
         elif action == "fail" and running:
-            work, where = running.pop(number % len(running))
-            work.failures.append(where)
-            queue.put_back(work)
-            waiting.add(work)
+            item, where = running.pop(number % len(running))
+            item.failed_on.append(where)
+            queue.put_back(item)
+            waiting.add(item)
         elif action == "drop":
-            queue.drop(jobs[number])
-            waiting = {one for one in waiting if one.job is not jobs[number]}
-        assert len(queue) == len({one.job for one in waiting})
+            queue.drop(requests[number])
+            waiting = {one for one in waiting if one.request is not requests[number]}
+        assert len(queue) == len({one.request for one in waiting})
     while waiting:
         pull("i1", alone=True)
     assert queue.pull("i1", alone=True) is None
@@ -155,15 +155,15 @@ def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=9), min_size=1, max_size=6))
 def test_every_request_gets_its_turn_in_every_round(lengths: list[int]) -> None:
-    queue, jobs = FairQueue(), [job() for _ in lengths]
-    for of, count in zip(jobs, lengths, strict=True):
-        for work in works(of, count):
-            queue.put(work)
+    queue, requests = FairQueue(), [accepted() for _ in lengths]
+    for of, count in zip(requests, lengths, strict=True):
+        for item in items_of(of, count):
+            queue.put(item)
     order = pulled(queue)
     share: Callable[[int], list[int]] = lambda turn: [  # noqa: E731
-        of.number for of, count in zip(jobs, lengths, strict=True) if count > turn
+        of.number for of, count in zip(requests, lengths, strict=True) if count > turn
     ]
     expected = [number for turn in range(max(lengths)) for number in share(turn)]
     assert [number for number, _ in order] == expected
-    for of, count in zip(jobs, lengths, strict=True):
+    for of, count in zip(requests, lengths, strict=True):
         assert [page for number, page in order if number == of.number] == list(range(count))

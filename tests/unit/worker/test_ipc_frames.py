@@ -62,9 +62,9 @@ def test_rubbish_is_called_broken_and_nothing_else(rubbish: bytes) -> None:
     [
         (struct.pack("<IQ", MAX_HEAD + 1, 0), "a frame of"),
         (struct.pack("<IQ", 2, MAX_PAYLOAD + 1), "a frame of"),
-        (struct.pack("<IQ", 3, 0) + b"{]}", "no JSON"),
-        (struct.pack("<IQ", 2, 0) + b"\xff\xfe", "no JSON"),
-        (struct.pack("<IQ", 2, 0) + b"[]", "no object"),
+        (struct.pack("<IQ", 3, 0) + b"{]}", "not JSON"),
+        (struct.pack("<IQ", 2, 0) + b"\xff\xfe", "not JSON"),
+        (struct.pack("<IQ", 2, 0) + b"[]", "not a JSON object"),
     ],
 )
 def test_what_is_no_frame_is_called_broken(stream: bytes, why: str) -> None:

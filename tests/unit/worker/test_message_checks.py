@@ -19,7 +19,7 @@ FAILED = {"op": "failed", "fault": "engine", "message": "no such option"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "head"),
+    ("expected", "head"),
     [
         ("read", DONE),
         ("read", REFUSED),
@@ -27,23 +27,23 @@ FAILED = {"op": "failed", "fault": "engine", "message": "no such option"}
         ("inspect", INSPECTED),
         ("inspect", REFUSED),
         ("inspect", FAULT),
-        ("boot", READY),
-        ("boot", FAILED),
+        ("start", READY),
+        ("start", FAILED),
     ],
 )
-def test_an_answer_to_what_was_asked(asked: str, head: dict[str, Any]) -> None:
-    check(head, asked=asked, number=7)
+def test_an_answer_to_what_was_asked(expected: str, head: dict[str, Any]) -> None:
+    check(head, expected=expected, number=7)
 
 
 @pytest.mark.parametrize(
-    ("asked", "head"),
+    ("expected", "head"),
     [
         (None, DONE),
         (None, READY),
         ("read", INSPECTED),
         ("read", READY),
         ("inspect", DONE),
-        ("boot", DONE),
+        ("start", DONE),
         ("read", {}),
         ("read", {"op": ["done"]}),
         ("read", {"op": None}),
@@ -62,9 +62,9 @@ def test_an_answer_to_what_was_asked(asked: str, head: dict[str, Any]) -> None:
         ("inspect", INSPECTED | {"count": 10**40}),
         ("inspect", INSPECTED | {"sizes": [[1]]}),
         ("inspect", INSPECTED | {"sizes": 5}),
-        ("boot", FAILED | {"message": {}}),
+        ("start", FAILED | {"message": {}}),
     ],
 )
-def test_what_is_no_answer(asked: str | None, head: dict[str, Any]) -> None:
+def test_what_is_no_answer(expected: str | None, head: dict[str, Any]) -> None:
     with pytest.raises(ChannelBroken, match=r"\w"):
-        check(head, asked=asked, number=7)
+        check(head, expected=expected, number=7)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpool_worker.instance.progress import Progress
+from ocrpool_worker.instance.progress import ProgressReporter
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame
 from ocrpool_worker.ipc.message_checks import check_progress
 
@@ -19,7 +19,7 @@ class Page:
     def __init__(self) -> None:
         self.now = 100.0
         self.told: list[float] = []
-        self.progress = Progress(self._tell, INTERVAL, lambda: self.now)
+        self.progress = ProgressReporter(self._tell, INTERVAL, lambda: self.now)
         self.progress.begin(7)
 
     def _tell(self, number: int) -> None:

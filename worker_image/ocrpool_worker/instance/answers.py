@@ -1,4 +1,4 @@
-"""Writes a page's reading as the JSON that goes to the client, in the instance.
+"""Writes the result of a page as the JSON that the client gets.
 
 The supervisor joins these pieces and never parses them, so a long page costs it nothing.
 """
@@ -15,15 +15,15 @@ from ocrpool_worker.engine.base import Line, PageWarning, Reading
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
-# PaddleX's server scales pictures down to this before it sends them.
+# PaddleX's server scales pictures down to this side before it sends them.
 MAX_PICTURE_SIDE = 2000
 
 
 def page_lines(
     reading: Reading, width: int, height: int, warnings: Sequence[PageWarning] = ()
 ) -> bytes:
-    """One element of `pages` of `/v1/ocr`. `warnings`, and a line's `words`, are in it where there
-    are any, `angle` where the engine looked for one, `unwarped` where the page was flattened."""
+    """One element of `pages` of `/v1/ocr`. It has `warnings`, and a line has `words`, where there
+    are any; `angle` where the engine detected one; `unwarped` where the page was unwarped."""
     lines = [_line(line) for line in reading.lines]
     page: dict[str, Any] = {"width": width, "height": height, "lines": lines}
     if reading.angle is not None:
@@ -36,7 +36,7 @@ def page_lines(
 
 
 def lacks_words(reading: Reading) -> bool:
-    """Whether the engine has read text and says nothing of its words."""
+    """Whether the engine has read text and returned no words for it."""
     return any(line.text.strip() and not line.words for line in reading.lines)
 
 
@@ -48,7 +48,7 @@ def _line(line: Line) -> dict[str, Any]:
 
 
 def page_paddlex(reading: Reading, pixels: Pixels | None) -> bytes:
-    """One element of `result.ocrResults` of `/ocr`; with `pixels` (the input), with pictures."""
+    """One element of `result.ocrResults` of `/ocr`. With `pixels` (the input) it has pictures."""
     answer: dict[str, Any] = {"prunedResult": reading.raw or _pruned(reading.lines)}
     if pixels is not None:
         pictures = dict(reading.pictures())
@@ -60,7 +60,7 @@ def page_paddlex(reading: Reading, pixels: Pixels | None) -> bytes:
 
 
 def _pruned(lines: tuple[Line, ...]) -> Mapping[str, Any]:
-    """PaddleX's fields for an engine that has no result of that kind."""
+    """PaddleX's fields, for an engine that does not return them itself."""
     polygons = [[[round(x), round(y)] for x, y in line.polygon] for line in lines]
     fields = {
         "rec_texts": [line.text for line in lines],
@@ -95,5 +95,5 @@ def _jpeg(pixels: Pixels) -> str:
 
 def _json(value: object) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # Halves of characters (lone surrogates), as a file's own names may hold, have no bytes.
+    # Names in a file may contain lone surrogates, which UTF-8 cannot encode.
     return text.encode(errors="replace")

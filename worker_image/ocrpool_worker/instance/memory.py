@@ -10,38 +10,38 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
-# The kernel's highest: this process goes before all others of its cgroup.
-_FIRST_TO_GO = "1000"
-# Reading it costs tens of microseconds: nothing beside a page, much beside an engine that does
-# nothing.
+# The kernel's maximum: it kills this process before all others of its cgroup.
+_MAX_OOM_SCORE = "1000"
+# A measurement takes tens of microseconds, which is much for an engine that does nothing. So a
+# recent one is used again.
 _FRESH_SECONDS = 0.05
 
 
-class Resident:
-    """Resident memory, looked at again where the last look is older than a short page."""
+class ResidentMemory:
+    """Measures resident memory, at most once in _FRESH_SECONDS."""
 
     def __init__(self) -> None:
-        self._read_at = 0.0
+        self._measured_at = 0.0
         self._last = (0, 0)
 
-    def read(self) -> tuple[int, int]:
-        """(bytes resident now, most bytes ever resident); (0, 0) where /proc does not tell."""
+    def measure(self) -> tuple[int, int]:
+        """(bytes resident now, most bytes ever resident); (0, 0) where /proc has no figure."""
         now = time.monotonic()
-        if now - self._read_at >= _FRESH_SECONDS:
-            self._last, self._read_at = _resident(), now
+        if now - self._measured_at >= _FRESH_SECONDS:
+            self._last, self._measured_at = _resident(), now
         return self._last
 
 
 @contextlib.contextmanager
-def first_to_go() -> Iterator[None]:
-    """Where memory runs out meanwhile, the kernel ends this process before those that serve.
+def preferred_oom_victim() -> Iterator[None]:
+    """Where memory runs out meanwhile, the kernel kills this process before those that serve.
 
-    Whoever raised its own score may also bring it back, without any privilege (proc(5)).
+    A process that raised its own score may lower it again without any privilege (proc(5)).
     """
     before = None
     with contextlib.suppress(OSError):
         before = _OOM_SCORE.read_text(encoding="ascii")
-        _OOM_SCORE.write_text(_FIRST_TO_GO, encoding="ascii")
+        _OOM_SCORE.write_text(_MAX_OOM_SCORE, encoding="ascii")
     try:
         yield
     finally:
@@ -51,12 +51,12 @@ def first_to_go() -> Iterator[None]:
 
 
 def limit_data(size: int) -> None:
-    """Let this process hold no more than about `size` bytes of its own from now on.
+    """Limit this process to about `size` bytes of its own memory from now on.
 
-    RLIMIT_DATA counts heap and private mappings, touched or not, so what is mapped and not touched
-    at this moment (allocators' arenas, threads' stacks) is added. What is beyond fails to be
-    allocated, which engines report as out of memory, instead of growing until the kernel ends
-    somebody. Raises MemoryError where it holds more already.
+    RLIMIT_DATA counts heap and private mappings, touched or not. So the memory that is mapped and
+    not touched now (allocators' arenas, threads' stacks) is added. An allocation beyond the limit
+    fails, which engines report as out of memory. Without a limit the process would grow until the
+    kernel kills one. Raises MemoryError where it holds more already.
     """
     fields = _status("VmData:", "RssAnon:")
     held = fields.get("RssAnon:", 0)
@@ -77,7 +77,7 @@ def _resident() -> tuple[int, int]:
 
 
 def _status(*names: str) -> dict[str, int]:
-    """Fields of /proc/self/status in bytes; without those that it does not have."""
+    """Those of the named fields of /proc/self/status that exist, in bytes."""
     found = {}
     try:
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():

@@ -1,7 +1,7 @@
-"""An instance never outlives its supervisor.
+"""Ends an instance when its supervisor exits.
 
-The kernel ends it (PR_SET_PDEATHSIG) even while native code computes; a thread that waits on the
-supervisor's end of a pipe is the second rope, for kernels or sandboxes without that call.
+The kernel kills it (PR_SET_PDEATHSIG), even while native code runs. Kernels and sandboxes without
+that call have the second way: a thread reads the supervisor's pipe until its end of file.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import threading
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with(supervisor_pid: int, pipe: int) -> None:
-    """Tie this process to the supervisor. Exits at once if that is gone already."""
+def exit_with_parent(supervisor_pid: int, pipe: int) -> None:
+    """Tie this process to its supervisor. Exits at once where that has exited already."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # It may have died before the call above; then we have been given to another parent.
+    # The supervisor may have exited before the call above. This process has another parent then.
     if os.getppid() != supervisor_pid:
         os._exit(0)
-    threading.Thread(target=_wait_for_end, args=(pipe,), name="parent_pipe", daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(pipe,), name="parent-watch", daemon=True).start()
 
 
 def _wait_for_end(pipe: int) -> None:

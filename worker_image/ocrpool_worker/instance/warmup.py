@@ -1,9 +1,10 @@
 """The pages that a new instance reads before it may serve.
 
-PaddleOCR's memory follows the largest page that it has seen and never falls (PaddleX#4506), so
-the first pages are of the largest admitted size, with text from edge to edge: what the instance
-holds afterwards is what it will hold. There are two, one on its side and one upright: buffers for
-a shape are seldom reused for another (docs/scaling.md, "Measured on a CPU").
+PaddleOCR's memory grows with the largest page that it has read and never falls (PaddleX#4506). So
+the first pages have the largest admitted size, with text from edge to edge, and the memory
+afterwards is what the instance will need. There are two, one in landscape and one in portrait
+format, because buffers for one shape are rarely used again for another (docs/scaling.md, "Measured
+on a CPU").
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class WarmUpPage:
         import numpy as np  # noqa: PLC0415
 
         page = np.full((self.height, self.width, 3), 255, np.uint8)
-        # Letters of about a fiftieth of the height: lines as long as the recogniser ever sees.
+        # Letters of about a fiftieth of the height give the longest lines that the recogniser gets.
         scale = max(0.4, self.height / 50 / 22)
         thickness = max(1, round(scale * 2))
         text = _TEXT * (1 + int(self.width / max(1.0, scale * 18 * len(_TEXT))))
@@ -44,7 +45,7 @@ class WarmUpPage:
 
 
 def warm_up_pages(max_pixels: int) -> tuple[WarmUpPage, WarmUpPage]:
-    """Two pages of `max_pixels` pixels: 4:3 on its side, then 3:4 upright."""
+    """Two pages of `max_pixels` pixels: 4:3 landscape, then 3:4 portrait."""
     short = max(1, math.isqrt(max_pixels * 3 // 4))
     long = max(1, max_pixels // short)
     return WarmUpPage(height=short, width=long), WarmUpPage(height=long, width=short)

@@ -1,1 +1,1 @@
-"""How the supervisor and an instance talk: frames on a socket, bodies in a shared shared_buffer."""
+"""Between supervisor and instance: frames on a socket, request bytes in a shared buffer."""

@@ -1,7 +1,7 @@
-"""The memory that pages' answers may take in the supervisor.
+"""A limit on the memory of answers in the supervisor.
 
-An answer counts from its first byte on until the last user of it lets go: it is its own receipt, so
-no way out of a request can forget to give it back.
+An answer counts from its first byte until its last user releases it. The buffer itself gives its
+size back when it is freed, so no path through a request can forget to.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from ocrpool_worker.settings import AdmissionSettings
 
 
 class AnswerBudget:
-    """All answers that are held at once: `held` bytes."""
+    """`used`: bytes of all answers that are held now."""
 
     def __init__(self, limits: AdmissionSettings) -> None:
         self._total = limits.answer_memory
-        self._each = limits.max_answer
-        self.held = 0
+        self._per_request = limits.max_answer
+        self.used = 0
 
-    def take(self, size: int) -> CountedAnswer | None:
-        """Something to collect `size` bytes in, or None where there is no room for so many."""
-        if size > self._each or self.held + size > self._total:
+    def reserve(self, size: int) -> CountedAnswer | None:
+        """An empty buffer that counts as `size` bytes; None where that exceeds the budget."""
+        if size > self._per_request or self.used + size > self._total:
             return None
         return CountedAnswer(self, size)
 
-    def check(self) -> None:
-        """Raise what a new request meets now: QueueFull where nothing is left."""
-        if self.held >= self._total:
-            raise self._full(0)
+    def check_available(self) -> None:
+        """Raise QueueFull where the budget is used up."""
+        if self.used >= self._total:
+            raise self._exhausted(0)
 
-    def fits(self, size: int) -> bool:
-        """Whether one request's answer may have so many bytes."""
-        return size <= self._each
+    def fits_one_request(self, size: int) -> bool:
+        """Whether the answer to one request may have so many bytes."""
+        return size <= self._per_request
 
-    def refusal(self, size: int) -> RequestError:
-        """Why there is no room for so many bytes. Not raised here: an error that was keeps the
-        frames that it went through, and what they hold."""
-        return self._full(size) if self.fits(size) else self._too_large(size)
+    def error_for(self, size: int) -> RequestError:
+        """Why an answer of so many bytes has no place. Returned and not raised: a raised error
+        keeps the frames that it passed through, and their memory."""
+        return self._exhausted(size) if self.fits_one_request(size) else self._too_large(size)
 
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(
             f"the answer has {format_bytes(size)} or more, the limit is "
-            f"{format_bytes(self._each)} (admission.maxAnswer); ask for no pictures (visualize "
-            "false), split the document, or raise the limit",
-            limit=self._each,
+            f"{format_bytes(self._per_request)} (admission.maxAnswer); ask for no pictures "
+            "(visualize false), split the document, or raise the limit",
+            limit=self._per_request,
         )
 
-    def _full(self, size: int) -> QueueFull:
+    def _exhausted(self, size: int) -> QueueFull:
         return QueueFull(
-            f"the answers that clients have not taken yet hold {format_bytes(self.held)}, this one "
+            f"the answers that clients have not taken yet hold {format_bytes(self.used)}, this one "
             f"has {format_bytes(size)}, and the limit is {format_bytes(self._total)} "
             "(admission.answerMemory); come back later, or add workers",
             limit=self._total,
@@ -58,15 +58,15 @@ class AnswerBudget:
 
 
 class CountedAnswer(bytearray):
-    """Counted in its room for as long as it lives, with the size that was announced."""
+    """Counts as the announced size for as long as it exists."""
 
-    __slots__ = ("_room", "_size")
+    __slots__ = ("_budget", "_size")
 
-    def __init__(self, room: AnswerBudget, size: int) -> None:
+    def __init__(self, budget: AnswerBudget, size: int) -> None:
         super().__init__()
-        self._room = room
+        self._budget = budget
         self._size = size
-        room.held += size
+        budget.used += size
 
     def __del__(self) -> None:
-        self._room.held -= self._size
+        self._budget.used -= self._size

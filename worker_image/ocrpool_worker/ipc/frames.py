@@ -1,9 +1,8 @@
 """Frames on the socket between supervisor and instance.
 
 A frame is a JSON head and an opaque payload: `u32 head length, u64 payload length, head, payload`,
-little-endian. Bodies of requests do not travel in frames but through `ipc.shared_buffer`.
-At most one request is on the way to an instance at any time, so a frame to an instance is small and
-never blocks.
+little-endian. Request bodies do not travel in frames but through `ipc.shared_buffer`. An instance
+gets one command at a time, so a frame to it is small and never blocks.
 """
 
 from __future__ import annotations
@@ -22,58 +21,58 @@ from ocrpool_worker.ipc.answer_budget import AnswerBudget
 _PREFIX = struct.Struct("<IQ")
 _HEAD = msgspec.json.Decoder(dict[str, Any])
 _CHUNK = 256 * 1024
-# A sane upper bound: a page's text and pictures; more means that the stream is out of step.
+# Far more than a page's text and pictures: a larger number means that the stream is corrupt.
 MAX_HEAD = 1 << 20
 MAX_PAYLOAD = 1 << 30
 
 
 class ChannelClosed(Exception):
-    """The other side has closed its end, or died."""
+    """The other side has closed its end, or exited."""
 
 
 class ChannelBroken(Exception):
-    """What arrived is not a frame."""
+    """What arrived is not a valid frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message: `head["op"]` says what it is."""
+    """One message. `head["op"]` is its kind."""
 
     head: Mapping[str, Any]
     payload: bytes | bytearray = b""
-    # Bytes of a payload that there was no room for.
+    # Size of a payload that did not fit the answer budget.
     dropped: int = 0
 
 
 def encode(head: Mapping[str, Any], payload: bytes = b"") -> bytes:
-    """The bytes of one frame. Halves of characters (lone surrogates) become question marks."""
+    """The bytes of one frame. Lone surrogates become question marks."""
     try:
         text = msgspec.json.encode(head)
     except UnicodeEncodeError:
-        # An error's message may repeat halves of characters, which have no bytes.
+        # An error's message may contain lone surrogates, which UTF-8 cannot encode.
         text = json.dumps(head, ensure_ascii=False).encode(errors="replace")
     return b"".join((_PREFIX.pack(len(text), len(payload)), text, payload))
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames. A payload that finds no `room` is passed over."""
+    """Cuts a stream of bytes into frames. A payload that does not fit the `budget` is skipped."""
 
-    def __init__(self, room: AnswerBudget | None = None) -> None:
-        self._room = room
-        # A prefix and a head, until they are complete.
+    def __init__(self, budget: AnswerBudget | None = None) -> None:
+        self._budget = budget
+        # A prefix and a head that are not complete yet.
         self._start = bytearray()
-        # Then: the head, where its payload goes, its size, and how much of it is still to come.
+        # After that: the head, its payload, the payload's size, and how many bytes are missing.
         self._head: Mapping[str, Any] | None = None
         self._payload: bytearray | None = None
         self._size = 0
         self._missing = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete with `data`. Raises ChannelBroken."""
+        """Add bytes, and yield the frames that are complete now. Raises ChannelBroken."""
         while True:
             if self._head is None:
                 self._start += data
-                data = self._begin()
+                data = self._read_head()
                 if self._head is None:
                     return
             if self._missing:
@@ -84,16 +83,16 @@ class FrameReader:
                     self._payload += piece
                 if self._missing:
                     return
-            yield self._end()
+            yield self._take_frame()
             if not data:
                 return
 
     def close(self) -> None:
-        """Let go of what has come of a payload."""
+        """Release an incomplete payload."""
         self._payload = None
 
-    def _begin(self) -> bytes:
-        """Read a head if it is there. Returns what follows it. Raises ChannelBroken."""
+    def _read_head(self) -> bytes:
+        """Parse the head if it is complete. Returns the bytes after it. Raises ChannelBroken."""
         start = self._start
         if len(start) < _PREFIX.size:
             return b""
@@ -106,17 +105,18 @@ class FrameReader:
         try:
             head = _HEAD.decode(start[_PREFIX.size : end])
         except msgspec.ValidationError:
-            raise ChannelBroken("a head that is no object") from None
+            raise ChannelBroken("a head that is not a JSON object") from None
         except (ValueError, RecursionError) as error:
-            raise ChannelBroken(f"a head that is no JSON: {error}") from None
+            raise ChannelBroken(f"a head that is not JSON: {error}") from None
         rest = bytes(start[end:])
         start.clear()
         self._head, self._size, self._missing = head, payload_size, payload_size
         if payload_size:
-            self._payload = bytearray() if self._room is None else self._room.take(payload_size)
+            budget = self._budget
+            self._payload = bytearray() if budget is None else budget.reserve(payload_size)
         return rest
 
-    def _end(self) -> Frame:
+    def _take_frame(self) -> Frame:
         assert self._head is not None
         head, payload, size = self._head, self._payload, self._size
         self._head = self._payload = None
@@ -126,14 +126,14 @@ class FrameReader:
 
 
 class InstanceChannel:
-    """The instance's end: blocking, one request at a time."""
+    """The instance's end of the socket: blocking, one command at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._reader = FrameReader()
 
     def receive(self) -> Frame:
-        """Wait for the next frame. Raises ChannelClosed when the supervisor has gone."""
+        """Wait for the next frame. Raises ChannelClosed when the supervisor hangs up or exits."""
         while True:
             data = self._sock.recv(_CHUNK)
             if not data:
@@ -142,7 +142,7 @@ class InstanceChannel:
                 return frame
 
     def send(self, head: Mapping[str, Any], payload: bytes = b"") -> None:
-        """Send one frame, waiting as long as the supervisor takes to read it."""
+        """Send one frame. Waits until the supervisor reads it."""
         try:
             self._sock.sendall(encode(head, payload))
         except (BrokenPipeError, ConnectionResetError):

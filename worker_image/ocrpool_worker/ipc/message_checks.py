@@ -1,7 +1,7 @@
-"""What an instance may say, and when: held against this before any of it is believed.
+"""Checks the messages of an instance before they are used.
 
-An instance whose memory was spoiled can send anything. What is no answer to what it was asked ends
-it, as its death would, and its page is read by another.
+An instance whose memory is corrupt can send anything. A message that is not an answer to its last
+command ends the instance, and another instance reads its page.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ocrpool_worker.ipc.frames import ChannelBroken, Frame
 
 Check = Callable[[Any], bool]
 
-# A page's side, or the number of a document's pages: more is nonsense.
-_MOST = 2**31
+# For a page's side, a document's number of pages, and seconds.
+_UPPER_BOUND = 2**31
 
 
 def _count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _MOST
+    return type(value) is int and 0 <= value < _UPPER_BOUND
 
 
 def _sizes(value: Any) -> bool:
@@ -32,15 +32,15 @@ def _text(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < _MOST
+    return type(value) in (int, float) and 0 <= value < _UPPER_BOUND
 
 
 def _bytes(value: Any) -> bool:
     return value is None or (type(value) in (int, float) and value >= 0)
 
 
-def _one_of(*words: str) -> Check:
-    return lambda value: isinstance(value, str) and value in words
+def _one_of(*values: str) -> Check:
+    return lambda value: isinstance(value, str) and value in values
 
 
 _MEMORY: dict[str, Check] = {"rss": _bytes, "rssPeak": _bytes, "device": _bytes}
@@ -55,34 +55,34 @@ _FIELDS: dict[str, dict[str, Check]] = {
     "refused": {**_ANSWER, "reason": _text, "message": _text},
     "fault": {**_ANSWER, "fault": _FAULT, "message": _text},
 }
-# By what it was asked.
+# The answers that each command may get.
 _ANSWERS = {
-    "boot": ("ready", "failed"),
+    "start": ("ready", "failed"),
     "read": ("progress", "done", "refused", "fault"),
     "inspect": ("inspected", "refused", "fault"),
 }
 
 
-def check(head: Mapping[str, Any], *, asked: str | None, number: int) -> None:
-    """Whether a frame answers what was asked: `boot`, `read` or `inspect` (None: nothing), as the
-    order of this number. Raises ChannelBroken."""
+def check(head: Mapping[str, Any], *, expected: str | None, number: int) -> None:
+    """Raise ChannelBroken where a frame is not an answer to the command `expected` (`start`, `read`
+    or `inspect`; None: no answer is expected) with this number."""
     op = head.get("op")
     if not isinstance(op, str) or op not in _FIELDS:
-        raise ChannelBroken(f"a frame that says nothing: op is {op!r:.50}")
-    if asked is None or op not in _ANSWERS[asked]:
-        raise ChannelBroken(f"{op!r} where it was asked for {asked or 'nothing'}")
-    if asked != "boot" and head.get("number") != number:
-        raise ChannelBroken(f"an answer to order {head.get('number')!r:.20}, not to {number}")
-    for name, right in _FIELDS[op].items():
-        if not right(head.get(name)):
+        raise ChannelBroken(f"a frame of unknown kind: op is {op!r:.50}")
+    if expected is None or op not in _ANSWERS[expected]:
+        raise ChannelBroken(f"{op!r} as an answer to {expected or 'no command'}")
+    if expected != "start" and head.get("number") != number:
+        raise ChannelBroken(f"an answer to command {head.get('number')!r:.20}, not to {number}")
+    for name, valid in _FIELDS[op].items():
+        if not valid(head.get(name)):
             raise ChannelBroken(f"{op!r} whose {name} is {head.get(name)!r:.50}")
 
 
-def check_progress(frame: Frame, told: int, seconds: float, interval: float) -> None:
-    """Whether an instance may say for the `told`-th time that its work comes on, `seconds` after it
-    was given it: at most once in `interval`, and what it owes it says in the answer. Raises
-    ChannelBroken."""
+def check_progress(frame: Frame, count: int, seconds: float, interval: float) -> None:
+    """Raise ChannelBroken where the `count`-th progress message of a command is one more than an
+    interval of `interval` seconds allows, `seconds` after the command, or where it has a
+    payload."""
     if frame.payload or frame.dropped:
         raise ChannelBroken("'progress' with a payload")
-    if told > seconds / interval + 1:
-        raise ChannelBroken(f"'progress' {told} times within {seconds:.3g} s")
+    if count > seconds / interval + 1:
+        raise ChannelBroken(f"'progress' {count} times within {seconds:.3g} s")

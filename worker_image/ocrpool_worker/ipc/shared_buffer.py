@@ -1,15 +1,14 @@
-"""A piece of memory between the supervisor and one instance, in which request bytes cross.
+"""Memory that the supervisor shares with one instance, for request bytes.
 
-The supervisor writes a body into the instance's memory file (memfd) and the instance reads it
-there, mapped: one copy, into pages that exist and are mapped already. A fresh memory file for each
-request would cost the kernel the zeroing and the faults of every page each time; a socket would
-copy twice. `make bench ARGS="--only handover"` compares them. One request is with an
-instance at any
-time, so one piece is enough. It is not in `/dev/shm`, whose size containers limit. Linux only.
+The supervisor writes a body into the instance's memory file (memfd), and the instance reads it
+through a mapping: one copy, into pages that exist and are mapped already. A new memory file for
+each request would make the kernel zero and fault every page again; a socket would copy twice.
+`make bench ARGS="--only handover"` compares them. An instance has one request at a time, so one
+buffer is enough. It is not in `/dev/shm`, whose size containers limit. Linux only.
 
-The first page of the memory holds two numbers of orders: the one that the instance has taken, which
-tells the supervisor whether it had begun when it dies, and the one that nobody waits for any more,
-which tells the instance to give it up.
+The first page of the memory holds the numbers of two commands: the last one that the instance has
+taken, so that the supervisor knows after an exit whether the page was begun; and the last one that
+was cancelled, so that the instance can stop early.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ import struct
 
 Buffer = bytes | bytearray | memoryview
 
-# More than this is given back after the answer; less is kept, for it will be needed again.
+# Memory beyond this is given back after the answer. The rest is kept for the next request.
 KEEP_BYTES = 8 * 2**20
 _BODY = mmap.PAGESIZE
 _NUMBER = struct.Struct("<Q")
 
 
 class SharedBuffer:
-    """The supervisor's end. Close it exactly once."""
+    """The supervisor's side."""
 
     def __init__(self) -> None:
-        """Raises OSError where memory or descriptors are short."""
+        """Raises OSError where there is no memory or no free descriptor."""
         self._descriptor = os.memfd_create("ocrpool", os.MFD_CLOEXEC)
         os.ftruncate(self._descriptor, _BODY)
         self._size = 0
@@ -38,34 +37,34 @@ class SharedBuffer:
     def fileno(self) -> int:
         """The descriptor that the instance inherits. Raises ValueError once closed."""
         if self._descriptor < 0:
-            raise ValueError("the shared_buffer was closed")
+            raise ValueError("the shared buffer was closed")
         return self._descriptor
 
-    def put(self, data: Buffer, at: int = 0) -> None:
-        """Write `data` at this place of the body. Raises OSError where memory is short."""
+    def write(self, data: Buffer, at: int = 0) -> None:
+        """Write `data` at this offset of the body. Raises OSError where there is no memory."""
         view = memoryview(data).cast("B")
         done = 0
         while done < view.nbytes:
             done += os.pwrite(self.fileno(), view[done:], _BODY + at + done)
         self._size = max(self._size, at + view.nbytes)
 
-    def trim(self) -> None:
-        """Give back what a large body took. The instance must be done with it."""
+    def shrink(self) -> None:
+        """Give back the memory of a large body. The instance must be done with it."""
         if self._size > KEEP_BYTES:
             os.ftruncate(self.fileno(), _BODY + KEEP_BYTES)
             self._size = KEEP_BYTES
 
-    def taken(self) -> int:
-        """The number of the last order that the instance has taken; 0 before the first."""
+    def last_taken(self) -> int:
+        """The number of the last command that the instance began; 0 before the first."""
         (number,) = _NUMBER.unpack(os.pread(self.fileno(), _NUMBER.size, 0))
         return int(number)
 
-    def give_up(self, number: int) -> None:
-        """Nobody waits for the order of this number any more."""
+    def cancel(self, number: int) -> None:
+        """No client waits any more for the result of the command of this number."""
         os.pwrite(self.fileno(), _NUMBER.pack(number), _NUMBER.size)
 
     def close(self) -> None:
-        """Give the memory back as soon as the instance has gone, too."""
+        """Release this side. The memory is freed once the instance has exited as well."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -75,7 +74,7 @@ class SharedBuffer:
 
 
 class SharedBufferReader:
-    """The instance's end."""
+    """The instance's side."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -83,20 +82,20 @@ class SharedBufferReader:
         self._map: mmap.mmap | None = None
 
     def take(self, number: int) -> None:
-        """Say that the work on this order begins."""
+        """Record that the command of this number begins."""
         _NUMBER.pack_into(self._own, 0, number)
 
-    def given_up(self, number: int) -> bool:
-        """Whether nobody waits for the order of this number any more."""
+    def is_cancelled(self, number: int) -> bool:
+        """Whether the command of this number was cancelled."""
         (found,) = _NUMBER.unpack_from(self._own, _NUMBER.size)
         return bool(found == number)
 
     def view(self, size: int) -> memoryview:
-        """The body's `size` bytes, read-only and not copied. It must not be touched after the
-        answer was sent: the memory can be given back then."""
+        """The body's `size` bytes, read-only, without a copy. Do not use it after the answer was
+        sent: the memory may be given back then."""
         end = _BODY + size
         if self._map is None or len(self._map) < end:
-            # As large as the file is: smaller bodies that follow need no new mapping.
+            # As large as the file, so that smaller bodies need no new mapping.
             length = max(end, os.fstat(self._descriptor).st_size)
             self._map = mmap.mmap(self._descriptor, length, prot=mmap.PROT_READ)
         return memoryview(self._map)[_BODY:end]

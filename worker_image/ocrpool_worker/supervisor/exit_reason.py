@@ -1,4 +1,4 @@
-"""What an instance's end says: whose doing it was, and what is wrong with a boot."""
+"""What an instance's exit means: who caused it, and what is wrong with a failed startup."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Literal
 from ocrpool.protocol import Problem
 from ocrpool.protocol.exit_status import describe_exit
 
-# `own`: its own fault, or its page's. `memory`: the kernel ended it for want of memory. `outside`:
-# somebody else sent it a signal. `worker`: its supervisor killed it. `asked`: it ended in order.
+# `own`: a fault of its own, or of its page. `memory`: the kernel killed it because memory ran out.
+# `outside`: another process sent it a signal. `worker`: its supervisor killed it. `asked`: it
+# exited because its supervisor asked it to.
 ExitCause = Literal["own", "memory", "outside", "worker", "asked"]
 
-_STARVED = "killed by the kernel, out of memory (the container's limit, or the machine's RAM)"
-# Signals that a process gets for what it does itself: by the kernel, a library, or a limit of its
-# own. All others are sent by somebody.
+_OUT_OF_MEMORY = "killed by the kernel, out of memory (the container's limit, or the machine's RAM)"
+# Signals that a process gets for what it does itself: from the kernel, a library, or a resource
+# limit. All others are sent by another process.
 _OWN_SIGNALS = frozenset(
     {
         signal.SIGILL,
@@ -33,19 +34,19 @@ _OWN_SIGNALS = frozenset(
         signal.SIGXFSZ,
     }
 )
-# Characters of what it printed last that a person is shown.
-_LAST_WORDS = 500
+# Characters of its last output in a problem's message.
+_SHOWN_OUTPUT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ExitReason:
-    """`why`: how it ended, for example `killed by SIGSEGV`; `words`: what it printed last;
-    `own`: what it had said itself is wrong."""
+    """`why`: for example `killed by SIGSEGV`; `last_output`: what it printed last; `reported`: the
+    problem that it reported, or that its supervisor found, before it exited."""
 
     why: str
     cause: ExitCause
-    words: str = ""
-    own: Problem | None = None
+    last_output: str = ""
+    reported: Problem | None = None
 
     @classmethod
     def from_status(
@@ -54,39 +55,40 @@ class ExitReason:
         *,
         killed_for: str | None = None,
         asked_for: str | None = None,
-        starved: bool = False,
-        words: str = "",
-        own: Problem | None = None,
+        out_of_memory: bool = False,
+        last_output: str = "",
+        reported: Problem | None = None,
     ) -> ExitReason:
-        """`status`: as of `subprocess`, a signal is negative. `killed_for`: why its supervisor has
-        killed it, `asked_for`: why it was asked to end, if so. `starved`: the kernel counted a
-        process that it ended for want of memory."""
+        """`status`: as in `subprocess`, a signal is negative. `killed_for`: why its supervisor
+        killed it; `asked_for`: why it was asked to exit. `out_of_memory`: the kernel has counted
+        one more process that it killed because memory ran out."""
+
+        def reason(why: str, cause: ExitCause) -> ExitReason:
+            return cls(why, cause, last_output, reported)
+
         if status == -signal.SIGKILL and killed_for is not None:
-            return cls(f"killed by the worker: {killed_for}", "worker", words, own)
-        if starved:
-            return cls(_STARVED, "memory", words, own)
-        if status < 0:
-            why = describe_exit(status)
-            if -status in _OWN_SIGNALS:
-                return cls(why, "own", words, own)
-            return cls(f"{why} from outside{_no_memory(status)}", "outside", words, own)
+            return reason(f"killed by the worker: {killed_for}", "worker")
+        if out_of_memory:
+            return reason(_OUT_OF_MEMORY, "memory")
+        if status < 0 and -status not in _OWN_SIGNALS:
+            return reason(f"{describe_exit(status)} from outside{_not_counted(status)}", "outside")
         if status == 0 and asked_for is not None:
-            return cls(f"ended as it was asked to: {asked_for}", "asked", words, own)
-        return cls(describe_exit(status), "own", words, own)
+            return reason(f"ended as it was asked to: {asked_for}", "asked")
+        return reason(describe_exit(status), "own")
 
     @property
     def startup_problem(self) -> Problem:
-        """Why its boot failed, if it was booting."""
-        if self.own is not None:
-            return self.own
+        """Why its startup failed, if it was starting."""
+        if self.reported is not None:
+            return self.reported
         was = "was " if self.why.startswith("killed") else ""
-        message = f"the instance {was}{self.why} while it booted"
-        if self.words:
-            message += f": {self.words[-_LAST_WORDS:]}"
+        message = f"the instance {was}{self.why} while it started"
+        if self.last_output:
+            message += f": {self.last_output[-_SHOWN_OUTPUT:]}"
         reason = "InsufficientMemory" if self.cause == "memory" else "BootFailed"
         return Problem(reason=reason, message=message)
 
 
-def _no_memory(status: int) -> str:
-    """The kernel's own kills for want of memory look alike, but it counts them."""
+def _not_counted(status: int) -> str:
+    """A SIGKILL may also be the kernel's, for want of memory. The kernel counts those."""
     return "; the kernel has counted no kill for memory" if status == -signal.SIGKILL else ""

@@ -1,7 +1,7 @@
-"""The failure rules, as functions without side effects: what happened in, what follows out.
+"""The failure rules: pure functions from what happened to what follows.
 
-Source: the table of failure rules in docs/architecture.md. Everything that the pool does after a
-failure is decided here, so the table can be read and tested in one place.
+Source: the table of failure rules in docs/architecture.md. The supervisor decides nothing about
+failures anywhere else.
 """
 
 from __future__ import annotations
@@ -10,44 +10,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ocrpool.protocol import backoff_seconds
 from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError, Unavailable
 
-# How an attempt at a page ended badly. Out of memory is `memory` where the engine says so, and
-# `starved` where the kernel has ended the instance. `killed`: somebody else has.
+# How a try at a page failed. `death`: the instance exited by its own fault, or by the page's.
+# Out of memory is `memory` where the engine reports it, `starved` where the kernel has killed the
+# instance for it. `killed`: another process killed the instance.
 PageFailure = Literal["death", "memory", "starved", "device", "engine", "killed"]
-# What becomes of the instance: it has died, keep it, let it end in order, or kill it now.
+# What to do with the instance. `gone`: nothing, it has exited.
 InstanceAction = Literal["gone", "keep", "retire", "kill"]
 
-# A page may cost this many instances before it is blamed, and lose as many to others' kills before
-# it is sent away.
+# After so many failed tries a page is answered with an error; the same for tries that ended because
+# another process killed the instance.
 ATTEMPTS = 2
-# Seconds after which a page that was sent away should come again.
+# Seconds after which a client should send a page again whose instances were killed.
 KILLED_RETRY = 5.0
-# What two failures say of a page; these are its own, and remembered.
-_BLAMES = {
+# Failures that are the page's own fault. A request with only such failures is remembered.
+_OWN_FAULTS = {
     "death": "ended two OCR processes",
     "memory": "ran out of memory in two OCR processes",
     "starved": "ran out of memory in two OCR processes",
 }
-# The device's and the engine's may be somebody else's.
-_SPARES = {"device": "ended in a device error in two OCR processes"}
-# An instance that fails on so many pages in a row has a broken predictor.
+# Failures that another page, or the device, may have caused.
+_SHARED_FAULTS = {"device": "ended in a device error in two OCR processes"}
+# An instance whose engine fails on so many pages in a row is broken.
 ENGINE_FAILURES_IN_A_ROW = 3
-BOOT_ATTEMPTS = 3
-BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0
-# So many device errors within so many seconds: the device, not the page, is at fault.
+# So many device errors within so many seconds: the device is at fault, not the pages.
 DEVICE_ERRORS, DEVICE_WINDOW = 3, 60.0
-# How long a lowered ceiling holds before the worker allows itself one more instance.
+# Seconds before the worker raises a lowered ceiling by one.
 CEILING_COOLDOWN = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class FailureVerdict:
-    """`error` is None where the page is put back; else it is the request's answer.
-    `lower_ceiling`: the worker has room for one fewer than it thought."""
+    """`error`: the answer to the request; None where the page is put back. `remember`: refuse the
+    same request for a while. `lower_ceiling`: there is memory for one instance fewer."""
 
-    fate: InstanceAction
+    action: InstanceAction
     error: RequestError | None
     remember: bool = False
     lower_ceiling: bool = False
@@ -63,46 +61,40 @@ def after_failure(
 ) -> FailureVerdict:
     """What follows when an instance fails on a page.
 
-    `before`: how earlier tries at this page have failed; `in_a_row`: pages that this instance has
-    failed on one after the other, this one included; `detail`: one line, for the client;
-    `ran_out_before`: memory ran out on this page before, and one page lowers the ceiling once.
+    `before`: how earlier tries at this page failed; `in_a_row`: on how many pages in a row this
+    instance has failed, with this one; `detail`: one line for the client; `ran_out_before`: memory
+    ran out on this page before. One page lowers the ceiling only once.
     """
     if failure == "killed":
-        return FailureVerdict(
-            "gone", _sent_away(detail) if before.count("killed") >= ATTEMPTS - 1 else None
-        )
-    tries = [*(one for one in before if one != "killed"), failure]
-    last = len(tries) >= ATTEMPTS
+        last = before.count("killed") >= ATTEMPTS - 1
+        return FailureVerdict("gone", _killed_twice(detail) if last else None)
+    faults = [*(one for one in before if one != "killed"), failure]
+    last = len(faults) >= ATTEMPTS
     lowers = failure in ("memory", "starved") and not ran_out_before
     if failure == "engine":
-        worn_out = in_a_row >= ENGINE_FAILURES_IN_A_ROW
+        broken = in_a_row >= ENGINE_FAILURES_IN_A_ROW
         error = EngineFailure(f"the engine failed on this page on two tries: {detail}")
-        return FailureVerdict("retire" if worn_out else "keep", error if last else None)
-    fates: dict[PageFailure, InstanceAction] = {"memory": "retire", "device": "kill"}
-    fate = fates.get(failure, "gone")
+        return FailureVerdict("retire" if broken else "keep", error if last else None)
+    actions: dict[PageFailure, InstanceAction] = {"memory": "retire", "device": "kill"}
+    action = actions.get(failure, "gone")
     if not last:
-        return FailureVerdict(fate, None, lower_ceiling=lowers)
-    remember = all(one in _BLAMES for one in tries)
-    words = {(_BLAMES | _SPARES).get(one, "") for one in tries}
-    what = words.pop() if len(words) == 1 else "failed in two OCR processes"
+        return FailureVerdict(action, None, lower_ceiling=lowers)
+    remember = all(one in _OWN_FAULTS for one in faults)
+    texts = {(_OWN_FAULTS | _SHARED_FAULTS).get(one, "") for one in faults}
+    what = texts.pop() if len(texts) == 1 else "failed in two OCR processes"
     refused = "; it is refused for a while" if remember else ""
     poison = PoisonPage(
         f"this request {what} ({detail}){refused}. Check the file, or send it smaller"
     )
-    return FailureVerdict(fate, poison, remember=remember, lower_ceiling=lowers)
+    return FailureVerdict(action, poison, remember=remember, lower_ceiling=lowers)
 
 
-def _sent_away(detail: str) -> RequestError:
+def _killed_twice(detail: str) -> RequestError:
     return Unavailable(
-        f"two OCR processes that were on this request were ended by somebody else ({detail}); it "
-        "is not to blame, send it again",
+        f"another process killed two OCR processes that were reading this request ({detail}); the "
+        "request is not the cause, send it again",
         retry_after=KILLED_RETRY,
     )
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait before the next boot after `failures` fruitless instances in a row."""
-    return backoff_seconds(failures, first=BACKOFF_FIRST, most=BACKOFF_MOST)
 
 
 def should_recycle(
@@ -128,12 +120,13 @@ def should_recycle(
 
 
 def too_slow(*, page_seconds: float, limit: float, megapixels: float) -> str | None:
-    """Why pages of the largest admitted size will not be answered, or None. `page_seconds`: how
-    long one went without progress at the warm-up, `limit` and `megapixels`: the settings."""
+    """Why pages of the largest admitted size will not be answered in time, or None.
+    `page_seconds`: the longest time without progress on such a page during the warm-up; `limit`,
+    `megapixels`: the settings."""
     if page_seconds <= limit:
         return None
     return (
-        f"a page of the largest admitted size did not come on for {page_seconds:.3g} s at the "
+        f"a page of the largest admitted size made no progress for {page_seconds:.3g} s during the "
         f"warm-up, and admission.timeoutSeconds is {limit:g}: a client's page of that size gets "
         f"504 and costs its instance. Raise admission.timeoutSeconds, lower "
         f"admission.maxMegapixels (now {megapixels:g}), or give an instance more threads "
@@ -143,6 +136,6 @@ def too_slow(*, page_seconds: float, limit: float, megapixels: float) -> str | N
 
 def retry_after(*, waiting: int, page_seconds: float, ready: int) -> float:
     """Whole seconds after which a refused client should come again: when half of what waits now
-    will have been read. `page_seconds` is the mean time of a page, 0 when unknown."""
+    will have been read. `page_seconds`: the mean time of a page, 0 where unknown."""
     backlog = waiting * (page_seconds or 1.0) / max(1, ready)
     return float(max(1, min(60, round(backlog / 2))))

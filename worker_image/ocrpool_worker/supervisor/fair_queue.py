@@ -9,61 +9,62 @@ from ocrpool_worker.supervisor.requests import AcceptedRequest, WorkItem
 
 
 class FairQueue:
-    """Requests take turns: each pull takes one page of the request at the head, which then goes
-    to the end. So a long document fills all instances and still lets a single page through.
+    """Each pull takes one work item of the first request, which then goes to the end. So a long
+    document keeps all instances busy, and a single page does not wait for the whole document.
 
-    Its depth counts requests, not pages.
+    Its length counts requests, not pages.
     """
 
     def __init__(self) -> None:
-        self._jobs: deque[AcceptedRequest] = deque()
+        self._requests: deque[AcceptedRequest] = deque()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._requests)
 
     @property
     def pages(self) -> int:
-        """All that waits: pages, and documents whose pages are not counted yet."""
-        return sum(len(job.waiting) for job in self._jobs)
+        """All waiting items: pages, and documents whose pages are not counted yet."""
+        return sum(len(request.waiting) for request in self._requests)
 
-    def put(self, work: WorkItem) -> None:
-        """At the end; a request that waits already keeps its turn."""
-        if not work.job.waiting:
-            self._jobs.append(work.job)
-        work.job.waiting.append(work)
+    def put(self, item: WorkItem) -> None:
+        """Add at the end. A request that waits already keeps its place."""
+        if not item.request.waiting:
+            self._requests.append(item.request)
+        item.request.waiting.append(item)
 
-    def put_back(self, work: WorkItem) -> None:
-        """At the head: it has waited before."""
-        if work.job.waiting:
-            self._jobs.remove(work.job)
-        work.job.waiting.appendleft(work)
-        self._jobs.appendleft(work.job)
+    def put_back(self, item: WorkItem) -> None:
+        """Add at the front: it has waited before."""
+        if item.request.waiting:
+            self._requests.remove(item.request)
+        item.request.waiting.appendleft(item)
+        self._requests.appendleft(item.request)
 
     def pull(self, instance: str, *, alone: bool) -> WorkItem | None:
-        """The next work for `instance`, or None. Work that failed there goes to another one,
-        unless there is no other (`alone`)."""
-        for job in self._jobs:
-            for work in job.waiting:
-                if alone or instance not in work.failures:
-                    self._take(job, work)
-                    return work
+        """Take the next item for an instance. An item that failed there waits for another
+        instance, unless there is none (`alone`)."""
+        for request in self._requests:
+            for item in request.waiting:
+                if alone or instance not in item.failed_on:
+                    self._take(request, item)
+                    return item
         return None
 
-    def drop(self, job: AcceptedRequest) -> None:
-        """Forget all that waits of a request."""
-        if job.waiting:
-            self._jobs.remove(job)
-            job.waiting.clear()
+    def drop(self, request: AcceptedRequest) -> None:
+        """Remove all waiting items of a request."""
+        if request.waiting:
+            self._requests.remove(request)
+            request.waiting.clear()
 
     def oldest(self) -> float | None:
         """When the request that has waited longest was accepted."""
-        return min((job.accepted for job in self._jobs), default=None)
+        return min((request.accepted_at for request in self._requests), default=None)
 
     def __iter__(self) -> Iterator[AcceptedRequest]:
-        return iter(tuple(self._jobs))
+        """The waiting requests. The queue may change meanwhile."""
+        return iter(tuple(self._requests))
 
-    def _take(self, job: AcceptedRequest, work: WorkItem) -> None:
-        job.waiting.remove(work)
-        self._jobs.remove(job)
-        if job.waiting:
-            self._jobs.append(job)
+    def _take(self, request: AcceptedRequest, item: WorkItem) -> None:
+        request.waiting.remove(item)
+        self._requests.remove(request)
+        if request.waiting:
+            self._requests.append(request)

@@ -1,10 +1,11 @@
-"""How much device memory an instance holds, from figures of different worth.
+"""How much device memory an instance holds, from measurements of different quality.
 
-On a CPU an instance's own resident memory says it all. On a GPU three figures are at hand: what the
-engine has reserved (exact, but without the CUDA context and libraries' own memory), what NVML says
-of the process (complete, but in containers often missing), and what the device lost while the
-instance booted alone (complete, but a stranger's memory can be in it). The footprint is the largest
-of them, and only ratchets up: the next page as large will need it again.
+On a CPU, an instance's resident memory is the whole answer. On a GPU there are three figures:
+- what the engine has reserved: exact, but without the CUDA context and the libraries' own memory,
+- what NVML reports for the process: complete, but often missing in containers,
+- what the device lost while the instance started alone: complete, but it can contain memory of
+  other processes.
+The footprint is the largest of them and never falls: the next page as large needs it again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ocrpool.protocol import Footprint
 
 @dataclass(frozen=True, slots=True)
 class InstanceMemory:
-    """What is known of one instance, in bytes; None where it cannot be had."""
+    """What was measured of one instance, in bytes. None where there is no figure."""
 
     rss: int = 0
     rss_peak: int = 0
@@ -25,8 +26,8 @@ class InstanceMemory:
     nvml: int | None = None
 
     @classmethod
-    def of(cls, head: Mapping[str, object], nvml: int | None) -> InstanceMemory:
-        """From what an instance said of itself, and what NVML says of its process."""
+    def from_frame(cls, head: Mapping[str, object], nvml: int | None) -> InstanceMemory:
+        """From the head of an instance's frame, and NVML's figure for its process."""
         device = head.get("device")
         return cls(
             rss=_count(head.get("rss")),
@@ -44,37 +45,37 @@ class FootprintEstimator:
         self.current = Footprint(bytes=0, source="none")
         # What an instance holds beyond its engine's reserved memory: context and libraries.
         self.overhead = 0
-        self._booted_alone = 0
+        self._lost_at_startup = 0
 
-    def booted(self, figures: InstanceMemory, lost: int | None) -> None:
-        """An instance is warm. `lost`: what the device lost meanwhile, if it booted alone."""
+    def record_startup(self, measured: InstanceMemory, lost: int | None) -> None:
+        """An instance is warm. `lost`: what the device lost meanwhile, if it started alone."""
         if not self._on_gpu:
             return
-        whole = max(lost or 0, figures.nvml or 0)
-        if figures.reserved is not None and whole > figures.reserved:
-            self.overhead = max(self.overhead, whole - figures.reserved)
+        whole = max(lost or 0, measured.nvml or 0)
+        if measured.reserved is not None and whole > measured.reserved:
+            self.overhead = max(self.overhead, whole - measured.reserved)
         if lost is not None and lost > 0:
-            self._booted_alone = max(self._booted_alone, lost)
+            self._lost_at_startup = max(self._lost_at_startup, lost)
             self._ratchet(lost, "boot")
 
-    def held(self, figures: InstanceMemory) -> tuple[int, str]:
-        """(bytes that an instance holds now, source of that figure); ratchets the footprint."""
-        held, source = self._held(figures)
-        self._ratchet(max(held, figures.rss_peak) if source == "rss" else held, source)
+    def record_held(self, measured: InstanceMemory) -> tuple[int, str]:
+        """(bytes that an instance holds now, source of the figure). Raises the footprint."""
+        held, source = self._held(measured)
+        self._ratchet(max(held, measured.rss_peak) if source == "rss" else held, source)
         return held, source
 
-    def seen(self, resident: int) -> None:
-        """An instance that is warm held so much RAM in the middle of a page."""
+    def record_resident(self, resident: int) -> None:
+        """A warm instance held so much RAM in the middle of a page."""
         self._ratchet(resident, "rss")
 
-    def _held(self, figures: InstanceMemory) -> tuple[int, str]:
-        if not self._on_gpu and figures.reserved is None:
-            return figures.rss, "rss"
-        if figures.nvml is not None:
-            return max(figures.nvml, figures.reserved or 0), "nvml"
-        if figures.reserved is not None:
-            return figures.reserved + self.overhead, "engine"
-        return self._booted_alone, "boot"
+    def _held(self, measured: InstanceMemory) -> tuple[int, str]:
+        if not self._on_gpu and measured.reserved is None:
+            return measured.rss, "rss"
+        if measured.nvml is not None:
+            return max(measured.nvml, measured.reserved or 0), "nvml"
+        if measured.reserved is not None:
+            return measured.reserved + self.overhead, "engine"
+        return self._lost_at_startup, "boot"
 
     def _ratchet(self, size: int, source: str) -> None:
         if size > self.current.bytes:

@@ -1,21 +1,25 @@
-"""All instances of one worker, and the questions that are asked of them as a whole."""
+"""All instances of one worker, by their ids."""
 
 from __future__ import annotations
 
+from ocrpool_worker.supervisor.lifecycle import LifecycleState
 from ocrpool_worker.supervisor.managed_instance import ManagedInstance
+
+# Of instances that are not needed, those that serve nobody exit first.
+_EXIT_ORDER = {LifecycleState.STARTING: 0, LifecycleState.IDLE: 1, LifecycleState.BUSY: 2}
 
 
 class InstanceSet(dict[str, ManagedInstance]):
-    """By their ids."""
+    """Instances whose exit was reported are not in it."""
 
     @property
-    def here(self) -> list[ManagedInstance]:
+    def active(self) -> list[ManagedInstance]:
         """Those that are not on their way out."""
-        return [instance for instance in self.values() if instance.here]
+        return [instance for instance in self.values() if instance.active]
 
     @property
     def ready(self) -> int:
-        """How many read what they are given: warm, and not stopped."""
+        """How many can read pages: warm, and not stopped."""
         return sum(instance.ready for instance in self.values())
 
     @property
@@ -23,51 +27,50 @@ class InstanceSet(dict[str, ManagedInstance]):
         return sum(instance.warm for instance in self.values())
 
     @property
-    def booting(self) -> int:
-        return sum(instance.state == "booting" for instance in self.values())
+    def starting(self) -> int:
+        return sum(instance.state is LifecycleState.STARTING for instance in self.values())
 
     def idle(self) -> list[ManagedInstance]:
-        """Idle instances, the one that has rested longest first. One that is stopped is among them
-        only where nobody reads."""
+        """Idle instances, the longest idle one first. Stopped ones only where none is ready."""
         stopped_too = not self.ready
-        resting = [
+        idle = [
             instance
             for instance in self.values()
-            if instance.state == "idle"
-            and instance.process.listens
+            if instance.state is LifecycleState.IDLE
+            and instance.process.connected
             and (stopped_too or instance.stopped_since is None)
         ]
-        return sorted(resting, key=lambda instance: instance.since)
+        return sorted(idle, key=lambda instance: instance.state_since)
 
     def has_other(self, instance: ManagedInstance) -> bool:
-        """Whether another one is here that is not stopped: it might stay so."""
+        """Whether there is another active instance that is not stopped. A stopped one may stay
+        stopped."""
         return any(
-            other.here and other.stopped_since is None
+            other.active and other.stopped_since is None
             for other in self.values()
             if other is not instance
         )
 
-    def note_stops(self, now: float) -> None:
-        """Find out who stands by SIGSTOP, or under a debugger, and who goes on."""
+    def detect_stopped(self, now: float) -> None:
+        """Record which processes are stopped (SIGSTOP, a debugger). `now`: of the active clock."""
         for instance in self.values():
             if not instance.process.stopped:
                 instance.stopped_since = None
             elif instance.stopped_since is None:
                 instance.stopped_since = now
 
-    def surplus(self, most: int) -> list[ManagedInstance]:
-        """Who is to go where `most` may be here: first those that are to be replaced anyway, then
-        what serves nobody, then the newest."""
-        here = self.here
-        if len(here) <= most:  # nearly always, and this is asked after every page
+    def surplus(self, desired: int) -> list[ManagedInstance]:
+        """Active instances beyond `desired`: first those that are to be replaced anyway, then
+        stopped ones, then those that serve nobody, then the newest."""
+        active = self.active
+        if len(active) <= desired:  # nearly always, and this runs after every page
             return []
-        order = {"booting": 0, "idle": 1, "busy": 2}
-        here.sort(
+        active.sort(
             key=lambda one: (
-                one.recycle is None,
+                one.replace_reason is None,
                 one.stopped_since is None,
-                order[one.state],
-                -one.born,
+                _EXIT_ORDER[one.state],
+                -one.created_at,
             )
         )
-        return here[: len(here) - most]
+        return active[: len(active) - desired]

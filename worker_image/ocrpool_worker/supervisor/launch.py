@@ -1,4 +1,4 @@
-"""What an instance is started with: verified model files, its environment, its first order."""
+"""What an instance is started with: verified model files, environment, first command."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from ocrpool_worker.models.manifest import OPTIONAL_ROLES, verify
 from ocrpool_worker.settings import WorkerSettings
 
 _log = logging.getLogger(__name__)
-# On a CPU: an instance over its cap is replaced after its page; one that would go this far over it
-# is refused the memory.
+# On a CPU, an instance that exceeds its cap is replaced after its page. An allocation beyond this
+# multiple of the cap fails.
 CPU_HARD_LIMIT = 1.25
-# What a CUDA context and its libraries take, until it was measured (about 0.7 GB on a T4:
+# Memory of a CUDA context and its libraries, until it is measured (about 0.7 GB on a T4:
 # Paddle#57943).
 CONTEXT_BYTES = 750 * 2**20
 
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """`environment` is complete; `order` is the first frame that the instance gets."""
+    """`environment` is complete. `start_command` is the first frame that the instance gets."""
 
     environment: Mapping[str, str]
-    order: Mapping[str, Any]
+    start_command: Mapping[str, Any]
 
 
 class Launcher:
-    """Prepares boots on the GPU `uuid`, or on the CPU where it is empty. Making one raises
-    SettingsError where the engine cannot be found."""
+    """Prepares startups on the GPU `uuid`, or on the CPU where that is empty. The constructor
+    raises SettingsError where the engine cannot be found."""
 
     def __init__(self, settings: WorkerSettings, uuid: str = "") -> None:
         self._settings = settings
         self._uuid = uuid
         self._factory = load_engine(settings.engine.name)
-        self._told = False
+        self._logged = False
 
     async def prepare(self, *, instances: int = 1, context_bytes: int = 0) -> LaunchPlan:
-        """Verify the model files, now, and say what to start. `instances`: how many there shall be
-        with this one; `context_bytes`: what an instance was seen to hold of a GPU beyond its
-        engine's own memory. Raises ModelError."""
-        models = await asyncio.to_thread(self.models)
-        return self._launch(models, instances, context_bytes)
+        """Verify the model files and plan one startup. `instances`: how many there will be with
+        this one; `context_bytes`: measured GPU memory of an instance beyond its engine's own; 0
+        where it is not known. Raises ModelError."""
+        models = await asyncio.to_thread(self.verified_models)
+        return self._plan(models, instances, context_bytes)
 
-    def models(self) -> dict[str, Path]:
-        """Role → folder of every staged model, each file read and compared with its digest.
+    def verified_models(self) -> dict[str, Path]:
+        """Role → folder of every staged model. Reads each file and compares its digest.
 
         Raises ModelError (ModelMissing, ModelCorrupt).
         """
@@ -67,14 +67,14 @@ class Launcher:
                 )
             return {}
         found = verify(folder)
-        if not self._told:
-            self._told = True
+        if not self._logged:
+            self._logged = True
             names = {role: path.name for role, path in found.items()}
             missing = [role for role in OPTIONAL_ROLES if role not in found]
             _log.info("models verified", extra={"models": names, "notThere": missing})
         return found
 
-    def _launch(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> LaunchPlan:
+    def _plan(self, models: Mapping[str, Path], instances: int, context_bytes: int) -> LaunchPlan:
         settings = self._settings
         on_gpu = settings.device.startswith("gpu")
         context = EngineContext(
@@ -85,13 +85,13 @@ class Launcher:
             memory_limit=engine_limit(settings, context_bytes),
             max_regions=settings.engine.max_regions,
         )
-        # To the instance its GPU is the only one, and so its number 0.
+        # The instance sees only this GPU, as its number 0.
         environment = os.environ | environment_for(self._uuid)
-        # A header that lies about its size is caught by the decoder's own limit.
+        # The decoder's own limit, for a header that states a wrong size.
         environment["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(settings.admission.max_pixels)
         environment |= self._factory.environment(context)
-        order = {
-            "op": "boot",
+        start_command = {
+            "op": "start",
             "engine": settings.engine.name,
             "device": context.device,
             "options": dict(context.options),
@@ -102,12 +102,13 @@ class Launcher:
             "progressSeconds": settings.admission.progress_seconds,
             "dataLimit": None if on_gpu else context.memory_limit,
         }
-        return LaunchPlan(environment, order)
+        return LaunchPlan(environment, start_command)
 
 
 def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:
-    """Bytes that one instance may allocate. On a GPU `memory.perInstance` less the context, which
-    Paddle's own limit does not see; on a CPU a quarter more than that, for the whole process."""
+    """Bytes that one instance may allocate. On a GPU: `memory.perInstance` less the context, which
+    Paddle's own limit does not include. On a CPU: `memory.perInstance` and a quarter, for the whole
+    process."""
     cap = settings.memory.per_instance
     if not isinstance(cap, int):
         return None
@@ -117,9 +118,9 @@ def engine_limit(settings: WorkerSettings, context_bytes: int) -> int | None:
 
 
 def cpu_threads(settings: WorkerSettings, cores: float, instances: int) -> int:
-    """Threads for one more instance: its share of the cores among all that there shall be. Those
-    that run keep what they were started with, for a predictor's threads cannot be changed."""
-    asked = settings.engine.options.get("cpu_threads")
-    if isinstance(asked, int) and asked > 0:
-        return asked
+    """Threads for one more instance: its share of the cores among `instances`. The others keep
+    their threads, because a predictor's number of threads cannot be changed."""
+    configured = settings.engine.options.get("cpu_threads")
+    if isinstance(configured, int) and configured > 0:
+        return configured
     return max(1, int(cores / max(1, instances)))

@@ -1,93 +1,119 @@
-"""One instance and what the supervisor knows of it."""
+"""One instance, and what its supervisor knows about it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ocrpool.protocol import InstanceState, Problem
+from ocrpool.protocol import Problem
 from ocrpool_worker.devices.snapshot import DeviceSnapshot
 from ocrpool_worker.supervisor.deadline import Deadline
 from ocrpool_worker.supervisor.footprint import FootprintEstimator, InstanceMemory
 from ocrpool_worker.supervisor.instance_process import InstanceProcess
+from ocrpool_worker.supervisor.lifecycle import (
+    ACTIVE,
+    WARM,
+    IllegalTransition,
+    LifecycleState,
+    Trigger,
+    transition,
+)
 from ocrpool_worker.supervisor.requests import WorkItem
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class ManagedInstance:
-    """Memory is in bytes, times are on the manager's clock."""
+    """Memory is in bytes. Times are on the manager's clock."""
 
     ident: str
     process: InstanceProcess
-    born: float
-    # The first frame that it gets.
-    order: Mapping[str, object] = field(default_factory=dict)
-    state: InstanceState = "booting"
-    work: WorkItem | None = None
-    # When it was given its work or, when it has none, since when it rests.
-    since: float = 0.0
-    # The number of the order that it was given last.
-    given: int = 0
-    # The number of the request whose bytes are in its shared_buffer.
-    holds: int = 0
+    created_at: float
+    # The first frame that the process gets.
+    start_command: Mapping[str, object] = field(default_factory=dict)
+    # Set by `lifecycle.transition` and nowhere else.
+    state: LifecycleState = LifecycleState.STARTING
+    state_since: float = 0.0
+    item: WorkItem | None = None
+    assigned_at: float = 0.0
+    # The number of the last command that was sent to it.
+    command_number: int = 0
+    # The number of the request whose bytes are in its shared buffer; 0 for none.
+    buffered_request: int = 0
     answered: int = 0
-    # How often it has said that its work comes on.
-    told: int = 0
+    # `progress` frames for the current work item.
+    progress_frames: int = 0
     failed_in_a_row: int = 0
     memory: int = 0
     peak: int = 0
     memory_when_warm: int = 0
     memory_source: str = "none"
-    # What the device had free before it booted, if it boots alone on it.
+    # Free device memory before it started. None where other instances were there already.
     free_before: int | None = None
     # Why it is to be replaced although it works.
-    recycle: str | None = None
-    # Why its boot failed, in its own words.
-    failure: Problem | None = None
-    # Since when it is known to stand (SIGSTOP), on the clock that stands with this process.
+    replace_reason: str | None = None
+    # Why its startup failed, where that is known before it exits.
+    startup_problem: Problem | None = None
+    # Since when it is stopped (SIGSTOP, a debugger), on the active clock.
     stopped_since: float | None = None
-    # Why it was asked to end.
-    asked_for: str | None = None
+    # Why it was asked to exit.
+    retire_reason: str | None = None
     timers: list[Deadline] = field(default_factory=list)
 
     @property
-    def here(self) -> bool:
-        """Whether it counts towards what is wanted."""
-        return self.state != "retiring"
+    def active(self) -> bool:
+        """Whether it counts towards the desired number."""
+        return self.state in ACTIVE
 
     @property
     def warm(self) -> bool:
-        return self.state in ("idle", "busy")
+        return self.state in WARM
 
     @property
     def ready(self) -> bool:
-        """Whether it reads what it is given: one that is stopped does not."""
-        return self.warm and self.stopped_since is None
+        """Whether it can read pages: it is warm and not stopped."""
+        return self.state in WARM and self.stopped_since is None
 
     @property
-    def asked(self) -> str | None:
-        """What it owes an answer to: `boot`, `read`, `inspect`, or nothing."""
-        if self.state == "booting":
-            return "boot"
-        return None if self.work is None else self.work.op
+    def expected_answer(self) -> str | None:
+        """The op of the command that it has not answered: `start`, `read` or `inspect`."""
+        if self.state is LifecycleState.STARTING:
+            return "start"
+        return None if self.item is None else self.item.op
 
-    def held_at(self, look: DeviceSnapshot) -> int:
-        """Bytes that it held at that look, so that they add up with what the device had free then.
+    def memory_at(self, snapshot: DeviceSnapshot) -> int:
+        """Bytes that it held when this snapshot was taken, so that the sum over all instances fits
+        the device's free memory in the same snapshot.
 
-        In RAM an instance takes most of its footprint when a page begins and gives it back when it
-        ends: what it said with its last answer is not what it holds on the next page.
+        In RAM an instance takes most of its footprint when a page begins, and gives it back when
+        the page ends. The memory that it reported with its last answer is not what it holds now.
         """
         if self.memory_source in ("rss", "none"):
-            return look.resident.get(self.process.pid, self.memory)
+            return snapshot.resident.get(self.process.pid, self.memory)
         return self.memory
 
-    def note_memory(self, figures: InstanceMemory, footprints: FootprintEstimator) -> None:
-        """Take over what is known of its memory."""
-        self.memory, self.memory_source = footprints.held(figures)
-        peak = figures.rss_peak if self.memory_source == "rss" else self.memory
+    def record_memory(self, measured: InstanceMemory, estimator: FootprintEstimator) -> None:
+        self.memory, self.memory_source = estimator.record_held(measured)
+        peak = measured.rss_peak if self.memory_source == "rss" else self.memory
         self.peak = max(self.peak, self.memory, peak)
 
     def cancel_timers(self) -> None:
         for timer in self.timers:
             timer.cancel()
         self.timers.clear()
+
+    def apply(self, trigger: Trigger, now: float) -> None:
+        """Move to the next state.
+
+        A trigger that is not allowed is a bug in the supervisor. It is logged with a traceback, and
+        the process is killed and replaced: its page is put back, so no request is lost.
+        """
+        try:
+            transition(self, trigger, now)
+        except IllegalTransition as error:
+            _log.exception("illegal state transition", extra={"instance": self.ident})
+            if self.state is not LifecycleState.EXITED:
+                transition(self, Trigger.KILL, now)
+                self.process.kill(str(error))

@@ -1,7 +1,8 @@
-"""The worker's own brake, for when the operator is slow or gone.
+"""Gives up an instance when device memory is critically low and the operator does not act.
 
-The planner shrinks a worker while most of the reserve is still there (docs/scaling.md). Where
-nobody does, and less than a quarter of it is left on two looks in a row, the worker gives up one.
+The planner shrinks a worker while most of the reserve is still free (docs/scaling.md). Where it
+does not, and less than a quarter of the reserve is free in two snapshots in a row, the worker gives
+up one instance by itself.
 """
 
 from __future__ import annotations
@@ -9,22 +10,23 @@ from __future__ import annotations
 from ocrpool.protocol import Memory
 
 CRITICAL_SHARE = 0.25
-LOOKS_IN_A_ROW = 2
+SNAPSHOTS_IN_A_ROW = 2
 
 
 class MemoryGuard:
-    """Fed with every look at the device; says when to give up an instance."""
+    """Sees the memory of every device snapshot."""
 
     def __init__(self, reserve: int) -> None:
+        """`reserve` in bytes."""
         self._critical = reserve * CRITICAL_SHARE
-        self._seen = 0
+        self._low_in_a_row = 0
 
     def should_shrink(self, memory: Memory | None) -> bool:
-        """Whether an instance should go now. An unknown memory changes nothing."""
+        """Whether to give up one instance now. Unknown memory (None) changes nothing."""
         if memory is None:
             return False
-        self._seen = self._seen + 1 if memory.free < self._critical else 0
-        if self._seen < LOOKS_IN_A_ROW:
+        self._low_in_a_row = self._low_in_a_row + 1 if memory.free < self._critical else 0
+        if self._low_in_a_row < SNAPSHOTS_IN_A_ROW:
             return False
-        self._seen = 0  # what its end gives back is seen in the next looks
+        self._low_in_a_row = 0  # the next snapshots show what the exit gave back
         return True

@@ -1,4 +1,4 @@
-"""An accepted request, its pages as work items, and the answers to them."""
+"""An accepted request, its work items, and their results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class RequestSpec:
-    """What a client asked for, admitted. `params` in PaddleOCR's snake_case.
+    """What a client asked for, after admission. `params` are in PaddleOCR's snake_case.
 
-    `shape` is set for `pixels`, where the bytes are H×W×3 uint8 BGR; then `kind` is `pixels`.
+    `shape` is set where `kind` is `pixels`: the bytes are H×W×3 uint8 BGR.
     """
 
     kind: Kind | Literal["pixels"]
@@ -38,8 +38,8 @@ class RequestSpec:
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """A page as an instance answered it; `json` goes to the client as it is. `error`: why this
-    page of a document cannot be read, whatever the others say."""
+    """A page as an instance answered it. `json` goes to the client unchanged. `error`: why this
+    page of a document cannot be read."""
 
     width: int
     height: int
@@ -48,93 +48,109 @@ class PageAnswer:
 
 
 def unread_page(error: RequestError) -> PageAnswer:
-    """In the place of a page that cannot be read."""
-    told = {"reason": error.reason, "message": error.message}
-    page = {"width": 0, "height": 0, "lines": [], "error": told}
+    """Takes the place of a page that cannot be read."""
+    fields = {"reason": error.reason, "message": error.message}
+    page = {"width": 0, "height": 0, "lines": [], "error": fields}
     return PageAnswer(0, 0, json.dumps(page, ensure_ascii=False).encode(), error)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What an instance found in a document: pages, and their sizes in pixels."""
+    """What an instance found in a document: the number of pages, and their sizes in pixels."""
 
     count: int
     sizes: tuple[tuple[int, int], ...]
 
 
 class AcceptedRequest:
-    """One accepted request: its bytes, its pages that wait, and when it last came on (the time of
-    the clock that stands while this process does)."""
+    """One request: its bytes, its work items, and when it last made progress (`progressed_at`, on
+    the active clock)."""
 
     __slots__ = (
-        "accepted",
-        "answered",
+        "accepted_at",
+        "answer_bytes",
         "body",
         "closed",
+        "items",
         "number",
-        "open",
-        "order",
-        "progressed",
+        "progressed_at",
+        "spec",
         "waiting",
     )
 
     def __init__(
-        self, order: RequestSpec, body: Buffer, now: float, *, active_clock: float = 0.0
+        self, spec: RequestSpec, body: Buffer, now: float, *, active_now: float = 0.0
     ) -> None:
         self.number = next(_numbers)
-        self.order = order
+        self.spec = spec
         self.body = body
-        self.accepted = now
-        self.progressed = active_clock
-        # Bytes of the pages that have been read.
-        self.answered = 0
+        self.accepted_at = now
+        self.progressed_at = active_now
+        # Of the pages that have been read.
+        self.answer_bytes = 0
         self.waiting: deque[WorkItem] = deque()
-        self.open: list[WorkItem] = []
+        self.items: list[WorkItem] = []
         self.closed = False
 
     def close(self) -> None:
-        """Nobody waits for it any more: drop what waits and let go of its bytes."""
+        """The client has its answer, or does not wait any more: drop the items and the bytes."""
         self.closed = True
         self.waiting.clear()
-        self.open.clear()
+        self.items.clear()
         self.body = b""
 
 
 class WorkItem:
-    """One thing for one instance to do: inspect a document (`page` is None), or read a page."""
+    """One thing for one instance to do: inspect a document, or read a page (`page`: which one of a
+    document). `begun_at` and `progressed_at` are on the active clock."""
 
     __slots__ = (
-        "begun",
-        "done",
+        "begun_at",
+        "failed_on",
         "failures",
-        "job",
         "op",
         "page",
-        "progressed",
-        "ran_out",
-        "since",
-        "tries",
+        "progressed_at",
+        "queued_at",
+        "ran_out_of_memory",
+        "request",
+        "result",
         "waited",
     )
 
     def __init__(
-        self, job: AcceptedRequest, op: Literal["inspect", "read"], page: int | None, now: float
+        self,
+        request: AcceptedRequest,
+        op: Literal["inspect", "read"],
+        page: int | None,
+        now: float,
     ) -> None:
-        self.job = job
+        self.request = request
         self.op = op
         self.page = page
-        self.since = now
+        self.queued_at = now
         self.waited = 0.0
-        # When an instance was told of it, and when it last came on there, on the clock that stands
-        # while this process does.
-        self.begun = 0.0
-        self.progressed = 0.0
-        job.open.append(self)
-        # The instances that failed on it, by their ids, and how.
-        self.failures: list[str] = []
-        self.tries: list[PageFailure] = []
-        # Whether memory ran out on it.
-        self.ran_out = False
-        self.done: asyncio.Future[PageAnswer | Inspection] = (
+        # When its command was sent to an instance, and when that last reported progress.
+        self.begun_at = 0.0
+        self.progressed_at = 0.0
+        # The ids of the instances that failed on it, and how they did.
+        self.failed_on: list[str] = []
+        self.failures: list[PageFailure] = []
+        self.ran_out_of_memory = False
+        self.result: asyncio.Future[PageAnswer | Inspection] = (
             asyncio.get_running_loop().create_future()
         )
+        request.items.append(self)
+
+    def resolve(self, result: PageAnswer | Inspection | RequestError) -> None:
+        """Set its result. Does nothing where it has one, or was cancelled."""
+        if self.result.done():
+            return
+        if isinstance(result, RequestError):
+            self.result.set_exception(result)
+        else:
+            self.result.set_result(result)
+
+    def name_page(self, message: str) -> str:
+        """The message, with the page of the document that it is about."""
+        return message if self.page is None else f"page {self.page + 1}: {message}"
