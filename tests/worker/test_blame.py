@@ -1,4 +1,4 @@
-"""DESIGN §8: who ended an instance decides what becomes of the page that it was on, and is told."""
+"""docs/failure-rules.md: the cause of an instance's exit decides what happens to its page."""
 
 from __future__ import annotations
 

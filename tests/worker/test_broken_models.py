@@ -1,4 +1,4 @@
-"""DESIGN §8: model files that are missing or damaged stop the boots, not in a crash loop."""
+"""docs/failure-rules.md: missing or damaged model files stop the starts, without a crash loop."""
 
 from __future__ import annotations
 

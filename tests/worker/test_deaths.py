@@ -1,4 +1,4 @@
-"""DESIGN §8: a process that dies costs no request; a request that kills two is refused."""
+"""docs/failure-rules.md: an exit costs no request; a request that crashes two is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN §8: out of memory, device errors and the engine's own errors."""
+"""docs/failure-rules.md: out of memory, device errors, and other errors of the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN §8: a full queue is 429 with Retry-After, and what was accepted is still answered."""
+"""docs/failure-rules.md: a full queue is 429 with Retry-After; accepted requests are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN §8: a client that has gone is not worked for, and costs no instance."""
+"""docs/failure-rules.md: no work is done for a client that has gone; it costs no instance."""
 
 from __future__ import annotations
 

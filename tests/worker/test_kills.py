@@ -1,4 +1,4 @@
-"""DESIGN §8: an accepted request is answered exactly once, whatever dies.
+"""docs/failure-rules.md: every accepted request is answered exactly once, whatever dies.
 
 100 instances are killed with SIGKILL while they are at work, spread over a run of 500 requests.
 """

@@ -1,4 +1,4 @@
-"""DESIGN §8: an instance that holds too much is drained and replaced; the worker stays ready."""
+"""docs/failure-rules.md: an instance with too much memory is replaced; the worker stays ready."""
 
 from __future__ import annotations
 

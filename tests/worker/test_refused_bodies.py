@@ -1,4 +1,4 @@
-"""DESIGN §8: what is no image, or too large, is refused and never reaches an instance."""
+"""docs/failure-rules.md: invalid or too large bodies are refused and reach no instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN §8: after SIGTERM what was accepted is finished, new requests are 503, and it ends."""
+"""docs/failure-rules.md: after SIGTERM accepted requests finish, new ones get 503, it exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DESIGN §8: no answer within `timeoutSeconds` is 504; the instance that hangs is replaced."""
+"""docs/failure-rules.md: no answer within `timeoutSeconds` is 504; a hung instance is replaced."""
 
 from __future__ import annotations
 
