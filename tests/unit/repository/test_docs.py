@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.unit.repository.named import ROOT, make_targets, paths_in, targets_in
+
 FOLDERS = (".github", "changes", "charts", "docs", "examples", "findings", "tools")
 PAGES = sorted([*ROOT.glob("*.md"), *(p for each in FOLDERS for p in (ROOT / each).rglob("*.md"))])
+# Pages of the present. Others are records, and stay as they were written.
+TODAY = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]+))?\)")
 
 
@@ -28,6 +31,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), link[0]
         if link["anchor"]:
             assert link["anchor"] in anchors(target), link[0]
+
+
+@pytest.mark.parametrize("page", TODAY, ids=lambda page: page.name)
+def test_paths_and_targets_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not [path for path in paths_in(text) if not (ROOT / path).exists()]
+    assert targets_in(text) <= make_targets()
 
 
 def test_every_capability_names_a_test_that_exists() -> None:
