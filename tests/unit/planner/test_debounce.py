@@ -12,7 +12,8 @@ def hold(why: str, reason: InstanceReason = "Hold", target: int = 3) -> Instance
 
 SHORT = hold("headroom 204.8Mi (1.2Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
 ONCE = hold(
-    "headroom 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint, observed 1 of 2 times in a row"
+    "headroom 1.5Gi (2.5Gi free − 1Gi reserve − 0 promised) ≥ 1.4Gi footprint, "
+    "observed 1 of 2 times in a row"
 )
 STUCK = hold("left 100Mi < 896Mi; but instances.min is 3", "InsufficientMemory")
 

@@ -3,6 +3,7 @@ bounds: the worker accepts every spec that the CRD admits."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,9 +34,7 @@ def declared(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ty
         else:
             yield (
                 path,
-                next(
-                    one for one in model.__mro__ if name in one.__dict__.get("__annotations__", {})
-                ),
+                next(one for one in model.__mro__ if name in inspect.get_annotations(one)),
             )
 
 
