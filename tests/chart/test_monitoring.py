@@ -182,7 +182,10 @@ PRODUCT = (
 )
 WORD = re.compile(r"[A-Z][A-Za-z]+")
 # Where the reason is among the arguments.
-MAKERS = {"Trouble": 0, "yes": 0, "Problem": 0, "Word": 2, "ModelError": 0, "BootError": 0}
+MAKERS = {
+    **{"PoolProblem": 0, "Problem": 0, "ConditionDraft": 2, "yes": 0},
+    **{"ModelError": 0, "BootError": 0},
+}
 
 
 def reasons() -> dict[str, Path]:

@@ -40,6 +40,20 @@ def test_paths_and_targets_exist(page: Path) -> None:
     assert targets_in(text) <= make_targets()
 
 
+def test_the_index_has_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert len(pages) > 20
+    assert not [page for page in pages if f"({page})" not in index]
+
+
+def test_the_readme_has_one_picture_that_a_target_draws() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"!\[[^\]]+\]\((\S+)\)", text) == ["docs/pictures/pool.svg"]
+    assert "`make pictures`" in text
+    assert "pictures" in make_targets()
+
+
 def test_every_capability_names_a_test_that_exists() -> None:
     text = (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8")
     shown, _, _ = text.partition("## Not shown")
