@@ -1,7 +1,7 @@
 """One word, drawn as every kind of picture that people have: as files, and as what a program holds.
 
 `CASES` is the matrix: what each format does with each feature, in the words of the table in
-`docs/pages.md`, and a picture for which it can be seen. A format more is some rows more.
+`docs/pages.md`, and a picture that shows it. A new format needs some more rows.
 """
 
 from __future__ import annotations
