@@ -49,7 +49,7 @@ def held(worker: Worker) -> float:
     return metric(worker, "ocrpool_answer_memory_bytes")
 
 
-def test_who_takes_nothing_is_cut_off_and_others_are_told_the_limit(tmp_path: Path) -> None:
+def test_a_client_that_takes_nothing_is_disconnected(tmp_path: Path) -> None:
     page = order_png(say="large", bulk=LARGE)
     patient = {**SETTINGS, "http": {"takeSeconds": 15}}
     with start_worker(tmp_path, settings=patient) as worker, contextlib.ExitStack() as stack:
@@ -72,7 +72,7 @@ def test_who_takes_nothing_is_cut_off_and_others_are_told_the_limit(tmp_path: Pa
         assert len(worker.post(page).body) > LARGE
 
 
-def test_who_takes_slowly_gets_all_of_it(tmp_path: Path) -> None:
+def test_a_slow_client_gets_the_whole_answer(tmp_path: Path) -> None:
     settings = {**SETTINGS, "http": {"takeSeconds": 3}}
     with start_worker(tmp_path, settings=settings) as worker:
         began = time.monotonic()

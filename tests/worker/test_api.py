@@ -251,7 +251,7 @@ def test_a_pool_that_closes_answers_what_it_still_reads(tmp_path: Path) -> None:
         assert isinstance(future.exception(30), Unavailable)
 
 
-def test_what_cannot_start_raises_and_leaves_nothing() -> None:
+def test_a_pool_that_cannot_start_raises_and_cleans_up() -> None:
     before = threading.enumerate()
     with pytest.raises(SettingsError, match="InstancePool: device:"):
         InstancePool(device="tpu")

@@ -95,7 +95,9 @@ def test_bad_inputs_of_a_batch_are_errors_in_their_places(pool: InstancePool) ->
     check(list(pool.map(batch(), return_errors=True)))
 
 
-def test_the_same_with_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_inputs_of_a_batch_are_errors_in_their_places_with_asyncio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     async def use() -> None:
@@ -110,7 +112,7 @@ def test_the_same_with_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("make", "kind", "words"), BAD.values(), ids=BAD.keys())
-def test_read_raises_the_same(
+def test_read_raises_the_error_of_a_bad_input(
     pool: InstancePool, make: Callable[[], Any], kind: type[RequestError], words: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -241,7 +243,9 @@ def test_an_input_is_read_as_it_was_when_it_was_drawn(pool: InstancePool, draw: 
 
 
 @USED_AGAIN
-def test_so_is_it_in_an_asyncio_program(draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_is_read_as_it_was_when_it_was_drawn_with_asyncio(
+    draw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     async def read() -> list[str]:
@@ -266,7 +270,7 @@ class Tensor:
         return np.asarray(Image.open(io.BytesIO(order_png(say="tensor"))).convert("RGB"))
 
 
-def test_what_is_no_array_and_what_becomes_one(pool: InstancePool) -> None:
+def test_array_like_inputs_are_converted_or_refused(pool: InstancePool) -> None:
     found = list(pool.map([Lookalike(), np.float64(3), Tensor()], return_errors=True))
     assert [type(each) for each in found[:2]] == [BadRequest, BadRequest], found
     assert said(found[2]) == "tensor"
@@ -297,11 +301,11 @@ def test_a_buffer_that_is_gone_is_its_own_error(pool: InstancePool) -> None:
     ],
     ids=["text", "bytes", "path", "file object", "grey page", "page"],
 )
-def test_one_input_is_no_batch(pool: InstancePool, one: Any) -> None:
+def test_a_single_input_is_not_a_batch(pool: InstancePool, one: Any) -> None:
     with pytest.raises(TypeError, match="use read"):
         list(pool.map(one))
 
 
-def test_a_stack_of_pages_is_one(pool: InstancePool) -> None:
+def test_a_stack_of_pages_is_a_batch(pool: InstancePool) -> None:
     page = np.asarray(Image.open(io.BytesIO(order_png(say="page"))).convert("RGB"))
     assert [said(each) for each in pool.map(np.stack([page, page]))] == ["page", "page"]

@@ -70,7 +70,7 @@ def test_idle_ones_stop_neither_probes_nor_requests_nor_instances(
         assert len(text) < 50_000
 
 
-def test_who_has_waited_longest_makes_room(tmp_path: Path) -> None:
+def test_the_longest_idle_connection_is_closed_at_the_limit(tmp_path: Path) -> None:
     settings = {"http": {"maxConnections": 3, "headerSeconds": 60}}
     with (
         start_worker(tmp_path, settings=settings) as worker,
@@ -83,7 +83,7 @@ def test_who_has_waited_longest_makes_room(tmp_path: Path) -> None:
             assert status_of(said_until_closed(sock)) == 200
 
 
-def test_with_all_in_use_one_more_is_503(tmp_path: Path) -> None:
+def test_a_connection_beyond_the_limit_is_503_if_all_are_busy(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings={"http": {"maxConnections": 3}}) as worker:
         held = [worker.begin(say=str(number), gate=str(gate)) for number in range(3)]
@@ -111,14 +111,14 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 
 @pytest.mark.parametrize("port", ["port", "control_port"])
-def test_a_connection_that_says_nothing_is_closed(impatient: Worker, port: str) -> None:
+def test_a_silent_connection_is_closed(impatient: Worker, port: str) -> None:
     with connections(getattr(impatient, port), 5) as found:
         for sock in found:
             assert said_until_closed(sock) == b""
 
 
 @pytest.mark.parametrize("port", ["port", "control_port"])
-def test_a_header_that_drips_is_408(impatient: Worker, port: str) -> None:
+def test_a_slow_header_is_408(impatient: Worker, port: str) -> None:
     with connections(getattr(impatient, port), 1, b"GET /livez HTTP/1.1\r\n") as (sock,):
         drips = 0
         with contextlib.suppress(ConnectionError):
@@ -134,7 +134,7 @@ def test_a_header_that_drips_is_408(impatient: Worker, port: str) -> None:
         assert b"http.headerSeconds" in answer
 
 
-def test_between_two_requests_it_waits_for_a_while(impatient: Worker) -> None:
+def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: Worker) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=30)
     try:
         for _ in range(2):
@@ -157,7 +157,7 @@ def test_a_request_that_takes_long_is_not_cut(impatient: Worker, tmp_path: Path)
     assert running.result().text == "slow"
 
 
-def test_a_worker_that_was_stopped_hears_what_came_meanwhile(impatient: Worker) -> None:
+def test_a_stopped_worker_answers_requests_that_arrived_meanwhile(impatient: Worker) -> None:
     with connections(impatient.port, 1, b"GET /health HTTP/1.1\r\n") as (sock,):
         time.sleep(0.2)
         impatient.signal(signal.SIGSTOP)
@@ -167,14 +167,14 @@ def test_a_worker_that_was_stopped_hears_what_came_meanwhile(impatient: Worker) 
         assert status_of(said_until_closed(sock)) == 200
 
 
-def test_a_header_without_end_is_431(tmp_path: Path) -> None:
+def test_an_endless_header_is_431(tmp_path: Path) -> None:
     line = b"X-Long: " + b"x" * 3990 + b"\r\n"
     head = b"GET /health HTTP/1.1\r\n" + line * 16 + b"X: " + b"y" * 2000
     with start_worker(tmp_path) as worker, connections(worker.port, 1, head) as (sock,):
         assert status_of(said_until_closed(sock)) == 431
 
 
-def test_without_descriptors_it_waits_and_says_so_once(tmp_path: Path) -> None:
+def test_without_descriptors_accepting_pauses_and_is_logged_once(tmp_path: Path) -> None:
     """No share helps where something else takes them all."""
     with start_worker(tmp_path) as worker:
         before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)

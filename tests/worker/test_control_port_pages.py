@@ -61,14 +61,16 @@ def test_a_foreign_page_changes_nothing(
         {"Origin": "http://[::1]:{port}", "Host": "[::1]:{port}"},
     ],
 )
-def test_programs_and_pages_of_its_own_may(worker: Worker, headers: dict[str, str]) -> None:
+def test_programs_and_pages_of_the_same_origin_may_change_the_worker(
+    worker: Worker, headers: dict[str, str]
+) -> None:
     port = worker.control_port
     told = {name: value.replace("{port}", str(port)) for name, value in headers.items()}
     assert call(port, "PUT", "/v1/instances", '{"target": 1}', told).status == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/state", "/metrics", "/livez", "/readyz"])
-def test_what_changes_nothing_may_be_asked_from_anywhere(worker: Worker, path: str) -> None:
+def test_reading_requests_are_allowed_from_any_origin(worker: Worker, path: str) -> None:
     headers = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
     answer = call(worker.control_port, "GET", path, headers=headers)
     assert answer.status == 200
@@ -100,7 +102,7 @@ def test_a_body_that_does_not_come_is_408(worker: Worker) -> None:
     assert b"http.headerSeconds" in answer
 
 
-def test_what_a_signal_has_begun_is_not_taken_back(tmp_path: Path) -> None:
+def test_a_drain_by_a_signal_cannot_be_undone(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings={"http": {"graceSeconds": 30}}) as worker:
         running = worker.begin(say="running", gate=str(gate))

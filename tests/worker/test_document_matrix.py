@@ -103,7 +103,7 @@ def same(found: Pixels, page: Pixels, near: float = 0) -> None:
 
 
 @pytest.mark.parametrize("case", FILES, ids=named)
-def test_a_file_is_the_same_page_on_every_way(
+def test_a_file_is_the_same_page_over_every_endpoint(
     worker: Worker, pool: InstancePool, tmp_path: Path, case: Case
 ) -> None:
     path = tmp_path / "file"
@@ -129,7 +129,7 @@ def opens(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("case", HELD, ids=named)
-def test_what_a_program_holds_is_the_same_page(pool: InstancePool, case: Case) -> None:
+def test_an_array_or_image_is_the_same_page(pool: InstancePool, case: Case) -> None:
     before = np.array(case.data)
     (page,) = by_api(pool, case.data)
     same(page, case.page, case.near)
@@ -138,7 +138,7 @@ def test_what_a_program_holds_is_the_same_page(pool: InstancePool, case: Case) -
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
-def test_a_frame_is_read_as_it_is_read_alone(
+def test_a_frame_is_read_like_a_file_of_its_own(
     worker: Worker, pool: InstancePool, order: str, big: bool
 ) -> None:
     frames = list(pictures.tiff_frames())
@@ -168,7 +168,9 @@ def test_frames_that_pillow_writes(worker: Worker, compression: str) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
-def test_a_thumbnail_or_a_mask_is_no_page(worker: Worker, pool: InstancePool, first: bool) -> None:
+def test_thumbnails_and_masks_are_not_pages(
+    worker: Worker, pool: InstancePool, first: bool
+) -> None:
     page = Frame(GREY)
     for kind in (1, 4):
         other = Frame(GREY[::4, ::4], tags={tiffs.SUBFILE: [kind]})
@@ -180,7 +182,7 @@ def test_a_thumbnail_or_a_mask_is_no_page(worker: Worker, pool: InstancePool, fi
         same(second, 255 - WORD_PAGE)
 
 
-def test_what_is_no_copy_in_small_is_a_page(worker: Worker) -> None:
+def test_other_frames_are_pages(worker: Worker) -> None:
     page, small = Frame(GREY), Frame(GREY[::4, ::4])
     as_large = Frame(GREY, tags={tiffs.SUBFILE: [1]})
     page_and_small = Frame(GREY[::4, ::4], tags={tiffs.SUBFILE: [3]})
@@ -200,7 +202,7 @@ def test_what_is_no_copy_in_small_is_a_page(worker: Worker) -> None:
         (Frame((GREY / 255).astype(np.float16)), "sample format 3"),
     ],
 )
-def test_samples_that_nobody_reads_are_named(worker: Worker, frame: Frame, words: str) -> None:
+def test_unsupported_samples_are_named(worker: Worker, frame: Frame, words: str) -> None:
     alone = worker.post(tiff(frame))
     assert (alone.status, alone.reason) == (422, "NotAnImage"), alone
     read, unread = worker.post(tiff(Frame(GREY), frame)).json["pages"]

@@ -83,7 +83,7 @@ def test_a_whole_file_is_read_also_with_bytes_after_its_end(worker: Worker, name
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_a_file_that_breaks_off_is_refused_on_every_way_in(
+def test_a_truncated_file_is_refused_over_every_endpoint(
     worker: Worker, pool: InstancePool, name: str, tmp_path: Path
 ) -> None:
     arrived = [worker.post(cut) for cut in cut_files.cuts(IMAGES[name])]
@@ -105,13 +105,13 @@ def test_a_jpeg_that_was_cut_off_and_closed_is_refused(worker: Worker, name: str
     assert "its pixels end after 1" in answer.message  # 1xx of 240 rows
 
 
-def test_a_decoder_that_writes_nothing_shows_nothing(worker: Worker) -> None:
+def test_pixels_that_a_decoder_skips_are_constant(worker: Worker) -> None:
     answers = [worker.post(IMAGES["PNG"], "/v1/ocr?textDetThresh=0.5") for _ in range(6)]
     assert len({digests(answer)[0] for answer in answers}) == 1
     assert digests(answers[0]) != digests(worker.post(IMAGES["PNG"]))
 
 
-def test_how_much_arrived_is_told(worker: Worker) -> None:
+def test_the_message_says_how_much_arrived(worker: Worker) -> None:
     jpeg, png, bmp = IMAGES["JPEG"], IMAGES["PNG"], IMAGES["BMP"]
     assert "112 of its 240 rows" in worker.post(bmp[: 54 + 112 * 1080 + 9]).message
     assert "240 of its 240 rows arrived" in worker.post(jpeg[:-2]).message
@@ -122,7 +122,7 @@ def test_how_much_arrived_is_told(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_documents_are_whole_or_say_what_is_missing(
+def test_truncated_documents_are_refused_or_have_a_warning(
     worker: Worker, pool: InstancePool, name: str, tmp_path: Path
 ) -> None:
     whole = read_twice(worker, DOCUMENTS[name])
@@ -140,7 +140,7 @@ def test_documents_are_whole_or_say_what_is_missing(
     assert worker.counters()["deaths"] == 0
 
 
-def test_damaged_files_show_nothing_foreign(worker: Worker) -> None:
+def test_damaged_files_show_no_old_memory(worker: Worker) -> None:
     files = {**IMAGES, **DOCUMENTS}
     files |= {f"PDF: {name}": cut_files.pdf_with(*both) for name, both in PDF_IMAGES.items()}
     for number, name in enumerate(list(files) * 3):

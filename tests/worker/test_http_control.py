@@ -46,7 +46,7 @@ def test_a_wrong_target_is_422_and_named(worker: Worker, body: str, field: str) 
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "3", "null", "\ud800"])
-def test_what_is_no_target_at_all_is_422_with_the_form(worker: Worker, body: str) -> None:
+def test_an_invalid_target_is_422_with_an_example(worker: Worker, body: str) -> None:
     answer = call(
         worker.control_port, "PUT", "/v1/instances", body.encode("utf-8", "surrogatepass")
     )
@@ -66,7 +66,7 @@ def test_a_huge_body_is_413(worker: Worker) -> None:
     assert answer.json["error"]["status"] == 413
 
 
-def test_what_is_not_there_is_404_and_tells_what_is(worker: Worker) -> None:
+def test_an_unknown_path_is_404_with_the_endpoints(worker: Worker) -> None:
     answer = call(worker.control_port, "GET", "/v1/status")
     assert (answer.status, answer.reason) == (404, "NotFound")
     assert "/v1/state" in answer.message

@@ -116,7 +116,7 @@ def test_a_page_and_a_document_are_fetched(worker: Worker, files: str) -> None:
     assert texts(fetch(worker, f"{files}/moved")) == ["fetched"]
 
 
-def test_a_signed_url_is_asked_for_to_the_letter(worker: Worker, files: str) -> None:
+def test_a_signed_url_is_fetched_unchanged(worker: Worker, files: str) -> None:
     path = "/a%2Fb?sign=%7e%41+b%2F&x=%e4"
     assert texts(fetch(worker, files + path)) == ["fetched"]
     assert Files.seen[-1] == path
@@ -136,7 +136,7 @@ def test_a_signed_url_is_asked_for_to_the_letter(worker: Worker, files: str) -> 
         ("/x\r\nHost: elsewhere", 422, "no blanks"),
     ],
 )
-def test_what_cannot_be_fetched_is_told(
+def test_a_failed_fetch_says_why(
     worker: Worker, files: str, path: str, status: int, words: str
 ) -> None:
     answer = fetch(worker, files + path)
@@ -160,7 +160,7 @@ def test_what_cannot_be_fetched_is_told(
         "http://..invalid/",
     ],
 )
-def test_a_url_that_leads_nowhere_is_422(worker: Worker, url: str) -> None:
+def test_an_unreachable_url_is_422(worker: Worker, url: str) -> None:
     answer = fetch(worker, url)
     assert answer.status == answer.json["errorCode"] == 422, answer
 
@@ -190,9 +190,7 @@ UNREACHED = [
 ]
 
 
-def test_nothing_is_told_of_the_network_and_private_addresses_are_not_asked(
-    worker: Worker, files: str
-) -> None:
+def test_private_addresses_are_never_contacted(worker: Worker, files: str) -> None:
     port = files.rpartition(":")[2]
     assert texts(fetch(worker, f"{files}/page.png")) == ["fetched"]
     before = Files.seen.count("/page.png")
@@ -206,7 +204,7 @@ def test_nothing_is_told_of_the_network_and_private_addresses_are_not_asked(
     assert Files.seen.count("/page.png") == before
 
 
-def test_without_named_networks_this_machine_is_not_asked(tmp_path: Path, files: str) -> None:
+def test_without_named_networks_loopback_is_never_contacted(tmp_path: Path, files: str) -> None:
     with start_worker(tmp_path, settings={"http": {"fetchUrls": True}}) as worker:
         seen = len(Files.seen)
         for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
@@ -247,7 +245,7 @@ def test_what_is_fetched_counts_as_a_body(tmp_path: Path, files: str) -> None:
             assert texts(fetch(worker, f"{files}/document.pdf")) == ["one", "two"]
 
 
-def test_so_many_at_once_and_others_wait(tmp_path: Path, files: str) -> None:
+def test_concurrent_fetches_are_limited(tmp_path: Path, files: str) -> None:
     settings = {
         "http": {"fetchUrls": True, "fetchNetworks": ["127.0.0.1/32"], "maxFetches": 2},
         "admission": {"timeoutSeconds": 60},

@@ -80,7 +80,7 @@ def test_a_tiff_of_one_frame_is_an_image(worker: Worker) -> None:
     assert answer.json["result"]["dataInfo"]["type"] == "image"
 
 
-def test_pictures_come_where_they_are_asked_for_and_by_default(worker: Worker) -> None:
+def test_pictures_are_returned_by_default_and_on_request(worker: Worker) -> None:
     for more in ({}, {"visualize": None}, {"visualize": True}):
         answer = post_json(worker.port, file_request(order_png(say="seen"), **more))
         (page,) = answer.json["result"]["ocrResults"]
@@ -108,7 +108,7 @@ def test_parameters_reach_the_engine_under_their_snake_case_names(worker: Worker
     }
 
 
-def test_what_the_engine_cannot_do_is_422(worker: Worker) -> None:
+def test_an_unsupported_parameter_is_422(worker: Worker) -> None:
     answer = post_json(worker.port, file_request(order_png(say="x"), useDocUnwarping=True))
     assert "useDocUnwarping" in refused(answer)
 
@@ -160,7 +160,7 @@ def test_wrong_json_names_its_fields(worker: Worker, body: object, fields: list[
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"\x00" * 50, b"--x\r\nContent-Disposition: form"])
-def test_bytes_that_are_no_json_are_422(worker: Worker, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_422(worker: Worker, body: bytes) -> None:
     assert wrong_fields(call(worker.port, "POST", "/ocr", body)) == ["body"]
 
 
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_json_are_422(worker: Worker, body: bytes) -> None:
         ("QUFB", "none of PNG, JPEG, BMP, WebP, TIFF"),
     ],
 )
-def test_a_file_that_is_none_is_422(worker: Worker, file: str, words: str) -> None:
+def test_an_invalid_file_is_422(worker: Worker, file: str, words: str) -> None:
     assert words in refused(post_json(worker.port, {"file": file}))
 
 

@@ -93,7 +93,7 @@ def test_a_large_body_in_utf_16_is_converted_in_steps_and_in_its_place(worker: W
 @pytest.mark.parametrize(
     "body", [b"\xff\xfe{\x00\x00\xd8", b"\xff\xfe{", "{".encode("utf-16"), b"\xef\xbb\xbf{"]
 )
-def test_what_is_no_json_in_any_encoding_is_told(worker: Worker, body: bytes) -> None:
+def test_invalid_json_is_reported_in_every_encoding(worker: Worker, body: bytes) -> None:
     answer = call(worker.port, "POST", "/ocr", body)
     assert answer.status == 422
     (error,) = json.loads(answer.json["errorMsg"])
@@ -107,7 +107,9 @@ REQUESTS = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS.keys())
 @given(request=REQUESTS, step=st.integers(1, 40))
-def test_no_step_breaks_a_character(encoding: str, request: dict[str, object], step: int) -> None:
+def test_conversion_steps_do_not_split_a_character(
+    encoding: str, request: dict[str, object], step: int
+) -> None:
     body = bytearray(json.dumps(request, ensure_ascii=False).encode(encoding))
     before, held = len(body), 0
 
@@ -122,7 +124,7 @@ def test_no_step_breaks_a_character(encoding: str, request: dict[str, object], s
     assert len(body) <= before + held, "what it grew by was told of"
 
 
-def test_an_encoding_that_breaks_off_is_told() -> None:
+def test_a_truncated_encoding_is_reported() -> None:
     async def read() -> None:
         await RequestParser(9).parse(
             bytearray('{"file":"QQ=="}'.encode("utf-16")[:-1]), lambda _: None

@@ -64,18 +64,16 @@ def test_a_wrong_token_is_401(guarded: Worker, authorization: str | None) -> Non
         ("GET", "/v1%2Fstate"),
     ],
 )
-def test_the_token_is_asked_for_everything_under_v1(
-    guarded: Worker, method: str, path: str
-) -> None:
+def test_every_path_under_v1_requires_the_token(guarded: Worker, method: str, path: str) -> None:
     assert status(guarded, path, None, method) == 401
 
 
 @pytest.mark.parametrize("path", ["/livez", "/metrics"])
-def test_probes_and_metrics_ask_for_none(guarded: Worker, path: str) -> None:
+def test_probes_and_metrics_require_no_token(guarded: Worker, path: str) -> None:
     assert status(guarded, path, None) == 200
 
 
-def test_the_data_port_asks_for_none(guarded: Worker) -> None:
+def test_the_data_port_requires_no_token(guarded: Worker) -> None:
     assert guarded.post(order_png(say="x")).status in (200, 503)
 
 
@@ -90,7 +88,7 @@ def test_the_token_may_change_under_a_running_worker(guarded: Worker, token_file
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
-def test_a_token_file_that_holds_none_lets_nobody_in(
+def test_an_empty_token_file_refuses_everybody(
     guarded: Worker, token_file: Path, content: bytes | None
 ) -> None:
     try:

@@ -56,7 +56,7 @@ def test_a_document_is_answered_in_the_order_of_its_pages(worker: Worker) -> Non
     assert worker.post(pdf_of([{"say": str(page)} for page in range(4)])).pages == list("0123")
 
 
-def test_the_content_type_is_not_asked_for(worker: Worker) -> None:
+def test_the_content_type_is_ignored(worker: Worker) -> None:
     for content_type in ("image/png", "application/json", "nonsense", ""):
         headers = {"Content-Type": content_type}
         answer = call(worker.port, "POST", "/v1/ocr", order_png(say="x"), headers)
@@ -104,7 +104,7 @@ def test_a_compressed_body_is_refused(worker: Worker, encoding: str) -> None:
     refused(answer, 415, "UnsupportedEncoding")
 
 
-def test_identity_is_no_compression(worker: Worker) -> None:
+def test_content_encoding_identity_is_accepted(worker: Worker) -> None:
     headers = {"Content-Encoding": "identity"}
     assert call(worker.port, "POST", "/v1/ocr", order_png(say="x"), headers).text == "x"
 
@@ -130,7 +130,7 @@ def test_a_declared_body_over_the_limit_is_not_waited_for(worker: Worker) -> Non
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_a_body_that_dribbles_is_408(worker: Worker, path: str) -> None:
+def test_a_slow_body_is_408(worker: Worker, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc".encode()
     with socket.create_connection(("127.0.0.1", worker.port), timeout=20) as sock:
         sock.sendall(head)
@@ -148,7 +148,7 @@ def test_a_body_with_broken_chunks_is_400(worker: Worker, chunk: bytes) -> None:
     assert not [event for event in worker.events() if event["level"] in ("warning", "error")]
 
 
-def test_what_is_not_there_is_404_and_tells_what_is(worker: Worker) -> None:
+def test_an_unknown_path_is_404_with_the_endpoints(worker: Worker) -> None:
     answer = call(worker.port, "GET", "/v2/nothing")
     error = refused(answer, 404, "NotFound")
     assert "/v2/nothing" in error["message"]

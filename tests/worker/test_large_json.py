@@ -55,7 +55,7 @@ READ: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("make", READ.values(), ids=READ.keys())
-def test_unknown_fields_are_passed_over(worker: Worker, make: Callable[[], bytes]) -> None:
+def test_unknown_fields_are_skipped(worker: Worker, make: Callable[[], bytes]) -> None:
     body = make()
     with probing(worker) as probe, peak_growth(worker) as growth:
         answer = post(worker, body)
@@ -119,7 +119,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("make", "field"), WRONG.values(), ids=WRONG.keys())
-def test_what_is_wrong_is_named_and_costs_no_more(
+def test_an_invalid_field_is_named_without_extra_memory(
     worker: Worker, make: Callable[[], bytes], field: str
 ) -> None:
     body = make()

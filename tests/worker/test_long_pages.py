@@ -47,7 +47,9 @@ print(json.dumps([len(lines), len(told)]))
 
 
 @pytest.mark.timeout(300)
-def test_paddleocr_comes_on_with_every_batch_of_lines(models: Path, tmp_path: Path) -> None:
+def test_paddleocr_reports_progress_after_every_batch_of_lines(
+    models: Path, tmp_path: Path
+) -> None:
     font = ImageFont.truetype(str(FONT), 24)
     page = Image.new("RGB", (200, 40 * LINES + 40), "white")
     for row in range(LINES):

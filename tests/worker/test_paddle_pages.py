@@ -119,7 +119,7 @@ def test_an_upside_down_page_has_a_warning_and_others_have_none(paddle_worker: W
     assert "warnings" not in blank
 
 
-def test_letters_that_are_too_small_to_be_read_say_so(paddle_worker: Worker) -> None:
+def test_small_letters_have_a_warning(paddle_worker: Worker) -> None:
     assert reasons(v1(paddle_worker, sheet(size=5).image)) == ["LowResolution"]
     assert reasons(v1(paddle_worker, sheet(size=10).image)) == []
 
@@ -170,7 +170,7 @@ def test_a_page_of_more_than_1000_regions_is_read_from_top_to_bottom(pool: Insta
     assert page.warnings == ()
 
 
-def test_a_page_of_more_regions_than_may_be_read_says_so(pool: InstancePool) -> None:
+def test_a_page_with_too_many_regions_has_a_warning(pool: InstancePool) -> None:
     page = read(pool, dense(31))
     assert len(page.lines) == 1150
     assert min(y for line in page.lines for _, y in line.polygon) < 20
@@ -180,7 +180,7 @@ def test_a_page_of_more_regions_than_may_be_read_says_so(pool: InstancePool) -> 
 
 
 @pytest.mark.parametrize("box_type", ["quad", "poly"])
-def test_the_detector_says_at_each_contour_that_it_comes_on(box_type: str) -> None:
+def test_the_detector_reports_progress_at_each_contour(box_type: str) -> None:
     """Noise has 100,000 of them on a page of 16 megapixels, and takes PaddleX 10 seconds."""
     from paddlex.inference.models.text_detection.processors import DBPostProcess  # noqa: PLC0415
 
@@ -226,7 +226,9 @@ def test_a_turned_page_has_its_polygons_in_the_picture_that_was_sent(pool: Insta
                 assert found == pytest.approx(there, abs=3)
 
 
-def test_a_tiny_turned_picture_too(pool: InstancePool) -> None:
+def test_a_tiny_turned_picture_has_its_polygons_in_the_picture_that_was_sent(
+    pool: InstancePool,
+) -> None:
     """The margin around it is turned as well."""
     paper = PageImage(40, 20)
     paper.text(4, 0, "Tea", 16)

@@ -115,7 +115,7 @@ VALID: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("request_body", VALID.values(), ids=VALID.keys())
-def test_the_same_answer(both: Both, request_body: dict[str, object]) -> None:
+def test_the_answer_equals_paddlex(both: Both, request_body: dict[str, object]) -> None:
     theirs, ours = both.post(request_body)
     assert (theirs.status, ours.status) == (200, 200), (theirs, ours)
     log_ids = theirs.json["logId"], ours.json["logId"]
@@ -148,7 +148,7 @@ ENCODINGS = ["utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_same_answer_in_every_encoding_of_json(both: Both, encoding: str) -> None:
+def test_the_answer_equals_paddlex_in_every_encoding_of_json(both: Both, encoding: str) -> None:
     body = json.dumps(quiet(PNG, fileType=1, logId="文字"), ensure_ascii=False).encode(encoding)
     theirs, ours = (
         call(port, "POST", "/ocr", body, {"Content-Type": "application/json"}, timeout=300)
@@ -174,7 +174,7 @@ def as_form(form: str, **save: object) -> bytes:
     [as_form("JPEG2000"), as_form("JPEG2000", no_jp2=True), as_form("PPM")],
     ids=["JP2", "JPEG 2000 codestream", "PPM"],
 )
-def test_the_same_answer_for_formats_that_opencv_knows(both: Both, data: bytes) -> None:
+def test_the_answer_equals_paddlex_for_formats_that_opencv_knows(both: Both, data: bytes) -> None:
     theirs, ours = both.post(quiet(data, fileType=1))
     assert (theirs.status, ours.status) == (200, 200), (theirs, ours)
     assert ours.json["result"] == same(theirs.json["result"])
@@ -211,7 +211,7 @@ def test_difference_spellings_of_base64(both: Both, file: str) -> None:
 @pytest.mark.parametrize(
     "more", [{}, {"visualize": True}, {"visualize": None}, {"returnWordBox": True}]
 )
-def test_the_same_pictures(both: Both, more: dict[str, object]) -> None:
+def test_the_pictures_equal_paddlex(both: Both, more: dict[str, object]) -> None:
     theirs, ours = both.post(file_request(JPEG, fileType=1, **more))
     (their_page,), (our_page,) = (answer.json["result"]["ocrResults"] for answer in (theirs, ours))
     assert list(our_page) == list(their_page)
@@ -227,7 +227,7 @@ def picture(text: str) -> Image.Image:
     return found
 
 
-def test_a_large_picture_is_sent_as_small_as_theirs(both: Both) -> None:
+def test_a_large_picture_is_returned_as_small_as_from_paddlex(both: Both) -> None:
     out = io.BytesIO()
     Image.new("RGB", (2600, 300), "white").save(out, "PNG")
     answers = both.post(file_request(out.getvalue(), fileType=1, textDetLimitType="max"))
@@ -255,7 +255,7 @@ WRONG: dict[str, object] = {
 
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG.keys())
-def test_the_same_complaint_about_the_form(both: Both, body: object) -> None:
+def test_invalid_requests_get_the_same_error_as_from_paddlex(both: Both, body: object) -> None:
     theirs, ours = both.post(json.dumps(body))
     assert (theirs.status, ours.status) == (422, 422), (theirs, ours)
     assert list(ours.json) == list(theirs.json) == ["logId", "errorCode", "errorMsg"]
@@ -285,7 +285,7 @@ UNREADABLE: dict[str, object] = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_the_same_status_for_what_cannot_be_read(both: Both, body: object) -> None:
+def test_unreadable_files_get_the_same_status_as_from_paddlex(both: Both, body: object) -> None:
     theirs, ours = both.post(body)
     assert (theirs.status, ours.status) == (422, 422), (theirs, ours)
     for answer in (theirs, ours):
@@ -304,14 +304,14 @@ def test_the_same_health_and_the_same_shape_of_404_and_405(both: Both) -> None:
         assert list(answer.json) == ["logId", "errorCode", "errorMsg"]
 
 
-def test_difference_a_missing_file_type_is_found_out(both: Both) -> None:
+def test_difference_a_missing_file_type_is_detected(both: Both) -> None:
     for data, kind in ((PNG, "image"), (document_pdf(1), "pdf")):
         theirs, ours = both.post(quiet(data))
         assert (theirs.status, ours.status) == (422, 200)
         assert ours.json["result"]["dataInfo"]["type"] == kind
 
 
-def test_difference_transparent_ground_is_paper(both: Both) -> None:
+def test_difference_transparent_pictures_are_drawn_on_white(both: Both) -> None:
     """PaddleX takes the colour of what is transparent, here that of the ink."""
     page = SAMPLES["card"]
     ink = Image.open(io.BytesIO(page.data)).convert("L").point(lambda grey: 255 * (grey < 128))
@@ -335,7 +335,7 @@ def test_difference_all_pages_are_read_not_only_ten(both: Both) -> None:
     assert len(ours.json["result"]["ocrResults"]) == 11
 
 
-def test_difference_what_their_engine_fails_on_is_refused_by_name(both: Both) -> None:
+def test_difference_parameters_on_which_paddlex_fails_are_refused_by_name(both: Both) -> None:
     for wrong in ({"textDetLimitType": "middle"}, {"textDetLimitSideLen": -5}):
         _, ours = both.post(quiet(PNG, fileType=1, **wrong))
         assert ours.status == 422

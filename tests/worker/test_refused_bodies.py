@@ -81,7 +81,7 @@ BROKEN_LATER = {
 
 
 @pytest.mark.parametrize("body", BROKEN_LATER.values(), ids=BROKEN_LATER.keys())
-def test_what_only_a_decoder_finds_out_is_422_too(worker: Worker, body: bytes) -> None:
+def test_an_error_of_a_decoder_is_422(worker: Worker, body: bytes) -> None:
     answer = worker.post(body)
     assert (answer.status, answer.reason) == (422, "NotAnImage"), answer
 

@@ -40,7 +40,7 @@ TRIED = (
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_a_reported_kind_is_what_its_row_says(paddle_worker: Worker, name: str) -> None:
+def test_a_reported_kind_is_read_as_documented(paddle_worker: Worker, name: str) -> None:
     (kind,) = (kind for kind in KINDS if kind.name == name)
     answer = paddle_worker.post(kind.make(), timeout=300)
     verdict, said = judged(kind, answer.status, answer.json)
@@ -61,7 +61,7 @@ def kind_of(*says: str) -> Kind:
     return Kind("a kind", "owner/name#1", "drawn", bytes, says)
 
 
-def test_verdicts_tell_apart_what_is_read() -> None:
+def test_verdicts_distinguish_readings() -> None:
     def verdict(kind: Kind, *texts: str) -> str:
         return judged(kind, 200, {"pages": [{"lines": [{"text": text} for text in texts]}]})[0]
 
@@ -80,7 +80,7 @@ def test_a_lossless_jpeg_is_read_to_the_last_grey() -> None:
     assert np.array_equal(page.pixels(), expected)
 
 
-def test_a_lossless_jpeg_is_held_against_the_limit_before_it_is_decoded() -> None:
+def test_a_lossless_jpeg_over_the_limit_is_refused_before_decoding() -> None:
     with pytest.raises(TooLarge, match="maxMegapixels"):
         decode_otherwise(jpegs.lossless(), 1000)
 
@@ -89,7 +89,7 @@ def test_a_lossless_jpeg_is_held_against_the_limit_before_it_is_decoded() -> Non
     ("marker", "name"),
     [(0xC5, "hierarchical"), (0xC9, "arithmetic coding"), (0xCB, "lossless, arithmetic coding")],
 )
-def test_a_jpeg_of_a_rare_process_is_refused_by_its_name(marker: int, name: str) -> None:
+def test_the_error_for_a_rare_jpeg_process_names_it(marker: int, name: str) -> None:
     data = bytearray(encoded(ticket(), "JPEG"))
     data[data.index(b"\xff\xc0") + 1] = marker
     with pytest.raises(NotAnImage, match=f"not read: {name}; convert it"):

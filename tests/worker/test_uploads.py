@@ -101,7 +101,7 @@ def told(address: str, secret: str = SECRET) -> dict[str, str]:
     return {"X-Ocrpool-Client": f"{address} {secret}"}
 
 
-def test_behind_a_proxy_the_address_that_it_tells_counts(worker: Worker) -> None:
+def test_behind_a_proxy_its_client_address_counts(worker: Worker) -> None:
     """Everything comes from the proxy's own address, 127.0.0.2."""
     with stalled(worker, "127.0.0.2", 10, told("192.0.2.1")):
         until(worker, "127.0.0.2", 429, told("192.0.2.1"))
@@ -113,7 +113,7 @@ def test_behind_a_proxy_the_address_that_it_tells_counts(worker: Worker) -> None
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", SECRET.upper(), f"{SECRET} "[:-2], "\xe9"])
-def test_a_stranger_cannot_name_an_address(worker: Worker, secret: str) -> None:
+def test_a_client_cannot_set_its_own_address(worker: Worker, secret: str) -> None:
     with stalled(worker, "127.0.0.2", 10):
         # In vain: it is still 127.0.0.2.
         answer = until(worker, "127.0.0.2", 429, told("192.0.2.9", secret))
@@ -133,7 +133,7 @@ def test_an_upload_that_stalls_is_408(tmp_path: Path) -> None:
         assert time.monotonic() - began < 45  # timeoutSeconds would be 60
 
 
-def test_one_that_is_slow_but_comes_is_read(tmp_path: Path) -> None:
+def test_a_slow_but_steady_upload_is_read(tmp_path: Path) -> None:
     """Above the least rate for longer than the time over which it is taken."""
     limits = {"admission": {"minBodyRate": 100, "timeoutSeconds": 60}}
     body = order_png(say="slow", pad=0) + bytes(8000)

@@ -50,7 +50,7 @@ def test_words_are_where_they_were_drawn(paddle_worker: Worker) -> None:
         assert in_polygon(word["polygon"], x, y), (text, x, y, word)
 
 
-def test_an_engine_without_words_says_so(tmp_path: Path) -> None:
+def test_an_engine_without_words_answers_422(tmp_path: Path) -> None:
     with start_worker(tmp_path) as worker:
         answer = worker.post(order_png(say="text"), "/v1/ocr?returnWordBox=true")
         assert (answer.status, answer.reason) == (422, "BadRequest"), answer

@@ -34,7 +34,7 @@ def test_an_image_is_admitted_with_its_size(form: str, expected: Kind | None) ->
     assert (admitted.kind, admitted.width, admitted.height) == ("image", 30, 20)
 
 
-def test_a_tiff_may_have_frames_and_is_an_image_to_the_client() -> None:
+def test_a_tiff_is_admitted_as_an_image() -> None:
     assert admit(encoded("TIFF"), LIMITS, expected="image").kind == "tiff"
 
 
@@ -53,13 +53,13 @@ def test_the_limit_itself_is_admitted() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, 0)])
-def test_a_page_without_pixels_is_no_image(width: int, height: int) -> None:
+def test_a_page_without_pixels_is_refused(width: int, height: int) -> None:
     with pytest.raises(NotAnImage, match="pixels"):
         admit(png_header(width, height), LIMITS)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"GIF89a" + bytes(50), b"<svg/>", bytes(1000)])
-def test_what_is_nothing_known_is_refused(data: bytes) -> None:
+def test_an_unknown_format_is_refused(data: bytes) -> None:
     with pytest.raises(NotAnImage) as caught:
         admit(data, LIMITS)
     assert (caught.value.status, caught.value.field) == (422, "file")
@@ -81,7 +81,7 @@ def test_a_pdf_is_found_where_readers_look_for_it(data: bytes, pdf: bool) -> Non
     assert is_pdf(data) is pdf
 
 
-def test_the_kind_that_the_client_named_must_be_the_kind_that_came() -> None:
+def test_a_file_type_other_than_the_detected_one_is_refused() -> None:
     assert admit(b"%PDF-1.7", LIMITS, expected="pdf").kind == "pdf"
     with pytest.raises(NotAnImage, match="send fileType 0") as caught:
         admit(b"%PDF-1.7", LIMITS, expected="image")
@@ -111,5 +111,5 @@ def test_scaling_a_page_over_the_limit_is_refused() -> None:
     assert (caught.value.field, caught.value.limit) == ("textDetLimitSideLen", 1)
 
 
-def test_the_scaling_of_a_document_is_looked_at_page_by_page_later() -> None:
+def test_the_scaling_of_a_document_is_not_checked_at_admission() -> None:
     check_scaling(0, 0, {"text_det_limit_side_len": 100_000}, LIMITS)

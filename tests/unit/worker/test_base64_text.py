@@ -37,7 +37,7 @@ ESCAPES = {"none": "", "slash": "/", "slash and plus": "/+", "padding": "=", "al
 @pytest.mark.parametrize("escaped", ESCAPES.values(), ids=ESCAPES.keys())
 @pytest.mark.parametrize("lines", [False, True])
 @given(data=st.binary(max_size=300), step=st.integers(8, 64))
-def test_base64_is_decoded_whatever_the_steps(
+def test_base64_is_decoded_in_steps_of_any_size(
     data: bytes, step: int, escaped: str, lines: bool
 ) -> None:
     text = (base64.encodebytes(data) if lines else base64.b64encode(data)).decode()
@@ -51,7 +51,7 @@ def test_base64_is_decoded_whatever_the_steps(
 
 
 @given(st.text(alphabet="QUJD=+/-_ \n", max_size=24))
-def test_what_is_not_plain_is_taken_as_base64_takes_it(text: str) -> None:
+def test_other_texts_decode_like_base64_b64decode(text: str) -> None:
     """But for the URL-safe alphabet and missing padding, which `base64.b64decode` does not know."""
     kept = re.sub(r"[ \n]", "", text.replace("-", "+").replace("_", "/"))
     bare = kept.rstrip("=")
@@ -94,7 +94,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS.keys())
 @pytest.mark.parametrize("escaped", ["", "/", "%+"])
 @given(data=st.binary(max_size=300), step=st.integers(8, 64))
-def test_every_spelling_is_read(
+def test_every_spelling_of_base64_is_decoded(
     spell: Callable[[bytes], str], data: bytes, step: int, escaped: str
 ) -> None:
     text = json.dumps(spell(data))[1:-1]
@@ -117,7 +117,7 @@ def test_every_spelling_is_read(
         ("file:///scans/ä.pdf", "looks like the name of a file"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, why: str) -> None:
+def test_an_invalid_text_is_refused_with_the_reason(text: str, why: str) -> None:
     said = decode_text(json.dumps(text)[1:-1].encode())
     assert isinstance(said, str)
     assert why in said
@@ -133,7 +133,7 @@ ALL_ESCAPED = {
 
 @pytest.mark.parametrize("data", ALL_ESCAPED.values(), ids=ALL_ESCAPED.keys())
 @pytest.mark.parametrize("head", [b"data:,", b"data:;base64,"])
-def test_no_step_takes_long(head: bytes, data: bytes) -> None:
+def test_no_step_takes_longer_than_its_bound(head: bytes, data: bytes) -> None:
     """The event loop does nothing else meanwhile."""
 
     def longest() -> float:
@@ -149,7 +149,7 @@ def test_no_step_takes_long(head: bytes, data: bytes) -> None:
 
 
 @given(st.text(alphabet="%%%4aFx1é", max_size=40), st.integers(8, 16))
-def test_percent_signs_are_read_as_in_urls(text: str, step: int) -> None:
+def test_percent_escapes_decode_like_unquote_to_bytes(text: str, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base64_text, "PERCENT_STEP", step)
         assert decode_text(b"data:," + text.encode()) == unquote_to_bytes(text)

@@ -55,7 +55,7 @@ def test_an_end_marker_in_a_thumbnail_is_not_the_end() -> None:
         cut_files.encoded("WEBP") + bytes(9),
     ],
 )
-def test_a_whole_file_is_whole_whatever_is_around_it(data: bytes) -> None:
+def test_extra_bytes_do_not_make_a_file_incomplete(data: bytes) -> None:
     check_complete(data)
     check_complete(memoryview(data))
 
@@ -77,7 +77,7 @@ def decoded(data: bytes) -> NDArray[np.uint8]:
     return EncodedImage(memoryview(data), 10**6).pixels()
 
 
-def test_a_grey_picture_is_not_taken_for_one_that_ends_early() -> None:
+def test_a_grey_jpeg_is_not_reported_as_truncated() -> None:
     """Missing rows are of libjpeg's grey, but not all that is grey is missing."""
     out = io.BytesIO()
     Image.new("RGB", (90, 70), (128, 128, 128)).save(out, "JPEG")
@@ -149,7 +149,7 @@ def many_boxes_in_many() -> bytes:
         frames_that_share_their_strips,
     ],
 )
-def test_a_hostile_file_costs_no_time(make: Callable[[], bytes]) -> None:
+def test_checking_a_hostile_file_is_fast(make: Callable[[], bytes]) -> None:
     data = make()
     took = []
     for _ in range(3):
@@ -171,7 +171,7 @@ def test_compressed_pixels_are_expanded_up_to_a_bound() -> None:
     assert MOST_BYTES < 2**28
 
 
-def test_a_pdf_of_many_broken_pictures_is_told_in_a_few_warnings() -> None:
+def test_many_broken_pictures_give_a_bounded_number_of_warnings() -> None:
     entries = b"/Filter/DCTDecode" + cut_files.RGB
     draw = b"q 90 0 0 90 5 5 cm /I Do Q " * 500
     image = b"<</Type/XObject/Subtype/Image/Width 360/Height 240%s/Length %d>>stream\n%s\nendstream"
@@ -188,7 +188,7 @@ def test_a_pdf_of_many_broken_pictures_is_told_in_a_few_warnings() -> None:
     assert len(warnings) == MOST_WARNINGS
 
 
-def test_where_the_pictures_of_a_pdf_end() -> None:
+def test_truncated_pictures_of_a_pdf_are_detected() -> None:
     assert jpx_ends(b"\xff\x4f...\xff\xd9\r\n")
     assert not jpx_ends(b"\xff\x4f...")
     end_of_block = bytes((0x00, 0x10, 0x01))
@@ -204,7 +204,7 @@ def test_where_the_pictures_of_a_pdf_end() -> None:
     assert not jbig2_ends(segment + segment[:7])
 
 
-def test_memory_is_clean_where_a_decoder_runs() -> None:
+def test_memory_is_filled_while_a_decoder_runs() -> None:
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes = (ctypes.c_size_t,)
@@ -231,7 +231,7 @@ def test_memory_is_clean_where_a_decoder_runs() -> None:
         assert found() == 0
 
 
-def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_glibc_clean_memory_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_fill, "_mallopt", None)
     with clean_memory():
         pass

@@ -27,7 +27,7 @@ class Probe:
         return DeviceSnapshot(Memory(total=10, used=10 - self.free, free=self.free))
 
 
-def test_every_look_is_told_and_the_latest_kept() -> None:
+def test_every_snapshot_is_reported_and_the_latest_kept() -> None:
     async def scenario() -> None:
         probe, seen = Probe(), asyncio.Queue[DeviceSnapshot]()
         watch = DeviceWatch(probe, clock=lambda: 0.0, interval=0.001)
@@ -43,7 +43,7 @@ def test_every_look_is_told_and_the_latest_kept() -> None:
     asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
-def test_a_driver_that_hangs_is_reported_and_holds_nobody_up() -> None:
+def test_a_hanging_driver_is_reported_and_blocks_nobody() -> None:
     async def scenario() -> None:
         now = 0.0
         probe = Probe()
@@ -64,7 +64,7 @@ def test_a_driver_that_hangs_is_reported_and_holds_nobody_up() -> None:
     asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
-def test_looks_at_the_same_time_are_one() -> None:
+def test_concurrent_observations_are_made_once() -> None:
     async def scenario() -> None:
         watch = DeviceWatch(Probe(), clock=lambda: 0.0)
         looks = await asyncio.gather(*(watch.observe() for _ in range(5)))
@@ -74,7 +74,7 @@ def test_looks_at_the_same_time_are_one() -> None:
     asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
-def test_a_driver_that_goes_on_refusing_is_an_error_of_the_device() -> None:
+def test_a_driver_that_refuses_for_long_is_a_device_error() -> None:
     refusal = Problem(reason="DeviceUnreadable", message="Unknown Error")
     lost = Problem(reason="DeviceLost", message="GPU is lost")
 

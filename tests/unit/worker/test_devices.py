@@ -97,7 +97,7 @@ def test_the_limit_of_our_own_cgroup_is_found(tmp_path: Path) -> None:
     assert measured(v2) == (2000 * KIB, 500 * KIB, 1500 * KIB)
 
 
-def test_a_limit_above_ours_holds_as_well(tmp_path: Path) -> None:
+def test_limits_of_ancestor_cgroups_apply(tmp_path: Path) -> None:
     above = "sys__fs__cgroup__jobs__memory."
     folder = root(
         tmp_path,
@@ -145,7 +145,7 @@ def test_an_instance_gets_its_share_of_the_cores() -> None:
     assert cpu_threads(WorkerSettings.model_validate(asked), 8, 1) == 3
 
 
-def test_a_path_that_only_the_host_can_see_says_nothing(tmp_path: Path) -> None:
+def test_a_cgroup_path_of_the_host_sets_no_limit(tmp_path: Path) -> None:
     """In a container without a cgroup namespace the mount is its own cgroup."""
     folder = root(
         tmp_path,
@@ -155,7 +155,7 @@ def test_a_path_that_only_the_host_can_see_says_nothing(tmp_path: Path) -> None:
     assert measured(folder) == (2000 * KIB, 500 * KIB, 1500 * KIB)
 
 
-def test_a_limit_is_worth_no_more_than_the_host_has(tmp_path: Path) -> None:
+def test_a_limit_above_the_hosts_memory_is_capped(tmp_path: Path) -> None:
     folder = root(tmp_path, **{V2 + "max": f"{7000 * KIB}", V2 + "current": f"{100 * KIB}"})
     assert measured(folder) == (7000 * KIB, 2000 * KIB, 5000 * KIB)
 
@@ -166,26 +166,26 @@ def test_over_the_limit_nothing_is_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "rubbish\n", "MemTotal: x kB\n\xff"])
-def test_a_kernel_that_does_not_tell_is_no_error(tmp_path: Path, text: str) -> None:
+def test_a_kernel_without_memory_figures_is_a_problem(tmp_path: Path, text: str) -> None:
     look = RamProbe(root(tmp_path, proc__meminfo=text)).observe()
     assert look.memory is None
     assert look.problem is not None
     assert look.problem.reason == "DeviceUnreadable"
 
 
-def test_no_files_at_all(tmp_path: Path) -> None:
+def test_missing_proc_files_are_a_problem(tmp_path: Path) -> None:
     assert measured(tmp_path) is None
 
 
 @pytest.mark.parametrize(("total", "free"), [(0, 0), (-1, -1), (10, 11), (10, -1)])
-def test_nonsense_is_a_problem_and_no_figure(total: int, free: int) -> None:
+def test_impossible_figures_are_a_problem(total: int, free: int) -> None:
     look = checked_snapshot(total, free, where="a driver")
     assert look.memory is None
     assert look.problem is not None
     assert "a driver reports" in look.problem.message
 
 
-def test_this_machine() -> None:
+def test_the_memory_of_this_machine_is_plausible() -> None:
     probe = probe_for("cpu")
     memory, identity = probe.observe().memory, probe.identity()
     assert memory is not None
@@ -194,7 +194,7 @@ def test_this_machine() -> None:
     assert (identity.kind, identity.uuid) == ("cpu", "")
 
 
-def test_what_processes_hold_of_the_ram_is_told_and_nothing_of_those_that_ended() -> None:
+def test_resident_memory_excludes_exited_processes() -> None:
     with subprocess.Popen(["true"]) as ended:
         pass
     resident = probe_for("cpu").observe([os.getpid(), ended.pid]).resident
@@ -203,7 +203,7 @@ def test_what_processes_hold_of_the_ram_is_told_and_nothing_of_those_that_ended(
 
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:7", "gpu:GPU-0000"])
-def test_no_such_gpu_is_one_line_with_advice(device: str) -> None:
+def test_a_missing_gpu_is_one_line_with_advice(device: str) -> None:
     """With the real pynvml: no driver, no such index and no such UUID all end here."""
     try:
         NvmlProbe("0")

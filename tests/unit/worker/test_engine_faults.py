@@ -32,5 +32,5 @@ from ocrpool_worker.errors import SettingsError
     ],
     ids=str,
 )
-def test_what_an_error_means(error: Exception, kind: FaultKind) -> None:
+def test_errors_are_classified_by_type_and_text(error: Exception, kind: FaultKind) -> None:
     assert classify_error(error) == kind

@@ -152,7 +152,7 @@ def test_a_bitmap_that_is_written_out() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "1", "1 2 3 x 4 5 6 7 8 9 9 9", "-1 -1 -1 -1 -1 -1"])
 @pytest.mark.parametrize("kind", ["P1", "P2", "P3"])
-def test_numbers_that_are_missing_are_told(kind: str, text: str) -> None:
+def test_missing_decimal_samples_are_reported(kind: str, text: str) -> None:
     largest = "" if kind == "P1" else " 9"
     with pytest.raises(NotAnImage, match=f"the {kind} image is not complete: [0-2] of its 3 rows"):
         read(f"{kind} 9 3{largest}\n{text}".encode())
@@ -181,7 +181,7 @@ def test_text_is_read_in_pieces_of_any_size(
 
 @pytest.mark.parametrize("text", [b"1 ", b" ", b"#\n", b"1", b"# "])
 @pytest.mark.parametrize("head", [b"P1 10 10\n", b"P2 10 10 255\n", b"P3 10 10 255\n"])
-def test_text_beyond_the_picture_costs_nothing(head: bytes, text: bytes) -> None:
+def test_text_after_the_picture_is_not_read(head: bytes, text: bytes) -> None:
     data = memoryview(head + text * (20_000_000 // len(text)))
     took = []
     for traced in (False, False, True):
@@ -200,9 +200,7 @@ def test_text_beyond_the_picture_costs_nothing(head: bytes, text: bytes) -> None
 @pytest.mark.parametrize(
     "data", [b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(99), b"Pf\n9 9\n1\n" + bytes(999)]
 )
-def test_opencv_gets_no_format_that_is_not_its_own(
-    data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opencv_decodes_only_its_own_formats(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """It crashes on damaged JPEG 2000 files."""
     monkeypatch.delattr(cv2, "imdecode")
     with pytest.raises(NotAnImage, match="damaged, or of an unknown format"):
@@ -219,7 +217,7 @@ ANIMATIONS: dict[str, Encode] = {
 
 
 @pytest.mark.parametrize("name", ANIMATIONS)
-def test_of_several_pictures_the_first_is_read_and_the_number_told(name: str) -> None:
+def test_the_first_of_several_pictures_is_read_with_a_warning(name: str) -> None:
     others = [drawn().rotate(90 * turn) for turn in (1, 2)]
     data = ANIMATIONS[name](drawn(), save_all=True, append_images=others)
     page = EncodedImage(memoryview(data), 10**6)
@@ -232,14 +230,14 @@ def test_of_several_pictures_the_first_is_read_and_the_number_told(name: str) ->
     assert alone.warnings == ()
 
 
-def test_of_heic_the_primary_picture_is_read() -> None:
+def test_the_primary_picture_of_a_heic_is_read() -> None:
     data = heic(drawn().rotate(180), append_images=[drawn()], primary_index=1)
     page = EncodedImage(memoryview(data), 10**6)
     assert same(page.pixels(), drawn())
     assert "2 pictures" in page.warnings[0].message
 
 
-def test_a_jpeg_of_several_pictures_is_its_first() -> None:
+def test_the_first_picture_of_an_mpo_is_read_without_a_warning() -> None:
     """Phones add views, depths and gain maps of the same picture: nothing to be told of."""
     out = io.BytesIO()
     drawn().save(out, "MPO", save_all=True, append_images=[drawn().rotate(180)])
@@ -300,7 +298,7 @@ print(EncodedImage(memoryview(data), 10**6).pixels().shape)
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_size_that_lies_costs_no_memory(name: str) -> None:
+def test_a_picture_larger_than_its_header_is_refused_within_bounded_memory(name: str) -> None:
     """4 to 25 megapixels in a file of 64×64, where one is the limit."""
     command = [sys.executable, "-c", READ_A_LIE]
     ended = subprocess.run(command, input=LIES[name](), capture_output=True, check=True)
@@ -327,7 +325,7 @@ def test_a_large_file_of_a_small_picture_is_read(name: str) -> None:
     assert ended.stdout.strip() == b"(64, 96, 3)", ended.stderr
 
 
-def test_a_deep_jpeg_2000_beyond_the_bound_ends_no_process() -> None:
+def test_a_large_deep_jpeg_2000_does_not_end_the_process() -> None:
     """PDFium, which decodes it, does so where it gets no memory."""
     noise = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3), np.uint16)
     data = cv2.imencode(".jp2", noise)[1].tobytes()
@@ -339,7 +337,7 @@ def test_a_deep_jpeg_2000_beyond_the_bound_ends_no_process() -> None:
     assert read(data).shape == (1000, 1000, 3)
 
 
-def test_memory_beyond_the_bound_is_the_files_fault_and_no_other() -> None:
+def test_only_a_memory_error_becomes_not_an_image() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with pytest.raises(NotAnImage, match=r"than one of 0\.0 megapixels"), bounded_memory(9):
         bytearray(2**28)

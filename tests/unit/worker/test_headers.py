@@ -98,7 +98,7 @@ def tiff(*tags: tuple[int, int, int, int], count: int | None = None) -> bytes:
         *NEWER,
     ],
 )
-def test_every_format_tells_its_size(data: bytes, form: str) -> None:
+def test_the_size_of_every_format_is_read(data: bytes, form: str) -> None:
     for buffer in (data, bytearray(data), memoryview(data)):
         assert read_header(buffer) == (form, 340, 120)
 
@@ -115,7 +115,7 @@ def test_rarer_headers() -> None:
     assert read_header(filled) == ("JPEG", 340, 120)
 
 
-def test_rarer_headers_of_boxes() -> None:
+def test_rarer_headers_of_heic_avif_and_jp2() -> None:
     upright = heif_of(ispe(9, 9) + ispe(340, 120), struct.pack(">IHBB", 1, 1, 1, 0x82))
     assert read_header(upright) == ("HEIC", 340, 120)
     turned = heif_of(
@@ -137,7 +137,7 @@ def test_rarer_headers_of_boxes() -> None:
 
 @pytest.mark.parametrize("data", [data for data, _ in NEWER])
 @given(seed=st.integers(0, 10**9))
-def test_a_damaged_header_raises_nothing_else(data: bytes, seed: int) -> None:
+def test_a_damaged_header_raises_only_unknown_format(data: bytes, seed: int) -> None:
     with contextlib.suppress(UnknownFormat):
         read_header(cut_files.damaged(random.Random(seed), data[:4000]))
 
@@ -156,7 +156,7 @@ def test_a_header_cut_anywhere_is_unknown_or_whole(data: bytes) -> None:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "TIFF", None]), st.binary(max_size=200))
-def test_rubbish_raises_nothing_else(form: str | None, rubbish: bytes) -> None:
+def test_random_bytes_raise_only_unknown_format(form: str | None, rubbish: bytes) -> None:
     start = encoded(form)[: 4 + len(rubbish) % 24] if form else b""
     with contextlib.suppress(UnknownFormat):
         read_header(start + rubbish)
@@ -269,7 +269,7 @@ def _far_size() -> bytes:
         *(_many_lists, _many_entries, _many_containers),
     ],
 )
-def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
+def test_reading_a_hostile_header_is_fast(make: Callable[[], bytes]) -> None:
     """With Pillow these take from one to twenty seconds, in the supervisor's event loop."""
     data = make()
     took = []
@@ -281,7 +281,7 @@ def test_a_hostile_header_costs_no_time(make: Callable[[], bytes]) -> None:
     assert min(took) < 0.05, f"{make.__name__}: {min(took):.3f} s of CPU"
 
 
-def test_what_is_given_ends_with_its_box() -> None:
+def test_properties_of_an_item_end_with_their_box() -> None:
     """The next box is no list of properties, whatever this one says."""
     known = box(b"ipco", ispe(340, 120), ispe(9, 9))
     given = struct.pack(">IHBBHBBH", 9, 2, 1, 1, 1, 1, 1, 1)

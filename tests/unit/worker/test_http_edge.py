@@ -73,16 +73,16 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_may_be_reached(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     assert is_allowed(address, ())
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_no_other_may_be_reached(address: str) -> None:
+def test_other_addresses_are_not_allowed(address: str) -> None:
     assert not is_allowed(address, ())
 
 
-def test_named_networks_may_be_reached_and_no_more() -> None:
+def test_named_networks_are_allowed_and_no_others() -> None:
     named = settings_from({"http": {"fetchNetworks": ["10.1.0.0/16", "fd00::/16"]}})
     networks = named.http.fetch_networks
     assert is_allowed("10.1.255.255", networks)
@@ -103,7 +103,7 @@ def test_a_client_is_its_address_or_its_ipv6_network() -> None:
     assert network_of("fe80::1%eth0") == "fe80::/64"
 
 
-def test_only_who_knows_the_secret_may_tell_a_client(tmp_path: Path) -> None:
+def test_only_a_proxy_with_the_secret_sets_the_client(tmp_path: Path) -> None:
     file = tmp_path / "proxy"
     now = 0.0
     clients = Clients(file, clock=lambda: now)
@@ -137,14 +137,14 @@ def test_descriptors_are_shared_within_the_limit(limit: int, most: int) -> None:
         assert found.data == settings.http.max_connections
 
 
-def test_what_changes_nothing_may_come_from_any_page() -> None:
+def test_only_changing_requests_are_checked_for_their_origin() -> None:
     headers = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
     assert not is_cross_origin("GET", headers)
     assert is_cross_origin("POST", headers)
     assert not is_cross_origin("POST", {})
 
 
-def test_a_log_repeats_itself_once_a_minute() -> None:
+def test_a_repeated_log_record_appears_once_a_minute() -> None:
     now = 0.0
     rate_limit = RateLimit(clock=lambda: now)
 

@@ -41,7 +41,7 @@ def read(data: bytes) -> np.ndarray:
     [pictures.GREY, pictures.COLOUR_PAGE, _DEEP[:, :, 0], _DEEP],
     ids=["grey", "colour", "grey, 16 bits", "colour, 16 bits"],
 )
-def test_one_that_cannot_be_decoded_is_no_white_page(samples: np.ndarray) -> None:
+def test_an_undecodable_jpeg_2000_is_refused(samples: np.ndarray) -> None:
     whole = codestream(samples)
     assert read(whole).min() < 64
     with pytest.raises(NotAnImage, match=r"the JPEG 2000 (cannot be decoded|is damaged)"):
@@ -49,7 +49,7 @@ def test_one_that_cannot_be_decoded_is_no_white_page(samples: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "CMYK"])
-def test_kinds_in_which_white_would_become_black_are_named(mode: str) -> None:
+def test_a_deep_jpeg_2000_with_transparency_is_refused(mode: str) -> None:
     image = Image.fromarray(pictures.COLOUR).convert(mode)
     data = bytearray(pictures.file(image, "JPEG2000", no_jp2=True))
     (components,) = struct.unpack_from(">H", data, _COMPONENTS)
@@ -62,7 +62,7 @@ def test_kinds_in_which_white_would_become_black_are_named(mode: str) -> None:
 
 
 @pytest.mark.parametrize("samples", [pictures.COLOUR_PAGE, _DEEP], ids=["8 bits", "16 bits"])
-def test_one_in_a_pdf_that_cannot_be_decoded_is_told_of(samples: np.ndarray) -> None:
+def test_an_undecodable_jpeg_2000_in_a_pdf_has_a_warning(samples: np.ndarray) -> None:
     whole = codestream(samples)
     for data, told in ((whole, []), (halved(whole), ["IncompleteImage"])):
         pdf = pictures.pdf_with(data, b"/Filter/JPXDecode/ColorSpace/DeviceRGB")

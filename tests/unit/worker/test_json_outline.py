@@ -44,7 +44,7 @@ def test_a_skimmed_request_has_the_known_fields_of_the_whole(
 
 
 @given(REQUESTS, st.binary(max_size=40))
-def test_a_cut_that_holds_is_the_file(request: dict[str, object], data: bytes) -> None:
+def test_a_valid_cut_is_the_text_of_file(request: dict[str, object], data: bytes) -> None:
     """Only where what is left says MARK was it the request's own file."""
     body = json.dumps({**request, "file": base64.b64encode(data).decode()}).encode()
     found = cut_out_file(body)
@@ -70,6 +70,6 @@ def test_most_requests_can_be_cut() -> None:
 @pytest.mark.parametrize(
     "body", [b"{", b"", b'{"a":01}', b'{"a":}', b"\xff", b'{"a":' + b"[" * 100_000]
 )
-def test_no_json_is_told(body: bytes) -> None:
+def test_invalid_json_is_reported(body: bytes) -> None:
     with pytest.raises(NotJson):
         SKIMMER.outline(body)

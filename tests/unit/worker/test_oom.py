@@ -41,11 +41,13 @@ def write(root: Path, **files: str) -> Path:
         ({}, 0),
     ],
 )
-def test_the_count(tmp_path: Path, files: dict[str, str], kills: int) -> None:
+def test_the_kernels_count_of_kills_is_read(
+    tmp_path: Path, files: dict[str, str], kills: int
+) -> None:
     assert oom_kills(write(tmp_path, **files)) == kills
 
 
-def test_each_kill_explains_one_death() -> None:
+def test_each_kill_explains_one_exit() -> None:
     count = 5
     kills = OomKills(0.0, lambda: count)
     assert not kills.claim(), "those of before are nobody's"
@@ -53,7 +55,7 @@ def test_each_kill_explains_one_death() -> None:
     assert [kills.claim() for _ in range(3)] == [True, True, False]
 
 
-def test_a_kill_that_explained_no_death_was_a_strangers() -> None:
+def test_an_unclaimed_kill_expires() -> None:
     count = 0
     kills = OomKills(0.0, lambda: count)
     count = 1

@@ -105,7 +105,7 @@ def test_an_angle_that_is_no_quarter_is_an_error() -> None:
         turned_back([(0, 0)], 45, (10, 10))
 
 
-def test_a_turned_page_is_answered_in_the_frame_of_the_page_that_was_sent() -> None:
+def test_polygons_of_a_turned_page_are_in_the_page_that_was_sent() -> None:
     # 1000×800 as it was read, so 800×1000 as it was sent.
     found = [("second", 0.9, 100, 200, 300, 30), ("first", 0.9, 100, 100, 300, 30)]
     reading = reading_of(Result(found, angle=90), orientation_score=0.98)
@@ -118,7 +118,7 @@ def test_a_turned_page_is_answered_in_the_frame_of_the_page_that_was_sent() -> N
     assert (page.angle, page.unwarped) == (90, False)
 
 
-def test_a_page_at_whose_orientation_nothing_looked_says_nothing_of_it() -> None:
+def test_without_a_classifier_a_page_has_no_angle() -> None:
     reading = reading_of(Result([("text", 0.9, 10, 10, 300, 30)]))
     assert set(json.loads(page_lines(reading, 1000, 800))) == {"width", "height", "lines"}
     page = page_from_answer(PageAnswer(1000, 800, page_lines(reading, 1000, 800)), 0, 0)
@@ -162,7 +162,7 @@ ON_ITS_SIDE = [(text, score, y, x, h, w) for text, score, x, y, w, h in UPSIDE_D
 @pytest.mark.parametrize(
     ("found", "way"), [(UPSIDE_DOWN, "be upside down"), (ON_ITS_SIDE, "be turned by 90°")]
 )
-def test_a_page_that_cannot_be_read_may_be_turned(
+def test_an_unreadable_page_has_an_orientation_warning(
     found: list[tuple[str, float, int, int, int, int]], way: str
 ) -> None:
     (warning,) = reading_of(Result(found)).warnings
@@ -172,7 +172,7 @@ def test_a_page_that_cannot_be_read_may_be_turned(
     assert reasons(Result(found, angle=0), 0.99) == []
 
 
-def test_what_was_dropped_for_its_score_counts_at_the_most_that_it_can_have_had() -> None:
+def test_dropped_lines_count_with_the_threshold_as_score() -> None:
     dropped: list[tuple[str | None, float, int, int, int, int]] = [
         (None, 0.0, *box) for _, _, *box in UPSIDE_DOWN
     ]  # type: ignore[misc]
@@ -189,12 +189,12 @@ def test_vertical_text_that_can_be_read_is_not_turned() -> None:
 
 
 @pytest.mark.parametrize(("score", "said"), [(0.49, ["OrientationUnsure"]), (0.51, [])])
-def test_a_classifier_that_is_not_sure(score: float, said: list[str]) -> None:
+def test_a_low_orientation_score_has_a_warning(score: float, said: list[str]) -> None:
     found = [("text", 0.9, 10, 10 + 40 * n, 300, 30) for n in range(5)]
     assert reasons(Result(found, angle=180), score) == said
 
 
-def test_how_sure_the_classifier_is_comes_out_of_the_pipeline() -> None:
+def test_the_score_of_the_classifier_is_kept() -> None:
     class Pipeline:
         doc_ori_classify_model: Any = staticmethod(
             lambda images: iter([{"label_names": ["90"], "scores": np.array([0.41])}] * len(images))
@@ -215,7 +215,7 @@ def test_how_sure_the_classifier_is_comes_out_of_the_pipeline() -> None:
 
 
 @pytest.mark.parametrize(("height", "said"), [(10, ["LowResolution"]), (11, [])])
-def test_lines_that_are_too_low_to_be_read(height: int, said: list[str]) -> None:
+def test_small_lines_have_a_low_resolution_warning(height: int, said: list[str]) -> None:
     found = [("small print", 0.9, 10, 10 + 15 * n, 300, height) for n in range(5)]
     assert reasons(Result(found)) == said
     # The same, scaled down to a third before text is looked for.
@@ -231,7 +231,7 @@ def test_lines_that_are_too_low_to_be_read(height: int, said: list[str]) -> None
         [("", 0.0, 10, 200, 300, 120), ("|", 0.4, 10, 600, 300, 120), ("", 0.0, 9, 800, 300, 99)],
     ],
 )
-def test_text_that_vanished_with_the_scale_is_missed(
+def test_a_page_scaled_down_without_text_has_a_warning(
     found: list[tuple[str, float, int, int, int, int]],
 ) -> None:
     result = Result(found, size=(440, 16_000))
@@ -248,7 +248,7 @@ def test_text_that_vanished_with_the_scale_is_missed(
     assert reasons(read) == []
 
 
-def test_a_page_that_is_scaled_up_has_no_more_to_see() -> None:
+def test_scaling_up_does_not_hide_small_lines() -> None:
     assert detector_scale(300, 40, DETECTION) == 1.6
     found = [("ten pixels", 0.9, 10, 10, 200, 10)] * 3
     assert reasons(Result(found, size=(300, 40))) == ["LowResolution"]
@@ -291,7 +291,7 @@ def test_the_regions_that_are_left_out_are_the_lowest() -> None:
 
 
 @pytest.mark.parametrize("size", [(45, 18), (1, 1), (62, 1), (1, 62), (31, 32)])
-def test_a_tiny_picture_gets_just_as_much_paper_as_it_needs(size: tuple[int, int]) -> None:
+def test_a_tiny_picture_gets_the_smallest_sufficient_margin(size: tuple[int, int]) -> None:
     width, height = size
     margin = margin_of(width, height)
     pixels = np.full((height, width, 3), (200, 220, 240), np.uint8)
@@ -304,7 +304,7 @@ def test_a_tiny_picture_gets_just_as_much_paper_as_it_needs(size: tuple[int, int
         assert padded[0, 0].tolist() == [200, 220, 240]
 
 
-def test_a_picture_that_is_not_tiny_gets_none() -> None:
+def test_other_pictures_get_no_margin() -> None:
     assert [margin_of(46, 18), margin_of(32, 32), margin_of(4000, 1)] == [0, 0, 0]
 
 

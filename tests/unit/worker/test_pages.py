@@ -149,7 +149,7 @@ def test_posters_and_plotter_strips_come_out_large(
     )
 
 
-def test_a_page_longer_than_any_picture_is_refused_with_a_sentence() -> None:
+def test_a_pdf_page_too_long_for_any_scale_is_refused() -> None:
     with pytest.raises(TooLarge, match="page 1 is 100000×1 pixels, and the longest side"):
         pdf_scale((1_000_000, 10), 0, 16_000_000)
 
@@ -175,7 +175,7 @@ def test_a_page_without_a_size_is_refused(size: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize("kind", [2, 5, 7, 12])
-def test_whatever_pillow_raises_is_the_files_fault(kind: int) -> None:
+def test_any_pillow_exception_becomes_not_an_image(kind: int) -> None:
     """A second frame whose width is a text or a fraction: Pillow raises TypeError. Anything else
     than NotAnImage would count as a failure of the engine, and cost the instance."""
     odd = [(256, kind, 1, 8), *TAGS[1:]]

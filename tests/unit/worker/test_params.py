@@ -23,7 +23,7 @@ def refusal(body: object) -> ValidationError:
     return caught.value
 
 
-def test_a_request_names_only_what_it_wants() -> None:
+def test_only_the_set_parameters_are_given() -> None:
     asked = OcrRequest.model_validate_json('{"file": "QQ==", "extra": 1, "textDetThresh": 0.3}')
     assert (asked.file, asked.file_type, asked.visualize, asked.log_id) == (
         "QQ==",
@@ -83,7 +83,7 @@ def test_a_wrong_request_names_the_field_as_paddlex_does(body: object, field: st
     assert found["loc"] == field
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_invalid_fields_are_reported_at_once() -> None:
     error = refusal({"fileType": 7, "visualize": "maybe"})
     found = {one["loc"] for one in json.loads(errors_as_paddlex(error))}
     assert found == {"body.file", "body.fileType", "body.visualize"}
@@ -101,7 +101,7 @@ def test_a_query_takes_text_and_no_unknown_name() -> None:
     assert describe_errors(caught.value) == ("textDetTresh: no such parameter", "textDetTresh")
 
 
-def test_words_name_every_field() -> None:
+def test_the_message_names_every_field() -> None:
     with pytest.raises(ValidationError) as caught:
         QueryParams.model_validate({"textDetThresh": "2", "returnWordBox": "x"})
     message, field = describe_errors(caught.value)

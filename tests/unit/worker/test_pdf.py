@@ -36,7 +36,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("data", SAME.values(), ids=list(SAME.keys()))
-def test_it_looks_as_the_plain_page_does(data: bytes) -> None:
+def test_a_kind_of_pdf_is_drawn_like_the_plain_page(data: bytes) -> None:
     ink, warnings = drawn(data)
     assert not warnings
     assert np.array_equal(ink, UPRIGHT)
@@ -55,7 +55,7 @@ def test_a_turned_page_is_turned(degrees: int) -> None:
 @pytest.mark.parametrize(
     "data", [kinds.stamp(b"(Stamp)"), kinds.field(b"(Value)")], ids=["a stamp", "a form field"]
 )
-def test_what_lies_over_the_page_is_drawn(data: bytes) -> None:
+def test_annotations_are_drawn(data: bytes) -> None:
     ink, warnings = drawn(data)
     assert not warnings
     above = slice(20, 80)  # rows of the rectangle from 60 to 90 points
@@ -70,12 +70,12 @@ def test_what_lies_over_the_page_is_drawn(data: bytes) -> None:
     ],
     ids=["a password", "a rights management"],
 )
-def test_what_cannot_be_read_is_said(data: bytes, words: str) -> None:
+def test_a_pdf_that_cannot_be_read_is_refused_with_the_reason(data: bytes, words: str) -> None:
     with pytest.raises(NotAnImage, match=words):
         open_document("pdf", data, MOST)
 
 
-def test_a_form_without_its_contents_is_told_of() -> None:
+def test_an_xfa_form_has_a_warning() -> None:
     (warning,) = drawn(kinds.xfa())[1]
     assert warning.reason == "XfaForm"
     assert "print it to a PDF" in warning.message

@@ -129,7 +129,7 @@ def test_letters_that_stand_alone_in_a_form_are_drawn(fonts: Fonts, matrix: byte
     assert after >= before + 12
 
 
-def test_letters_that_stand_alone_and_that_no_font_has_are_told_of(fonts: Fonts) -> None:
+def test_single_letters_without_a_glyph_have_a_warning(fonts: Fonts) -> None:
     each = b" Tj 30 0 Td ".join((b"<41>", b"<80>", b"<20>", b"<81>"))
     data = texts.text_pdf(texts.simple_font("aogonek Zdotaccent"), each)
     for given in ({}, {"few": texts.box_font("Ab")}):
@@ -150,7 +150,7 @@ def test_a_collection_and_a_map_of_all_of_unicode_are_fonts_as_well(fonts: Fonts
     assert ink > 60
 
 
-def test_two_fonts_share_what_one_has_not(fonts: Fonts) -> None:
+def test_two_fonts_complete_each_other(fonts: Fonts) -> None:
     letters = "".join(each for each in ALL if each < "\u2000")
     fonts(letters=texts.box_font(letters), asian=texts.box_font("发票号码發號碼請求書カナ"))
     for sample in ("Polish", "GBK-EUC-H", "90ms-RKSJ-H", "ETen-B5-H"):
@@ -159,7 +159,7 @@ def test_two_fonts_share_what_one_has_not(fonts: Fonts) -> None:
     assert "국수어영증한" in warning.message
 
 
-def test_what_no_font_has_is_named(fonts: Fonts) -> None:
+def test_missing_characters_are_named(fonts: Fonts) -> None:
     fonts(polish=texts.box_font("AbŁłą"))
     for kind in (b"TrueType", b"Type1"):
         _, (warning,) = drawn(texts.letters_pdf(texts.POLISH, kind=kind))
@@ -173,7 +173,7 @@ def test_what_no_font_has_is_named(fonts: Fonts) -> None:
     assert len(warning.message) < 400
 
 
-def test_a_page_that_lacks_nothing_is_drawn_as_without_other_fonts(fonts: Fonts) -> None:
+def test_other_fonts_do_not_change_a_complete_page(fonts: Fonts) -> None:
     """In one font and document with others that do lack something."""
     latin = texts.letters_pdf("Adieresis eacute germandbls Euro")
     fonts()
@@ -186,7 +186,7 @@ def test_a_page_that_lacks_nothing_is_drawn_as_without_other_fonts(fonts: Fonts)
     assert np.array_equal(pixels, plain[0])
 
 
-def test_letters_known_by_number_only_are_told_of(fonts: Fonts) -> None:
+def test_letters_without_unicode_values_have_a_warning(fonts: Fonts) -> None:
     fonts(everything=texts.box_font(ALL))
     _, (warning,) = drawn(texts.numbered_pdf("Total", named=False))
     assert warning.reason == MISSING
@@ -207,7 +207,7 @@ def test_letters_known_by_number_only_are_told_of(fonts: Fonts) -> None:
     }.items(),
     ids=lambda sample: sample[0],
 )
-def test_no_warning_of_what_lacks_nothing(sample: tuple[str, bytes], fonts: Fonts) -> None:
+def test_a_complete_page_has_no_warning(sample: tuple[str, bytes], fonts: Fonts) -> None:
     fonts()
     assert not drawn(sample[1])[1]
 
@@ -218,7 +218,7 @@ def test_the_projects_own_font_is_the_last_resort() -> None:
     assert covered(face, np.array(sorted(map(ord, "发票号码")))).all()
 
 
-def test_files_that_are_no_fonts_are_passed_over(tmp_path: Path) -> None:
+def test_files_that_are_not_fonts_are_skipped(tmp_path: Path) -> None:
     good = texts.box_font("A")
     for name, data in {
         "empty.ttf": b"",
@@ -244,7 +244,7 @@ def damaged_font() -> bytes:
     return bytes(data)
 
 
-def test_a_damaged_font_is_passed_over(fonts: Fonts, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_font_is_skipped(fonts: Fonts, caplog: pytest.LogCaptureFixture) -> None:
     fonts(damaged=damaged_font())
     _, (warning,) = drawn(SAMPLES["Polish"][0])
     assert warning.reason == MISSING
@@ -255,7 +255,7 @@ def test_a_damaged_font_is_passed_over(fonts: Fonts, caplog: pytest.LogCaptureFi
     assert told
 
 
-def test_a_font_that_goes_away_is_kept(fonts: Fonts, tmp_path: Path) -> None:
+def test_a_removed_font_file_stays_usable(fonts: Fonts, tmp_path: Path) -> None:
     fonts(everything=texts.box_font(ALL))
     assert pdf_fonts.choose_fonts()
     (tmp_path / "everything.ttf").unlink()
@@ -276,7 +276,7 @@ def test_a_user_without_a_home_has_fonts(
 
 
 @pytest.mark.parametrize("step", ["choose_fonts", "substituting"])
-def test_a_fault_of_the_machines_fonts_costs_no_page(
+def test_an_error_in_the_machines_fonts_does_not_fail_a_page(
     step: str, fonts: Fonts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fonts()
@@ -318,7 +318,7 @@ def test_letters_of_a_comment_without_a_picture_are_named(fonts: Fonts) -> None:
     assert "of this machine: ąśŻ;" in warning.message
 
 
-def test_annotations_that_lack_nothing_are_not_told_of(fonts: Fonts) -> None:
+def test_complete_annotations_have_no_warning(fonts: Fonts) -> None:
     fonts()
     for data in (
         kinds.stamp(b"(Stamp)"),

@@ -24,7 +24,7 @@ def warnings_of(data: bytes) -> tuple[PageWarning, ...]:
     return open_document("pdf", data, 1_000_000).render(0)[1]
 
 
-def test_characters_of_two_halves_are_named_as_one_and_lone_halves_are_not() -> None:
+def test_surrogate_pairs_are_named_as_one_character() -> None:
     text = "\U0001f600\U00020001\ude00A\ud83d"
     for more in (0, 9):
         page = texts.numbered_pdf(text, named=True, more=more, before=b"0.5 0 0 0.5 0 0 cm")
@@ -42,7 +42,7 @@ BEHIND_MUCH = {
 
 
 @pytest.mark.parametrize("data", BEHIND_MUCH.values(), ids=list(BEHIND_MUCH.keys()))
-def test_letters_behind_much_else_are_looked_at(data: bytes) -> None:
+def test_letters_behind_many_other_objects_are_found(data: bytes) -> None:
     (warning,) = warnings_of(data)
     assert "of this machine: ąćęśźŻ;" in warning.message
 
@@ -54,7 +54,7 @@ def test_letters_behind_much_else_are_looked_at(data: bytes) -> None:
         ("pdf_objects.MOST_OBJECTS", "only the first 9 pieces of text of the page"),
     ],
 )
-def test_a_bound_that_is_met_is_told_of(
+def test_a_reached_bound_has_a_warning(
     bound: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = bound.partition(".")[2]
@@ -74,7 +74,7 @@ def test_a_bound_that_is_met_is_told_of(
     assert said in warning.message
 
 
-def test_more_annotations_than_are_looked_at_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_annotations_have_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_annotations, "MOST_ANNOTATIONS", 0)
     (warning,) = warnings_of(kinds.stamp(b"(Stamp)"))
     assert "only the first 0 annotations of the page" in warning.message
@@ -84,7 +84,7 @@ def test_more_annotations_than_are_looked_at_are_told_of(monkeypatch: pytest.Mon
     assert "only the first 3 characters of annotations of the page" in warning.message
 
 
-def test_a_short_word_without_names_is_told_of_wherever_it_stands() -> None:
+def test_letters_without_unicode_values_are_found_anywhere() -> None:
     for lines in (0, 30, 35, 40):
         rows = (b"1 0 0 1 5 %d Tm <%s> Tj " % (5 + at, b"0100" * 400) for at in range(lines))
         before = b"BT /F 0.5 Tf %s ET" % b"".join(rows)
@@ -92,19 +92,19 @@ def test_a_short_word_without_names_is_told_of_wherever_it_stands() -> None:
         assert any("2 letters of the page" in each.message for each in found), lines
 
 
-def test_letters_of_long_texts_over_the_page_are_looked_at() -> None:
+def test_long_annotation_texts_are_checked() -> None:
     long = b"<FEFF%s0105>" % (b"0041" * 30_000)
     for data in (kinds.comment(long), kinds.field(long)):
         (warning,) = warnings_of(data)
         assert "of this machine: ą;" in warning.message
 
 
-def test_what_a_password_field_holds_is_not_named() -> None:
+def test_a_password_is_never_in_a_warning() -> None:
     data = kinds.field(b"<FEFF00410105017B015B>", flags=1 << 13)
     assert not warnings_of(data)
 
 
-def test_letters_in_forms_within_forms_are_looked_at() -> None:
+def test_letters_in_nested_forms_are_found() -> None:
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 300 100]/Resources<<%s>>"
     depth = 12
     forms = [
@@ -126,7 +126,7 @@ def test_letters_in_forms_within_forms_are_looked_at() -> None:
     assert "of this machine: ą;" in warning.message
 
 
-def test_letters_of_a_stamp_that_have_only_numbers_are_told_of(
+def test_letters_of_a_stamp_without_unicode_values_have_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = b"/BaseFont/Calibri"

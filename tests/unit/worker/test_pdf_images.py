@@ -53,7 +53,7 @@ def test_a_whole_picture_is_not_incomplete(picture: str, packing: str) -> None:
 
 @pytest.mark.parametrize("packing", PACKED)
 @pytest.mark.parametrize("colours", UNKNOWN)
-def test_a_picture_that_is_not_drawn_is_told_of(colours: str, packing: str) -> None:
+def test_a_picture_that_is_not_drawn_has_a_warning(colours: str, packing: str) -> None:
     filtered, pack = PACKED[packing]
     entries = filtered + UNKNOWN[colours] + b"/BitsPerComponent 8"
     page = cut_files.pdf_with(pack(b"\x10\x80" * PIXELS), entries)
@@ -64,14 +64,16 @@ def test_a_picture_that_is_not_drawn_is_told_of(colours: str, packing: str) -> N
 
 @pytest.mark.parametrize("packing", PACKED)
 @pytest.mark.parametrize("part", [0.4, 0.5])
-def test_half_of_a_picture_that_is_packed_as_a_whole_is(packing: str, part: float) -> None:
+def test_half_a_picture_in_complete_data_has_a_warning(packing: str, part: float) -> None:
     grey = cut_files.picture().convert("L").tobytes()
     filtered, pack = PACKED[packing]
     found = reasons(pack(grey[: int(part * PIXELS)]), filtered + GREY)
     assert found == ["IncompleteImage"]
 
 
-def test_a_large_picture_of_few_bytes_costs_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_a_highly_compressed_picture_needs_little_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """To find out whether it is whole it would be decoded once more, beside its page."""
     monkeypatch.setattr(pdf_images, "MOST_BYTES", 3 * PIXELS - 1)
     asked: list[object] = []

@@ -74,7 +74,7 @@ def corner(image: Image.Image) -> int:
 @pytest.mark.parametrize(
     ("colour", "ground"), [(0, 255), (90, 255), (150, 255), (190, 0), (255, 0)]
 )
-def test_ink_is_laid_on_the_ground_that_it_stands_out_from(colour: int, ground: int) -> None:
+def test_transparent_text_is_drawn_on_a_contrasting_background(colour: int, ground: int) -> None:
     assert corner(ink("ink", colour)) == ground
 
 
@@ -85,7 +85,7 @@ def test_faint_ink_counts_as_its_own_colour() -> None:
     assert corner(faint) == 0
 
 
-def test_a_light_box_with_its_own_ground_does_not_hide_dark_ink_beside_it() -> None:
+def test_a_light_box_does_not_hide_dark_text_beside_it() -> None:
     image = ink("dark ink beside it", 0, 26)
     ImageDraw.Draw(image).rectangle((10, 5, 230, 40), fill=(255, 255, 255, 255))
     assert corner(image) == 255
@@ -100,7 +100,7 @@ def test_a_page_that_fades_out_keeps_its_contrast(paper: int, colour: int) -> No
     assert from_pillow(image)[0, 0, 0] > 250
 
 
-def test_colours_under_nothing_do_not_count() -> None:
+def test_colours_of_transparent_pixels_do_not_count() -> None:
     """Programs leave any colour where nothing is seen."""
     image = ink("ink", 0)
     bare = np.asarray(image).copy()
@@ -147,7 +147,7 @@ def test_an_orientation_is_found(order: str, prefix: bytes) -> None:
         assert orientation_of(odd) == 1
 
 
-def test_a_bigtiff_is_looked_through_whatever_it_claims() -> None:
+def test_a_bigtiff_with_absurd_offsets_is_refused() -> None:
     data = bytearray(tiff(Frame(GREY), big=True))
     struct.pack_into("<Q", data, 8, 2**64 - 1)
     with pytest.raises(NotAnImage):
@@ -175,7 +175,7 @@ def test_a_turned_page_has_the_size_that_it_comes_out_with() -> None:
     assert document.size(0) == document.size(1) == (pictures.WIDTH, pictures.HEIGHT)
 
 
-def test_where_all_frames_are_copies_in_small_they_are_pages() -> None:
+def test_thumbnails_are_pages_if_there_are_no_others() -> None:
     small = Frame(GREY[::4, ::4], tags={tiffs.SUBFILE: [1]})
     assert tiff_frames.count_frames(tiff(small, small)) == 2
     mask = Frame(GREY, tags={tiffs.SUBFILE: [4]})
@@ -199,7 +199,7 @@ def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize("compression", [5, 32946, 34712, 12345])
-def test_a_tiff_whose_pixels_cannot_be_decoded_is_no_black_page(compression: int) -> None:
+def test_an_undecodable_tiff_is_refused(compression: int) -> None:
     """OpenCV 4.10 gives black for what libtiff cannot decode."""
     data = tiff_of([{"say": "plain pixels"}])
     tag = struct.pack("<HHI", 259, 3, 1)
@@ -218,7 +218,7 @@ def test_a_black_tiff_is_a_black_page() -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("turned", [False, True], ids=["XMP alone", "with EXIF"])
-def test_the_orientation_in_xmp_data_counts_nowhere(form: str, mode: str, turned: bool) -> None:
+def test_the_orientation_in_xmp_data_is_ignored(form: str, mode: str, turned: bool) -> None:
     """Pillow takes it, where EXIF data has none, and OpenCV does not."""
     if (form, mode) == ("JPEG", "RGBA"):
         mode = "L"
@@ -241,7 +241,7 @@ def test_the_orientation_in_xmp_data_counts_nowhere(form: str, mode: str, turned
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
-def test_scaling_takes_little_more_than_the_page(kind: type) -> None:
+def test_scaling_needs_little_memory(kind: type) -> None:
     """Arrays come as large as the limit of pixels lets them."""
     samples = np.full((1500, 2000, 3), 3000, kind)
     tracemalloc.start()
@@ -295,7 +295,7 @@ def test_a_strip_of_a_tiff_that_breaks_off_is_found(orientation: int, rows: int)
         decode_tiff(bytes(data), 10**6)
 
 
-def test_a_black_edge_does_not_have_a_tiff_decoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tiff_with_a_black_edge_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     page = np.full((300, 200), 255, np.uint8)
     page[:12] = page[:, :3] = page[:, -3:] = 0
     data = pictures.file(page, "TIFF", compression="tiff_lzw", strip_size=20 * 200)
@@ -304,14 +304,14 @@ def test_a_black_edge_does_not_have_a_tiff_decoded_twice(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("times", [1, 2, 300_000])
-def test_what_stands_before_exif_data_costs_no_time(times: int) -> None:
+def test_repeated_exif_headers_are_handled_fast(times: int) -> None:
     data = b"Exif\0\0" * times + exif(6)
     began = time.thread_time()
     assert orientation_of(data) == (6 if times <= 2 else 1)
     assert time.thread_time() - began < 1
 
 
-def test_one_orientation_of_a_png_counts() -> None:
+def test_the_first_orientation_of_a_png_counts() -> None:
     chunk = bombs.png_chunk(b"eXIf", exif(6))
     other = bombs.png_chunk(b"eXIf", exif(3))
     rows = zlib.compress((b"\0" + b"\xff\x80" * 3) * 2)

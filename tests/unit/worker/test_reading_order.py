@@ -201,7 +201,7 @@ BOXES = st.lists(
 
 
 @given(BOXES, st.integers(-3, 6), st.randoms(use_true_random=False))
-def test_neither_scale_nor_the_order_of_the_input_counts(
+def test_the_order_is_independent_of_scale_and_input_order(
     boxes: list[tuple[int, int, int, int]], power: int, rng: random.Random
 ) -> None:
     """Powers of two, for they leave the numbers as exact as they were."""
@@ -213,7 +213,7 @@ def test_neither_scale_nor_the_order_of_the_input_counts(
     assert [one.text for one in reading_order(other)] == expected
 
 
-def test_a_page_of_10_000_lines_takes_no_time_to_speak_of() -> None:
+def test_sorting_10_000_lines_is_fast() -> None:
     page = [
         line(f"{row} {column}", 50 + 100 * column, 10 + 12 * row, 90, 10)
         for row in range(1000)
@@ -224,7 +224,7 @@ def test_a_page_of_10_000_lines_takes_no_time_to_speak_of() -> None:
     assert time.process_time() - began < 20
 
 
-def test_boxes_that_all_stand_beside_each_other_are_held_against_each_other_just_so_often(
+def test_the_number_of_comparisons_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(order, "_MOST_COMPARISONS", 20_000, raising=False)
@@ -249,7 +249,7 @@ def test_boxes_that_all_stand_beside_each_other_are_held_against_each_other_just
     assert read(page, seed=2) == texts
 
 
-def test_what_is_left_when_that_often_is_over_is_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_beyond_the_bound_are_sorted_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "_MOST_COMPARISONS", -1, raising=False)
     monkeypatch.setattr(order, "_row", None)  # not asked any more
     assert read(turned(receipt(), 2)) == read(receipt())

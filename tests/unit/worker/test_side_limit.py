@@ -38,7 +38,7 @@ def ways(size: tuple[int, int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("way", ["array", "Pillow", "PNG", "JPEG", "BMP", "TIFF"])
 @pytest.mark.parametrize("size", SIZES)
-def test_it_is_refused_before_an_instance_has_it(size: tuple[int, int], way: str) -> None:
+def test_too_long_a_side_is_refused_at_admission(size: tuple[int, int], way: str) -> None:
     with pytest.raises(TooLarge, match="longest side that can be read has 32766") as caught:
         request_of(ways(size)[way], {}, SETTINGS.admission)
     assert caught.value.limit == MAX_SIDE

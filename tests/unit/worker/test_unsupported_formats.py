@@ -105,7 +105,7 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("data", "words"), FILES.values(), ids=FILES.keys())
-def test_a_file_is_named_and_what_to_send_instead(data: bytes, words: str) -> None:
+def test_an_unsupported_file_is_named_with_advice(data: bytes, words: str) -> None:
     with pytest.raises(NotAnImage) as caught:
         admit(data, LIMITS)
     message = caught.value.message
@@ -115,13 +115,13 @@ def test_a_file_is_named_and_what_to_send_instead(data: bytes, words: str) -> No
     assert caught.value.field == "file"
 
 
-def test_what_nobody_knows_is_told_with_what_is_read() -> None:
+def test_an_unknown_file_is_answered_with_the_supported_formats() -> None:
     with pytest.raises(NotAnImage, match=r"none of PNG, JPEG, .* HEIC, AVIF.*no known format"):
         admit(random.Random(3).randbytes(400), LIMITS)
 
 
 @given(st.sampled_from(sorted(FILES)), st.integers(0, 10**9))
-def test_no_damage_raises_anything(name: str, seed: int) -> None:
+def test_describing_a_damaged_file_raises_nothing(name: str, seed: int) -> None:
     describe_unsupported(cut_files.damaged(random.Random(seed), FILES[name][0]))
 
 
@@ -138,7 +138,7 @@ def test_no_damage_raises_anything(name: str, seed: int) -> None:
         b"--" + b"x" * 30_000_000,
     ],
 )
-def test_a_name_costs_no_time(data: bytes) -> None:
+def test_describing_a_file_is_fast(data: bytes) -> None:
     took = []
     for _ in range(3):
         began = time.thread_time()

@@ -28,7 +28,7 @@ def pieces_of(text: str, cuts: list[int]) -> list[Span]:
 
 
 @given(st.text("abé-. 1,\u00a0", min_size=1, max_size=30), st.lists(st.integers(0, 30)))
-def test_words_are_what_spaces_part_wherever_the_pieces_are_cut(text: str, cuts: list[int]) -> None:
+def test_words_are_separated_by_spaces_only(text: str, cuts: list[int]) -> None:
     words = whole_words(pieces_of(text, cuts))
     assert [word.text for word in words] == text.split()
     for word in words:
@@ -62,7 +62,7 @@ def test_a_word_is_a_part_of_its_line() -> None:
     )
 
 
-def test_on_a_line_that_is_not_level_it_is_not_either() -> None:
+def test_words_of_a_tilted_line_are_tilted() -> None:
     tilted = [(x, y + (x - 100) / 10) for x, y in LEVEL]
     spans = pieces_of("ab cd", [2, 3])
     first, last = words_of([span.text for span in spans], boxes_of(spans, (100, 200), 0), tilted)
