@@ -1,4 +1,4 @@
-"""Sends malformed requests to a worker: each must be answered, and none with a failure."""
+"""Send malformed requests to a worker: each must be answered, and none with a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that claim, hide or nest more than they should, built by hand."""
+"""Files with excessive claims, contents or nesting, built by hand."""
 
 from __future__ import annotations
 

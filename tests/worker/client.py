@@ -1,4 +1,4 @@
-"""A worker process as a test sees it: a client for both ports, its log, its processes."""
+"""A worker process for tests: a client for both ports, its log and its processes."""
 
 from __future__ import annotations
 

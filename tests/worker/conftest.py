@@ -1,4 +1,4 @@
-"""What tests with the real PaddleOCR share: one worker for the session."""
+"""Fixtures for tests with the real PaddleOCR: one worker for the session."""
 
 from __future__ import annotations
 

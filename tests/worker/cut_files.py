@@ -1,4 +1,4 @@
-"""Files of every format that is read, made when asked for: whole, and so that parts are missing."""
+"""Files of every supported format, complete and truncated, generated on request."""
 
 from __future__ import annotations
 

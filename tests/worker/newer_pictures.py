@@ -1,4 +1,4 @@
-"""The cases of the matrix for GIF, JPEG 2000, HEIC, AVIF and Netpbm (see `pictures`)."""
+"""Cases of the matrix for GIF, JPEG 2000, HEIC, AVIF and Netpbm (see `pictures`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PaddleX's own OCR service in a process of its own, with our models and options."""
+"""PaddleX's own OCR service in a separate process, with our models and options."""
 
 from __future__ import annotations
 

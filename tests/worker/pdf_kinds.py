@@ -1,4 +1,4 @@
-"""PDFs of kinds that people have, each of one page of 200×100 points that says Hello."""
+"""PDFs of common kinds, each of one page of 200×100 points that says Hello."""
 
 from __future__ import annotations
 

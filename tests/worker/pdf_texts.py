@@ -1,4 +1,4 @@
-"""PDFs whose text is in fonts that are not in the file, and a font file made by hand."""
+"""PDFs with text in fonts that are not embedded, and a font file made by hand."""
 
 from __future__ import annotations
 

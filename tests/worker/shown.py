@@ -1,4 +1,4 @@
-"""An engine that answers the page as it got it, as a PNG: one line of base64."""
+"""An engine that returns the page that it got, as a PNG: one line of base64."""
 
 from __future__ import annotations
 

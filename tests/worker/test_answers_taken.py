@@ -1,4 +1,4 @@
-"""Answers are memory too: what they may take in all, each by itself, and for how long."""
+"""The memory for answers is limited: in total, for each answer, and in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool for programs: order, laziness, errors, and its life, with real processes."""
+"""The Python pool with real processes: order, laziness, errors and its life cycle."""
 
 from __future__ import annotations
 

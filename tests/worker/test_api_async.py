@@ -1,4 +1,4 @@
-"""The asyncio twin of the pool, and what becomes of instances when their program is killed."""
+"""The asyncio pool, and the end of instances when their program is killed."""
 
 from __future__ import annotations
 

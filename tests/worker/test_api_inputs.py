@@ -1,4 +1,4 @@
-"""One bad input of a batch is that input's error; and every way to hand over a file is taken."""
+"""Inputs of the Python API: all ways to pass a file, and errors of single inputs of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control port is not for web pages, and what was drained can be taken back."""
+"""The control port refuses web pages, and a drain can be undone."""
 
 from __future__ import annotations
 

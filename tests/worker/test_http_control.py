@@ -1,4 +1,4 @@
-"""The control port: who may use it, what it says of wrong requests, and its metrics."""
+"""The control port: errors for invalid requests, probes and metrics."""
 
 from __future__ import annotations
 

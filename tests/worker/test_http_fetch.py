@@ -1,4 +1,4 @@
-"""URLs in `file`, where a worker is allowed to fetch them; the server is on this machine."""
+"""URLs in `file`, if the worker may fetch them. The server is on this machine."""
 
 from __future__ import annotations
 

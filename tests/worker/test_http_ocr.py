@@ -1,4 +1,4 @@
-"""`POST /ocr`: PaddleX's request and answer, and its shape of every error."""
+"""`POST /ocr`: PaddleX's requests, answers and shape of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The token of the control port: asked under /v1/ only, read anew at every request."""
+"""The token of the control port: required under /v1/ only, and read at every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /v1/ocr`, `/health`, and what the data port says to everything else."""
+"""`POST /v1/ocr`, `/health`, and the data port's errors for other requests."""
 
 from __future__ import annotations
 

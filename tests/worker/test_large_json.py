@@ -1,4 +1,4 @@
-"""No JSON of any shape holds up the worker's loop, or costs more than twice its size in memory."""
+"""JSON of any shape neither blocks the event loop nor needs more than twice its size in memory."""
 
 from __future__ import annotations
 

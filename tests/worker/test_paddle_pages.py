@@ -1,4 +1,4 @@
-"""Pages on which PaddleX itself goes wrong or says nothing, read by the real PaddleOCR."""
+"""Pages that PaddleX itself reads wrongly or silently incompletely, read by the real PaddleOCR."""
 
 from __future__ import annotations
 

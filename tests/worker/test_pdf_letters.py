@@ -1,4 +1,4 @@
-"""Text of a PDF whose font is not in the file, read by PaddleOCR."""
+"""Text of a PDF in a font that is not embedded, read by PaddleOCR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/failure-rules.md: invalid or too large bodies are refused and reach no instance."""
+"""Invalid or too large files are refused and never reach an instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the largest admitted page takes longer than `timeoutSeconds`, the boot says so."""
+"""The start logs it if the largest admitted page takes longer than `timeoutSeconds`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text and places are those of PaddleOCR called directly, whatever the way to them."""
+"""Text and positions equal those of PaddleOCR called directly, over every endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads that stall are ended; one client's do not keep out another's, nor large ones small."""
+"""Stalled uploads end, and the uploads of one client do not block other clients or small bodies."""
 
 from __future__ import annotations
 

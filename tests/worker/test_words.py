@@ -1,4 +1,4 @@
-"""`returnWordBox`: the words of each line, and where they are, in `/v1/ocr`."""
+"""`returnWordBox`: the words of each line and their positions, in `/v1/ocr`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TIFFs written by hand, of all kinds of samples: Pillow and OpenCV read more than they write."""
+"""TIFFs with all kinds of samples, written by hand: Pillow and OpenCV read more than they write."""
 
 from __future__ import annotations
 

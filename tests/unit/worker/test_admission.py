@@ -1,4 +1,4 @@
-"""What is let in, as what, and what is not."""
+"""Admission: the kind and size of files, and refused files."""
 
 from __future__ import annotations
 

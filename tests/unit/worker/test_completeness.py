@@ -1,4 +1,4 @@
-"""What counts as the end of a file, what is told where it is missing, and what looking costs."""
+"""The detection of incomplete files, its messages, and its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at a device without waiting for it."""
+"""Observing a device without waiting for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device has: RAM from the kernel's files, GPUs through NVML."""
+"""The memory and cores of a device: RAM from the kernel's files, GPUs through NVML."""
 
 from __future__ import annotations
 

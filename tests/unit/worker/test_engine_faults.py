@@ -1,4 +1,4 @@
-"""What an exception out of an engine means."""
+"""The classification of an engine's exceptions."""
 
 from __future__ import annotations
 

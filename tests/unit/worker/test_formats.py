@@ -1,4 +1,4 @@
-"""What instances make of HEIC, AVIF, GIF, JPEG 2000 and Netpbm files, pixel by pixel."""
+"""Decoded pixels of HEIC, AVIF, GIF, JPEG 2000 and Netpbm files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sizes out of headers: what Pillow writes is read back, and nothing costs more than a moment."""
+"""Sizes from headers: of files that Pillow writes, of damaged ones, and the cost of hostile
+ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG 2000 that is there to its end and cannot be decoded, and kinds that are not read."""
+"""JPEG 2000 that is complete but cannot be decoded, and unsupported kinds."""
 
 from __future__ import annotations
 

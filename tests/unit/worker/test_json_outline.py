@@ -1,4 +1,4 @@
-"""The JSON of a request: cut or skimmed, it must say what a parser of the whole would."""
+"""Cut or skimmed JSON gives the same request as parsing the whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a staged folder is, what is refused as one, which role a model has, the two commands."""
+"""Staged folders: verification, roles of models, and the two commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where model files may come from, and what each source refuses."""
+"""The sources of model files, and what each one refuses."""
 
 from __future__ import annotations
 

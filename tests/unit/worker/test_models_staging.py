@@ -1,4 +1,4 @@
-"""Staging is whole or not at all: kills, full disks and rivals, with real processes."""
+"""Staging is complete or has no effect: kills, full disks and rivals, with real processes."""
 
 from __future__ import annotations
 

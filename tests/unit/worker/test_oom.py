@@ -1,4 +1,4 @@
-"""Deaths that the kernel has counted as out of memory are told from others."""
+"""OOM kills are told apart from other exits of instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of a result of PaddleX: places, order, and what it says against itself."""
+"""The conversion of PaddleX results: positions, order and warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents in an instance: what their structure may claim, and how large their pages come out."""
+"""Documents in an instance: bounds of their structure, and the sizes of their pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests: PaddleX's names and types, our bounds, and errors that name the field."""
+"""Parameters of requests: PaddleX's names and types, our bounds, and errors that name the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of PDF that people have: each is read, or a sentence says what it is."""
+"""Kinds of PDF: each is read, or refused with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where letters of a PDF that cannot be drawn are looked for, and how far."""
+"""The search for characters of a PDF that cannot be drawn, and its bounds."""
 
 from __future__ import annotations
 

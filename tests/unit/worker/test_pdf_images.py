@@ -1,4 +1,4 @@
-"""Pictures in a PDF: what is whole is not called incomplete, however it is packed."""
+"""Pictures in a PDF: complete ones are not reported, whatever their compression."""
 
 from __future__ import annotations
 

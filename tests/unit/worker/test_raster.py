@@ -1,4 +1,4 @@
-"""What a normal page is made of, where the matrix of pictures does not show it."""
+"""The conversion of pictures to pages, as far as the matrix of pictures does not show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of lines is a person's, whatever the resolution, the skew or the kind of page."""
+"""The order of lines is a reader's, at any resolution and skew, and on any kind of page."""
 
 from __future__ import annotations
 

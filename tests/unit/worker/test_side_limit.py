@@ -1,4 +1,4 @@
-"""A side that OpenCV cannot cut lines out of is refused on every way in."""
+"""Sides that are too long for OpenCV are refused over every endpoint."""
 
 from __future__ import annotations
 

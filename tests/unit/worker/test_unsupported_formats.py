@@ -1,4 +1,4 @@
-"""Files that are not read are named, with what to send instead."""
+"""Unsupported files are named, with advice."""
 
 from __future__ import annotations
 

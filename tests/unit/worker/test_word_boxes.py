@@ -1,4 +1,4 @@
-"""Words and their places, put together from the pieces that PaddleX cuts a line into."""
+"""Words and their positions, built from the pieces that PaddleX cuts a line into."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Kinds of documents that users of OCR programs have reported, made again: docs/documents.md."""
+"""Kinds of documents that users of OCR programs have reported, generated for docs/documents.md."""

@@ -1,4 +1,4 @@
-"""PNGs and BMPs other than what a program writes by default."""
+"""PNGs and BMPs that differ from what programs write by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All kinds of documents, by what they are about."""
+"""All kinds of documents, grouped by subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paper, ground and marks: what stands behind the letters or lies over them."""
+"""Backgrounds and marks: behind the letters or over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEGs other than what a program writes by default."""
+"""JPEGs that differ from what programs write by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of document is: how it is made, who has reported it, and what becomes of it here."""
+"""A kind of document: how it is generated, where it was reported, and how it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How lines stand on the page."""
+"""Arrangements of lines on the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letters and digits that are not as in a book."""
+"""Unusual letters and digits."""
 
 from __future__ import annotations
 

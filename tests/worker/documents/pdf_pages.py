@@ -1,4 +1,4 @@
-"""PDFs whose page is drawn, and what of it a reader sees."""
+"""PDFs whose page is drawn, and which of its parts are visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PDFs whose page is a grey or coloured picture, and what may lie over it."""
+"""PDFs whose page is a grey or coloured picture, possibly with text or marks over it."""
 
 from __future__ import annotations
 

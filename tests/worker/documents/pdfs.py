@@ -1,4 +1,4 @@
-"""How the PDFs of these kinds are put together."""
+"""Helpers that build the PDFs of these kinds."""
 
 from __future__ import annotations
 
