@@ -96,13 +96,18 @@ clean: ## remove all that the other targets made
 
 include tools/devcluster/devcluster.mk
 
-$(READY): pyproject.toml constraints.txt
+comma := ,
+# Last what the operator needs, over PaddleX's pin of PyYAML: constraints-operator.txt says why.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
+	&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-operator.txt
+
+$(READY): pyproject.toml constraints.txt constraints-operator.txt
 	$(PYTHON) tools/make_venv.py $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(call install,dev)
 	@touch $@
 
 $(READY_BENCH): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(call install,dev$(comma)bench)
 	@touch $@
 
 $(MODELS): | $(READY)

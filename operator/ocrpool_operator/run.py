@@ -10,20 +10,19 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
-import kopf
 from aiohttp import web
 
 from ocrpool.resource.names import GROUP, OPERATOR, PLURAL, VERSION, WORKER_IMAGE
 from ocrpool_operator import health
 from ocrpool_operator.cluster import watch
 from ocrpool_operator.cluster.cache import PoolCache
-from ocrpool_operator.cluster.client import ApiCall, Hook, KubeClient
+from ocrpool_operator.cluster.client import ApiCall, ApiError, Hook, KubeClient
 from ocrpool_operator.cluster.clocks import SlewedClock
+from ocrpool_operator.cluster.connection import api_client, load_configuration
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.fence import Fence, boot_seconds, end_process_in
 from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
 from ocrpool_operator.cluster.proxy_stats import fetch_up_addresses
-from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.cluster.worker_client import WorkerClient
 from ocrpool_operator.manifests.network_policies import IngressRules
 from ocrpool_operator.metrics import OperatorMetrics
@@ -55,11 +54,7 @@ class Options:
 async def run(options: Options, *, hook: Hook | None = None) -> None:
     """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
     metrics, cache = OperatorMetrics(), PoolCache()
-    connection = watch.login(settings=watch.settings())
-    if connection is None:
-        raise kopf.LoginError(
-            "no cluster: neither a service account nor a kubeconfig; set KUBECONFIG"
-        )
+    configuration = await load_configuration()
 
     async def counted(moment: str, call: ApiCall) -> None:
         if moment == "before":
@@ -85,9 +80,11 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
                 trust_env=False,
             )
         )
-        calls = await stack.enter_async_context(api_session(connection))
-        writes = await stack.enter_async_context(api_session(connection, sockets=fence.socket))
-        client = KubeClient(calls, connection.server, hook=counted, fence=fence, writes=writes)
+        reads = await stack.enter_async_context(api_client(configuration))
+        writes = await stack.enter_async_context(
+            api_client(configuration, socket_factory=fence.socket)
+        )
+        client = KubeClient(reads, hook=counted, fence=fence, writes=writes)
         workers = WorkerClient(workers_session, fence=fence, writes=worker_writes)
         wall = SlewedClock()
         events = EventRecorder(client, wall)
@@ -111,7 +108,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
         loop = ReconcileLoop(reconciler.reconcile, metrics, time.monotonic)
         leader = Leader(loop, metrics)
         await _listen(stack, health.application(metrics, leader.late), options.host, options.port)
-        await _crd_is_there(calls, connection.server)
+        await _wait_for_crd(client)
         await watch.run_watches(
             cache,
             loop.enqueue,
@@ -168,24 +165,20 @@ async def _act(options: Options, client: KubeClient, leader: Leader, fence: Fenc
         await leader.lead(False)
 
 
-async def _crd_is_there(session: aiohttp.ClientSession, server: str) -> None:
+async def _wait_for_crd(client: KubeClient) -> None:
     """Wait until the API server knows OcrPools."""
-    url = f"{server.rstrip('/')}/apis/{GROUP}/{VERSION}"
-    told = False
+    warned = False
     while True:
         try:
-            async with session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
-                if response.status == 200:
-                    found = await response.json()
-                    if any(each["name"] == PLURAL for each in found.get("resources", ())):
-                        return
-                words = f"the API server answers {response.status} for {GROUP}/{VERSION}"
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            words = f"the API server does not answer: {error}"
-        if not told:
-            told = True
+            if PLURAL in await client.api_resources(GROUP, VERSION):
+                return
+            reason = f"the API server does not know {PLURAL} in {GROUP}/{VERSION}"
+        except ApiError as error:
+            reason = f"the API server does not list {GROUP}/{VERSION}: {error.message}"
+        if not warned:
+            warned = True
             _log.warning(
-                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", words
+                "%s; waiting. Is the CRD installed (kubectl apply -f manifests/crd.yaml)?", reason
             )
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 

@@ -14,12 +14,10 @@ from importlib import resources
 from typing import Any
 
 import aiohttp
-import kopf
 
 from ocrpool.resource.names import DATA_PORT, GROUP, KIND, VERSION
-from ocrpool_operator.cluster import watch
 from ocrpool_operator.cluster.client import POOLS, ApiError, KubeClient, Object
-from ocrpool_operator.cluster.sessions import api_session
+from ocrpool_operator.cluster.connection import api_client, load_configuration
 
 PAUSE_SECONDS = 1.0
 # One page, on a busy CPU.
@@ -52,12 +50,10 @@ class SmokeTest:
 
 async def run_smoke_test(test: SmokeTest, say: Callable[[str], None]) -> None:
     """All of it. Raises SmokeTestError, LoginError; the pool is removed in any case."""
-    connection = watch.login(settings=watch.settings())
-    if connection is None:
-        raise kopf.LoginError("no cluster: neither a service account nor a kubeconfig")
+    configuration = await load_configuration()
     deadline = time.monotonic() + test.seconds
-    async with api_session(connection) as calls:
-        client = KubeClient(calls, connection.server)
+    async with api_client(configuration) as api:
+        client = KubeClient(api)
         try:
             await _remove(client, test, deadline)
             await client.create(POOLS, _body(test))

@@ -7,12 +7,11 @@ import time
 import pytest
 
 from ocrpool.resource.status import PoolStatus, WorkerReport
-from ocrpool_operator.cluster import watch
 from ocrpool_operator.cluster.cache import PoolCache
 from ocrpool_operator.cluster.client import POOLS, KubeClient
+from ocrpool_operator.cluster.connection import api_client, load_configuration
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.parse import pool_from
-from ocrpool_operator.cluster.sessions import api_session
 from ocrpool_operator.reconcile import status_writer
 from ocrpool_operator.reconcile.pool_object import PoolObjectWriter
 from ocrpool_operator.reconcile.status_writer import StatusWriter
@@ -29,8 +28,6 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
     monkeypatch.setenv("KUBECONFIG", str(harness.kubeconfig))
     monkeypatch.setattr(status_writer, "STATUS_BYTES", 2**22)
     harness.apply(pool(replicas=0))
-    connection = watch.login(settings=watch.settings())
-    assert connection is not None
     status = PoolStatus(
         replicas=1000,
         workers=tuple(
@@ -38,8 +35,8 @@ async def test_etcd_and_the_api_server_refuse_and_get_less(
             for n in range(1000)
         ),
     )
-    async with api_session(connection) as session:
-        client = KubeClient(session, connection.server)
+    async with api_client(await load_configuration()) as api:
+        client = KubeClient(api)
         [body] = await client.list(POOLS, harness.namespace.name, "")
         read = pool_from(body)
         writer = StatusWriter(

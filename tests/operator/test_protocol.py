@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
 import kmock
 import pytest
 import pytest_asyncio
+from kubernetes.aio.client import Configuration
 
 from ocrpool_operator.cluster.api_errors import persistent_problem
 from ocrpool_operator.cluster.client import PODS, ApiError, KubeClient
+from ocrpool_operator.cluster.connection import api_client
 from ocrpool_operator.metrics import OperatorMetrics
 from ocrpool_operator.reconcile.loop import ReconcileLoop
 
@@ -25,8 +26,9 @@ async def server() -> AsyncIterator[kmock.RawHandler]:
 
 
 async def refused(server: kmock.RawHandler) -> ApiError:
-    async with aiohttp.ClientSession() as session:
-        client = KubeClient(session, str(server.url).rstrip("/"))
+    configuration = Configuration(host=str(server.url).rstrip("/"))
+    async with api_client(configuration) as api:
+        client = KubeClient(api)
         with pytest.raises(ApiError) as error:
             await client.get(PODS, "default", "pages-0")
     return error.value

@@ -1,20 +1,22 @@
-"""The few calls to the API server that the operator makes, over aiohttp.
+"""The few calls to the API server that the operator makes, on plain dicts.
 
-Not the official client: it cannot be installed beside PaddleX (they pin different PyYAMLs), and of
-its hundreds of modules this needs one request. Credentials are kopf's, so that both have the same.
-Every call passes one place: there it is counted, and tests look on, fail it, or end the process.
+The transport, TLS, credentials and their refresh are the official client's (`kubernetes.aio`). Its
+typed models are not used: they cost memory, and they drop fields that they do not know. This module
+adds what the official client lacks: the write fence, one hook around every call for metrics and
+tests, deadlines, and errors that say which call failed and why.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
 
 from ocrpool.resource.names import GROUP, MANAGER, PLURAL, VERSION
 from ocrpool_operator.cluster.fence import Fence, FencedError, never_fenced
@@ -24,7 +26,6 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 TIMEOUT_SECONDS = 15.0
-LARGE_BYTES = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +105,24 @@ async def _no_hook(moment: str, call: ApiCall) -> None:
 
 
 class KubeClient:
-    """Calls with one set of credentials. The sessions are closed by whoever made them.
+    """Calls with one set of credentials. The caller closes the API clients.
 
-    All writes but the Lease's pass `fence`, and `writes`, a session whose sockets are the fence's
-    own; without it they share one session with the reads.
+    All writes except those of the Lease pass `fence`. They use `writes`, an API client whose
+    sockets check the fence; without it they share one client with the reads.
     """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        server: str,
+        reads: ApiClient,
         *,
         hook: Hook = _no_hook,
         fence: Fence | None = None,
-        writes: aiohttp.ClientSession | None = None,
+        writes: ApiClient | None = None,
     ) -> None:
-        self._session = session
-        self._server = server.rstrip("/")
+        self._reads = reads
         self._hook = hook
         self._fence = fence or never_fenced()
-        self._writes = writes or session
+        self._writes = writes or reads
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         return await self._do(ApiCall("get", resource, namespace, name), "GET")
@@ -182,11 +181,17 @@ class KubeClient:
             body["gracePeriodSeconds"] = 0
         await self._do(ApiCall("delete", resource, namespace, name), "DELETE", body=body)
 
+    async def api_resources(self, group: str, version: str) -> set[str]:
+        """The plural names of the resources that the server has in this group and version."""
+        call = ApiCall("get", Resource(group, version, ""), "")
+        found = await self._send(call, "GET", f"/apis/{group}/{version}")
+        return {each["name"] for each in found.get("resources") or ()}
+
     @contextlib.contextmanager
-    def _way_of(self, call: ApiCall) -> Iterator[tuple[aiohttp.ClientSession, float]]:
-        """The session for a call and the seconds that it may take. Raises FencedError."""
+    def _route(self, call: ApiCall) -> Iterator[tuple[ApiClient, float]]:
+        """The API client for a call and the seconds that the call may take. Raises FencedError."""
         if not call.writes or call.resource is LEASES:
-            yield self._session, TIMEOUT_SECONDS
+            yield self._reads, TIMEOUT_SECONDS
             return
         with self._fence.write() as left:
             yield self._writes, min(TIMEOUT_SECONDS, left)
@@ -205,42 +210,54 @@ class KubeClient:
             parts.append(call.name)
         if call.subresource:
             parts.append(call.subresource)
-        url = self._server + "/".join(parts)
-        data = None if body is None else _data(json.dumps(body).encode())
         await self._hook("before", call)
+        found = await self._send(
+            call, method, "/".join(parts), body=body, params=params, content_type=content_type
+        )
+        await self._hook("after", call)
+        return found
+
+    async def _send(
+        self,
+        call: ApiCall,
+        method: str,
+        path: str,
+        *,
+        body: Object | Sequence[Object] | None = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
         try:
-            with self._way_of(call) as (session, seconds):
-                async with session.request(
+            with self._route(call) as (api, seconds):
+                request = await api.param_serialize(
                     method,
-                    url,
-                    params=params,
-                    data=data,
-                    headers={"Content-Type": content_type},
-                    timeout=aiohttp.ClientTimeout(total=seconds),
-                ) as response:
-                    text = await response.text()
-                    status, headers = response.status, response.headers
+                    path,
+                    query_params=list((params or {}).items()),
+                    header_params={"Content-Type": content_type},
+                    body=body,
+                    auth_settings=["BearerToken"],
+                )
+                timeout = aiohttp.ClientTimeout(total=seconds)
+                response = await api.call_api(*request, _request_timeout=timeout)
+                text = await response.read()
         except FencedError as error:
             raise ApiError(call, 0, "NotLeading", str(error)) from None
+        except ConfigException as error:
+            raise ApiError(call, 0, "NoCredentials", f"no credentials: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = str(error) or type(error).__name__
             raise ApiError(call, 0, "Unreachable", f"no answer: {words}") from None
-        if status >= 400:
-            raise _refusal(call, status, text, headers.get("Retry-After", ""))
-        await self._hook("after", call)
+        if response.status >= 400:
+            raise _refusal(call, response.status, text, response.headers.get("Retry-After", ""))
         try:
             found = json.loads(text)
         except ValueError:
-            raise ApiError(call, status, "BadAnswer", "the answer is not JSON") from None
+            message = "the answer is not JSON"
+            raise ApiError(call, response.status, "BadAnswer", message) from None
         return found if isinstance(found, dict) else {}
 
 
-def _data(text: bytes) -> bytes | io.BytesIO:
-    """What is large goes in pieces, or it would stop the event loop."""
-    return text if len(text) < LARGE_BYTES else io.BytesIO(text)
-
-
-def _refusal(call: ApiCall, status: int, text: str, retry_after: str) -> ApiError:
+def _refusal(call: ApiCall, status: int, text: bytes, retry_after: str) -> ApiError:
     try:
         said = json.loads(text)
     except ValueError:

@@ -16,6 +16,7 @@ import kopf
 
 from ocrpool.resource import names
 from ocrpool_operator.cluster.cache import Key, PoolCache
+from ocrpool_operator.cluster.connection import login
 from ocrpool_operator.cluster.owners import controller_of
 from ocrpool_operator.cluster.parse import pod_from, pool_from
 
@@ -29,11 +30,6 @@ _COMPANIONS = {
     "Deployment": ("apps", "v1", "deployments"),
     "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
 }
-
-
-def login(**known: Any) -> kopf.ConnectionInfo | None:
-    """The service account in a cluster, else the kubeconfig."""
-    return kopf.login_with_service_account(**known) or kopf.login_with_kubeconfig(**known)
 
 
 def settings() -> kopf.OperatorSettings:

@@ -15,10 +15,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from kubernetes.aio.client import Configuration
 
 from ocrpool_operator.cluster import worker_client
 from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.client import PODS, POOLS, KubeClient
+from ocrpool_operator.cluster.connection import api_client
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.fence import ENDED_STATUS, Fence
 from ocrpool_operator.cluster.lease import LeaderElector, LeaseSettings
@@ -75,11 +77,14 @@ class Operator:
         clock = asyncio.get_running_loop().time
         fence = Fence(clock)
         connector = aiohttp.TCPConnector(socket_factory=fence.socket)
+        configuration = Configuration(host=self._api.url)
         async with (
             aiohttp.ClientSession() as reads,
             aiohttp.ClientSession(connector=connector) as writes,
+            api_client(configuration) as api_reads,
+            api_client(configuration, socket_factory=fence.socket) as api_writes,
         ):
-            client = KubeClient(reads, self._api.url, fence=fence, writes=writes)
+            client = KubeClient(api_reads, fence=fence, writes=api_writes)
             ports = WorkerClient(reads, fence=fence, writes=writes)
             metrics = OperatorMetrics()
             loop = ReconcileLoop(lambda key: self._round(client, ports, key), metrics, clock)
@@ -221,8 +226,8 @@ async def test_with_a_write_that_nobody_answers_the_lease_runs_out(api: FakeApi)
 async def test_a_deleted_lease_had_a_holder_that_is_waited_for(api: FakeApi) -> None:
     now = 0.0
     api.lease = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "another"}}
-    async with aiohttp.ClientSession() as session:
-        client = KubeClient(session, api.url)
+    async with api_client(Configuration(host=api.url)) as calls:
+        client = KubeClient(calls)
         standby = LeaderElector(client, NAME, lambda: now, Fence(lambda: now))
         assert await standby._attempt(10) is None
         now, api.lease = 14.0, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -54,3 +55,24 @@ def test_the_operator_gets_neither_paddle_nor_numpy() -> None:
 
     assert "kopf" in names
     assert not any(each in names for each in ("paddle", "numpy", "opencv", "nvidia"))
+
+
+def _pins(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    pins = (line.split("==") for line in lines if not line.startswith("#"))
+    return {name.lower(): version for name, version in pins}
+
+
+def test_both_lists_of_pins_agree_except_about_pyyaml() -> None:
+    """The second list is installed over the first one for the tests."""
+    first, second = _pins("constraints.txt"), _pins("constraints-operator.txt")
+    different = {name for name in first.keys() & second.keys() if first[name] != second[name]}
+
+    assert different == {"pyyaml"}
+
+
+def test_every_requirement_of_the_operator_is_pinned() -> None:
+    pins = _pins("constraints-operator.txt")
+    names = {re.split(r"[<>=]", each)[0].lower() for each in _requirements("operator")}
+
+    assert {name.replace("-", "_") for name in names} <= {name.replace("-", "_") for name in pins}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 
-from ocrpool_operator.cluster import sessions, watch
 from ocrpool_operator.cluster.cache import PoolCache
 from ocrpool_operator.cluster.client import BY_KIND, PODS, POOLS, KubeClient
+from ocrpool_operator.cluster.connection import api_client, load_configuration
 from ocrpool_operator.cluster.events import EventRecorder
 from ocrpool_operator.cluster.parse import pod_from, pool_from
 from ocrpool_operator.cluster.worker_client import WorkerClient
@@ -30,14 +30,12 @@ def full_rounds(kubeconfig: Path, count: int, interval: float) -> list[float]:
 
 
 async def _full_rounds(count: int, interval: float) -> list[float]:
-    connection = watch.login(settings=watch.settings())
-    assert connection is not None
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        sessions.api_session(connection) as calls,
+        api_client(await load_configuration()) as api,
     ):
-        client = KubeClient(calls, connection.server)
+        client = KubeClient(api)
         cache = await _filled_cache(client)
         events, workers, metrics = (
             EventRecorder(client, time.time),
