@@ -1,4 +1,4 @@
-"""This machine's fake GPUs, for real workers under a real `ocrpool up`."""
+"""Fake GPUs for real workers and a real `ocrpool up`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tools.devcluster.fakegpu.library import environment
 
 @pytest.fixture
 def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeGpu]:
-    """Two GPUs with room for five instances of 3 GiB, a reserve of 1 GiB and the planner's margin;
-    nothing of them is taken. For every process that is started now."""
+    """Two free GPUs for every process that the test starts. Each has memory for five instances of
+    3 GiB, a reserve of 1 GiB and the planner's margin."""
     found = device.make_all(tmp_path / "gpus", 2)
     for each in found:
         each.set_total(16896 << 20)
@@ -26,6 +26,6 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeGpu]:
 
 @pytest.fixture
 def gpu(gpus: list[FakeGpu], monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    """The first of them, and only that one is visible."""
+    """The first of the two GPUs; only this one is visible."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus[0].uuid)
     return gpus[0]

@@ -1,7 +1,7 @@
 """A fake engine that takes memory of a fake GPU, as PaddleOCR takes it of a real one.
 
-It holds a context from its start, memory that follows the largest page so far and never falls, and
-tells only the latter of itself: Paddle does not see its context either.
+From its start it holds a context. Beyond that it holds memory that follows the largest page and
+never falls. It reports only the latter, as Paddle does not report its context either.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _OUT_OF_MEMORY = 1
 
 
 class FakeGpuEngine(FakeEngine):
-    """`engine.options.vram`: bytes that it takes of the GPU, its context aside, when it reads the
-    first warm-up page; an order's `vram` on a page raises that."""
+    """`engine.options.vram`: bytes of the GPU that it takes with the first warm-up page, without
+    its context. `vram` in the order of a page raises that."""
 
     def __init__(self, context: EngineContext) -> None:
         self._driver = ctypes.CDLL("libnvidia-ml.so.1")
@@ -33,7 +33,7 @@ class FakeGpuEngine(FakeEngine):
 
     @staticmethod
     def environment(context: EngineContext) -> Mapping[str, str]:
-        """Its limit arrives as Paddle's does: once, and without the context in it."""
+        """Pass the limit once, without the context in it, as for Paddle."""
         limit = context.memory_limit
         return {} if limit is None else {"FAKEGPU_MEMORY_LIMIT": str(limit)}
 

@@ -14,7 +14,7 @@ from tests.worker.client import wait_for
 
 GIB = 1 << 30
 ENGINE = "tests.headroom.engine:FakeGpuEngine"
-# What one instance holds of the GPU: context and all.
+# Bytes of the GPU that one instance holds, with its context.
 FOOTPRINT = 3 * GIB
 
 
@@ -30,25 +30,25 @@ def gpu_pool(most: int = 8, **options: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(folder: Path, name: str = "test", **spec: Any) -> Iterator[Up]:
-    """`ocrpool up` that looks every 0.2 s and cools down within 2 s or three."""
-    with up(folder, "--interval", "0.2", "--cool-down", "2", name=name, **spec) as shell:
-        yield shell
+    """`ocrpool up` with an interval of 0.2 s and a cool-down of 2 s."""
+    with up(folder, "--interval", "0.2", "--cool-down", "2", name=name, **spec) as local_pool:
+        yield local_pool
 
 
-def until_settled(shell: Up, instances: int, *, worker: str = "worker-0") -> dict[str, Any]:
-    """Wait until a worker has so many warm instances and holds for a reason that stays."""
-    state = shell.worker(worker).until_ready(instances)
+def until_settled(local_pool: Up, instances: int, *, worker: str = "worker-0") -> dict[str, Any]:
+    """Wait until a worker has so many warm instances and one more does not fit."""
+    state = local_pool.worker(worker).until_ready(instances)
     wait_for(
         f"{worker} holds {instances}",
-        lambda: has_no_room(shell, worker, instances),
-        or_tell=shell.output,
+        lambda: is_full(local_pool, worker, instances),
+        or_tell=local_pool.output,
     )
     return state
 
 
-def has_no_room(shell: Up, worker: str = "worker-0", instances: int | None = None) -> bool:
-    """Whether a worker, with so many instances, holds because one more would not fit."""
-    running = shell.running()
-    said = {each.name: each.decision for each in running.workers} if running else {}
+def is_full(local_pool: Up, worker: str = "worker-0", instances: int | None = None) -> bool:
+    """Whether a worker keeps its number of instances because one more does not fit."""
+    running = local_pool.running()
+    decisions = {each.name: each.decision for each in running.workers} if running else {}
     number = r"\d+" if instances is None else str(instances)
-    return re.match(rf"{number}: hold, headroom .* < ", said.get(worker, "")) is not None
+    return re.match(rf"{number}: hold, headroom .* < ", decisions.get(worker, "")) is not None

@@ -1,4 +1,4 @@
-"""`memory.perInstance` as a quantity: every process is held to it, on the CPU and on a GPU."""
+"""`memory.perInstance` as a quantity limits every instance process, on the CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tools.devcluster.fakegpu.device import FakeGpu
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """What an instance with the fake engine holds of the RAM when it is warm."""
+    """Bytes of RAM of a warm instance with the fake engine."""
     with start_worker(tmp_path_factory.mktemp("warm")) as worker:
         (one,) = worker.state()["instances"]["each"]
         return int(one["memory"])
 
 
-def capped(cap: int) -> dict[str, Any]:
-    return {"memory": {"perInstance": cap}}
+def with_limit(limit: int) -> dict[str, Any]:
+    return {"memory": {"perInstance": limit}}
 
 
 def resident(worker: Worker) -> int:
@@ -37,22 +37,24 @@ def resident(worker: Worker) -> int:
     return int(line.split()[1]) * 1024
 
 
-def test_on_the_cpu_a_page_a_little_over_it_is_read_and_its_process_replaced(
+def test_on_the_cpu_a_page_slightly_above_the_limit_is_read_and_its_process_replaced(
     tmp_path: Path, warm: int
 ) -> None:
-    cap = warm + 200 * MI
-    with start_worker(tmp_path, settings=capped(cap)) as worker:
+    limit = warm + 200 * MI
+    with start_worker(tmp_path, settings=with_limit(limit)) as worker:
         (old,) = worker.pids()
         assert worker.read(say="large", grow=210 * MI).text == "large"
-        state = worker.until("it is gone", lambda state: old not in pids_of(state))
+        state = worker.until("the process is replaced", lambda state: old not in pids_of(state))
         assert (state["counters"]["recycled"], state["counters"]["deaths"]) == (1, 0)
         worker.until_ready(1)
-        assert resident(worker) < cap
+        assert resident(worker) < limit
 
 
-def test_on_the_cpu_a_page_far_over_it_is_refused_the_memory(tmp_path: Path, warm: int) -> None:
-    """It fails as out of memory in its own process, before the kernel has to choose a victim."""
-    with start_worker(tmp_path, settings=capped(warm + 100 * MI)) as worker:
+def test_on_the_cpu_a_page_far_above_the_limit_runs_out_of_memory(
+    tmp_path: Path, warm: int
+) -> None:
+    """The allocation fails in its own process, before the kernel kills any process."""
+    with start_worker(tmp_path, settings=with_limit(warm + 100 * MI)) as worker:
         answer = worker.read(say="huge", grow=1024 * MI)
         assert (answer.status, answer.reason) == (422, "PoisonPage")
         assert "ran out of memory in two OCR processes" in answer.message
@@ -60,24 +62,24 @@ def test_on_the_cpu_a_page_far_over_it_is_refused_the_memory(tmp_path: Path, war
         assert worker.read(say="small").text == "small"
 
 
-def test_a_cap_below_what_a_warm_instance_holds_is_a_reason_to_stop(tmp_path: Path) -> None:
+def test_a_limit_below_a_warm_instance_stops_the_worker_with_a_reason(tmp_path: Path) -> None:
     waits = ("--on-failed-start", "wait")
-    with start_worker(tmp_path, *waits, settings=capped(MI), ready=False) as worker:
-        state = worker.until("it says why", lambda state: state["counters"]["bootFailures"] >= 3)
+    with start_worker(tmp_path, *waits, settings=with_limit(MI), ready=False) as worker:
+        state = worker.until("it reports why", lambda state: state["counters"]["bootFailures"] >= 3)
         assert state["problem"]["reason"] == "InsufficientMemory"
         assert "raise memory.perInstance" in state["problem"]["message"]
         assert not worker.ready
 
 
-def test_on_a_gpu_each_process_is_held_to_it_and_planned_with_it(
+def test_on_a_gpu_the_limit_holds_for_each_process_and_for_the_plan(
     tmp_path: Path, gpu: FakeGpu
 ) -> None:
     pool = gpu_pool(vram=2 * GIB)
     pool["memory"] = {"reserve": "1Gi", "perInstance": "3Gi"}
-    with running(tmp_path, **pool) as shell:
-        until_settled(shell, 5)  # each holds 2.5 GiB, and 3 are kept for it
+    with running(tmp_path, **pool) as local_pool:
+        until_settled(local_pool, 5)  # each holds 2.5 GiB, and the plan counts 3
         assert gpu.charges == [2 * GIB + CONTEXT] * 5
-        worker = shell.worker()
+        worker = local_pool.worker()
         answer = worker.read(say="huge", vram=3 * GIB)
         assert (answer.status, answer.reason) == (422, "PoisonPage")
         assert "ran out of memory in two OCR processes" in answer.message
@@ -85,8 +87,8 @@ def test_on_a_gpu_each_process_is_held_to_it_and_planned_with_it(
         assert worker.read(say="small").text == "small"
 
 
-def test_paddle_is_given_the_cap_less_the_context() -> None:
-    """Its limit counts what it allocates itself; the context it does not see (gpu_info.cc)."""
+def test_paddle_gets_the_limit_without_the_context() -> None:
+    """Paddle's limit counts its own allocations; it does not see the context (gpu_info.cc)."""
     settings = settings_from({"device": "gpu:0", "memory": {"perInstance": "3Gi"}})
     guessed, measured = engine_limit(settings, 0), engine_limit(settings, 500 * MI)
     assert (guessed, measured) == (3 * GIB - CONTEXT_BYTES, 3 * GIB - 500 * MI)

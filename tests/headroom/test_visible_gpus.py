@@ -1,6 +1,6 @@
-"""`gpu`, `gpu:0` and `gpu:UUID` mean what they mean to CUDA, and an instance gets just that GPU.
+"""`gpu`, `gpu:0` and `gpu:UUID` name the same GPU as in CUDA, and an instance gets only that GPU.
 
-Real: pynvml, the worker, its instances. Stand-ins: the driver under pynvml, and the engine.
+Real: pynvml, the worker, its instances. Fake: the driver below pynvml, and the engine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.devcluster.fakegpu import device
 from tools.devcluster.fakegpu.device import FakeGpu
 from tools.devcluster.fakegpu.library import environment
 
-# For every [device, environment]: the UUID that is found, or the sentence that says why none is.
+# For every [device, environment]: the UUID that is found, or the sentence why none is found.
 FIND = """
 import json, sys
 from ocrpool_worker.devices import NvmlProbe
@@ -43,7 +43,7 @@ class FakeMachine:
         self._folder = folder
 
     def find(self, *cases: tuple[str, str | None], order: str | None = None) -> list[str]:
-        """What each (device, CUDA_VISIBLE_DEVICES) comes to."""
+        """The UUID or the error for each (device, CUDA_VISIBLE_DEVICES)."""
         given = [(which, self._given(visible, order)) for which, visible in cases]
         done = subprocess.run(
             [sys.executable, "-c", FIND],
@@ -69,7 +69,7 @@ def machine(tmp_path: Path) -> FakeMachine:
     return FakeMachine(tmp_path / "gpus")
 
 
-def test_a_number_counts_the_visible_ones(machine: FakeMachine) -> None:
+def test_a_number_counts_the_visible_gpus(machine: FakeMachine) -> None:
     a, b, c, _ = uuids = [gpu.uuid for gpu in machine.gpus]
     cases = {
         ("0", None): a,
@@ -82,7 +82,7 @@ def test_a_number_counts_the_visible_ones(machine: FakeMachine) -> None:
         ("1", f"{c},0"): a,
         ("0", c[:12]): c,
         ("", "0,0"): a,
-        ("0", "1,9,2"): b,  # what follows an entry without a meaning is not visible
+        ("0", "1,9,2"): b,  # entries after an invalid one are not visible
         (b, "1,2"): b,
         (b[:12], "1,2"): b,
         (uuids[0], None): a,
@@ -90,7 +90,7 @@ def test_a_number_counts_the_visible_ones(machine: FakeMachine) -> None:
     assert machine.find(*cases) == list(cases.values())
 
 
-def test_slices_are_named_by_their_uuid_or_come_with_their_gpu(machine: FakeMachine) -> None:
+def test_mig_slices_are_named_by_uuid_or_found_through_their_gpu(machine: FakeMachine) -> None:
     one, two = (each.uuid for each in machine.slices)
     cases = {
         ("", one): one,
@@ -106,7 +106,7 @@ def test_slices_are_named_by_their_uuid_or_come_with_their_gpu(machine: FakeMach
     assert by_uuid.startswith(f"device: gpu:{machine.gpus[3].uuid} is in MIG mode")
 
 
-def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: FakeMachine) -> None:
+def test_an_invisible_gpu_is_an_error_that_names_the_variable(machine: FakeMachine) -> None:
     c, mig = machine.gpus[2].uuid, machine.slices[0].uuid
     cases = {
         ("2", "2,1"): "CUDA_VISIBLE_DEVICES leaves 2 (it is '2,1')",
@@ -121,53 +121,53 @@ def test_what_is_not_visible_is_a_line_that_names_the_variable(machine: FakeMach
         ("0", "MIG-none"): "leaves none (it is 'MIG-none'; no UUID begins with MIG-none)",
         ("4", None): "there is no number 4; this machine has 4",
     }
-    for said, expected in zip(machine.find(*cases), cases.values(), strict=True):
-        assert expected in said
-        assert said.startswith("device: gpu")
-        assert "use device: cpu" in said
-        assert "\n" not in said
+    for found, expected in zip(machine.find(*cases), cases.values(), strict=True):
+        assert expected in found
+        assert found.startswith("device: gpu")
+        assert "use device: cpu" in found
+        assert "\n" not in found
     (several,) = machine.find(("", "0,1"))
     assert several.startswith("device: gpu does not say which of the 2 GPUs that are visible here")
 
 
-def test_numbers_follow_the_bus_and_not_the_driver(machine: FakeMachine) -> None:
+def test_numbers_follow_the_pci_bus_and_not_the_driver(machine: FakeMachine) -> None:
     for gpu, bus in zip(machine.gpus, (9, 3, 7, 5), strict=True):
         gpu.set_bus(bus)
     by_bus = [machine.gpus[at].uuid for at in (1, 2, 0)]
     assert machine.find(("0", None), ("2", None), ("", "3")) == [by_bus[0], by_bus[1], by_bus[2]]
 
 
-def test_the_fastest_first_is_known_where_all_are_alike(machine: FakeMachine) -> None:
+def test_fastest_first_is_supported_where_all_gpus_are_equal(machine: FakeMachine) -> None:
     fastest = "FASTEST_FIRST"
     first = machine.gpus[0].uuid
     assert machine.find(("0", "0"), ("0", first), order=fastest) == [first, first]
     machine.gpus[1].set_name("A faster one")
-    said, named = machine.find(("0", "0"), ("0", first), order=fastest)
-    assert "only CUDA knows" in said
-    assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in said
+    found, named = machine.find(("0", "0"), ("0", first), order=fastest)
+    assert "only CUDA knows" in found
+    assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in found
     assert named == first
     assert machine.find(("0", "0"), order="PCI_BUS_ID") == [first]
 
 
-def test_a_lost_gpu_keeps_its_number_and_spoils_no_other(machine: FakeMachine) -> None:
+def test_a_lost_gpu_keeps_its_number_and_others_stay_usable(machine: FakeMachine) -> None:
     a, b, c, _ = (gpu.uuid for gpu in machine.gpus)
     machine.gpus[1].set_fault(15)
     cases = {("0", None): a, ("0", "2,1"): c, (c, None): c, ("", c): c, ("1", "0,2"): c}
     assert machine.find(*cases) == list(cases.values())
-    for said in machine.find(("1", None), ("0", "1"), (b, None), ("0", b)):
-        assert "GPU is lost" in said
+    for found in machine.find(("1", None), ("0", "1"), (b, None), ("0", b)):
+        assert "GPU is lost" in found
 
 
-def its_environment(pid: int) -> dict[str, str]:
+def environment_of(pid: int) -> dict[str, str]:
     pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
 @pytest.mark.parametrize("setting", ["gpu:0", "gpu", "gpu:{uuid}"])
-def test_an_instance_gets_the_gpu_that_the_scheduler_gave(
+def test_an_instance_gets_the_gpu_that_the_scheduler_assigned(
     tmp_path: Path, gpus: list[FakeGpu], monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    """Another job has the first GPU."""
+    """Another job uses the first GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
     ours = gpus[1]
@@ -180,25 +180,27 @@ def test_an_instance_gets_the_gpu_that_the_scheduler_gave(
         state = worker.state()
         assert state["device"]["uuid"] == ours.uuid
         assert (len(gpus[0].charges), len(ours.charges)) == (0, 1)
-        given = its_environment(state["instances"]["each"][0]["pid"])
+        given = environment_of(state["instances"]["each"][0]["pid"])
     assert given["CUDA_VISIBLE_DEVICES"] == ours.uuid
     assert given["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
-def test_ocrpool_up_takes_only_those_that_are_visible(
+def test_ocrpool_up_uses_only_visible_gpus(
     tmp_path: Path, gpus: list[FakeGpu], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    with running(tmp_path, **gpu_pool(most=1)) as shell:
-        worker = shell.worker()
+    with running(tmp_path, **gpu_pool(most=1)) as local_pool:
+        worker = local_pool.worker()
         worker.until_ready(1)
-        found = shell.running()
+        found = local_pool.running()
         assert found is not None
         assert [each.device for each in found.workers] == [f"gpu:{gpus[1].uuid}"]
         assert (len(gpus[0].charges), len(gpus[1].charges)) == (0, 1)
 
 
-def test_ocrpool_up_without_a_visible_one_is_one_line(tmp_path: Path, gpus: list[FakeGpu]) -> None:
+def test_ocrpool_up_without_a_visible_gpu_fails_with_one_line(
+    tmp_path: Path, gpus: list[FakeGpu]
+) -> None:
     assert gpus
     file = pool_file(tmp_path, **gpu_pool())
     done = run(tmp_path, "up", "-f", str(file), CUDA_VISIBLE_DEVICES="5")
