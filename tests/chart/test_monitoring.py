@@ -193,6 +193,8 @@ def reasons() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in PRODUCT:
         for path in sorted(folder.rglob("*.py")):
+            if path.parent.name == "decoding":  # its words are warnings of pages: docs/pages.md
+                continue
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found.update((word, path) for node in ast.walk(tree) for word in _reasons_of(node))
     return found
@@ -206,10 +208,13 @@ def _reasons_of(node: ast.AST) -> Iterator[str]:
         if place is not None and len(node.args) > place:
             told.append(node.args[place])
         told += [each.value for each in node.keywords if each.arg == "reason"]
-    elif isinstance(node, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == "reason" for target in node.targets
-    ):
-        told.append(node.value)
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        name = node.targets[0].id
+        # TOKEN_MISSING = "TokenMissing"
+        constant = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.value.value) if constant else ""
+        if name == "reason" or (words != name and words.upper() == name):
+            told.append(node.value)
     elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
         # f"BackOff: {…}": how a worker's problem is written in the status.
         head = re.fullmatch(r"([A-Z][a-z]+(?:[A-Z][a-z]+)+): ", str(node.values[0].value))
