@@ -89,7 +89,7 @@ class RawImage:
     def __init__(self, data: memoryview, shape: tuple[int, ...]) -> None:
         import numpy as np  # noqa: PLC0415
 
-        # A copy: PaddleOCR may write into its input, and the mailbox is read-only and lent.
+        # Copied, because PaddleOCR may write into its input, and the shared buffer is read-only.
         self.decoded: Pixels = np.frombuffer(data, np.uint8).reshape(shape).copy()
 
     def pixels(self) -> Pixels:

@@ -162,10 +162,10 @@ def _handler() -> Any:
             # A handle is the position in this list plus 1. PDFium's own handles are addresses.
             self._faces: list[FontFace] = []
 
-        def MapFont(self, _: Any, *wanted: Any) -> Any:  # noqa: N802
+        def MapFont(self, _: Any, *request: Any) -> Any:  # noqa: N802
             if self.choice is None:
-                return self.default.MapFont(self.default, *wanted)
-            _weight, _italic, charset, _pitch, _name, _exact = wanted
+                return self.default.MapFont(self.default, *request)
+            _weight, _italic, charset, _pitch, _name, _exact = request
             found = self.choice.face(charset)
             if found not in self._faces:
                 self._faces.append(found)
@@ -179,11 +179,11 @@ def _handler() -> Any:
             face = self._faces[font - 1]
             data = memoryview(face.data)
             if table == _COLLECTION:
-                wanted = data if face.start else data[:0]
+                part = data if face.start else data[:0]
             else:
                 # For a collection PDFium needs only the length, to find the face in it.
-                wanted = data[:0] if table else data[face.start :]
-            return _put(wanted, buffer, size)
+                part = data[:0] if table else data[face.start :]
+            return _put(part, buffer, size)
 
         def _own(self, font: Any) -> bool:
             return bool(font) and 0 < font <= len(self._faces)

@@ -23,7 +23,7 @@ def load_pdf(data: bytes) -> Any:
     import pypdfium2  # noqa: PLC0415
     import pypdfium2.raw as pdfium  # noqa: PLC0415
 
-    told = {
+    messages = {
         pdfium.FPDF_ERR_PASSWORD: (
             "the PDF is encrypted and needs a password to be read; save or print it without one"
         ),
@@ -36,9 +36,9 @@ def load_pdf(data: bytes) -> Any:
         try:
             pdf = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:
-            if error.err_code not in told:
+            if error.err_code not in messages:
                 raise
-            raise NotAnImage(told[error.err_code], field="file") from None
+            raise NotAnImage(messages[error.err_code], field="file") from None
         pdf.init_forms()
         return pdf
 

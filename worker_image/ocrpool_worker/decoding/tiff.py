@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 262, 277, 284
 _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT = 278, 322, 323, 338, 339
-_WANTED = frozenset(
+_EXAMINED = frozenset(
     {
         *(_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR),
         *(_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _FORMAT, ORIENTATION),
@@ -109,7 +109,7 @@ class _Kind:
 
     @classmethod
     def of(cls, data: Buffer, at: int) -> _Kind:
-        tags = tags_of(data, at, _WANTED)
+        tags = tags_of(data, at, _EXAMINED)
 
         def first(tag: int, otherwise: int) -> int:
             return next(iter(tags.get(tag, ())), otherwise)

@@ -32,7 +32,7 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES = 259, 273, 279, 324, 325
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT = 254, 255, 256, 257
-_WANTED = frozenset(
+_EXAMINED = frozenset(
     {
         *(_COMPRESSION, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES),
         *(_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT),
@@ -104,8 +104,8 @@ def count_frames(data: Buffer) -> int:
     return len(find_pages(data))
 
 
-def tags_of(data: Buffer, at: int, wanted: Set[int]) -> dict[int, tuple[int, ...]]:
-    """The `wanted` tags of a frame of `find_pages` that have up to 16 whole numbers as values.
+def tags_of(data: Buffer, at: int, requested: Set[int]) -> dict[int, tuple[int, ...]]:
+    """The `requested` tags of a frame of `find_pages` that have up to 16 whole numbers as values.
     Raises NotAnImage."""
     layout = _Layout(data)
     found: dict[int, tuple[int, ...]] = {}
@@ -115,7 +115,7 @@ def tags_of(data: Buffer, at: int, wanted: Set[int]) -> dict[int, tuple[int, ...
         for tag, kind, values, value in layout.entry.iter_unpack(
             data[first : first + count * layout.entry.size]
         ):
-            if tag in wanted and values <= MOST_VALUES:
+            if tag in requested and values <= MOST_VALUES:
                 numbers = _numbers(data, (kind, values, value), layout, _Bounds())
                 found.setdefault(tag, tuple(numbers))
     except struct.error:
@@ -157,7 +157,7 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
     if bounds.tags > MOST_TAGS:
         raise NotAnImage(f"the TIFF has more than {MOST_TAGS} tags", field="file")
     claimed = lost = 0
-    wanted: dict[int, tuple[int, int, bytes]] = {}
+    requested: dict[int, tuple[int, int, bytes]] = {}
     for tag, kind, values, value in layout.entry.iter_unpack(data[first:end]):
         size = _SIZES.get(kind, 1) * values
         if size > layout.offset.size:
@@ -165,8 +165,8 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
             (value_at,) = layout.offset.unpack(value)
             if tag < _PRIVATE and value_at + size > len(data):
                 lost = tag
-        if tag in _WANTED:
-            wanted.setdefault(tag, (kind, values, value))
+        if tag in _EXAMINED:
+            requested.setdefault(tag, (kind, values, value))
     if claimed > len(data):
         raise NotAnImage(
             f"frame {number} of the TIFF has tags of {claimed} bytes, but the file has {len(data)}",
@@ -179,9 +179,9 @@ def _frame(data: Buffer, at: int, layout: _Layout, bounds: _Bounds) -> int:
             field="file",
         )
     (following,) = layout.offset.unpack_from(data, end)
-    if wanted:
-        _check_pixels(data, number, wanted, layout, bounds)
-    bounds.seen[at] = _copy_of_another(data, wanted, layout, bounds)
+    if requested:
+        _check_pixels(data, number, requested, layout, bounds)
+    bounds.seen[at] = _copy_of_another(data, requested, layout, bounds)
     return int(following)
 
 

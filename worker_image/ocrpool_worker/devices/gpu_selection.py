@@ -165,8 +165,8 @@ def _numbered(handles: list[Any] | tuple[Any, ...], index: int) -> Any:
     return handles[index]
 
 
-def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], wanted: str) -> Any:
-    """The only one of these devices and their slices whose UUID begins with `wanted`.
+def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], prefix: str) -> Any:
+    """The only one of these devices and their slices whose UUID begins with `prefix`.
 
     Raises LookupError, or NVMLError if it may be a device that does not answer.
     """
@@ -178,15 +178,15 @@ def _by_uuid(nvml: Any, handles: list[Any] | tuple[Any, ...], wanted: str) -> An
             except nvml.NVMLError as error:
                 failure = error
                 continue
-            if uuid == wanted:
+            if uuid == prefix:
                 return each
-            if uuid.startswith(wanted):
+            if uuid.startswith(prefix):
                 found.append(each)
     if not found and failure is not None:
         raise failure
     if len(found) != 1:
         count = f"{len(found)} UUIDs begin" if found else "no UUID begins"
-        raise LookupError(f"{count} with {wanted}")
+        raise LookupError(f"{count} with {prefix}")
     return found[0]
 
 

@@ -138,7 +138,7 @@ def _pieces(text: memoryview, *, percent: bool) -> Iterator[tuple[bytes, bool]]:
         at, rest = end, b""
         if percent:
             sign = piece.rfind(b"%", max(0, len(piece) - 2)) if at < len(text) else -1
-            if sign >= 0:  # an escape such as `%2B` that goes on in the next step
+            if sign >= 0:  # an escape such as `%2B` that continues in the next step
                 piece, rest = piece[:sign], piece[sign:]
             piece = _unquoted(piece)
         yield piece, at == len(text)

@@ -78,8 +78,8 @@ class ControlPort:
     async def put_instances(self, request: web.Request) -> web.Response:
         """Set the number of instances from `{"target": n}`, and return the state."""
         try:
-            wanted = InstancesTarget.model_validate_json(await request.read())
-            self._supervisor.set_target(wanted.target)
+            target = InstancesTarget.model_validate_json(await request.read())
+            self._supervisor.set_target(target.target)
         except ValidationError as error:
             message, field = describe_errors(error)
             raise BadRequest(f'{message}; send {{"target": n}}', field=field) from None
