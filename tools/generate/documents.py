@@ -1,5 +1,7 @@
-"""Write docs/documents.md from the kinds of tests/worker/documents. With --check, fail where it is
-stale. Whether the verdicts are so is tried by `make bench-documents`."""
+"""Write docs/documents.md from the kinds of tests/worker/documents. With --check, fail if it is stale.
+
+`make bench-documents` checks the verdicts themselves.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +15,29 @@ from tests.worker.documents.kind import Kind
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "docs" / "documents.md"
 
-HEAD = """# Documents that people have
+HEAD = """# Kinds of documents that were tried
 
-Kinds of documents that users of OCR programs and of the libraries below them have reported in
-their trackers as read wrongly. Each is made again from the report by code
-(`tests/worker/documents`; no file of theirs is here) and read by `/v1/ocr` with real PaddleOCR, the
+These kinds of documents were reported in the trackers of OCR programs, and of the libraries that
+they use, as read wrongly. Code in `tests/worker/documents` builds each of them from its report; no
+file of a reporter is in this repository. Each was read over `/v1/ocr` by real PaddleOCR with the
 PP-OCRv5 mobile models and a worker's default settings. `make bench-documents` reads all of them
-again and fails where one is other than this page says; some are read in every run of the tests
-(`tests/worker/test_reported_kinds.py`). This page is made by `make docs`.
+again, and fails if a result differs from this page. Every run of the tests reads some of them
+(`tests/worker/test_reported_kinds.py`). `make docs` generates this page.
 
-| here | what it means | kinds |
+| result | meaning | kinds |
 |---|---|---|
 {verdicts}
 
-A mistake in a letter, a space or a display's digits is the models', here as in PaddleOCR called
-directly: other models or a picture prepared for them help there.
+Mistakes in letters, spaces or the digits of a display come from the models; PaddleOCR called
+directly makes the same ones. Other models, or a picture that is prepared for them, help.
 """
 
 MEANINGS = {
-    "read": "every line as it is written, and no other",
-    "read, with a warning": "the same, and `warnings` say what to mind",
+    "read": "every line exactly as it is written, and no other line",
+    "read, with a warning": "the same, and `warnings` say what to check",
     "with mistakes": "most of it; the row says what is wrong",
-    "not read": "known limit; the row says why",
-    "refused": "422 with a sentence that says what it is",
+    "not read": "a known limit; the row says why",
+    "refused": "422 with a message that says why",
 }
 
 
@@ -56,7 +58,7 @@ def doc_text() -> str:
     )
     parts = [HEAD.format(verdicts=verdicts)]
     for name, kinds in GROUPS.items():
-        head = f"\n## {name}\n\n| kind | reported in | how it is made here | here |\n"
+        head = f"\n## {name}\n\n| kind | reported in | how it is built | result |\n"
         parts.append(head + "|---|---|---|---|\n" + "".join(row(kind) + "\n" for kind in kinds))
     return "".join(parts)
 

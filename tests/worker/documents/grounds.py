@@ -143,7 +143,7 @@ KINDS = (
         seal,
         ("Signed on 4 June 2025", "Head of department"),
         verdict="with mistakes",
-        told="where the ring crosses a gap, it is taken for a character",
+        told="where the ring crosses a gap, it is read as a character",
     ),
     drawn(
         "reverse side shows through",

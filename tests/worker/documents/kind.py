@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 Verdict = Literal["read", "read, with a warning", "with mistakes", "refused", "not read"]
 
-# Less than so much of the text in common with what is written: that is no reading of it.
+# Below this similarity of the read and the written text, the document counts as not read.
 _MISTAKES = 0.6
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of document as people have it.
+    """One kind of document.
 
-    `reported`: thread of a tracker on GitHub, `owner/name#number`. `how`: how `make` makes the
-    file, in words. `says`: the lines that are written on it, none where there is no text.
-    `verdict`: what `/v1/ocr` does with it, with the models and settings of a worker by default.
-    `told`: of a refusal or a warning, a part of it; else, in words, what is wrong and why.
+    `reported`: the thread of a tracker on GitHub, `owner/name#number`. `how`: a description of how
+    `make` builds the file. `says`: the lines that are written on it, none if it has no text.
+    `verdict`: the result of `/v1/ocr` with the default models and settings of a worker. `told`: a
+    part of the error or warning message; for other verdicts, what is wrong and why.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Kind:
 
     @property
     def url(self) -> str:
-        """The address of the thread (GitHub leads from `issues` to a pull request too)."""
+        """The address of the thread. GitHub redirects from `issues` to a pull request."""
         repository, _, number = self.reported.partition("#")
         return f"https://github.com/{repository}/issues/{number}"
 
@@ -48,13 +48,12 @@ def drawn(
     told: str = "",
     how: str = "drawn",
 ) -> Kind:
-    """A kind that is about what is on the paper: a PNG, or what `how` says."""
+    """A kind whose subject is the printed content: a PNG, or as `how` says."""
     return Kind(name, reported, how, make, says, verdict, told)
 
 
 def judged(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Verdict, str]:
-    """(verdict, what the answer says in short) of an answer of `/v1/ocr`. The order of lines does
-    not count."""
+    """Return (verdict, summary) of an answer of `/v1/ocr`. The order of the lines is ignored."""
     if status != 200:
         error = body.get("error", {})
         return "refused", f"{status} {error.get('reason')}: {error.get('message')}"
@@ -69,6 +68,6 @@ def judged(kind: Kind, status: int, body: Mapping[str, Any]) -> tuple[Verdict, s
 
 
 def as_expected(kind: Kind, verdict: Verdict, said: str) -> bool:
-    """Whether a verdict is the one that the kind's row in docs/documents.md promises."""
+    """Whether a verdict is the one in the kind's row of docs/documents.md."""
     told = kind.told if verdict in ("refused", "read, with a warning") else ""
     return verdict == kind.verdict and told in said

@@ -124,7 +124,7 @@ KINDS = (
         leaders,
         ("Preface", "The harbour", "Index", "5", "17", "203"),
         verdict="with mistakes",
-        told="the dots become … or a full stop behind the title; the rest is right",
+        told="the dots become … or a full stop after the title; the rest is right",
     ),
     drawn(
         "column with single digits",
@@ -164,7 +164,7 @@ KINDS = (
         blanks_to_fill_in,
         ("Date of birth ________",),
         verdict="with mistakes",
-        told="the blanks are taken for lines and left out",
+        told="the blanks are detected as lines and left out",
     ),
     drawn(
         "cut out without a margin",
@@ -185,7 +185,7 @@ KINDS = (
         ticked_box,
         ("By letter", "By telephone"),
         verdict="with mistakes",
-        told="the boxes are no characters that the models know",
+        told="the models do not know the boxes as characters",
     ),
     drawn(
         "two columns",

@@ -187,7 +187,7 @@ KINDS = (
         superscript,
         ("Area 25 m²",),
         verdict="with mistakes",
-        told="the raised 2 is read as 2, and once more as a line of its own",
+        told="the raised 2 is read as 2, and again as a separate line",
     ),
     drawn(
         "subscripts of a formula (as plain digits)",
@@ -201,7 +201,7 @@ KINDS = (
         full_width,
         ("ＡＢＣ１２３",),
         verdict="not read",
-        told="some come back as half-width ones: compare after NFKC",
+        told="some are returned as half-width ones: compare after NFKC",
     ),
     drawn(
         "groups of digits", "PaddlePaddle/PaddleOCR#16231", groups_of_digits, ("8709 2221 6898",)
@@ -230,7 +230,7 @@ KINDS = (
             "L898902C36UTO7408122F1204159ZE184226B<<<<<10",
         ),
         verdict="with mistakes",
-        told="an I between capitals is read as |; check digits tell",
+        told="an I between capitals is read as |; the check digits reveal it",
     ),
     drawn(
         "seven-segment display",
@@ -238,7 +238,7 @@ KINDS = (
         seven_segments,
         ("30846",),
         verdict="with mistakes",
-        told="digits of segments are taken for one another: a display needs models of its own",
+        told="segment digits are confused with each other: a display needs its own models",
     ),
     drawn(
         "date of separate dots (ink jet)",
@@ -261,7 +261,7 @@ KINDS = (
         stacked_letters,
         ("HOTEL",),
         verdict="with mistakes",
-        told="each letter is a line of its own, and O alone is a 0",
+        told="each letter is a separate line, and a single O is read as 0",
     ),
     drawn(
         "text on an arc",
