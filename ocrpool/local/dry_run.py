@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ocrpool.planner.instances.plan import OBSERVATIONS_BEFORE_GROWTH, plan_instances
 from ocrpool.planner.instances.types import InstanceDecision, InstanceHistory, InstanceLimits
-from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
+from ocrpool.planner.simulated_state import simulated_instance, simulated_state
+from ocrpool.protocol import Counters, Device, Memory, State
 
 
 def next_decision(limits: InstanceLimits, state: State) -> InstanceDecision:
@@ -35,27 +36,11 @@ def _simulated_state(limits: InstanceLimits, device: Device, footprint: int, cou
     if memory is not None:
         free = max(0, memory.free - count * footprint)
         memory = Memory(total=memory.total, used=memory.total - free, free=free)
-    each = tuple(
-        Instance(
-            id=f"i{number}",
-            pid=0,
-            state="idle",
-            age_seconds=0,
-            busy_seconds=0,
-            requests=0,
-            memory=footprint,
-            peak=footprint,
-        )
-        for number in range(count)
-    )
-    return State(
-        device=device.model_copy(update={"memory": memory}),
-        instances=Instances(
-            target=count, ready=count, booting=0, ceiling=limits.maximum, each=each
-        ),
-        footprint=Footprint(bytes=footprint, source="given"),
-        queue=Queue(depth=0, capacity=0, oldest_seconds=0),
+    return simulated_state(
+        device.model_copy(update={"memory": memory}),
+        [simulated_instance(footprint, number=number) for number in range(count)],
+        footprint=footprint,
+        ceiling=limits.maximum,
         counters=Counters(boots=count),
         ready=True,
-        draining=False,
     )

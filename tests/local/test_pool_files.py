@@ -177,7 +177,7 @@ def test_plan_says_what_it_would_do_and_why(tmp_path: Path) -> None:
     done = run(tmp_path, "plan", "-f", str(file), "--footprint", "1Mi")
     assert done.returncode == 0
     assert "the first instance starts alone, and its memory" in done.stdout
-    assert "  1 → 2: room " in done.stdout
+    assert "  1 → 2: headroom " in done.stdout
     assert done.stdout.endswith("  2: hold, instances.max is 2\n")
     unknown = run(tmp_path, "plan", "-f", str(file))
     assert "footprint is unknown until then" in unknown.stdout

@@ -12,6 +12,7 @@ from ocrpool.planner.observed import (
     PoolSnapshot,
     WorkerObservation,
 )
+from ocrpool.planner.simulated_state import simulated_device, simulated_instance, simulated_state
 from ocrpool.planner.workers.failures import count_failures
 from ocrpool.planner.workers.plan import (
     CreatePod,
@@ -23,17 +24,7 @@ from ocrpool.planner.workers.plan import (
     WorkerPlan,
     plan_workers,
 )
-from ocrpool.protocol import (
-    Counters,
-    Device,
-    Footprint,
-    Instance,
-    Instances,
-    Memory,
-    Problem,
-    Queue,
-    State,
-)
+from ocrpool.protocol import Problem, State
 from ocrpool.resource.names import worker_name
 from ocrpool.resource.spec import PoolSpec
 
@@ -54,26 +45,20 @@ def a_state(
     problem: str | None = None,
     free: int = 8 * GIB,
 ) -> State:
-    each = tuple(
-        Instance(
-            id=f"i{n}", pid=n, state="busy" if n < busy else "idle", age_seconds=1,
-            busy_seconds=0, requests=0, memory=0, peak=0,
-        )
-        for n in range(2)
-    )  # fmt: skip
-    return State(
-        device=Device(
-            kind="gpu", name="T4", uuid="GPU-1",
-            memory=Memory(total=16 * GIB, used=16 * GIB - free, free=free),
-        ),
-        instances=Instances(target=2, ready=2 if ready else 0, booting=0, ceiling=8, each=each),
-        footprint=Footprint(bytes=GIB, source="rss"),
-        queue=Queue(depth=depth, capacity=64, oldest_seconds=0),
-        counters=Counters(),
+    each = [simulated_instance(0, "busy" if n < busy else "idle", n) for n in range(2)]
+    state = simulated_state(
+        simulated_device(16 * GIB, free),
+        each,
+        footprint=GIB,
+        queued=depth,
         ready=ready and not draining,
         draining=draining,
         problem=Problem(reason=problem, message="so it is") if problem else None,
-    )  # fmt: skip
+    )
+    if ready:
+        return state
+    instances = state.instances.model_copy(update={"ready": 0})
+    return state.model_copy(update={"instances": instances})
 
 
 def a_pod(

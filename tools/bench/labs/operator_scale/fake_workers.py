@@ -19,8 +19,8 @@ from ipaddress import IPv4Network
 
 from aiohttp import web
 
+from ocrpool.planner.simulated_state import simulated_device, simulated_instance, simulated_state
 from ocrpool.protocol import Counters, State
-from tests.states import instance, state
 
 PORT = 8081
 GIB = 2**30
@@ -102,11 +102,11 @@ def _state(target: int) -> State:
     """A busy worker with all its instances; its figures change with every call."""
     now = time.monotonic_ns()
     free = max(0, TOTAL - target * FOOTPRINT - now % JITTER)
-    busy = instance(FOOTPRINT, "busy").model_copy(update={"requests": now % 10**6})
-    return state(
-        free,
-        total=TOTAL,
-        each=[busy] * target,
+    busy = simulated_instance(FOOTPRINT, "busy").model_copy(update={"requests": now % 10**6})
+    return simulated_state(
+        simulated_device(TOTAL, free),
+        [busy] * target,
+        footprint=FOOTPRINT,
         ceiling=256,
         queued=3,
         counters=Counters(requests=now % 10**9),

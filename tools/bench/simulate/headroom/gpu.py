@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from typing import Any
 
-from ocrpool.protocol import Counters, Device, Footprint, Instance, Instances, Memory, Queue, State
+from ocrpool.planner.simulated_state import simulated_device, simulated_instance, simulated_state
+from ocrpool.protocol import Counters, Instance, Memory, State
 from ocrpool.protocol.state import InstanceState
 from ocrpool_worker.supervisor.memory_guard import MemoryGuard
 from tools.bench.simulate.headroom.traces import FINE, Trace
@@ -20,7 +20,6 @@ from tools.bench.simulate.headroom.traces import FINE, Trace
 CEILING_SECONDS = 300.0
 # How often the worker observes its device.
 WATCH_SECONDS = 1.0
-_QUEUE = Queue(depth=0, capacity=64, oldest_seconds=0.0)
 _NEVER = math.inf
 
 
@@ -69,7 +68,7 @@ class SimulatedGpu:
         self._dice = random.Random(~trace.seed)
         self._curve: list[float] = trace.other_processes.tolist()
         self._reported: tuple[object, ...] = ()
-        self._parts: dict[str, Any] = {}
+        self._state: State | None = None
         self._adjust_instances()
 
     # -- what the planner observes and does ---------------------------------------------------
@@ -87,24 +86,18 @@ class SimulatedGpu:
             self.out_of_memory,
             self._boots,
         )
-        if reported != self._reported:  # built again only after a change
+        device = simulated_device(trace.total, free)
+        if self._state is None or reported != self._reported:  # built again only after a change
             self._reported = reported
-            kinds = [one.state for one in each]
-            self._parts = {
-                "instances": Instances(
-                    target=self.target,
-                    ready=kinds.count("idle"),
-                    booting=kinds.count("booting"),
-                    ceiling=self._ceiling,
-                    each=each,
-                ),
-                "footprint": Footprint(bytes=self.footprint, source="paddle"),
-                "counters": Counters(out_of_memory=self.out_of_memory, boots=self._boots),
-                "ready": "idle" in kinds,
-            }
-        memory = Memory(total=trace.total, used=trace.total - free, free=free)
-        device = Device(kind="gpu", name="simulated", uuid="GPU-0", memory=memory)
-        return State(device=device, queue=_QUEUE, draining=False, **self._parts)
+            self._state = simulated_state(
+                device,
+                each,
+                footprint=self.footprint,
+                target=self.target,
+                ceiling=self._ceiling,
+                counters=Counters(out_of_memory=self.out_of_memory, boots=self._boots),
+            )
+        return self._state.model_copy(update={"device": device})
 
     def _free(self) -> int:
         trace = self.trace
@@ -258,14 +251,5 @@ def _report_instance(one: SimulatedInstance, now: float) -> Instance:
         state = "booting"
     held = 0 if now < one.ready else one.held
     if one.reported is None or one.reported.state != state or one.reported.memory != held:
-        one.reported = Instance(
-            id=f"i{one.number}",
-            pid=one.number,
-            state=state,
-            age_seconds=0,
-            busy_seconds=0,
-            requests=0,
-            memory=held,
-            peak=held,
-        )
+        one.reported = simulated_instance(held, state, one.number)
     return one.reported
