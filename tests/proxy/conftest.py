@@ -1,4 +1,4 @@
-"""What tests of the proxy share: workers and HAProxy on addresses of their own."""
+"""Workers and HAProxy on addresses of their own, for tests of the proxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _nets = itertools.count()
 
 @pytest.fixture
 def environment(haproxy: str, tmp_path: Path) -> Iterator[ProxyEnvironment]:
-    """Workers and a proxy on addresses 127.x.y.z that nothing else has."""
+    """Workers and proxies on addresses 127.x.y.z that no other test uses."""
     net = f"127.{20 + os.getpid() % 200}.{200 + next(_nets) % 50}"
     with ProxyEnvironment(haproxy, tmp_path, net) as found:
         yield found

@@ -1,4 +1,4 @@
-"""A stand-in for the cluster's DNS: it answers A queries with the addresses that it was told."""
+"""A fake of the cluster's DNS: it answers A queries with the addresses that a test sets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Protocol
 
 
 class AddressSource(Protocol):
-    """Whoever knows the addresses of the moment."""
+    """Knows the current addresses."""
 
     addresses: list[str]
 
 
 class FakeDns:
-    """Use as a context manager; `addresses` may change at any time. UDP on 127.0.0.1:`port`.
-
-    No server of its own would do for a real one: it knows one answer, and none for AAAA.
+    """A DNS server on UDP 127.0.0.1:`port`. Use it as a context manager; `addresses` may change at
+    any time. It gives the same answer for every name, and none for AAAA.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class FakeDns:
         question = query[12:end]
         kind = struct.unpack(">H", question[-4:-2])[0]
         found = list(self._source.addresses) if kind == 1 else []
-        flags = 0x8580 if found else 0x8583  # NXDOMAIN where there is nothing
+        flags = 0x8580 if found else 0x8583  # NXDOMAIN without addresses
         head = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0)
         records = [
             b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 5, 4) + socket.inet_aton(address)

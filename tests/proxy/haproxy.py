@@ -1,6 +1,6 @@
-"""A proxy as a process: the real HAProxy with the operator's own settings, before real workers.
+"""The real HAProxy with the operator's configuration, in front of real workers.
 
-A stand-in says the workers' addresses in the place of the cluster's DNS (tests/proxy/dns.py).
+A fake DNS answers with the addresses of the workers (tests/proxy/dns.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.worker.harness import Worker, launch, merged, until_listening
 
 HOST = "pages-pods.default.svc.cluster.local"
 PORT, OPS_PORT = 8080, 8405
-SECRET = "what-only-the-proxy-knows"
+SECRET = "a-secret-of-the-proxy"
 SPEC: dict[str, Any] = {
     "replicas": 2,
     "device": "cpu",
@@ -66,12 +66,12 @@ class HaproxyProcess:
             return self.ops("/readyz").status == 200
         return False
 
-    def sees(self) -> frozenset[str]:
-        """The addresses of workers that it sends requests to."""
+    def used_workers(self) -> frozenset[str]:
+        """The addresses of the workers to which it sends requests."""
         return up_addresses(self.ops("/stats;csv").body.decode())
 
     def end(self) -> None:
-        """As kubelet does it, with the image's STOPSIGNAL."""
+        """End it as kubelet does, with the STOPSIGNAL of the image."""
         self.process.send_signal(signal.SIGUSR1)
 
     def tail(self) -> str:
@@ -79,7 +79,7 @@ class HaproxyProcess:
 
 
 class ProxyEnvironment:
-    """Use as a context manager; at its end nothing of it runs."""
+    """Workers, proxies and a DNS. Use it as a context manager; at its end none of them runs."""
 
     def __init__(self, program: str, folder: Path, net: str) -> None:
         self._program = program
@@ -104,7 +104,7 @@ class ProxyEnvironment:
         self.dns.__exit__()
 
     def worker(self, *, instances: int = 1, host: str | None = None, **settings: Any) -> Worker:
-        """One more, ready; the names do not know it yet."""
+        """Start one more worker and wait until it is ready. The DNS does not know it yet."""
         self._made += 1
         folder = self._folder / f"worker-{self._made}"
         folder.mkdir()
@@ -123,7 +123,7 @@ class ProxyEnvironment:
         return worker
 
     def proxy(self, **spec: Any) -> HaproxyProcess:
-        """One more, listening."""
+        """Start one more proxy and wait until it listens."""
         address = f"{self._net}.{200 + len(self.proxies)}"
         pool = PoolSpec.model_validate(merged(SPEC, spec))
         proxy = HaproxyProcess(self._program, self._folder, address, pool, self.dns.port)
@@ -139,9 +139,12 @@ class ProxyEnvironment:
         return proxy
 
     def serve(self, *workers: Worker) -> None:
-        """The names say these workers, and every proxy that runs has heard it."""
+        """Set these workers in the DNS and wait until every running proxy uses them."""
         self.dns.addresses = [worker.host for worker in workers]
         hosts = {worker.host for worker in workers}
         for proxy in self.proxies:
             if proxy.process.poll() is None:
-                wait_for("the proxy sees them", lambda proxy=proxy: hosts <= proxy.sees())
+                wait_for(
+                    "the proxy uses these workers",
+                    lambda proxy=proxy: hosts <= proxy.used_workers(),
+                )

@@ -1,4 +1,4 @@
-"""Behind a proxy workers tell clients apart: one client's bodies do not keep out another's."""
+"""Behind a proxy, workers distinguish clients: one client cannot use all the memory for bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.worker.client import Answer, wait_for
 pytestmark = pytest.mark.timeout(120)
 
 SIZE = 90_000
-# One client may hold three of them, all together six.
+# One client may have three bodies in memory, all clients together six.
 LIMITS = {"maxBody": 100_000, "bodyMemory": 640_000}
 
 
@@ -38,10 +38,10 @@ def page(say: str, gate: Path | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("header", [None, "192.0.2.1", f"192.0.2.1 {SECRET}", "192.0.2.1 x"])
-def test_a_client_that_holds_much_is_refused_and_no_other(
+def test_a_client_over_its_share_is_refused_and_another_is_served(
     environment: ProxyEnvironment, tmp_path: Path, header: str | None
 ) -> None:
-    """Whatever it says of itself: the proxy says who it is."""
+    """Headers of the client itself do not count: the proxy names the client."""
     gate, secret = tmp_path / "gate", tmp_path / "secret"
     secret.write_text(SECRET)
     proxy = environment.proxy()
@@ -53,18 +53,18 @@ def test_a_client_that_holds_much_is_refused_and_no_other(
             for number in range(3)
         ]
         try:
-            worker.until("they are held", lambda state: state["queue"]["depth"] == 2)
-            refused = send(proxy, "127.0.0.2", page("one too many"), header)
+            worker.until("they are in memory", lambda state: state["queue"]["depth"] == 2)
+            refused = send(proxy, "127.0.0.2", page("over the share"), header)
             assert (refused.status, refused.reason) == (429, "QueueFull"), refused
             assert "admission.clientShare" in refused.message
             other = threads.submit(send, proxy, "127.0.0.3", page("other"), header)
-            worker.until("the other is taken", lambda state: state["queue"]["depth"] == 3)
+            worker.until("the other one is accepted", lambda state: state["queue"]["depth"] == 3)
         finally:
             gate.touch()
         assert [each.result().text for each in held] == ["0", "1", "2"]
         assert other.result().text == "other"
         last = wait_for(
-            "there is room again",
+            "there is memory again",
             lambda: (found := send(proxy, "127.0.0.2", page("last"))).status == 200 and found,
         )
         assert last.text == "last"

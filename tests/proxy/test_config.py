@@ -1,4 +1,4 @@
-"""HAProxy takes what is made from any spec."""
+"""HAProxy accepts the configuration of every spec."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ SPECS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("nameserver", [None, "127.0.0.1:53"])
-def test_haproxy_takes_it(haproxy: str, tmp_path: Path, name: str, nameserver: str | None) -> None:
+def test_haproxy_accepts_the_configuration(
+    haproxy: str, tmp_path: Path, name: str, nameserver: str | None
+) -> None:
     spec = PoolSpec.model_validate({"proxy": {}, **SPECS[name]})
     assert spec.proxy is not None
     host = f"{'p' * 58}-pods.{'n' * 63}.svc.cluster.local"
@@ -44,6 +46,7 @@ def test_haproxy_takes_it(haproxy: str, tmp_path: Path, name: str, nameserver: s
 @pytest.mark.parametrize(
     ("replicas", "slots"), [(0, 16), (1, 16), (8, 16), (9, 32), (16, 32), (17, 64), (200, 512)]
 )
-def test_there_is_a_place_for_every_worker_twice(replicas: int, slots: int) -> None:
-    """So that one that has gone and is remembered is in nobody's way; scaled, it seldom changes."""
+def test_there_are_two_slots_for_every_worker(replicas: int, slots: int) -> None:
+    """A worker that is gone may keep its slot for a while, and scaling seldom changes the
+    number."""
     assert server_slots(PoolSpec(replicas=replicas)) == slots

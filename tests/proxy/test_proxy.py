@@ -1,4 +1,4 @@
-"""A proxy of real HAProxy before real workers: nothing is lost while workers come, go and die."""
+"""Real HAProxy in front of real workers: no request fails while workers start, drain and exit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.worker.client import Answer, wait_for
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_rolling_two_workers_under_load_loses_nothing(environment: ProxyEnvironment) -> None:
-    """As the operator rolls: a pod is replaced by one of another address, then the other one."""
+def test_rolling_two_workers_under_load_fails_no_request(environment: ProxyEnvironment) -> None:
+    """As the operator rolls: one pod after the other is replaced by a pod with another address."""
     proxy = environment.proxy()
     first, second = environment.worker(), environment.worker()
     environment.serve(first, second)
@@ -31,7 +31,9 @@ def test_rolling_two_workers_under_load_loses_nothing(environment: ProxyEnvironm
         serving = [first, second]
         for old in (first, second):
             old.control("POST", "/v1/drain")
-            wait_for("the proxy has left it", lambda old=old: old.host not in proxy.sees())
+            wait_for(
+                "the proxy no longer uses it", lambda old=old: old.host not in proxy.used_workers()
+            )
             load.wait_answered()
             old.signal(signal.SIGTERM)
             assert old.ended() == 0
@@ -41,8 +43,8 @@ def test_rolling_two_workers_under_load_loses_nothing(environment: ProxyEnvironm
     assert load.failures == []
 
 
-def test_sigterm_under_load_loses_nothing(environment: ProxyEnvironment) -> None:
-    """A pod that is deleted or evicted: kubelet says SIGTERM, and nobody has told the proxy."""
+def test_sigterm_under_load_fails_no_request(environment: ProxyEnvironment) -> None:
+    """A pod is deleted or evicted: kubelet sends SIGTERM, and the proxy does not know before."""
     proxy = environment.proxy()
     environment.serve(environment.worker(), environment.worker())
     with page_load(lambda: proxy.address) as load:
@@ -53,10 +55,10 @@ def test_sigterm_under_load_loses_nothing(environment: ProxyEnvironment) -> None
     assert load.failures == []
 
 
-def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(
+def test_without_a_lame_duck_period_refused_requests_go_to_another_worker(
     environment: ProxyEnvironment,
 ) -> None:
-    """Between a worker's refusal and the proxy's next look at it lies half a second."""
+    """The proxy checks a worker every half second, so it still sends to one that refuses."""
     proxy = environment.proxy()
     environment.serve(environment.worker(http={"lameDuckSeconds": 0}), environment.worker())
     with page_load(lambda: proxy.address) as load:
@@ -67,7 +69,7 @@ def test_without_a_lame_duck_what_is_refused_is_sent_elsewhere(
     assert "/v1/ocr" in proxy.tail() or environment.workers[0].counters()["requests"] > 0
 
 
-def test_sigkill_loses_nothing_that_can_be_sent_again(environment: ProxyEnvironment) -> None:
+def test_sigkill_fails_no_request_that_fits_into_the_buffer(environment: ProxyEnvironment) -> None:
     proxy = environment.proxy()
     environment.serve(environment.worker(instances=2), environment.worker(instances=2))
     with page_load(lambda: proxy.address) as load:
@@ -79,15 +81,15 @@ def test_sigkill_loses_nothing_that_can_be_sent_again(environment: ProxyEnvironm
 
 
 def large(**order: object) -> bytes:
-    """A page that is larger than proxy.buffer: bytes after a PNG's end mean nothing."""
+    """A page that is larger than proxy.buffer. Bytes after the end of a PNG are ignored."""
     return order_png(**order) + bytes(2 * 2**20)
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_what_cannot_be_sent_again_fails_cleanly(
+def test_a_request_above_the_buffer_fails_with_an_error_in_the_clients_format(
     environment: ProxyEnvironment, tmp_path: Path, path: str
 ) -> None:
-    """Only what the dead worker held and the proxy could not keep, and the client is told."""
+    """Only requests of the killed worker that the proxy could not buffer fail, with a reason."""
     proxy = environment.proxy()
     worker = environment.worker()
     environment.serve(worker)
@@ -104,11 +106,11 @@ def test_what_cannot_be_sent_again_fails_cleanly(
         answer = held.result()
     assert_clean(answer, 502, path)
     assert "proxy.buffer" in answer.body.decode()
-    wait_for("the other one serves", lambda: proxy.post(order_png(say="next")).status == 200)
+    wait_for("the other worker serves", lambda: proxy.post(order_png(say="next")).status == 200)
 
 
 def assert_clean(answer: Answer, status: int, path: str) -> None:
-    """An error in the shape that clients of this path know."""
+    """An error in the format of this endpoint."""
     assert answer.status == status, answer
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["retry-after"] == "1"
@@ -124,39 +126,41 @@ def assert_clean(answer: Answer, status: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_without_workers_it_says_so(environment: ProxyEnvironment, path: str) -> None:
+def test_without_workers_it_answers_503_and_is_unready_until_the_first_one(
+    environment: ProxyEnvironment, path: str
+) -> None:
     proxy = environment.proxy()
     assert not proxy.ready
     assert_clean(proxy.post(b"", path), 503, path)
-    # Once it has seen a worker it stays ready: its errors are better than a refused connection.
+    # After its first worker it stays ready: its errors are better than a refused connection.
     worker = environment.worker()
     environment.serve(worker)
     wait_for("it is ready", lambda: proxy.ready)
     worker.signal(signal.SIGKILL)
-    wait_for("the proxy has left it", lambda: not proxy.sees())
+    wait_for("the proxy no longer uses it", lambda: not proxy.used_workers())
     assert_clean(proxy.post(b"", path), 503, path)
     assert proxy.ready
 
 
-def test_a_page_that_ends_workers_ends_two_at_most(
+def test_a_page_that_kills_workers_kills_two_at_most(
     environment: ProxyEnvironment, tmp_path: Path
 ) -> None:
-    """Whole workers die over it, as where the kernel's out-of-memory killer takes all of a pod."""
+    """Whole workers are killed, as when the kernel's out-of-memory killer ends a whole pod."""
     proxy = environment.proxy()
     environment.serve(*(environment.worker() for _ in range(3)))
     gate = tmp_path / "gate"
     with ThreadPoolExecutor() as pool:
         held = pool.submit(proxy.post, order_png(gate=str(gate)))
         for _ in range(2):
-            victims: list[int] = []
+            busy_workers: list[int] = []
 
-            def busy(victims: list[int] = victims) -> bool:
+            def busy(busy_workers: list[int] = busy_workers) -> bool:
                 alive = [each for each in environment.workers if each.process.poll() is None]
-                victims[:] = [each.pid for each in alive if each.pids("busy")]
-                return bool(victims)
+                busy_workers[:] = [each.pid for each in alive if each.pids("busy")]
+                return bool(busy_workers)
 
             wait_for("a worker has it", busy)
-            [pid] = victims
+            [pid] = busy_workers
             os.kill(pid, signal.SIGKILL)
             next(each for each in environment.workers if each.pid == pid).ended()
         answer = held.result()
@@ -164,8 +168,10 @@ def test_a_page_that_ends_workers_ends_two_at_most(
     assert sum(each.process.poll() is None for each in environment.workers) == 1
 
 
-def test_the_worker_with_the_fewest_is_next(environment: ProxyEnvironment, tmp_path: Path) -> None:
-    """One worker is stuck on its first page: it gets no second before the others have as many."""
+def test_the_worker_with_the_fewest_requests_gets_the_next_one(
+    environment: ProxyEnvironment, tmp_path: Path
+) -> None:
+    """A worker that hangs on its first page gets no second one while another worker is free."""
     proxy = environment.proxy()
     stuck, free = environment.worker(), environment.worker()
     environment.serve(stuck, free)
@@ -184,8 +190,8 @@ def test_the_worker_with_the_fewest_is_next(environment: ProxyEnvironment, tmp_p
         assert first.result().status == 200
 
 
-def test_a_full_worker_says_so_itself(environment: ProxyEnvironment, tmp_path: Path) -> None:
-    """429 is passed on and not tried elsewhere: the one that said it had the fewest."""
+def test_429_of_a_worker_is_passed_on(environment: ProxyEnvironment, tmp_path: Path) -> None:
+    """It is not sent to another worker: the one that answered had the fewest requests."""
     proxy = environment.proxy()
     environment.serve(environment.worker(admission={"queue": 0}))
     gate = tmp_path / "gate"
@@ -200,7 +206,7 @@ def test_a_full_worker_says_so_itself(environment: ProxyEnvironment, tmp_path: P
 
 
 @pytest.mark.parametrize("path", ["/v1/ocr", "/ocr"])
-def test_it_holds_no_more_than_it_has_memory_for(
+def test_requests_above_max_requests_get_429(
     environment: ProxyEnvironment, tmp_path: Path, path: str
 ) -> None:
     proxy = environment.proxy(proxy={"maxRequests": 2})
@@ -209,7 +215,7 @@ def test_it_holds_no_more_than_it_has_memory_for(
     with ThreadPoolExecutor() as pool:
         held = [pool.submit(proxy.post, order_png(gate=str(gate))) for _ in range(2)]
         environment.workers[0].until(
-            "both are there", lambda state: state["counters"]["requests"] == 2
+            "both have arrived", lambda state: state["counters"]["requests"] == 2
         )
         answer = proxy.post(order_png(), path)
         assert_clean(answer, 429, path)
@@ -218,7 +224,7 @@ def test_it_holds_no_more_than_it_has_memory_for(
         assert [each.result().status for each in held] == [200, 200]
 
 
-def test_it_goes_on_without_dns(environment: ProxyEnvironment) -> None:
+def test_it_keeps_its_workers_while_dns_is_silent(environment: ProxyEnvironment) -> None:
     proxy = environment.proxy()
     environment.serve(environment.worker(), environment.worker())
     environment.dns.silent = True
@@ -230,16 +236,16 @@ def test_it_goes_on_without_dns(environment: ProxyEnvironment) -> None:
     assert load.failures == []
 
 
-def test_a_proxy_that_ends_loses_nothing(environment: ProxyEnvironment) -> None:
-    """A proxy is rolled, too. It says that it ends, sends its clients away with their next answer,
-    takes what still comes for a while, and finishes what it has."""
+def test_a_proxy_that_ends_fails_no_request(environment: ProxyEnvironment) -> None:
+    """A proxy is rolled, too. It becomes unready, closes each connection with its next answer,
+    accepts requests for a while, and finishes those it has."""
     old, new = environment.proxy(), environment.proxy()
     environment.serve(environment.worker(), environment.worker())
     target: list[HaproxyProcess] = [old]
     with page_load(lambda: target[0].address) as load:
         load.wait_answered()
         old.end()
-        wait_for("it says so", lambda: not old.ready)
+        wait_for("it is unready", lambda: not old.ready)
         load.wait_answered()
         target[0] = new
         assert old.process.wait(60) == 0
@@ -247,7 +253,7 @@ def test_a_proxy_that_ends_loses_nothing(environment: ProxyEnvironment) -> None:
     assert load.failures == []
 
 
-def test_a_client_that_hangs_up_takes_its_request_with_it(
+def test_a_client_that_disconnects_cancels_its_request(
     environment: ProxyEnvironment, tmp_path: Path
 ) -> None:
     proxy = environment.proxy()
@@ -258,11 +264,11 @@ def test_a_client_that_hangs_up_takes_its_request_with_it(
         head = f"POST /v1/ocr HTTP/1.1\r\nHost: w\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         worker.until_busy()
-    worker.until("it is dropped", lambda state: state["counters"]["cancelled"] == 1)
+    worker.until("it is cancelled", lambda state: state["counters"]["cancelled"] == 1)
     (tmp_path / "gate").touch()
 
 
-def test_it_tells_its_metrics(environment: ProxyEnvironment) -> None:
+def test_it_serves_its_metrics(environment: ProxyEnvironment) -> None:
     proxy = environment.proxy()
     environment.serve(environment.worker())
     assert proxy.post(order_png()).status == 200
