@@ -1,6 +1,6 @@
 """The failure rules: pure functions from what happened to what follows.
 
-Source: the table of failure rules in docs/architecture.md. The supervisor decides nothing about
+Source: the table of failure rules in docs/failure-rules.md. The supervisor decides nothing about
 failures anywhere else.
 """
 
