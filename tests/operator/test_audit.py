@@ -13,7 +13,7 @@ from tools.devcluster.testing import Namespace
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_what_an_operator_does_to_others_objects_is_found(
+def test_audit_reports_writes_to_foreign_objects(
     api: Api, namespace: Namespace, tmp_path: Path
 ) -> None:
     folder = namespace.cluster.folder

@@ -53,7 +53,7 @@ def _until(look: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def test_pods_that_wait_for_gpus_bring_nodes_up_to_the_most(
+def test_waiting_gpu_pods_add_nodes_up_to_the_maximum(
     autoscaler: Autoscaler, namespace: Namespace
 ) -> None:
     for name in ("a", "b", "c"):
@@ -66,7 +66,7 @@ def test_pods_that_wait_for_gpus_bring_nodes_up_to_the_most(
     assert [what for what, _ in autoscaler.done] == ["add", "add"]
 
 
-def test_an_empty_node_is_removed(autoscaler: Autoscaler, namespace: Namespace) -> None:
+def test_empty_node_is_removed(autoscaler: Autoscaler, namespace: Namespace) -> None:
     namespace.apply(_pod("a", gpus=4))
     _ready(namespace, "a")
 
@@ -76,7 +76,7 @@ def test_an_empty_node_is_removed(autoscaler: Autoscaler, namespace: Namespace) 
     assert [what for what, _ in autoscaler.done] == ["add", "remove"]
 
 
-def test_a_pod_moves_only_if_it_may_and_a_budget_lets_it(
+def test_pod_moves_only_if_annotation_and_disruption_budget_allow_it(
     autoscaler: Autoscaler, namespace: Namespace
 ) -> None:
     """One GPU of four is asked for on the second node, and the first has room for it."""

@@ -48,7 +48,7 @@ def notes(harness: OperatorHarness) -> dict[str, tuple[str, str]]:
 MAY_GO, STAYS = ("true", "false"), ("false", "true")
 
 
-def test_workers_come_with_the_load_and_go_after_it(harness: OperatorHarness) -> None:
+def test_workers_are_added_under_load_and_removed_after_it(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(autoscaled())
     harness.until_ready(1)
@@ -79,7 +79,7 @@ def test_workers_come_with_the_load_and_go_after_it(harness: OperatorHarness) ->
     operator.stop()
 
 
-def test_the_number_survives_a_restart_of_the_operator(harness: OperatorHarness) -> None:
+def test_desired_replicas_survive_an_operator_restart(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(autoscaled(scaleDownStabilizationSeconds=3600, maxReplicas=2))
     harness.until_ready(1)
@@ -96,7 +96,7 @@ def test_the_number_survives_a_restart_of_the_operator(harness: OperatorHarness)
     assert {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()} == uids
 
 
-def test_draining_under_load_loses_nothing(harness: OperatorHarness) -> None:
+def test_draining_under_load_loses_no_request(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=3, scaleDownStabilizationSeconds=0, instances={"min": 2, "max": 2}))
     harness.until_ready(3)
@@ -108,7 +108,7 @@ def test_draining_under_load_loses_nothing(harness: OperatorHarness) -> None:
     assert set(clients.answers) == {"200"}, clients.answers
 
 
-def test_an_hpa_that_flaps_does_not_make_the_pool_flap(harness: OperatorHarness) -> None:
+def test_flapping_hpa_does_not_make_the_pool_flap(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=2, scaleDownStabilizationSeconds=6))
     harness.until_ready(2)
@@ -128,7 +128,7 @@ def test_an_hpa_that_flaps_does_not_make_the_pool_flap(harness: OperatorHarness)
     harness.until_ready(1)
 
 
-def test_nobody_can_own_replicas_beside_autoscaling(harness: OperatorHarness) -> None:
+def test_replicas_and_autoscaling_exclude_each_other(harness: OperatorHarness) -> None:
     harness.apply(autoscaled())
     with pytest.raises(AssertionError, match="replicas and autoscaling exclude each other"):
         harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
@@ -139,7 +139,7 @@ def test_nobody_can_own_replicas_beside_autoscaling(harness: OperatorHarness) ->
         harness.api.get(f"{harness.path('ocrpools')}/pages/scale")
 
 
-def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(
+def test_exhausted_quota_keeps_existing_workers_without_hot_loop(
     harness: OperatorHarness,
 ) -> None:
     operator = harness.start()
@@ -166,7 +166,7 @@ def test_an_exhausted_quota_keeps_what_there_is_and_is_no_hot_loop(
         harness.until("more serve", lambda: harness.status()["readyReplicas"] >= 2)
 
 
-def test_the_scalers_samples_name_a_pool_that_they_can_own(harness: OperatorHarness) -> None:
+def test_autoscaler_samples_refer_to_a_pool_they_can_scale(harness: OperatorHarness) -> None:
     folder = ROOT / "examples" / "pools"
     hpa, keda = (
         yaml.safe_load((folder / "scalers" / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -76,7 +76,9 @@ class Script:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.asyncio
 @pytest.mark.timeout(60)
-async def test_every_break_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cache_follows_after_every_broken_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with kmock.KubernetesEmulator() as server, kmock.Server(server):
         for resource in RESOURCES:
             server.resources[resource] = {

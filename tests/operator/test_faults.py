@@ -22,7 +22,7 @@ from tools.devcluster import processes
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_rights_taken_away_and_given_back(harness: OperatorHarness) -> None:
+def test_operator_recovers_when_its_rights_are_restored(harness: OperatorHarness) -> None:
     without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
     reads = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
     rights.grant(harness.namespace, [*without, reads])
@@ -43,7 +43,7 @@ def test_rights_taken_away_and_given_back(harness: OperatorHarness) -> None:
     assert harness.condition("Degraded")[0] == "False"
 
 
-def test_not_even_the_list_of_pods_is_allowed(harness: OperatorHarness) -> None:
+def test_forbidden_pod_list_is_reported_and_nothing_is_done(harness: OperatorHarness) -> None:
     """Nothing is made on the cache's word alone; that it is so is told all the same."""
     harness.start()
     without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
@@ -59,7 +59,7 @@ def test_not_even_the_list_of_pods_is_allowed(harness: OperatorHarness) -> None:
     assert harness.condition("Degraded")[0] == "False"
 
 
-def test_the_api_server_restarts(harness: OperatorHarness) -> None:
+def test_operator_recovers_after_an_api_server_restart(harness: OperatorHarness) -> None:
     folder = harness.namespace.cluster.folder
     assert folder is not None
     harness.start()
@@ -76,7 +76,7 @@ def test_the_api_server_restarts(harness: OperatorHarness) -> None:
     harness.until_ready(2, seconds=150)
 
 
-def test_a_worker_that_hangs(harness: OperatorHarness) -> None:
+def test_hanging_worker_is_reported_and_recovers(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -123,7 +123,7 @@ def nonsense(ip: str) -> Iterator[None]:
         thread.join()
 
 
-def test_a_worker_that_answers_nonsense(harness: OperatorHarness) -> None:
+def test_invalid_state_of_a_worker_is_reported(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -142,7 +142,7 @@ def test_a_worker_that_answers_nonsense(harness: OperatorHarness) -> None:
         )
 
 
-def test_what_was_changed_by_hand_is_put_right(harness: OperatorHarness) -> None:
+def test_manual_changes_are_reverted(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -157,7 +157,7 @@ def test_what_was_changed_by_hand_is_put_right(harness: OperatorHarness) -> None
     harness.until_ready(1)
 
 
-def test_bad_input_that_no_schema_can_refuse(harness: OperatorHarness) -> None:
+def test_problems_that_no_schema_can_refuse_are_reported(harness: OperatorHarness) -> None:
     """A GPU that no node has; a model folder that is empty; a template that is refused."""
     harness.start()
     harness.apply(pool("gpus", device="gpu", resourceName="example.com/unknown", replicas=1))
@@ -186,7 +186,7 @@ def test_bad_input_that_no_schema_can_refuse(harness: OperatorHarness) -> None:
     harness.until("nothing is left behind", harness.gone)
 
 
-def test_a_stranger_has_the_name(harness: OperatorHarness) -> None:
+def test_taken_pod_name_is_reported(harness: OperatorHarness) -> None:
     container = {"name": "main", "image": "none"}
     harness.namespace.apply(
         {
@@ -208,7 +208,7 @@ def test_a_stranger_has_the_name(harness: OperatorHarness) -> None:
 
 
 @pytest.mark.usefixtures("models")
-def test_a_quiet_pool_is_written_nothing(harness: OperatorHarness) -> None:
+def test_nothing_is_written_to_an_unchanged_pool(harness: OperatorHarness) -> None:
     """At ten looks a second, twenty seconds are the looks of a quarter of an hour."""
     operator = harness.start("--interval", "0.1")
     harness.apply(still_pool())
@@ -227,7 +227,7 @@ def rounds_of(operator: OperatorProcess) -> float:
     return operator.metric('ocrpool_operator_rounds_total{result="ok"}')
 
 
-def test_a_standby_takes_over(harness: OperatorHarness) -> None:
+def test_standby_takes_over(harness: OperatorHarness) -> None:
     lease = f"{harness.namespace.name}/ocrpool-operator"
     first = harness.start("--lease", lease)
     harness.apply(pool(replicas=1))
@@ -246,7 +246,7 @@ def test_a_standby_takes_over(harness: OperatorHarness) -> None:
     harness.until("the third acts", lambda: third.metric("ocrpool_operator_leading") == 1, 8)
 
 
-def test_a_taken_port_is_one_line(harness: OperatorHarness) -> None:
+def test_taken_port_is_one_log_line(harness: OperatorHarness) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -255,7 +255,7 @@ def test_a_taken_port_is_one_line(harness: OperatorHarness) -> None:
     assert operator.tail(1).startswith("ocrpool-operator: ")
 
 
-def test_a_node_that_goes_for_good(harness: OperatorHarness) -> None:
+def test_workers_of_a_deleted_node_are_replaced(harness: OperatorHarness) -> None:
     """Its Node object is deleted, as a cloud does; the pod is replaced on another node."""
     harness.start()
     harness.apply(pool(replicas=1))

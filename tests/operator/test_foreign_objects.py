@@ -28,7 +28,7 @@ def message(harness: OperatorHarness, kind: str, name: str) -> str:
     return next((str(each["message"]) for each in found if each["type"] == kind), "")
 
 
-def test_nothing_of_others_is_touched(harness: OperatorHarness, tmp_path: Path) -> None:
+def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: Path) -> None:
     """Every kind × whose it is: the same to the byte, also when the pool is gone, and told."""
     dresses = foreign_objects.dresses(harness)
     theirs: set[tuple[str, str]] = set()
@@ -111,7 +111,7 @@ def _owned_by_pools(harness: OperatorHarness, pools: list[str]) -> list[str]:
     ]
 
 
-def test_it_goes_on_by_itself_when_the_names_are_free(
+def test_pool_recovers_when_taken_names_become_free(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
     harness.apply(pool(replicas=1, **ELSEWHERE))
@@ -138,7 +138,7 @@ def test_it_goes_on_by_itself_when_the_names_are_free(
 
 
 @pytest.mark.parametrize("plural", ["configmaps", "services"])
-def test_what_took_the_place_of_ours_after_we_looked_is_left_alone(
+def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
     api: Api, harness: OperatorHarness, plural: str
 ) -> None:
     """Between the operator's look and its write ours is deleted, and another one is made."""
@@ -184,7 +184,7 @@ def _content(body: Object) -> Object:
     return found
 
 
-def test_a_pod_with_our_labels_that_is_not_ours_is_left_alone(harness: OperatorHarness) -> None:
+def test_foreign_pod_with_our_labels_is_left_alone(harness: OperatorHarness) -> None:
     """Also one that its own controller would make again and again."""
     harness.start()
     harness.apply(pool(replicas=1))
@@ -222,7 +222,7 @@ def test_a_pod_with_our_labels_that_is_not_ours_is_left_alone(harness: OperatorH
     assert left == {name: uid for name, uid in before.items() if name != "pages-0"}
 
 
-def test_our_pod_that_lost_its_labels_gets_them_back(harness: OperatorHarness) -> None:
+def test_own_pod_that_lost_its_labels_gets_them_back(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)

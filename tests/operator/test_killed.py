@@ -51,7 +51,7 @@ def until(harness: OperatorHarness, phase: str, log: Path, done: Callable[[], bo
         assert operator.process.returncode == KILLED, operator.tail()
 
 
-def test_dying_around_every_call(harness: OperatorHarness) -> None:
+def test_operator_killed_around_every_call_converges(harness: OperatorHarness) -> None:
     log = harness.folder / "deaths"
     log.touch()
 

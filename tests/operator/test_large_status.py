@@ -21,7 +21,7 @@ from tests.operator.harness import OperatorHarness, pool
 @pytest.mark.asyncio
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("characters", [1500, 3500])
-async def test_etcd_and_the_api_server_refuse_and_get_less(
+async def test_too_large_status_is_shortened_until_it_is_accepted(
     harness: OperatorHarness, monkeypatch: pytest.MonkeyPatch, characters: int
 ) -> None:
     """1.5 MB are too much for etcd, 3.5 MB for the API server."""

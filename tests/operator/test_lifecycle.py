@@ -27,7 +27,7 @@ def ready_names(pods: dict[str, Object]) -> list[str]:
     ]
 
 
-def test_from_apply_to_delete(harness: OperatorHarness) -> None:
+def test_pool_life_cycle_from_apply_to_delete(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(pool())
     harness.until_ready(2)

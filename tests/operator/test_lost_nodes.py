@@ -36,7 +36,7 @@ def worker_of(harness: OperatorHarness) -> Object:
     return found
 
 
-def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(
+def test_failing_device_replaces_the_pod_with_backoff(
     harness: OperatorHarness,
 ) -> None:
     harness.start()
@@ -66,7 +66,7 @@ def test_a_device_that_keeps_failing_gets_the_pod_replaced_with_a_back_off(
     assert (created - times[1]).total_seconds() >= 19
 
 
-def test_a_node_that_falls_silent_and_stays_in_the_list(harness: OperatorHarness) -> None:
+def test_workers_of_an_unreachable_node_are_replaced(harness: OperatorHarness) -> None:
     """Its Node object stays, as when a machine hangs: Kubernetes evicts its pods, nobody confirms
     it, and the worker's place is filled elsewhere all the same."""
     tolerations = [
@@ -112,7 +112,7 @@ def a_lax_schema(api: Api) -> Iterator[None]:
         api.merge(path, {"spec": {"versions": json.loads(text)["versions"]}})
 
 
-def test_a_spec_that_an_older_crd_let_through(harness: OperatorHarness) -> None:
+def test_spec_that_an_older_crd_accepted_is_reported_as_invalid(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -150,7 +150,7 @@ def test_a_spec_that_an_older_crd_let_through(harness: OperatorHarness) -> None:
     harness.until("nothing is left behind", harness.gone)
 
 
-def test_a_pool_that_lost_its_managed_fields(harness: OperatorHarness) -> None:
+def test_pool_without_managed_fields_is_deleted(harness: OperatorHarness) -> None:
     """As after a restored backup: what applying alone would leave behind, goes all the same."""
     harness.start()
     harness.apply(pool())

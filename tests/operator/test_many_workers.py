@@ -26,7 +26,7 @@ MESSAGE = (
 )
 
 
-def test_many_workers_without_their_image(harness: OperatorHarness) -> None:
+def test_status_of_many_workers_without_their_image(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=WORKERS, template={"nodeSelector": {"no": "node"}}))
     began = time.monotonic()

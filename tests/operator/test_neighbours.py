@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.usefixtures("haproxy")
-def test_pools_whose_names_are_like_each_others_objects(
+def test_pools_with_names_like_other_pools_objects_coexist(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
     """The proxy of `doc` sends to the workers of `doc`, and nobody writes for ever."""
@@ -72,7 +72,7 @@ def quiet(operators: list[OperatorProcess]) -> None:
     assert max(grown) <= 8, grown
 
 
-def test_a_pool_belongs_to_one_operator_and_moves(harness: OperatorHarness) -> None:
+def test_pool_belongs_to_one_operator_and_can_move(harness: OperatorHarness) -> None:
     """Two installations with images and Leases of their own side by side."""
     lease = ("--lease", harness.namespace.name)
     first = harness.start(*lease, "--worker-image", "first:1")

@@ -39,7 +39,7 @@ def rules_of(harness: OperatorHarness) -> dict[str, Object]:
     return {each["metadata"]["name"]: each["spec"] for each in harness.items("networkpolicies")}
 
 
-def test_made_mended_and_removed_when_no_longer_wanted(
+def test_network_policies_are_created_reverted_and_removed(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
     file = tmp_path / "ingress.yaml"
@@ -86,7 +86,7 @@ def test_made_mended_and_removed_when_no_longer_wanted(
         (None, "No such file"),
     ],
 )
-def test_rules_that_cannot_be_read(tmp_path: Path, text: str | None, words: str) -> None:
+def test_unreadable_ingress_rules_are_refused(tmp_path: Path, text: str | None, words: str) -> None:
     file = tmp_path / "ingress.yaml"
     if text is not None:
         file.write_text(text, encoding="utf-8")

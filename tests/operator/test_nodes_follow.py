@@ -96,7 +96,7 @@ def _may_go(harness: OperatorHarness) -> dict[str, str]:
     }
 
 
-def test_nodes_come_with_the_work_and_go_after_it(
+def test_nodes_are_added_under_load_and_removed_after_it(
     harness: OperatorHarness, autoscaler: Autoscaler
 ) -> None:
     harness.start()
@@ -126,7 +126,7 @@ def test_nodes_come_with_the_work_and_go_after_it(
     assert [what for what, _ in autoscaler.done] == ["add"] * MOST + ["remove"] * (MOST - 1)
 
 
-def test_a_pool_goes_on_with_what_it_has_where_no_more_comes(
+def test_pool_keeps_working_without_the_nodes_it_waits_for(
     harness: OperatorHarness, autoscaler: Autoscaler
 ) -> None:
     autoscaler.most = 1

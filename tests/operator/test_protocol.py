@@ -36,7 +36,7 @@ async def refused(server: kmock.RawHandler) -> ApiError:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_busy_and_broken_servers_are_tried_again(
+async def test_busy_and_broken_api_servers_are_retried(
     server: kmock.RawHandler, status: int
 ) -> None:
     server[f"get {PATH}"] << status << {"message": "too much"}
@@ -49,7 +49,7 @@ async def test_busy_and_broken_servers_are_tried_again(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [403, 409, 422])
-async def test_refusals_become_troubles(server: kmock.RawHandler, status: int) -> None:
+async def test_refusals_become_pool_problems(server: kmock.RawHandler, status: int) -> None:
     server[f"get {PATH}"] << status << {"message": "it may not be", "reason": "Because"}
     trouble = persistent_problem(await refused(server))
 
@@ -57,14 +57,14 @@ async def test_refusals_become_troubles(server: kmock.RawHandler, status: int) -
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_is_not_json(server: kmock.RawHandler) -> None:
+async def test_answer_that_is_not_json_raises_api_error(server: kmock.RawHandler) -> None:
     server[f"get {PATH}"] << 200 << b"<html>"
 
     assert (await refused(server)).reason == "BadAnswer"
 
 
 @pytest.mark.asyncio
-async def test_failing_rounds_wait_longer_each_time() -> None:
+async def test_failing_rounds_back_off() -> None:
     """Other pools go on meanwhile."""
     rounds: dict[str, int] = {"good": 0, "bad": 0}
 

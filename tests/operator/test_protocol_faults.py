@@ -48,7 +48,7 @@ def never_doubled(pods: dict[str, Object]) -> None:
 
 
 @pytest.mark.usefixtures("models")
-def test_watches_that_break_and_what_happens_meanwhile(
+def test_changes_during_broken_watches_are_noticed(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
     operator = harness.start()
@@ -83,7 +83,7 @@ def test_watches_that_break_and_what_happens_meanwhile(
 
 
 @pytest.mark.parametrize("fault", ["429 and 500", "answers that are lost"])
-def test_every_write_meets_trouble_at_first(
+def test_failed_writes_are_retried_without_duplicates(
     harness: OperatorHarness, wire: FaultyWire, fault: str
 ) -> None:
     """The first call of every kind is refused, or done while its answer is lost."""
@@ -109,7 +109,7 @@ def test_every_write_meets_trouble_at_first(
     assert "Traceback" not in text
 
 
-def test_the_spec_changes_between_our_read_and_our_write(
+def test_edit_between_read_and_write_is_not_overwritten(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
     path = f"{harness.path('ocrpools')}/pages"
@@ -127,7 +127,7 @@ def test_the_spec_changes_between_our_read_and_our_write(
     assert body["spec"]["replicas"] == 2
 
 
-def test_another_pod_takes_the_name_between_our_read_and_our_deletion(
+def test_pod_that_replaced_ours_before_the_delete_is_kept(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
     """We delete what we saw, by its uid; what took its place is not ours to delete."""
@@ -153,7 +153,7 @@ def test_another_pod_takes_the_name_between_our_read_and_our_deletion(
     assert "ocrpool.dev/pool" not in harness.pods()["pages-1"]["metadata"].get("labels", {})
 
 
-def test_somebody_else_owns_a_field(harness: OperatorHarness) -> None:
+def test_own_fields_are_reverted_and_added_fields_stay(harness: OperatorHarness) -> None:
     """What we say of our objects we take back; what others add stays."""
     harness.start()
     harness.apply(pool(replicas=1))
@@ -187,7 +187,7 @@ def test_somebody_else_owns_a_field(harness: OperatorHarness) -> None:
     assert found["metadata"]["annotations"] == {"example.com/theirs": "yes"}
 
 
-def test_the_api_server_cannot_be_reached_for_a_while(
+def test_workers_serve_while_the_api_server_is_unreachable(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
     """Workers serve on, nothing is lost, and what was asked meanwhile is done after."""

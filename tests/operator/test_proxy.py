@@ -61,7 +61,7 @@ def proxy_ready(harness: OperatorHarness, count: int) -> None:
     harness.until(f"{count} pods of the proxy are ready", look, 90)
 
 
-def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) -> None:
+def test_proxy_is_switched_on_and_off_under_load(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(template=TEMPLATE))
     harness.until_ready(2)
@@ -124,7 +124,7 @@ def test_switched_on_used_and_switched_off_under_load(harness: OperatorHarness) 
     harness.until("its word is gone", lambda: "proxy" not in harness.status())
 
 
-def test_a_worker_that_is_killed_whole_loses_nothing_that_can_be_sent_again(
+def test_killed_worker_loses_no_request_that_can_be_sent_again(
     harness: OperatorHarness,
 ) -> None:
     harness.start()
@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_whole_loses_nothing_that_can_be_sent_again(
         assert load.failures == []
 
 
-def test_without_a_proxy_that_is_ready_the_service_goes_to_the_workers(
+def test_service_selects_workers_while_no_proxy_is_ready(
     harness: OperatorHarness,
 ) -> None:
     harness.start()

@@ -26,7 +26,7 @@ def calls(operator: OperatorProcess) -> set[tuple[str, str]]:
     return {(verb, resource) for resource, verb in found}
 
 
-def test_no_right_is_missing_and_none_is_for_nothing(
+def test_rbac_rules_are_exactly_what_the_operator_uses(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
     """Every test of the operator runs with these rights; this one looks for those without use."""

@@ -38,7 +38,7 @@ def kubelet(api: Api, tmp_path: Path, models: Path) -> Iterator[Kubelet]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_sample_becomes_ready_and_reads(harness: OperatorHarness, sample: Path) -> None:
+def test_sample_becomes_ready_and_reads_a_page(harness: OperatorHarness, sample: Path) -> None:
     harness.start()
     bodies = list(yaml.safe_load_all(sample.read_text(encoding="utf-8")))
     for body in (*claimed(harness), *bodies):

@@ -77,7 +77,7 @@ def load(harness: OperatorHarness) -> Iterator[list[int]]:
     assert not errors
 
 
-def test_follows_the_gpu_with_and_without_an_operator(harness: OperatorHarness) -> None:
+def test_instances_follow_gpu_memory_with_and_without_an_operator(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(gpu_pool())
     until_instances(harness, 3)
@@ -137,7 +137,7 @@ def pids_of(harness: OperatorHarness) -> list[int]:
     return [each["pid"] for each in state["instances"]["each"]]
 
 
-def test_a_worker_that_restarts_in_its_pod_gets_its_instances_back(
+def test_worker_that_restarts_in_its_pod_gets_its_instances_back(
     harness: OperatorHarness,
 ) -> None:
     harness.start()
@@ -157,7 +157,7 @@ def test_a_worker_that_restarts_in_its_pod_gets_its_instances_back(
     assert harness.status()["workers"][0]["failures"] == 0
 
 
-def test_an_edit_of_the_range_rolls_nothing(harness: OperatorHarness) -> None:
+def test_edit_of_the_instance_range_replaces_no_pod(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(gpu_pool(instances={"min": 1, "max": 1}))
     harness.until_ready(1)
@@ -170,7 +170,7 @@ def test_an_edit_of_the_range_rolls_nothing(harness: OperatorHarness) -> None:
     assert harness.events("Limits")[-1] == "pages-0: 2 → 1: instances.max is 1"
 
 
-def test_what_memory_cannot_hold_degrades_the_pool(harness: OperatorHarness) -> None:
+def test_insufficient_memory_degrades_the_pool(harness: OperatorHarness) -> None:
     """Two that must be there where one fits; a reserve larger than the device."""
     harness.start()
     harness.kubelet.devices.shrink(int(1.2 * GIB))
@@ -194,7 +194,7 @@ def test_what_memory_cannot_hold_degrades_the_pool(harness: OperatorHarness) -> 
     harness.until("all is well", lambda: harness.condition("Degraded")[0] == "False")
 
 
-def test_a_device_that_falls_off_the_bus_is_told_and_comes_back(harness: OperatorHarness) -> None:
+def test_lost_device_is_reported_and_recovers(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(gpu_pool(instances={"min": 1, "max": 2}))
     until_instances(harness, 2)
@@ -238,7 +238,7 @@ def jitter(gpu: FakeGpu, most: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(QUIET_SECONDS + 300)
-def test_a_quiet_pool_is_written_nothing_though_its_figures_jitter(
+def test_jitter_of_measurements_writes_nothing(
     harness: OperatorHarness,
 ) -> None:
     operator = harness.start("--interval", "0.1" if QUIET_SECONDS < 60 else "5")
@@ -254,7 +254,7 @@ def test_a_quiet_pool_is_written_nothing_though_its_figures_jitter(
     assert harness.condition("Degraded")[0] == "False"
 
 
-def test_the_metrics_of_a_pool(harness: OperatorHarness) -> None:
+def test_metrics_of_a_pool(harness: OperatorHarness) -> None:
     operator = harness.start()
     harness.apply(gpu_pool(instances={"min": 1, "max": 2}))
     until_instances(harness, 2)

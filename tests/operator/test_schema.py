@@ -37,7 +37,9 @@ SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
     ],
 )
 @pytest.mark.usefixtures("api")
-def test_refused_with_a_sentence(namespace: Namespace, spec: dict[str, Any], sentence: str) -> None:
+def test_invalid_spec_is_refused_with_a_sentence(
+    namespace: Namespace, spec: dict[str, Any], sentence: str
+) -> None:
     body = pool(**spec)
     body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
     with pytest.raises(AssertionError) as refused:
@@ -48,14 +50,14 @@ def test_refused_with_a_sentence(namespace: Namespace, spec: dict[str, Any], sen
 
 
 @pytest.mark.usefixtures("api")
-def test_names_that_could_not_become_a_service(namespace: Namespace) -> None:
+def test_pool_names_that_are_no_service_names_are_refused(namespace: Namespace) -> None:
     for name in ("1st", "a.b", "a" * 59):
         with pytest.raises(AssertionError, match=r"metadata\.name must be at most 58"):
             namespace.apply(pool(name))
 
 
 @pytest.mark.usefixtures("api")
-def test_the_device_cannot_be_changed(namespace: Namespace) -> None:
+def test_device_is_immutable(namespace: Namespace) -> None:
     namespace.apply(pool())
     with pytest.raises(AssertionError, match="device cannot be changed: make another pool"):
         namespace.kubectl(
@@ -65,9 +67,7 @@ def test_the_device_cannot_be_changed(namespace: Namespace) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("api")
-def test_samples_are_taken_and_get_the_same_defaults_as_in_python(
-    namespace: Namespace, sample: Any
-) -> None:
+def test_samples_get_the_same_defaults_as_in_python(namespace: Namespace, sample: Any) -> None:
     bodies = yaml.safe_load_all(sample.read_text(encoding="utf-8"))
     pools = [body for body in bodies if body["kind"] == "OcrPool"]
     assert pools
@@ -79,14 +79,14 @@ def test_samples_are_taken_and_get_the_same_defaults_as_in_python(
 
 
 @pytest.mark.usefixtures("api")
-def test_explain_reads_well(namespace: Namespace) -> None:
+def test_every_field_has_a_description(namespace: Namespace) -> None:
     text = namespace.kubectl("explain", "ocrpool.spec.memory")
 
     assert "never planned for" in text
     assert "reserve" in text
 
 
-def test_the_scale_subresource_names_the_pods(api: Api, namespace: Namespace) -> None:
+def test_scale_subresource_selects_the_worker_pods(api: Api, namespace: Namespace) -> None:
     namespace.apply(pool(replicas=3))
     path = f"/apis/ocrpool.dev/v1alpha1/namespaces/{namespace.name}/ocrpools/pages/scale"
 

@@ -67,7 +67,7 @@ def try_it(harness: OperatorHarness, *words: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_picture_is_read_and_nothing_is_left(harness: OperatorHarness) -> None:
+def test_smoke_test_reads_a_picture_and_leaves_nothing(harness: OperatorHarness) -> None:
     harness.start()
     url = f"http://{harness.kubelet.first_address}:8080"
     # The fake engine says how large the picture is.
@@ -81,7 +81,7 @@ def test_a_picture_is_read_and_nothing_is_left(harness: OperatorHarness) -> None
     harness.until("nothing is left", harness.gone)
 
 
-def test_other_words_than_expected_fail_it_and_nothing_is_left(harness: OperatorHarness) -> None:
+def test_smoke_test_fails_on_unexpected_text_and_leaves_nothing(harness: OperatorHarness) -> None:
     harness.start()
     url = f"http://{harness.kubelet.first_address}:8080"
     done = try_it(harness, f"--url={url}", "--expect=OCR")
@@ -91,7 +91,7 @@ def test_other_words_than_expected_fail_it_and_nothing_is_left(harness: Operator
     harness.until("nothing is left", harness.gone)
 
 
-def test_without_an_operator_it_says_so(harness: OperatorHarness) -> None:
+def test_smoke_test_reports_a_missing_operator(harness: OperatorHarness) -> None:
     done = try_it(harness, "--seconds=3")
     assert done.returncode == 1
     assert "does the operator run?" in done.stderr
@@ -99,7 +99,7 @@ def test_without_an_operator_it_says_so(harness: OperatorHarness) -> None:
     assert harness.pools() == []
 
 
-def test_a_pool_that_no_smoke_test_made_is_left_alone(harness: OperatorHarness) -> None:
+def test_smoke_test_leaves_other_pools_alone(harness: OperatorHarness) -> None:
     harness.apply({**POOL, "metadata": {"name": NAME}})
     before = harness.pools()
     done = try_it(harness, "--seconds=3")
@@ -108,7 +108,7 @@ def test_a_pool_that_no_smoke_test_made_is_left_alone(harness: OperatorHarness) 
     assert harness.pools() == before
 
 
-def test_a_spec_that_is_refused(harness: OperatorHarness) -> None:
+def test_smoke_test_reports_a_refused_spec(harness: OperatorHarness) -> None:
     done = try_it(harness, '--spec={"device": "tpu"}')
     assert done.returncode == 1
     assert 'supported values: "gpu", "cpu"' in done.stderr

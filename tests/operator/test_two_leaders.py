@@ -93,7 +93,9 @@ def only_the_holder_wrote(*wires: FaultyWire) -> None:
             holder = wire if given else None
 
 
-def test_a_slow_api_server(harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]) -> None:
+def test_slow_api_server_never_leads_to_two_writers(
+    harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
+) -> None:
     """The first one's calls for the Lease take longer than the Lease lasts; its writes are fast."""
     one, two = wires
     first = start(harness, one)
@@ -111,7 +113,7 @@ def test_a_slow_api_server(harness: OperatorHarness, wires: tuple[FaultyWire, Fa
     only_the_holder_wrote(one, two)
 
 
-def test_a_leader_that_is_stopped(
+def test_stopped_leader_writes_nothing_after_the_takeover(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
     """In the middle of its rounds, while the other one takes over; it does not go on."""
@@ -138,7 +140,7 @@ def test_a_leader_that_is_stopped(
     only_the_holder_wrote(one, two)
 
 
-def test_in_order_it_is_given_back_last(
+def test_lease_is_released_after_the_last_write(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
     """Its last writes are slow, and so is the answer to its giving back."""

@@ -25,7 +25,7 @@ def one_serves(pods: dict[str, Object]) -> None:
     assert "True" in told, pods
 
 
-def test_an_upgrade_rolls_what_names_no_image_and_nothing_else(harness: OperatorHarness) -> None:
+def test_upgrade_rolls_only_pools_without_an_image(harness: OperatorHarness) -> None:
     old = harness.start("--worker-image=worker:1")
     harness.apply(pool())
     harness.apply(pool("pinned", replicas=1, template={"image": "mine:7", "graceSeconds": 1}))

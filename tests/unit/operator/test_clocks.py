@@ -47,7 +47,9 @@ class Machine:
 @given(
     st.lists(st.tuples(st.floats(0.01, 300), st.floats(-1e6, 1e6)), min_size=1, max_size=30),
 )
-def test_no_duration_is_wrong_by_more_than_a_twentieth(steps: list[tuple[float, float]]) -> None:
+def test_clock_changes_distort_durations_by_at_most_a_twentieth(
+    steps: list[tuple[float, float]],
+) -> None:
     machine = Machine()
     began, waited = machine.clock(), 0.0
     for seconds, jump in steps:
@@ -57,7 +59,7 @@ def test_no_duration_is_wrong_by_more_than_a_twentieth(steps: list[tuple[float, 
         assert machine.clock() - began == pytest.approx(waited, rel=FOLLOW_SHARE + 1e-3)
 
 
-def test_a_clock_that_was_set_is_followed() -> None:
+def test_changed_wall_clock_is_followed() -> None:
     machine = Machine()
     machine.wall += 60
     for _ in range(1300):
@@ -66,7 +68,7 @@ def test_a_clock_that_was_set_is_followed() -> None:
     assert machine.clock() == pytest.approx(machine.wall)
 
 
-def test_a_worker_that_drains_is_not_overdue_because_the_clock_was_set() -> None:
+def test_clock_change_does_not_make_a_draining_worker_overdue() -> None:
     machine = Machine()
     since = machine.clock()
     worker = ObservedWorker(
@@ -90,7 +92,7 @@ class Secrets:
 
 
 @pytest.mark.asyncio
-async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
+async def test_clock_change_does_not_change_the_retry_pause() -> None:
     passed, wall, server = 100.0, 1_800_000_000.0, Secrets()
     nothing: Any = None
     parts = Dependencies(
@@ -107,7 +109,7 @@ async def test_what_was_refused_is_asked_again_after_the_same_time() -> None:
     assert [each.reason for each in (*before, *after)] == ["Forbidden", "Forbidden"]
 
 
-def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() -> None:
+def test_worker_scaling_reads_no_cluster_time_but_the_age_of_pods() -> None:
     """All that it remembers is on the other clock, which may begin at 0."""
     pod = a_pod(created_at=1_800_000_000.0)
     worker = ObservedWorker(pod, WorkerObservation(state=a_state()))
@@ -123,7 +125,7 @@ def test_the_age_of_a_pod_is_the_only_time_that_demand_reads_from_the_cluster() 
     assert (first.workers, later.workers) == (3, 1)
 
 
-def test_the_time_of_day_is_read_in_one_place() -> None:
+def test_only_one_module_reads_the_wall_clock() -> None:
     operator, package = Path(ocrpool_operator.__file__).parent, Path(ocrpool.__file__).parent
     found = {
         file.name

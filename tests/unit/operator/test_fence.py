@@ -150,7 +150,7 @@ def stopped_at(step: int, api: FakeApi) -> int:
     return before[0]
 
 
-def test_stopped_at_every_await_it_writes_nothing_after_another_has_taken_over(
+def test_operator_stopped_at_any_await_writes_nothing_after_a_takeover(
     api: FakeApi,
 ) -> None:
     step = 1
@@ -167,7 +167,7 @@ async def until(look: Callable[[], object], seconds: float = 30) -> None:
 
 
 @pytest.mark.asyncio
-async def test_no_call_makes_the_deadline_late(api: FakeApi) -> None:
+async def test_no_call_delays_the_lease_deadline(api: FakeApi) -> None:
     """The calls that would renew are never answered: the time is over all the same."""
     operator = Operator(api, duration=6.0)
     holding = asyncio.create_task(operator.hold())
@@ -190,7 +190,7 @@ async def test_no_call_makes_the_deadline_late(api: FakeApi) -> None:
 
 
 @pytest.mark.asyncio
-async def test_the_lease_is_given_back_when_the_last_write_was_answered(api: FakeApi) -> None:
+async def test_lease_is_released_after_the_last_write_was_answered(api: FakeApi) -> None:
     operator = Operator(api)
     holding = asyncio.create_task(operator.hold())
     await until(lambda: operator.rounds)
@@ -208,7 +208,7 @@ async def test_the_lease_is_given_back_when_the_last_write_was_answered(api: Fak
 
 
 @pytest.mark.asyncio
-async def test_with_a_write_that_nobody_answers_the_lease_runs_out(api: FakeApi) -> None:
+async def test_lease_expires_if_a_write_is_not_answered(api: FakeApi) -> None:
     operator = Operator(api, duration=1.5)
     holding = asyncio.create_task(operator.hold())
     await until(lambda: operator.rounds)
@@ -223,7 +223,7 @@ async def test_with_a_write_that_nobody_answers_the_lease_runs_out(api: FakeApi)
 
 
 @pytest.mark.asyncio
-async def test_a_deleted_lease_had_a_holder_that_is_waited_for(api: FakeApi) -> None:
+async def test_holder_of_a_deleted_lease_is_waited_for(api: FakeApi) -> None:
     now = 0.0
     api.lease = {"metadata": {"resourceVersion": "7"}, "spec": {"holderIdentity": "another"}}
     async with api_client(Configuration(host=api.url)) as calls:
@@ -248,7 +248,7 @@ print("went on", flush=True)
 """
 
 
-def test_a_process_that_was_stopped_too_long_does_not_go_on() -> None:
+def test_process_that_was_stopped_too_long_is_ended_by_the_kernel() -> None:
     """The kernel ends it before its next instruction."""
     process = subprocess.Popen([sys.executable, "-c", _STOPPED], stdout=subprocess.PIPE)
     pid, status = os.waitpid(process.pid, os.WUNTRACED)

@@ -94,7 +94,7 @@ class Bench:
 pytestmark = pytest.mark.asyncio
 
 
-async def test_grows_after_two_looks_and_says_so() -> None:
+async def test_grows_after_two_observations_and_posts_an_event() -> None:
     bench = Bench()
     first = await bench.look(a_worker())
     assert bench.ports.asked == []
@@ -111,7 +111,7 @@ async def test_grows_after_two_looks_and_says_so() -> None:
     assert 'ocrpool_operator_decisions_total{reason="Grow"} 1.0' in bench.metrics.render(0).decode()
 
 
-async def test_rounds_between_two_looks_decide_nothing() -> None:
+async def test_rounds_between_two_observations_decide_nothing() -> None:
     bench = Bench()
     await bench.look(a_worker())
     for _ in range(40):
@@ -123,7 +123,7 @@ async def test_rounds_between_two_looks_decide_nothing() -> None:
     assert bench.ports.asked == [("pages-0", 2)]
 
 
-async def test_a_newcomer_is_decided_at_once_and_then_looked_at_with_the_others() -> None:
+async def test_new_worker_is_decided_at_once_and_then_with_the_others() -> None:
     bench = Bench()
     bench.spec(replicas=2)
     await bench.look(a_worker())
@@ -138,7 +138,7 @@ async def test_a_newcomer_is_decided_at_once_and_then_looked_at_with_the_others(
     assert bench.ports.asked == [("pages-0", 2), ("pages-1", 2)]
 
 
-async def test_a_target_that_did_not_arrive_is_decided_again_after_the_next_look() -> None:
+async def test_target_that_did_not_arrive_is_decided_again() -> None:
     bench = Bench()
     await bench.look(a_worker())
     bench.ports.deaf = True
@@ -153,7 +153,7 @@ async def test_a_target_that_did_not_arrive_is_decided_again_after_the_next_look
     assert len(bench.posted.lines) == 1
 
 
-async def test_another_pod_of_the_same_name_is_another_worker() -> None:
+async def test_new_pod_with_the_same_name_is_a_new_worker() -> None:
     bench = Bench()
     await bench.look(a_worker())
     await bench.look(a_worker(), revision="newer")
@@ -162,7 +162,7 @@ async def test_another_pod_of_the_same_name_is_another_worker() -> None:
     assert bench.ports.asked == [("pages-0", 2)]
 
 
-async def test_what_is_gone_is_forgotten() -> None:
+async def test_removed_workers_and_pools_are_forgotten() -> None:
     bench = Bench()
     await bench.look(a_worker())
     await bench.look()
@@ -174,7 +174,7 @@ async def test_what_is_gone_is_forgotten() -> None:
     assert bench.scaling.seconds_until_due(("default", "unknown")) == 0
 
 
-async def test_a_silent_moment_forgets_nothing() -> None:
+async def test_one_failed_observation_forgets_nothing() -> None:
     bench = Bench()
     await bench.look(a_worker())
     await bench.look(None)
@@ -182,7 +182,7 @@ async def test_a_silent_moment_forgets_nothing() -> None:
     assert bench.ports.asked == [("pages-0", 2)]
 
 
-async def test_a_worker_that_restarted_in_its_pod_cools_down_and_begins_anew() -> None:
+async def test_worker_that_restarted_in_its_pod_cools_down_and_grows_again() -> None:
     """Its old out-of-memory count is not the new process's; what ended it may have been memory."""
     bench = Bench()
     await bench.look(a_worker(2, boots=2))
@@ -196,7 +196,7 @@ async def test_a_worker_that_restarted_in_its_pod_cools_down_and_begins_anew() -
     assert bench.ports.asked[1:] == [("pages-0", 2)]
 
 
-async def test_a_worker_that_drains_or_ends_is_left_alone() -> None:
+async def test_draining_and_ending_workers_are_left_alone() -> None:
     bench = Bench()
     for _ in range(3):
         said = await bench.look(a_worker(), draining_since=1.0)
@@ -206,7 +206,7 @@ async def test_a_worker_that_drains_or_ends_is_left_alone() -> None:
     assert said.decisions == {}
 
 
-async def test_an_edit_of_the_spec_is_followed() -> None:
+async def test_edit_of_the_spec_is_followed() -> None:
     bench = Bench()
     bench.spec(instances={"min": 3, "max": 4})
     await bench.look(a_worker(1))
@@ -229,7 +229,7 @@ async def test_an_edit_of_the_spec_is_followed() -> None:
     assert "24Gi promised" in said.decisions["pages-0"].sentence
 
 
-async def test_a_worker_that_gave_up_is_asked_again_with_pauses() -> None:
+async def test_worker_that_gave_up_is_asked_again_with_pauses() -> None:
     """A stranger may have gone, or an image's disk have recovered; nobody else would ask."""
     bench = Bench()
     given_up = state(
@@ -256,7 +256,7 @@ async def test_a_worker_that_gave_up_is_asked_again_with_pauses() -> None:
     assert len(bench.ports.asked) == len(asked) + 1
 
 
-async def test_the_pause_before_a_restart_begins_when_the_worker_gives_up_again() -> None:
+async def test_restart_pause_begins_when_the_worker_gives_up_again() -> None:
     """Starts that time out can last longer than the pause. Then the worker would get no pause."""
     bench = Bench()
     problem = Problem(reason="BootTimeout", message="not ready within 300 s")
@@ -284,7 +284,7 @@ async def test_the_pause_before_a_restart_begins_when_the_worker_gives_up_again(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("reason", ["DeviceError", "DeviceLost", "DeviceUnreadable"])
-async def test_a_worker_whose_device_fails_is_not_asked_again(reason: str) -> None:
+async def test_worker_with_a_failing_device_is_not_asked_again(reason: str) -> None:
     """Its container must be made anew (test_workers_plan.py); another boot in it mends nothing."""
     bench = Bench()
     problem = Problem(reason=reason, message="Unknown Error")

@@ -15,7 +15,7 @@ from ocrpool_operator.reconcile.loop import MAX_CONCURRENT_ROUNDS, ReconcileLoop
 
 
 @pytest.mark.asyncio
-async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_again() -> None:
+async def test_new_pools_come_before_pools_that_are_due_again() -> None:
     begun: list[Key] = []
     all_begun, new_begun = asyncio.Event(), asyncio.Event()
     old = [("default", f"old{number}") for number in range(4 * MAX_CONCURRENT_ROUNDS)]
@@ -44,7 +44,7 @@ async def test_a_pool_that_had_no_round_yet_comes_before_those_that_are_due_agai
     assert begun.index(new) - before <= MAX_CONCURRENT_ROUNDS
 
 
-def test_the_watches_call_nothing_in_a_thread() -> None:
+def test_watch_handlers_do_not_run_in_threads() -> None:
     """kopf calls handlers that are plain functions in threads: the loop's books and the cache would
     change while they are read."""
 

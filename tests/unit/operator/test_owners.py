@@ -46,13 +46,13 @@ def owner(uid: str = "uid", **more: Any) -> dict[str, Any]:
         ((owner(controller=False), owner("other")), False),
     ],
 )
-def test_a_controllers_uid_alone_makes_it_ours(
+def test_only_the_controllers_uid_decides_ownership(
     owners: tuple[dict[str, Any], ...], ours: bool
 ) -> None:
     assert owns(a_pool(), body(*owners)) is ours
 
 
-def test_all_names_that_are_taken_are_one_trouble() -> None:
+def test_all_taken_names_are_one_problem() -> None:
     other = PoolProblem("Forbidden", "no rights")
     taken = [
         name_taken("Service", body(), blocks=True),
@@ -68,7 +68,7 @@ def test_all_names_that_are_taken_are_one_trouble() -> None:
     assert merge_name_conflicts([other]) == [other]
 
 
-def test_what_blocks_a_pool_keeps_it_from_being_ready_with_all_its_workers() -> None:
+def test_blocking_problem_makes_a_pool_with_all_workers_not_ready() -> None:
     def ready(*problems: PoolProblem) -> tuple[str, str]:
         told = tuple(("", each) for each in problems)
         finding = ConditionInputs(2, False, 2, 2, 0, ("Ready", "Ready"), problems=told)
@@ -84,7 +84,7 @@ def a_service(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"labels": {"a/b": "c"}, "ownerReferences": []}, "spec": spec}
 
 
-def test_the_patch_names_the_version_and_replaces_fields_whole() -> None:
+def test_patch_has_the_resource_version_and_replaces_whole_fields() -> None:
     wanted = a_service(selector={"app": "ours"}, ports=[{"port": 1}])
     there = {
         "metadata": {"resourceVersion": "7", "labels": {"theirs": "x"}},
@@ -117,7 +117,7 @@ def test_another_revision_replaces_all_fields() -> None:
     assert paths[1::2] == ["/metadata/labels", "/spec"]
 
 
-def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
+def test_network_policy_without_a_clients_rule_is_written_again() -> None:
     """Without its peers a rule lets everybody in; the API server's would still name them."""
     ports = [{"port": 8080}]
     peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
@@ -135,7 +135,7 @@ def test_a_network_policy_that_lost_a_clients_rule_is_written_again() -> None:
     assert steps["/spec/ingress"] == [{"ports": ports}]
 
 
-def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
+def test_proxy_pods_are_those_of_the_pools_own_deployment() -> None:
     pool = a_pool()
     made = {
         "own": "ReplicaSet pages-proxy-5d4f",
@@ -147,7 +147,7 @@ def test_a_proxy_has_the_pods_that_its_own_deployment_made() -> None:
     assert [pod.name for pod in owned_proxy_pods(pool, pods)] == ["own"]
 
 
-def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
+def test_foreign_pods_with_our_labels_are_reported_by_name() -> None:
     pool = a_pool()
     assert (
         foreign_pod_problems(
@@ -160,13 +160,13 @@ def test_pods_that_only_look_like_ours_are_told_by_name() -> None:
     assert told.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
 
 
-def test_what_is_read_of_an_owner() -> None:
+def test_owner_is_parsed_from_the_controller_reference() -> None:
     meta = {"name": "pages-0", "namespace": "n", "uid": "u", "ownerReferences": [owner("p")]}
     pod = pod_from({"metadata": meta})
     assert (pod.owner_uid, pod.created_by) == ("p", "OcrPool pages")
 
 
-def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:
+def test_operator_name_of_an_invalid_spec_is_parsed() -> None:
     meta = {"name": "pages", "namespace": "n", "uid": "u"}
     for spec, operator in (
         ({"operatorName": "other", "replicas": "many"}, "other"),
@@ -177,14 +177,14 @@ def test_a_spec_that_cannot_be_read_has_its_operator_still() -> None:
 
 
 @pytest.mark.parametrize("part", ["template", "proxy"])
-def test_no_pod_is_told_to_pass_for_another_pools(part: str) -> None:
+def test_template_labels_of_other_pools_are_refused(part: str) -> None:
     """tests/operator/test_schema.py has the API server refuse the same."""
     PoolSpec.model_validate({part: {"labels": {"team": "a", "example.com/pool": "b"}}})
     with pytest.raises(ValidationError, match="labels that begin with ocrpool"):
         PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_PROXY: "other"}}})
 
 
-def test_no_name_of_two_pools_objects_is_the_same() -> None:
+def test_object_names_of_two_pools_never_collide() -> None:
     """Of the kinds of which a pool has one that is called as the pool is."""
     long = "p" * 58
     for pool in ("doc", "doc-proxy", "doc-pods", "doc-0", long):
@@ -194,7 +194,7 @@ def test_no_name_of_two_pools_objects_is_the_same() -> None:
         assert len(service) <= 63
 
 
-def test_operators_of_one_name_have_one_lease() -> None:
+def test_operators_with_the_same_name_share_a_lease() -> None:
     def lease(*words: str) -> tuple[str, str]:
         found = options_from(_parser().parse_args(["run", *words])).lease
         assert found is not None

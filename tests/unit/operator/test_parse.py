@@ -80,7 +80,7 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_troubles_say_what_to_do(status: dict[str, Any], reason: str, words: str) -> None:
+def test_pod_problems_say_what_to_do(status: dict[str, Any], reason: str, words: str) -> None:
     trouble = pod_from(a_body(**status)).problem
 
     assert trouble is not None
@@ -88,7 +88,7 @@ def test_troubles_say_what_to_do(status: dict[str, Any], reason: str, words: str
     assert words in trouble.message
 
 
-def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
+def test_old_container_exit_is_not_reported_forever() -> None:
     container = {
         "name": "worker",
         "state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}},
@@ -103,7 +103,7 @@ def test_what_ended_it_once_is_not_told_for_the_rest_of_its_life() -> None:
     assert trouble("2026-01-01T00:07:00Z") is None  # it was, and drains now
 
 
-def test_what_starts_has_no_trouble() -> None:
+def test_starting_pod_has_no_problem() -> None:
     starting = a_body(phase="Pending", containerStatuses=[waiting("ContainerCreating")])
 
     assert pod_from(starting).problem is None

@@ -61,7 +61,7 @@ def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> PoolSnapshot:
     return a_seen(proxied(), *workers, now=NOW, proxy=ObservedProxy((PROXY_POD,), views))
 
 
-def test_the_next_worker_is_rolled_once_the_proxy_knows_the_last() -> None:
+def test_next_worker_is_replaced_once_the_proxy_has_the_last() -> None:
     """Else it would send to nobody for as long as the cluster's DNS needs."""
     blind = old_and_new(turned=NOW - 5, sees=("10.0.0.2",))
     sees = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
@@ -71,13 +71,15 @@ def test_the_next_worker_is_rolled_once_the_proxy_knows_the_last() -> None:
 
 
 @pytest.mark.parametrize("sees", [None, ("10.0.0.2",)])
-def test_a_proxy_that_never_knows_it_does_not_stop_the_roll(sees: tuple[str, ...] | None) -> None:
+def test_proxy_without_the_new_worker_does_not_stop_the_rollout(
+    sees: tuple[str, ...] | None,
+) -> None:
     seen = old_and_new(turned=NOW - 61, sees=sees)
 
     assert [type(action) for action in plan_workers(seen).actions] == [RemoveFromService]
 
 
-def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
+def test_no_worker_is_evictable_before_the_proxy_has_its_successor() -> None:
     known = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
     new, old = known.workers
     unready = replace(new, pod=replace(new.pod, ready=False))
@@ -94,7 +96,7 @@ def test_no_worker_is_evicted_before_the_proxy_knows_its_successor() -> None:
     assert may_evict(replace(known, workers=(old,), proxy=None))
 
 
-def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
+def test_proxy_without_a_ready_worker_for_long_is_reported() -> None:
     def reasons(seen: PoolSnapshot) -> set[str]:
         return {
             each.reason for each in build_status(ReconcileResult(seen, WorkerPlan())).conditions
@@ -106,7 +108,7 @@ def test_a_proxy_that_is_blind_for_long_is_told_of() -> None:
     assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 61, sees=None))
 
 
-def test_the_status_tells_of_the_proxy() -> None:
+def test_status_reports_the_proxy() -> None:
     workers = (ObservedWorker(a_pod(0), WorkerObservation(state=a_state())),)
     trouble = PoolProblem("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
     broken = replace(PROXY_POD, ready=False, problem=trouble)
@@ -129,7 +131,7 @@ def test_the_status_tells_of_the_proxy() -> None:
 
 
 @pytest.mark.parametrize(("lame_duck", "told", "settled"), [(0, 2, 2), (1, 1, 2), (3, 0, 3)])
-def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
+def test_worker_drains_early_and_is_deleted_after_its_lame_duck_time(
     lame_duck: float, told: float, settled: float
 ) -> None:
     """What the worker waits, the operator does not wait once more."""
@@ -150,7 +152,7 @@ def test_a_worker_is_told_early_and_deleted_after_its_lame_duck(
     assert actions(NOW + settled, draining=True) == [DeletePod]
 
 
-def test_memory_is_bounded_by_what_may_be_held() -> None:
+def test_proxy_memory_limit_covers_all_held_requests() -> None:
     proxy = ProxySpec(buffer="4Mi", max_requests=256)
 
     assert peak_memory_bytes(proxy) == (128 + 2 * 256 * 4) * 2**20
@@ -161,7 +163,7 @@ def test_memory_is_bounded_by_what_may_be_held() -> None:
     assert container["resources"]["limits"] == {"memory": "2176Mi"}
 
 
-def test_the_proxy_has_the_secret_that_the_workers_know_it_by() -> None:
+def test_proxy_has_the_secret_that_workers_recognize() -> None:
     """By reference, and in no ConfigMap."""
     pool = proxied()
     secret = control_secret(pool, "the-token", "the-proxy-secret")
@@ -180,14 +182,14 @@ def test_the_proxy_has_the_secret_that_the_workers_know_it_by() -> None:
     assert f"env({variable['name']})" in config["data"]["haproxy.cfg"]
 
 
-def test_in_a_pod_a_worker_listens_on_all_addresses() -> None:
+def test_worker_pod_listens_on_all_addresses() -> None:
     """By itself it would on loopback only, which is the pod's own."""
     [container] = worker_pod(proxied(), "pages-0", "x")["spec"]["containers"]
     arguments = container["args"]
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
 
 
-def test_another_text_is_another_deployment() -> None:
+def test_changed_config_changes_the_deployment() -> None:
     """So that a change of the settings rolls the proxy."""
 
     def annotations(pool: ObservedPool) -> object:
@@ -203,7 +205,9 @@ def test_another_text_is_another_deployment() -> None:
 @pytest.mark.parametrize(
     ("said", "limit"), [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)]
 )
-def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], limit: int) -> None:
+def test_ending_proxy_and_worker_have_time_for_a_whole_page(
+    said: dict[str, float], limit: int
+) -> None:
     spec = proxied().spec
     spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
     assert termination_grace_seconds(spec) > limit
@@ -215,7 +219,7 @@ def test_who_is_told_to_end_has_time_for_a_whole_page(said: dict[str, float], li
     assert drain_limit(a_seen(replace(proxied(), spec=spec))) > limit
 
 
-def test_only_what_differs_from_the_default_is_told_to_workers() -> None:
+def test_worker_settings_have_only_what_differs_from_the_default() -> None:
     """A worker that is older than the field would not start with it."""
     spec = proxied().spec
     assert "pageSeconds" not in worker_settings(spec)["admission"]
@@ -234,7 +238,7 @@ others,w1,UP,10.0.0.9:8080,L7OK
 """
 
 
-def test_what_is_up() -> None:
+def test_up_addresses_are_parsed_from_haproxy_stats() -> None:
     assert up_addresses(CSV) == {"10.0.0.1", "fd00::3"}
     assert up_addresses("") == frozenset()
     assert up_addresses("<html>") == frozenset()
@@ -248,7 +252,7 @@ def test_what_is_up() -> None:
         ("", "cluster.local"),
     ],
 )
-def test_the_clusters_domain(tmp_path: Path, text: str, domain: str) -> None:
+def test_cluster_domain_is_read_from_resolv_conf(tmp_path: Path, text: str, domain: str) -> None:
     (tmp_path / "resolv.conf").write_text(text, encoding="utf-8")
     assert domain_in(tmp_path / "resolv.conf") == domain
     assert domain_in(tmp_path / "none") == "cluster.local"
@@ -266,7 +270,7 @@ def test_the_clusters_domain(tmp_path: Path, text: str, domain: str) -> None:
         ("1Gi", "1G", False),
     ],
 )
-def test_quantities_as_the_api_server_writes_them(
+def test_quantities_match_as_the_api_server_rewrites_them(
     there: object, wanted: object, same: bool
 ) -> None:
     def resources(value: object) -> dict[str, object]:

@@ -21,7 +21,7 @@ class Clock:
         return self.now
 
 
-def test_the_pause_grows_up_to_a_minute() -> None:
+def test_pause_grows_up_to_a_minute() -> None:
     clock = Clock()
     backoff = RetryBackoff(clock)
     pauses = []
@@ -38,7 +38,7 @@ def test_the_pause_grows_up_to_a_minute() -> None:
     assert pauses[-1] == PAUSE_MOST
 
 
-def test_another_spec_pool_or_call_begins_anew() -> None:
+def test_other_spec_pool_or_call_has_no_pause() -> None:
     backoff = RetryBackoff(Clock())
     backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
 
@@ -48,7 +48,7 @@ def test_another_spec_pool_or_call_begins_anew() -> None:
     assert backoff.pending(replace(POOL, version=9), "Create pages-0") == TROUBLE
 
 
-def test_done_and_gone_are_forgotten() -> None:
+def test_cleared_call_and_dropped_pool_have_no_pause() -> None:
     backoff = RetryBackoff(Clock())
     for forget in (
         lambda: backoff.clear(POOL, "Create pages-0"),

@@ -45,7 +45,7 @@ def kubeconfig(tmp_path: Path) -> Iterator[Path]:
     server.server_close()
 
 
-def test_while_it_waits_for_the_crd(kubeconfig: Path) -> None:
+def test_operator_ends_while_it_waits_for_the_crd(kubeconfig: Path) -> None:
     module = "ocrpool_operator.cli"
     process = subprocess.Popen(
         [sys.executable, "-m", module, "run", "--host", "127.0.0.1", "--port", "0"],

@@ -6,7 +6,7 @@ from ocrpool.resource.status import PoolStatus, WorkerReport
 from ocrpool_operator.reconcile.pool_object import merge_patch
 
 
-def test_what_is_gone_is_null_and_items_of_lists_have_no_nulls() -> None:
+def test_removed_fields_are_null_and_list_items_have_no_nulls() -> None:
     status = PoolStatus(workers=(WorkerReport(name="pages-0", phase="Pending"),))
     said = merge_patch(status.model_dump(mode="json", by_alias=True))
 
@@ -16,7 +16,7 @@ def test_what_is_gone_is_null_and_items_of_lists_have_no_nulls() -> None:
     assert "memory" not in said["workers"][0]
 
 
-def test_a_field_within_a_field_is_taken_away_too() -> None:
+def test_removed_nested_field_is_null() -> None:
     assert merge_patch({"a": {"b": None, "c": [{"d": None, "e": 1}]}}) == {
         "a": {"b": None, "c": [{"e": 1}]}
     }
