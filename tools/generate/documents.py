@@ -1,4 +1,4 @@
-"""Write docs/documents.md from the kinds of tests/worker/documents. With --check, fail if it is stale.
+"""Write docs/documents.md from the kinds of documents in tests/worker/documents.
 
 `make bench-documents` checks the verdicts themselves.
 """
