@@ -21,7 +21,7 @@ _MAKE = re.compile(r"(?:^\$? ?|`|&& |run: )make ((?:[a-z][a-z0-9-]*(?: |$|`))+)"
 def paths_in(text: str) -> list[str]:
     """Paths of the repository that a text names in backquotes."""
     quoted = _QUOTED.findall(_FENCED.sub("", text))
-    files = [each for each in quoted if re.fullmatch(r"\.?\w+\.(toml|txt|md)", each)]
+    files = [each for each in quoted if re.fullmatch(r"\.?[\w-]+\.(toml|txt|md)", each)]
     return files + [path for each in quoted for path in _PATH.findall(each)]
 
 
