@@ -1,6 +1,6 @@
 """One picture is one page and one text, whichever way it comes.
 
-Every case of `newer_pictures.CASES` goes every way that there is for it: `/v1/ocr`, `/ocr`, and the
+Every case of `CASES` goes every way that there is for it: `/v1/ocr`, `/ocr`, and the
 Python API with bytes, a path, what Pillow opens, or the array or image itself. An engine that
 answers what it was given shows that it is the page that was drawn, and for a case of each kind
 PaddleOCR reads the word. The table in `docs/pages.md` says what the cases say.
@@ -21,19 +21,32 @@ from PIL import Image
 from ocrpool import InstancePool
 from ocrpool.instance_pool import Page
 from ocrpool_worker.errors import NotAnImage
-from tests.worker import pictures, tiffs
+from tests.worker import (
+    newer_pictures,
+    pdf_pictures,
+    pictures,
+    program_pictures,
+    tiff_pictures,
+    tiffs,
+)
 from tests.worker.calls import file_request, post_json
 from tests.worker.client import Answer
 from tests.worker.harness import ROOT, Worker, start_worker
-from tests.worker.newer_pictures import CASES
+from tests.worker.pdf_pictures import pdf_with
 from tests.worker.pictures import GREY, WORD, WORD_PAGE, Case, Feature
 from tests.worker.shown import shown
+from tests.worker.tiff_pictures import tiff_frames
 from tests.worker.tiffs import Frame, tiff
 
 if TYPE_CHECKING:
     from ocrpool_worker.engine.base import Pixels
 
 ENGINE = "tests.worker.shown:ShownEngine"
+CASES = tuple(
+    case
+    for module in (pictures, tiff_pictures, pdf_pictures, program_pictures, newer_pictures)
+    for case in module.CASES
+)
 FILES = [case for case in CASES if isinstance(case.data, bytes)]
 HELD = [case for case in CASES if not isinstance(case.data, bytes)]
 # What Pillow itself reads wrongly, and gives a program so: planes as pixels, BMPs without alpha.
@@ -141,7 +154,7 @@ def test_an_array_or_image_is_the_same_page(pool: InstancePool, case: Case) -> N
 def test_a_frame_is_read_like_a_file_of_its_own(
     worker: Worker, pool: InstancePool, order: str, big: bool
 ) -> None:
-    frames = list(pictures.tiff_frames())
+    frames = list(tiff_frames())
     if order == ">":
         # Pillow opens no BigTIFF in this byte order, and fewer kinds of frames.
         odd = NOT_BIG_ENDIAN if big else re.compile("32 bits$")
@@ -244,7 +257,7 @@ def test_a_file_that_is_cut_off(
 def test_a_picture_in_a_pdf_that_is_cut_off(worker: Worker, pool: InstancePool) -> None:
     jpeg = pictures.file(GREY, "JPEG")
     entries = b"/Filter/DCTDecode/ColorSpace/DeviceGray/BitsPerComponent 8"
-    data = pictures.pdf_with(jpeg[: len(jpeg) // 2], entries)
+    data = pdf_with(jpeg[: len(jpeg) // 2], entries)
     (told,) = worker.post(data).json["pages"][0]["warnings"]
     (page,) = pool.read(data)
     assert told["reason"] == page.warnings[0].reason == "IncompleteImage"
