@@ -1,4 +1,4 @@
-"""That the audit which every test of the operator ends with sees what it is for."""
+"""The audit at the end of every operator test finds writes to foreign objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_audit_reports_writes_to_foreign_objects(
     as_operator.merge(f"{maps}/theirs", {"data": {"by": "an operator"}})
     as_operator.call("DELETE", f"{maps}/theirs")
     owner = {"apiVersion": "ocrpool.dev/v1alpha1", "kind": "OcrPool", "name": "x", "uid": "x"}
-    # Held: its owner is not there, and the garbage collector may be faster than the next call.
+    # With a finalizer: its owner does not exist, and the garbage collector may delete it too early.
     meta = {"name": "ours", "ownerReferences": [owner], "finalizers": ["ocrpool.dev/test"]}
     as_operator.call("POST", maps, {**body, "metadata": meta})
     as_operator.merge(f"{maps}/ours", {"data": {"by": "an operator"}})

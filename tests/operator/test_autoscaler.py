@@ -1,4 +1,4 @@
-"""The stand-in for the cluster-autoscaler does what tests rely on; nodes and pods by kwok."""
+"""The fake cluster-autoscaler does what tests rely on. kwok provides nodes and pods."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_waiting_gpu_pods_add_nodes_up_to_the_maximum(
 
     _until(lambda: len(autoscaler.nodes) == 2, "no two nodes came")
     _until(lambda: _running(namespace) == 2, "the nodes were not filled")
-    # A look of its is 0.2 s apart: it would have asked for more by now.
+    # It decides every 0.2 s: it would have asked for more nodes by now.
     time.sleep(1)
     assert [what for what, _ in autoscaler.done] == ["add", "add"]
 
@@ -79,7 +79,7 @@ def test_empty_node_is_removed(autoscaler: Autoscaler, namespace: Namespace) -> 
 def test_pod_moves_only_if_annotation_and_disruption_budget_allow_it(
     autoscaler: Autoscaler, namespace: Namespace
 ) -> None:
-    """One GPU of four is asked for on the second node, and the first has room for it."""
+    """A pod on the second node requests one of four GPUs; the first node has a free one."""
     budget = {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

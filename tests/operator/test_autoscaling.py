@@ -1,6 +1,6 @@
-"""Workers follow the work on a real API server, and whoever owns `replicas` cannot make them flap.
+"""Worker autoscaling on a real API server. An HPA that owns `replicas` cannot make workers flap.
 
-Behind every pod is a real worker process; kubelet and kube-proxy are stand-ins.
+Every pod has a real worker process. kubelet and kube-proxy are fakes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def autoscaled(**more: object) -> dict[str, object]:
 
 
 def notes(harness: OperatorHarness) -> dict[str, tuple[str, str]]:
-    """What each pod tells cluster-autoscaler and Karpenter."""
+    """The annotations of each pod for cluster-autoscaler and Karpenter."""
     found = {}
     for name, pod in harness.pods().items():
         said = pod["metadata"].get("annotations", {})
@@ -55,7 +55,7 @@ def test_workers_are_added_under_load_and_removed_after_it(harness: OperatorHarn
     assert harness.status()["desiredReplicas"] == 1
     harness.until("the idle worker's node may go", lambda: notes(harness) == {"pages-0": MAY_GO})
 
-    # 15 pages of 0.1 s a second: 1.5 instances at work, and each worker has one.
+    # 15 pages of 0.1 s per second keep 1.5 instances busy. Each worker has one.
     with Clients(harness, rate=15, seconds=0.1) as clients:
         harness.until("more workers are wanted", lambda: harness.status()["desiredReplicas"] >= 3)
         harness.until(
@@ -68,7 +68,7 @@ def test_workers_are_added_under_load_and_removed_after_it(harness: OperatorHarn
         assert f"→ {grown}: load " in decision, decision
         writes = operator.writes()
         time.sleep(5)
-        # Whatever the figures do, a pool that stays as it is is written next to nothing.
+        # The measurements change all the time, but an unchanged pool gets almost no writes.
         assert operator.writes() - writes <= 2
     harness.until("one is wanted", lambda: harness.status()["desiredReplicas"] == 1)
     harness.until("one is left", lambda: len(harness.pods()) == 1)
@@ -116,14 +116,14 @@ def test_flapping_hpa_does_not_make_the_pool_flap(harness: OperatorHarness) -> N
     scale = f"{harness.path('ocrpools')}/pages/scale"
     for _ in range(8):
         for count in (1, 2):
-            # As an HPA writes it.
+            # In the way that an HPA writes it.
             harness.api.merge(scale, {"spec": {"replicas": count}})
             time.sleep(0.5)
     assert harness.api.get(scale)["status"]["replicas"] == 2
     assert {pod["metadata"]["uid"] for pod in harness.pods().values()} == uids
     assert not [each for each in harness.items("events") if each["reason"] == "WorkerDraining"]
 
-    # Fewer for longer than that is meant.
+    # A lower number for longer than the window is followed.
     harness.api.merge(scale, {"spec": {"replicas": 1}})
     harness.until_ready(1)
 
@@ -134,7 +134,7 @@ def test_replicas_and_autoscaling_exclude_each_other(harness: OperatorHarness) -
         harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=3")
     with pytest.raises(Refused, match="exclude each other"):
         harness.api.merge(f"{harness.path('ocrpools')}/pages/scale", {"spec": {"replicas": 3}})
-    # An HPA cannot even read it, and says FailedGetScale.
+    # An HPA cannot read the number, and reports FailedGetScale.
     with pytest.raises(Refused, match="does not exist"):
         harness.api.get(f"{harness.path('ocrpools')}/pages/scale")
 
@@ -177,7 +177,7 @@ def test_autoscaler_samples_refer_to_a_pool_they_can_scale(harness: OperatorHarn
     harness.apply(scans)
     target = hpa["spec"]["scaleTargetRef"]
 
-    # KEDA's own types are not installed here: only what it points at is looked at.
+    # KEDA's CRDs are not installed here. Only the target of the ScaledObject is checked.
     assert keda["spec"]["scaleTargetRef"] == target
     assert (target["apiVersion"], target["kind"]) == (scans["apiVersion"], scans["kind"])
     assert target["name"] == scans["metadata"]["name"]

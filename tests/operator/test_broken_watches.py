@@ -1,6 +1,6 @@
-"""Watches that break, played by kmock to kopf and our handlers: the cache follows all the same.
+"""The cache follows although watches break. kmock plays the API server for kopf and our handlers.
 
-Only the wire is played here; what a real API server means by it: test_wire_faults.py.
+Only the protocol is simulated here. test_protocol_faults.py uses a real API server.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def a_pod(name: str, version: int) -> dict[str, Any]:
 
 
 class Script:
-    """What each watch of the pods brings before it breaks; the last one stays open."""
+    """What each watch of the pods delivers before it breaks. The last watch stays open."""
 
     def __init__(self) -> None:
         self.turns = 0
@@ -58,9 +58,9 @@ class Script:
         if self.turns == 1:  # ends in the middle of a line
             yield {"type": "ADDED", "object": a_pod("pages-0", 1)}
             yield b'{"type": "MODIFIED", "object": {"metad'
-        elif self.turns == 2:  # the server has forgotten where we were
+        elif self.turns == 2:  # the resource version has expired
             yield {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
-        elif self.turns == 3:  # ends at once, and says nothing
+        elif self.turns == 3:  # ends at once, without an event
             return
         elif self.turns == 4:  # an error that kopf does not know
             yield {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd"}}
@@ -71,7 +71,7 @@ class Script:
             await asyncio.sleep(60)
 
 
-# kopf leaves the connections of a watch that it gave up over to the garbage collector.
+# kopf leaves the connections of an abandoned watch to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.asyncio
@@ -122,7 +122,7 @@ async def test_cache_follows_after_every_broken_watch(
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     gc.collect()
-    # The other half of the operator was begun anew each time that kopf gave up.
+    # The rest of the operator was started again each time that kopf gave up.
     assert len(acted) >= 2
     assert {each.name: each.version for each in cache.pods(KEY)} == {"pages-0": 7, "pages-1": 8}
     assert marked == {KEY}

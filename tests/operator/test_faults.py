@@ -1,5 +1,5 @@
-"""What goes wrong around the operator, on a real API server: it converges, and the conditions tell
-the truth meanwhile."""
+"""Faults around the operator, on a real API server: it converges, and the conditions report what is
+wrong meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_operator_recovers_when_its_rights_are_restored(harness: OperatorHarness
     time.sleep(1)  # the Events of that
     before = harness.operators[-1].writes()
     time.sleep(5)
-    # It tries on, with pauses that grow.
+    # It retries, with growing pauses.
     assert harness.operators[-1].writes() - before <= 2
 
     rights.grant(harness.namespace)
@@ -44,7 +44,7 @@ def test_operator_recovers_when_its_rights_are_restored(harness: OperatorHarness
 
 
 def test_forbidden_pod_list_is_reported_and_nothing_is_done(harness: OperatorHarness) -> None:
-    """Nothing is made on the cache's word alone; that it is so is told all the same."""
+    """The cache alone is not enough to create anything. The refused list is reported."""
     harness.start()
     without = [rule for rule in rights.rules() if rule["resources"] != ["pods"]]
     rights.grant(harness.namespace, without)
@@ -98,7 +98,7 @@ def test_hanging_worker_is_reported_and_recovers(harness: OperatorHarness) -> No
 
 @contextmanager
 def nonsense(ip: str) -> Iterator[None]:
-    """A control port that answers something that is not a state."""
+    """A control port that answers JSON that is not a state."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -158,7 +158,7 @@ def test_manual_changes_are_reverted(harness: OperatorHarness) -> None:
 
 
 def test_problems_that_no_schema_can_refuse_are_reported(harness: OperatorHarness) -> None:
-    """A GPU that no node has; a model folder that is empty; a template that is refused."""
+    """A GPU type that no node has, an empty model folder, and a template that is refused."""
     harness.start()
     harness.apply(pool("gpus", device="gpu", resourceName="example.com/unknown", replicas=1))
     harness.apply(pool("empty", models={"dir": str(harness.folder / "nothing")}, replicas=1))
@@ -177,7 +177,7 @@ def test_problems_that_no_schema_can_refuse_are_reported(harness: OperatorHarnes
     time.sleep(2)
     before = operator.writes()
     time.sleep(5)
-    # Only the refused pod is tried again, with pauses that grow; a new spec is tried at once.
+    # Only the refused pod is tried again, with growing pauses. A new spec is tried at once.
     assert operator.writes() - before <= 1
     harness.apply(pool("wrong", replicas=1))
     harness.until_ready(1, "wrong", seconds=45)
@@ -199,7 +199,7 @@ def test_taken_pod_name_is_reported(harness: OperatorHarness) -> None:
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until("it says so", lambda: harness.condition("Degraded") == ("True", "NameTaken"))
-    # Looked at once a round, and not tried.
+    # The name is checked once a round; no create is tried.
     writes, rounds = harness.operators[-1].writes(), rounds_of(harness.operators[-1])
     harness.until("some rounds more", lambda: rounds_of(harness.operators[-1]) > rounds + 5)
     assert harness.operators[-1].writes() - writes <= 1
@@ -209,7 +209,7 @@ def test_taken_pod_name_is_reported(harness: OperatorHarness) -> None:
 
 @pytest.mark.usefixtures("models")
 def test_nothing_is_written_to_an_unchanged_pool(harness: OperatorHarness) -> None:
-    """At ten looks a second, twenty seconds are the looks of a quarter of an hour."""
+    """Ten rounds per second for 20 s are as many rounds as in a quarter of an hour."""
     operator = harness.start("--interval", "0.1")
     harness.apply(still_pool())
     harness.until_ready(2)
@@ -239,7 +239,7 @@ def test_standby_takes_over(harness: OperatorHarness) -> None:
     harness.until("the second acts", lambda: second.metric("ocrpool_operator_leading") == 1, 40)
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
     harness.until_ready(2)
-    # In order, it gives the Lease back, and the next one need not wait.
+    # An orderly stop releases the Lease, so that the next operator need not wait.
     third = harness.start("--lease", lease)
     harness.until("the third answers", lambda: third.metric("ocrpool_operator_leading") == 0)
     second.stop()
@@ -256,7 +256,7 @@ def test_taken_port_is_one_log_line(harness: OperatorHarness) -> None:
 
 
 def test_workers_of_a_deleted_node_are_replaced(harness: OperatorHarness) -> None:
-    """Its Node object is deleted, as a cloud does; the pod is replaced on another node."""
+    """The Node object is deleted, as by a cloud provider. The pod is replaced on another node."""
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)

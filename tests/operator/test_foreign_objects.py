@@ -1,7 +1,6 @@
-"""What is not a pool's own is never written: neither taken over, nor changed, nor deleted.
+"""Foreign objects are never adopted, changed or deleted.
 
-That no other test of the operator writes such a thing either is held by every one of them
-(tests/operator/audit.py).
+Every other operator test checks the same at its end (tests/operator/audit.py).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.operator.foreign_objects import ingress, move, some_rounds, uid_of
 from tests.operator.harness import OperatorHarness, pool
 
 pytestmark = pytest.mark.timeout(300)
-# Not followed by the operator of these tests until it is moved.
+# The operator of these tests ignores the pool until it is moved.
 ELSEWHERE = {"operatorName": "nobody"}
 PROXY = {"nodeSelector": {"no": "such-node"}}
 
@@ -29,13 +28,14 @@ def message(harness: OperatorHarness, kind: str, name: str) -> str:
 
 
 def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: Path) -> None:
-    """Every kind × whose it is: the same to the byte, also when the pool is gone, and told."""
+    """For every kind and every kind of owner: the object stays identical, also after the pool is
+    deleted, and the conflict is reported."""
     dresses = foreign_objects.dresses(harness)
     theirs: set[tuple[str, str]] = set()
     for style, dress in dresses.items():
         harness.apply(pool(style, proxy=PROXY, replicas=1, **ELSEWHERE))
         others = foreign_objects.of_a_pool(style, uid_of(harness, style))
-        # A second pool has all but its pod: with the first none is made at all.
+        # A second pool has all objects but its pod; the first pool has none.
         for name, body in [*((style, each) for each in others), (_pods_of(style), None)]:
             body = body or foreign_objects.pod_of(name)
             foreign_objects.make(harness, style, dress, name, body)
@@ -58,14 +58,14 @@ def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: P
             )
         told = message(harness, "Degraded", style)
         for kind, name in theirs:
-            # Without what it mounts, no Deployment of a proxy is tried.
+            # Without the objects that it mounts, no Deployment of a proxy is created.
             if name in _names_of(harness, style) and kind != "Deployment":
                 assert f"{kind} {name} " in told, told
         assert f"Pod {_pods_of(style)}-0 " in message(harness, "Degraded", _pods_of(style))
         assert "delete" not in told
     for style, words in WHOSE.items():
         assert words in message(harness, "Degraded", style)
-    some_rounds(harness, 24)  # an Event comes after the status that it tells of
+    some_rounds(harness, 24)  # an Event is posted after the status that it reports
     told = harness.events("NameTaken")
     some_rounds(harness, 12 * 3)
     assert harness.events("NameTaken") == told
@@ -73,7 +73,7 @@ def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: P
 
     own = [name for style in dresses for name in (style, _pods_of(style))]
     harness.namespace.kubectl("delete", "ocrp", *own, "--timeout=60s", timeout_s=90)
-    # What the garbage collector takes with a pool goes within moments; these would have, too.
+    # The garbage collector deletes what a pool owns within moments. It would have deleted these.
     harness.until("what was theirs is gone", lambda: not _owned_by_pools(harness, own))
     assert foreign_objects.snapshot(harness, theirs) == before
     assert {event["objectRef"]["resource"] for event in audit.hold(harness.namespace)} >= {
@@ -127,7 +127,7 @@ def test_pool_recovers_when_taken_names_become_free(
     some_rounds(harness)
     writes = operator.writes()
     some_rounds(harness, 20)
-    # Looked at every round; tried with pauses that grow, as all that is refused.
+    # The names are checked in every round. Writes are tried with growing pauses.
     assert operator.writes() - writes <= 3 * len(bodies)
     for body in bodies:
         path = f"{harness.path(foreign_objects.PLURALS[body['kind']])}/{body['metadata']['name']}"
@@ -141,7 +141,7 @@ def test_pool_recovers_when_taken_names_become_free(
 def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
     api: Api, harness: OperatorHarness, plural: str
 ) -> None:
-    """Between the operator's look and its write ours is deleted, and another one is made."""
+    """Our object is deleted and a foreign one created between the operator's read and its write."""
     name = {"configmaps": "pages-settings", "services": "pages"}[plural]
     bodies = foreign_objects.of_a_pool("pages", "")
     [stranger] = [
@@ -149,7 +149,7 @@ def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
         for each in bodies
         if (foreign_objects.PLURALS[each["kind"]], each["metadata"]["name"]) == (plural, name)
     ]
-    # It looks ours in everything but in whose it is.
+    # It equals ours in everything but its owner.
     stranger["metadata"]["labels"] = names.labels_of("pages")
     path = f"{harness.path(plural)}/{name}"
 
@@ -171,7 +171,7 @@ def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
         assert found["metadata"]["uid"] != uid
         assert "ownerReferences" not in found["metadata"]
         assert found.get("data", found.get("spec")).items() >= _content(stranger).items()
-        # What runs is not ended for that.
+        # The running pods are not deleted for that.
         assert harness.uid("pages-0") == pod
         harness.api.call("DELETE", path)
         harness.until_ready(1)
@@ -185,12 +185,12 @@ def _content(body: Object) -> Object:
 
 
 def test_foreign_pod_with_our_labels_is_left_alone(harness: OperatorHarness) -> None:
-    """Also one that its own controller would make again and again."""
+    """Also a pod that its own controller would create again and again."""
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
     labels = {**names.labels_of("pages"), names.LABEL_SERVING: "true"}
-    theirs = {**labels, "set": "theirs"}  # or their controller would take the other pod, too
+    theirs = {**labels, "set": "theirs"}  # or their controller would adopt the other pod, too
     template = {"metadata": {"labels": theirs}, "spec": foreign_objects.pod_of("x")["spec"]}
     spec = {"replicas": 2, "selector": {"matchLabels": theirs}, "template": template}
     harness.apply(
@@ -215,7 +215,7 @@ def test_foreign_pod_with_our_labels_is_left_alone(harness: OperatorHarness) -> 
     assert {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()} == before
     assert harness.status()["replicas"] == harness.status()["readyReplicas"] == 1
     assert [each["name"] for each in harness.status()["workers"]] == ["pages-0"]
-    # They do not hold up its end, and outlive it.
+    # They do not delay the pool's deletion, and outlive it.
     harness.namespace.kubectl("delete", "ocrp", "pages", "--timeout=60s", timeout_s=90)
     harness.until("ours is gone", lambda: "pages-0" not in harness.pods())
     left = {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()}

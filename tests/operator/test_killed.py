@@ -1,6 +1,6 @@
-"""Killed at every step: for every call to the API server, reads included, that creating, rolling
-and deleting a pool makes, an operator dies right before it and another one right after it. What
-the next one finds is all that it knows, and the pool still gets where it should.
+"""Operators are killed at every step. For every call to the API server (reads included) that
+creating, rolling and deleting a pool makes, one operator is killed right before the call and
+another one right after it. The next operator knows only what it finds, and the pool still converges.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ WRITES = {
 
 
 def two_each(queue: int) -> Object:
-    """Workers start with one instance: the second is the operator's to ask for."""
+    """Workers start with one instance; the operator sets the target of two."""
     return pool(instances={"min": 2, "max": 2}, admission={"maxMegapixels": 0.25, "queue": queue})
 
 
 def until(harness: OperatorHarness, phase: str, log: Path, done: Callable[[], bool]) -> None:
-    """Start operators that die, one after another, until one lives and it is `done`."""
+    """Start operators that are killed, one after another, until one survives and it is `done`."""
     environment = {"KILL_LOG": str(log), "KILL_PHASE": phase}
     deadline = time.monotonic() + 700
     while True:
@@ -84,8 +84,8 @@ def test_operator_killed_around_every_call_converges(harness: OperatorHarness) -
         until(harness, "delete", log, harness.gone)
     deaths = log.read_text(encoding="utf-8").splitlines()
     print(f"died {len(deaths)} times")
-    # An Event tells a transition once: who died before it leaves none for the next to die after.
-    # A pool that is deleted may be gone before a round lives long enough to write its status.
+    # An Event reports a transition once. A killed operator may leave none for the next one.
+    # A deleted pool may be gone before a round comes far enough to write its status.
     line = "roll before create events"
     assert any(each.startswith(line) for each in deaths), (line, deaths)
     for phase, writes in WRITES.items():

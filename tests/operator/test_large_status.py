@@ -1,4 +1,4 @@
-"""What the real API server and etcd say to a status that is too large, and what is told then."""
+"""The real API server and etcd refuse a status that is too large; then it is shortened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.operator.harness import OperatorHarness, pool
 async def test_too_large_status_is_shortened_until_it_is_accepted(
     harness: OperatorHarness, monkeypatch: pytest.MonkeyPatch, characters: int
 ) -> None:
-    """1.5 MB are too much for etcd, 3.5 MB for the API server."""
+    """1.5 MB are too large for etcd, 3.5 MB for the API server."""
     monkeypatch.setenv("KUBECONFIG", str(harness.kubeconfig))
     monkeypatch.setattr(status_writer, "STATUS_BYTES", 2**22)
     harness.apply(pool(replicas=0))

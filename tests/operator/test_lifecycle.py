@@ -1,6 +1,6 @@
-"""A pool's life on a real API server: applied, edited, scaled, broken by hand, deleted.
+"""A pool on a real API server: applied, edited, scaled, changed by hand, deleted.
 
-Behind every pod is a real worker process; kubelet is a stand-in (tests/operator/kubelet.py).
+Every pod has a real worker process. kubelet is a fake (tests/operator/kubelet.py).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_pool_life_cycle_from_apply_to_delete(harness: OperatorHarness) -> None:
     harness.until_ready(1)
     assert sorted(harness.pods()) == ["pages-0"]
 
-    # More instances only concern running workers: nothing is rolled.
+    # More instances need no new pods: no pod is replaced.
     uid = harness.uid("pages-0")
     harness.apply(
         pool(
@@ -81,7 +81,7 @@ def test_pool_life_cycle_from_apply_to_delete(harness: OperatorHarness) -> None:
     )
     assert harness.uid("pages-0") == uid
 
-    # Deleted by hand: replaced. Everything deleted: nothing left.
+    # A pod that is deleted by hand is replaced. A deleted pool leaves nothing.
     harness.namespace.kubectl("delete", "pod", "pages-0", "--wait=false")
     harness.until("the pod is another one", lambda: harness.uid("pages-0") not in ("", uid))
     harness.until_ready(1)

@@ -1,4 +1,4 @@
-"""Workers that are lost: a device that fails, a node that falls silent, a spec nobody can read."""
+"""Lost workers: a failing device, an unreachable node. Invalid specs and lost managedFields."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.timeout(420)
 
 
 def break_device(harness: OperatorHarness) -> None:
-    """Pages on which the device fails: three within a minute, and the worker says DeviceError."""
+    """Make the device fail on pages. After three in a minute the worker reports DeviceError."""
     ip = harness.kubelet.sandbox("pages-0").ip
     order = order_png(**{"raise": "OSError:(External) CUDA error(719), unspecified launch failure"})
     for _ in range(2):
         request = urllib.request.Request(
             f"http://{ip}:8080/v1/ocr", data=order, headers={"Content-Type": "image/png"}
         )
-        with suppress(OSError):  # it is refused or its connection lost, as it comes
+        with suppress(OSError):  # it is refused, or its connection is lost
             urllib.request.urlopen(request, timeout=30).close()
 
 
@@ -59,7 +59,7 @@ def test_failing_device_replaces_the_pod_with_backoff(
         )
         harness.until("it counts", lambda n=failures: worker_of(harness).get("failures") == n)
         times.append(datetime.fromisoformat(worker_of(harness)["failedAt"]))
-    # The first pod went at once, the second had to wait; and so has the third pod.
+    # The first pod was replaced at once. The second had to wait, and so does the third.
     assert (times[1] - times[0]).total_seconds() >= 10
     harness.until_ready(1, seconds=120)
     created = datetime.fromisoformat(harness.pods()["pages-0"]["metadata"]["creationTimestamp"])
@@ -67,8 +67,8 @@ def test_failing_device_replaces_the_pod_with_backoff(
 
 
 def test_workers_of_an_unreachable_node_are_replaced(harness: OperatorHarness) -> None:
-    """Its Node object stays, as when a machine hangs: Kubernetes evicts its pods, nobody confirms
-    it, and the worker's place is filled elsewhere all the same."""
+    """The Node object stays, as when a machine hangs. Kubernetes evicts the pods and no kubelet
+    confirms it. The worker is replaced on another node."""
     tolerations = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute"}
         | {"tolerationSeconds": 1}
@@ -90,14 +90,14 @@ def test_workers_of_an_unreachable_node_are_replaced(harness: OperatorHarness) -
         harness.until_ready(1)
         assert worker_of(harness)["node"] == other.node
         assert harness.api.get(f"/api/v1/nodes/{harness.kubelet.node}")
-        # It comes back, and ends what was deleted meanwhile.
+        # The node comes back, and its kubelet ends the pods that were deleted meanwhile.
         harness.kubelet.thaw()
         harness.until("the old worker is gone", lambda: uid not in harness.kubelet.pods)
 
 
 @contextmanager
 def a_lax_schema(api: Api) -> Iterator[None]:
-    """The CRD of an older version, as it were, that let through any spec."""
+    """Replace the CRD by one that accepts any spec, like one of an older version."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ocrpools.ocrpool.dev"
     strict = api.get(path)["spec"]
     text = json.dumps(strict)
@@ -135,14 +135,14 @@ def test_spec_that_an_older_crd_accepted_is_reported_as_invalid(harness: Operato
         )
     said = next(each for each in harness.status()["conditions"] if each["type"] == "Degraded")
     assert said["message"].startswith("spec.admission.queue: ")
-    # It keeps what it has: also an operator that knows nothing of before.
+    # The pool keeps what it has, also under an operator that was just started.
     operator.kill()
     operator = harness.start()
     harness.until("it has looked", lambda: operator.metric(ROUNDS) >= 3)
     assert sorted(harness.pods()) == ["pages-0"]
     assert harness.uid("pages-0") == uid
     assert operator.writes() == 0
-    # Mended, it is followed again.
+    # Once it is valid, the spec is followed again.
     harness.until("the spec is mended", lambda: queue(64))
     harness.until_ready(3)
     harness.until("all is well", lambda: harness.condition("Degraded")[0] == "False")
@@ -151,7 +151,8 @@ def test_spec_that_an_older_crd_accepted_is_reported_as_invalid(harness: Operato
 
 
 def test_pool_without_managed_fields_is_deleted(harness: OperatorHarness) -> None:
-    """As after a restored backup: what applying alone would leave behind, goes all the same."""
+    """As after a restored backup. An apply alone would remove neither rows of the status nor the
+    finalizer."""
     harness.start()
     harness.apply(pool())
     harness.until_ready(2)

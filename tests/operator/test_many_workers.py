@@ -1,6 +1,6 @@
-"""A pool of many workers whose image is missing, on the real API server: the status tells it.
+"""The status of a pool of many workers whose image is missing, on a real API server.
 
-A hundred by default; OCRPOOL_MANY_WORKERS=1000 takes minutes. What the status of 1,000 is:
+A hundred workers by default; OCRPOOL_MANY_WORKERS=1000 takes minutes. For the status of 1,000, see
 tests/unit/planner/test_size_limit.py.
 """
 
@@ -17,7 +17,7 @@ from tests.operator.harness import OperatorHarness, pool
 
 pytestmark = pytest.mark.timeout(900)
 WORKERS = int(os.environ.get("OCRPOOL_MANY_WORKERS", "100"))
-# As kubelet says it, twice: once per try, with the registry's whole answer.
+# The kubelet reports it twice: once per attempt, with the registry's whole answer.
 MESSAGE = (
     'Back-off pulling image "registry.example.com/team/ocrpool-worker:v1": ErrImagePull: '
     "rpc error: code = NotFound desc = failed to pull and unpack image: "
@@ -56,6 +56,6 @@ def test_status_of_many_workers_without_their_image(harness: OperatorHarness) ->
     assert len(status["workers"]) == WORKERS
     assert status["workers"][-1]["problem"] == "ImageNotAvailable: as pages-0"
     assert size < 2**19
-    # Scaled down, it goes on: nothing is frozen.
+    # It can still be scaled down.
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=0")
     harness.until("they go", lambda: len(harness.pods()) < WORKERS // 2, 300)

@@ -1,4 +1,4 @@
-"""Pools, and operators, side by side: none takes anything from another, and all come to rest."""
+"""Several pools and several operators: none takes an object of another, and all become quiet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_pools_with_names_like_other_pools_objects_coexist(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
-    """The proxy of `doc` sends to the workers of `doc`, and nobody writes for ever."""
+    """The proxy of `doc` sends to the workers of `doc`, and no operator keeps writing."""
     operator = harness.start("--network-policy", ingress(tmp_path))
     small = {"requests": {"cpu": "0.05"}}
     harness.apply(
@@ -62,18 +62,19 @@ PAGES = "ocrpool_instance_pages_total"
 
 
 def quiet(operators: list[OperatorProcess]) -> None:
-    """None of them writes."""
+    """Check that none of them writes."""
     for operator in operators:
         operator.settle()
     before = [operator.writes() for operator in operators]
     time.sleep(5)
     grown = [each.writes() - was for each, was in zip(operators, before, strict=True)]
-    # Who fights writes more than four times a second; a figure of this machine's memory may move.
+    # Operators that fight write more than four times a second. A few writes are allowed, because
+    # the measured memory of this machine may change.
     assert max(grown) <= 8, grown
 
 
 def test_pool_belongs_to_one_operator_and_can_move(harness: OperatorHarness) -> None:
-    """Two installations with images and Leases of their own side by side."""
+    """Two installations, each with its own image and Lease."""
     lease = ("--lease", harness.namespace.name)
     first = harness.start(*lease, "--worker-image", "first:1")
     second = harness.start(*lease, "--worker-image", "second:1", "--operator-name", "second")
@@ -98,7 +99,7 @@ def test_pool_belongs_to_one_operator_and_can_move(harness: OperatorHarness) -> 
         f'ocrpool_pool_workers{{namespace="{harness.namespace.name}",pool="two",state="ready"}}'
     )
 
-    # Of one name they share a Lease, and one stands by.
+    # Operators with the same name share a Lease, and one is a standby.
     third = harness.start(*lease, "--worker-image", "third:1")
     harness.until("it answers", lambda: third.metric("ocrpool_operator_leading") == 0)
     assert (
@@ -106,7 +107,7 @@ def test_pool_belongs_to_one_operator_and_can_move(harness: OperatorHarness) -> 
     )
     quiet([first, second, third])
 
-    # The operator of `two` is gone for good: the pool moves, whole, and can go.
+    # The operator of `two` is removed. The pool moves as a whole, and can be deleted.
     secret = harness.api.get(f"{harness.path('secrets')}/two-control")
     second.kill()
     move(harness, "two")

@@ -1,4 +1,4 @@
-"""Every pool gets a NetworkPolicy with the rules that the operator was told, and keeps it."""
+"""Every pool gets a NetworkPolicy with the operator's ingress rules, and keeps it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_network_policies_are_created_reverted_and_removed(
     file = tmp_path / "ingress.yaml"
     file.write_text(yaml.safe_dump(RULES), encoding="utf-8")
     operator = harness.start("--network-policy", str(file))
-    # What only looks like ours is not touched.
+    # A foreign object that looks like ours is not changed.
     harness.apply(OWN)
     harness.apply(pool(replicas=1))
     harness.until("there is one", lambda: "pages" in rules_of(harness))

@@ -1,7 +1,7 @@
-"""Work brings workers, workers that wait bring nodes, and when the work is gone both go again.
+"""Load adds workers, waiting workers add nodes, and both are removed after the load.
 
-The API server, the scheduler, the operator and the workers are real; kubelet and the
-cluster-autoscaler are stand-ins (kubelet.py, autoscaler.py), and so is kube-proxy (clients.py).
+The API server, the scheduler, the operator and the workers are real. kubelet, cluster-autoscaler
+and kube-proxy are fakes (kubelet.py, autoscaler.py, clients.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST = 3
 
 
 class Machines:
-    """Machines with one GPU each, started and taken away as an autoscaler asks."""
+    """Machines with one GPU each, started and removed as an autoscaler asks."""
 
     def __init__(self, api: Api, folder: Path) -> None:
         self._api = api
@@ -62,7 +62,7 @@ def autoscaler(api: Api, namespace: Namespace, machines: Machines) -> Iterator[A
 def harness(
     api: Api, namespace: Namespace, autoscaler: Autoscaler, tmp_path: Path
 ) -> Iterator[OperatorHarness]:
-    """Without a node at first; the kubelet of the usual harness is there for its sake alone."""
+    """A harness that has no node at first. Its own kubelet is not used."""
     assert not autoscaler.nodes
     with (
         Kubelet(api, tmp_path / "node", devices={GPU: 0}) as no_gpus,
@@ -104,7 +104,7 @@ def test_nodes_are_added_under_load_and_removed_after_it(
     harness.until("the first machine came", lambda: len(autoscaler.nodes) == 1)
     harness.until_ready(1)
 
-    # 6 pages of 0.2 s a second: 1.2 instances at work, and of each worker's one half is spare.
+    # 6 pages of 0.2 s per second keep 1.2 instances busy. Each worker has one, half of it spare.
     with Clients(harness, rate=6, seconds=0.2) as clients:
         harness.until("a machine for each worker", lambda: len(autoscaler.nodes) == MOST)
         harness.until("they serve", lambda: harness.status()["readyReplicas"] == MOST, 180)
@@ -114,7 +114,7 @@ def test_nodes_are_added_under_load_and_removed_after_it(
         harness.until(
             "busy workers keep their nodes", lambda: set(_may_go(harness).values()) == {"false"}
         )
-    # One worker alone could not carry that: what waited too long for the others is told so.
+    # One worker alone is too slow for this. Requests that wait too long get an error.
     assert set(clients.answers) <= {"200", "429", "504"}, clients.answers
 
     with Clients(harness, rate=1, seconds=0.05) as clients:
@@ -122,7 +122,7 @@ def test_nodes_are_added_under_load_and_removed_after_it(
         harness.until("and one machine", lambda: len(autoscaler.nodes) == 1)
     assert set(clients.answers) == {"200"}, clients.answers
     harness.until("which may go", lambda: set(_may_go(harness).values()) == {"true"})
-    # Nothing was evicted: the operator had drained and deleted what it gave back.
+    # Nothing was evicted: the operator drained and deleted the workers itself.
     assert [what for what, _ in autoscaler.done] == ["add"] * MOST + ["remove"] * (MOST - 1)
 
 

@@ -1,4 +1,4 @@
-"""Failures on the wire to the API server, played by kmock: every one is told, none is swallowed."""
+"""Errors of the API server, simulated by kmock: every one is reported, none is swallowed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_answer_that_is_not_json_raises_api_error(server: kmock.RawHandler
 
 @pytest.mark.asyncio
 async def test_failing_rounds_back_off() -> None:
-    """Other pools go on meanwhile."""
+    """Other pools are not delayed."""
     rounds: dict[str, int] = {"good": 0, "bad": 0}
 
     async def reconcile(key: tuple[str, str]) -> float:

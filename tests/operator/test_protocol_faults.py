@@ -1,6 +1,6 @@
-"""A wire in trouble between the operator and the real API server: it converges, nothing doubled.
+"""Network faults between the operator and a real API server: it converges without duplicates.
 
-The trouble is made by tests/operator/faulty.py, the semantics are the real server's.
+tests/operator/faulty.py makes the faults. The API server behind it is real.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WRITES = (
 
 @pytest.fixture
 def wire(api: Api, harness: OperatorHarness) -> Iterator[FaultyWire]:
-    """The operators of this test's harness talk over it."""
+    """The operators of this test's harness use this connection."""
     with FaultyWire(api) as found:
         harness.use_server(found.url)
         yield found
@@ -57,12 +57,12 @@ def test_changes_during_broken_watches_are_noticed(
     for _ in range(5):
         assert wire.cut_watches() >= 1
         time.sleep(0.3)
-    # Blind: no watch comes back. A pod is deleted by hand, and the user scales.
+    # No watch works any more. A pod is deleted by hand, and the user scales.
     watches = [wire.rule(WATCHES, times=10**6, status=status) for status in (500, 429)]
     watches[1].headers["Retry-After"] = "1"
     watches[1].times = 2
     wire.cut_watches()
-    # The one that goes first anyway, ready again or not: which of the two is left is certain.
+    # pages-1 is removed first in any case, so that it is certain which of the two stays.
     kept, uid = harness.uid("pages-0"), harness.uid("pages-1")
     harness.namespace.kubectl("delete", "pod", "pages-1", "--wait=false")
     harness.until("the pod is gone for good", lambda: harness.uid("pages-1") != uid)
@@ -73,7 +73,7 @@ def test_changes_during_broken_watches_are_noticed(
     harness.until("the other one is gone", lambda: sorted(harness.pods()) == ["pages-0"])
     assert harness.uid("pages-0") == kept
     assert "Traceback" not in operator.log.read_text(encoding="utf-8")
-    # And then it is as quiet as ever.
+    # Then nothing is written any more.
     harness.until("the deletion is over", lambda: harness.condition("Progressing")[0] == "False")
     operator.settle()
     before, told = operator.writes(), harness.reported()
@@ -86,7 +86,7 @@ def test_changes_during_broken_watches_are_noticed(
 def test_failed_writes_are_retried_without_duplicates(
     harness: OperatorHarness, wire: FaultyWire, fault: str
 ) -> None:
-    """The first call of every kind is refused, or done while its answer is lost."""
+    """The first call of every kind is refused, or it is done and its answer is lost."""
     rules = []
     for number, kind in enumerate(WRITES):
         if fault == "answers that are lost":
@@ -130,7 +130,7 @@ def test_edit_between_read_and_write_is_not_overwritten(
 def test_pod_that_replaced_ours_before_the_delete_is_kept(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
-    """We delete what we saw, by its uid; what took its place is not ours to delete."""
+    """A delete names the uid of the pod that was observed, so that its successor is not deleted."""
     harness.start()
     harness.apply(pool())
     harness.until_ready(2)
@@ -154,7 +154,7 @@ def test_pod_that_replaced_ours_before_the_delete_is_kept(
 
 
 def test_own_fields_are_reverted_and_added_fields_stay(harness: OperatorHarness) -> None:
-    """What we say of our objects we take back; what others add stays."""
+    """Fields that the operator sets are reverted. Fields that others add stay."""
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -190,7 +190,7 @@ def test_own_fields_are_reverted_and_added_fields_stay(harness: OperatorHarness)
 def test_workers_serve_while_the_api_server_is_unreachable(
     harness: OperatorHarness, wire: FaultyWire
 ) -> None:
-    """Workers serve on, nothing is lost, and what was asked meanwhile is done after."""
+    """Workers keep serving, no request is lost, and a change made meanwhile is followed later."""
     operator = harness.start()
     harness.apply(pool(replicas=1))
     harness.until_ready(1)
@@ -199,7 +199,7 @@ def test_workers_serve_while_the_api_server_is_unreachable(
     wire.cut_watches()
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")
     time.sleep(6)
-    # Tried on, but not in a hot loop.
+    # It retries, but not in a hot loop.
     assert 1 <= len(wire.calls) - calls <= 60
     wire.clear()
     harness.until_ready(2, seconds=120)

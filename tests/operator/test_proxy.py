@@ -1,7 +1,7 @@
-"""A pool with a proxy on a real API server: made, used while everything changes, switched off.
+"""A pool with a proxy on a real API server: switched on, changed under load, switched off.
 
-The proxy's pods run the real HAProxy, the workers' the real worker; kubelet, kube-proxy and DNS are
-stand-ins (tests/operator/kubelet.py, proxy_pod.py).
+HAProxy and the workers are real. kubelet, kube-proxy and DNS are fakes (tests/operator/kubelet.py,
+proxy_pod.py).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def proxies(harness: OperatorHarness) -> list[str]:
 
 
 def target(harness: OperatorHarness) -> str:
-    """The label by which the Service chooses pods."""
+    """The label by which the Service selects pods."""
     [found] = [each for each in harness.items("services") if each["metadata"]["name"] == "pages"]
     return "proxy" if "ocrpool.dev/proxy" in found["spec"]["selector"] else "workers"
 
 
 def budget(harness: OperatorHarness) -> int:
-    """Workers that an eviction may take beside those that are not ready."""
+    """How many ready workers may be evicted."""
     [found] = [b for b in harness.items("poddisruptionbudgets") if b["metadata"]["name"] == "pages"]
     return int(found["spec"]["maxUnavailable"])
 
@@ -69,13 +69,13 @@ def test_proxy_is_switched_on_and_off_under_load(harness: OperatorHarness) -> No
         harness.until("the Service has its workers", lambda: len(endpoints.addresses) == 2)
         with page_load(endpoints.pick) as load:
             load.wait_answered()
-            # On: the Service goes to the proxy once that is ready, and not before.
+            # Switched on: the Service selects the proxy once it is ready, and not before.
             harness.apply(pool(template=TEMPLATE, proxy=PROXY))
             proxy_ready(harness, 2)
             assert target(harness) == "proxy"
             load.wait_answered()
 
-            # The spec changes, and every worker with it.
+            # The spec changes, and every worker is replaced.
             before = {name: harness.uid(name) for name in ("pages-0", "pages-1")}
             slower = {"maxMegapixels": 0.25, "timeoutSeconds": 15, "queue": 40}
             harness.apply(pool(template=TEMPLATE, proxy=PROXY, admission=slower))
@@ -97,7 +97,7 @@ def test_proxy_is_switched_on_and_off_under_load(harness: OperatorHarness) -> No
             harness.until("the next one is", lambda: budget(harness) == 1)
             load.wait_answered()
 
-            # The operator is killed and comes again; the proxy's settings change meanwhile.
+            # The operator is killed and started again; the proxy's settings change meanwhile.
             harness.operators[-1].kill()
             load.wait_answered()
             other = {**PROXY, "maxRequests": 100}
@@ -108,7 +108,7 @@ def test_proxy_is_switched_on_and_off_under_load(harness: OperatorHarness) -> No
             proxy_ready(harness, 2)
             load.wait_answered()
 
-            # Off: the Service goes back to the workers, then the proxy is taken away.
+            # Switched off: the Service selects the workers again, then the proxy is deleted.
             harness.apply(pool(template=TEMPLATE, admission=slower))
             harness.until(
                 "the proxy is gone",
@@ -159,8 +159,8 @@ def test_service_selects_workers_while_no_proxy_is_ready(
     harness.until("the Service goes to the proxy", lambda: target(harness) == "proxy")
     writes = harness.operators[-1].writes
     harness.until_ready(2)
-    # Quantities that the API server writes in its own way are no change. (The Event of the last
-    # transition is written after the status that was waited for.)
+    # Quantities that the API server rewrites are no change. (The Event of the last transition is
+    # posted after the status for which the test waited.)
     time.sleep(2)
     before, rounds = writes(), harness.operators[-1].metric(ROUNDS)
     harness.until(

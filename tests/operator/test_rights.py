@@ -1,4 +1,4 @@
-"""The manifests' rules and what the operator does are the same thing, from both sides."""
+"""The RBAC rules in the manifests are exactly the rights that the operator uses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.operator import rights
 from tests.operator.harness import OperatorHarness, OperatorProcess, pool
 
 pytestmark = pytest.mark.timeout(300)
-# kopf's share: what it watches. It makes no other calls (scanning, posting, peering are off).
+# kopf's watches. It makes no other calls (scanning, posting and peering are off).
 MADE = ("services", "configmaps", "poddisruptionbudgets", "networkpolicies", "deployments")
 NAME = "app.kubernetes.io/name"
 WATCHED = ("ocrpools", "pods", *MADE)
 
 
 def calls(operator: OperatorProcess) -> set[tuple[str, str]]:
-    """The (verb, resource) of every call that an operator counted."""
+    """The (verb, resource) of every call in the metrics of an operator."""
     with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     found = re.findall(r'api_calls_total\{resource="(.+?)",verb="(.+?)"\}', text)
@@ -29,7 +29,7 @@ def calls(operator: OperatorProcess) -> set[tuple[str, str]]:
 def test_rbac_rules_are_exactly_what_the_operator_uses(
     harness: OperatorHarness, tmp_path: Path
 ) -> None:
-    """Every test of the operator runs with these rights; this one looks for those without use."""
+    """Every operator test runs with these rights. This one finds the unused ones."""
     rules = tmp_path / "ingress.yaml"
     rules.write_text("- ports: [{port: 8080}]\n", encoding="utf-8")
     operator = harness.start("--network-policy", str(rules))
@@ -37,10 +37,10 @@ def test_rbac_rules_are_exactly_what_the_operator_uses(
     harness.until_ready(2)
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
     harness.until_ready(1)
-    # A proxy, switched on and off. It need not be ready for that.
+    # A proxy is switched on and off. It need not become ready for that.
     harness.apply(pool(replicas=1, proxy={"nodeSelector": {"no": "such-node"}}))
     harness.until("its Deployment is there", lambda: harness.items("deployments"))
-    # One of every kind is changed by hand, and mended.
+    # One object of every kind is changed by hand, and reverted.
     for plural in MADE:
         changed = next(
             each for each in harness.items(plural) if NAME in each["metadata"].get("labels", {})

@@ -1,8 +1,8 @@
-"""Every pool of the examples, unchanged, to ready; and a page is read by each.
+"""Every sample pool becomes ready without changes, and reads a page.
 
 Real: API server, controllers, scheduler, operator, workers, model files, and on CPUs PaddleOCR.
-Stand-ins: kubelet, which runs workers and no Job, so that the files lie in its volume already; and
-for GPUs the driver and Paddle's GPU build (tests/operator/image.py).
+Fakes: kubelet, which runs no Jobs, so that the model files are in its volume already; and for GPUs
+the driver and Paddle's GPU build (tests/operator/image.py).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_sample_becomes_ready_and_reads_a_page(harness: OperatorHarness, sample:
 
 
 def claimed(harness: OperatorHarness) -> tuple[Object, Object]:
-    """The claim that samples mount, and a volume for it: the scheduler looks for both."""
+    """The claim that samples mount, and a volume for it. The scheduler needs both."""
     size = {"storage": "1Gi"}
     claim = {"name": "ocr-models", "namespace": harness.namespace.name}
     return (

@@ -1,6 +1,6 @@
 """Instances follow the headroom of their GPU, on a real API server with real workers.
 
-Stand-ins: kubelet, and below pynvml and PaddleOCR the driver and Paddle (tests/operator/image.py).
+Fakes: kubelet, the GPU driver below pynvml, and Paddle below PaddleOCR (tests/operator/image.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUIET_SECONDS = float(os.environ.get("OCRPOOL_QUIET_SECONDS", "20"))
 
 
 def instances(harness: OperatorHarness) -> tuple[int, int]:
-    """Target and ready of all workers, as the status says."""
+    """Target and ready of all workers, from the status."""
     found = harness.status().get("instances", {})
     return found.get("target", 0), found.get("ready", 0)
 
@@ -43,7 +43,7 @@ def decision(harness: OperatorHarness) -> str:
 
 
 def read_page(harness: OperatorHarness) -> int:
-    """One page, of the first worker; its status."""
+    """Send one page to the first worker, and return the HTTP status."""
     request = urllib.request.Request(
         f"http://{harness.kubelet.sandbox('pages-0').ip}:8080/v1/ocr",
         data=order_png(say="x"),
@@ -56,7 +56,7 @@ def read_page(harness: OperatorHarness) -> int:
 
 @contextmanager
 def load(harness: OperatorHarness) -> Iterator[list[int]]:
-    """A client that sends one page after another; raises at the end what it met."""
+    """A client that sends one page after another. It raises its first error at the end."""
     stop, statuses, errors = threading.Event(), list[int](), list[Exception]()
 
     def client() -> None:
@@ -93,7 +93,7 @@ def test_instances_follow_gpu_memory_with_and_without_an_operator(harness: Opera
     assert worker["footprint"] == 784 * MIB
     assert len(gpu.charges) == 3
 
-    # A stranger grows: fewer, and nothing is lost.
+    # Another process on the GPU grows: fewer instances, and no request is lost.
     with load(harness) as statuses:
         gpu.set_used(450 * MIB)
         held = operator.metric(held_metric())
@@ -104,7 +104,7 @@ def test_instances_follow_gpu_memory_with_and_without_an_operator(harness: Opera
         harness.until("pages are read on", lambda: len(statuses) > answered)
     assert [each.partition(": left")[0] for each in harness.events("Shrink")] == ["pages-0: 3 → 2"]
 
-    # Without an operator it serves on with its last target, and so it is found.
+    # Without an operator the worker keeps serving with its last target.
     operator.kill()
     assert read_page(harness) == 200
     pids = pids_of(harness)
@@ -114,7 +114,7 @@ def test_instances_follow_gpu_memory_with_and_without_an_operator(harness: Opera
     assert instances(harness) == (2, 2)
     assert len(harness.events("Shrink", "Grow")) == 3
 
-    # The stranger goes: it grows again.
+    # The other process ends: the worker grows again.
     gpu.set_used(0)
     until_instances(harness, 3)
     assert harness.uid("pages-0")
@@ -126,7 +126,7 @@ def held_metric() -> str:
 
 
 def pids_of(harness: OperatorHarness) -> list[int]:
-    """The processes behind the first worker, as it says itself."""
+    """The pids of the first worker's instances, from its state."""
     sandbox = harness.kubelet.sandbox("pages-0")
     token = (sandbox.folder / "token").read_text(encoding="utf-8")
     request = urllib.request.Request(
@@ -171,7 +171,7 @@ def test_edit_of_the_instance_range_replaces_no_pod(harness: OperatorHarness) ->
 
 
 def test_insufficient_memory_degrades_the_pool(harness: OperatorHarness) -> None:
-    """Two that must be there where one fits; a reserve larger than the device."""
+    """A minimum of two instances where one fits, and a reserve that is larger than the device."""
     harness.start()
     harness.kubelet.devices.shrink(int(1.2 * GIB))
     harness.apply(gpu_pool(instances={"min": 2, "max": 2}, memory={"reserve": "128Mi"}))
@@ -219,7 +219,7 @@ def test_instances_on_a_cpu_follow_its_ram(harness: OperatorHarness) -> None:
 
 @contextmanager
 def jitter(gpu: FakeGpu, most: int) -> Iterator[None]:
-    """A stranger whose memory goes up and down all the time."""
+    """Another process whose memory goes up and down all the time."""
     stop = threading.Event()
     throw = random.Random(7)
 
@@ -249,7 +249,7 @@ def test_jitter_of_measurements_writes_nothing(
         before, looks = operator.writes(), operator.metric(held_metric())
         time.sleep(QUIET_SECONDS)
         assert operator.writes() == before
-        # The figures were looked at, and not from a distance.
+        # The operator did observe the worker meanwhile, and decided to hold.
         assert operator.metric(held_metric()) - looks > 8
     assert harness.condition("Degraded")[0] == "False"
 

@@ -1,4 +1,4 @@
-"""What `kubectl apply` refuses, and with which sentence; what the schema fills in."""
+"""What `kubectl apply` refuses, with which sentence, and which defaults the schema sets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
         ({"models": {"dir": "models"}}, "spec.models.dir"),
         ({"instances": {"most": 3}}, "unknown field"),
         ({"operatorName": "Two Words"}, "spec.operatorName"),
-        # Pods that would pass for another pool's.
+        # Labels that would make the pods another pool's.
         (
             {"template": {"labels": {"ocrpool.dev/proxy": "other"}}},
             "labels that begin with ocrpool",

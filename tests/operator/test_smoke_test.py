@@ -1,4 +1,4 @@
-"""`ocrpool-operator smoke-test`, run by `helm test`: a user's rights suffice, nothing is left."""
+"""`ocrpool-operator smoke-test`, run by `helm test`: a user's rights suffice, and nothing stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.devcluster.testing import Namespace
 pytestmark = pytest.mark.timeout(300)
 NAME = "ocrpool-test"
 SPEC = {**POOL["spec"], "replicas": 1}
-# What the chart's Role gives the test: templates/tests/smoke-test.yaml.
+# The rights that the chart's Role gives the test: templates/tests/smoke-test.yaml.
 RULES = [
     {"apiGroups": ["ocrpool.dev"], "resources": ["ocrpools"], "verbs": ["create"]},
     {
@@ -30,7 +30,7 @@ RULES = [
 
 
 def users_kubeconfig(namespace: Namespace, folder: Path) -> Path:
-    """Of an account that may do what the chart's test pod may."""
+    """A kubeconfig with the rights of the chart's test pod."""
     account = {"name": "tester", "namespace": namespace.name}
     group = "rbac.authorization.k8s.io"
     for body in (
@@ -70,7 +70,7 @@ def try_it(harness: OperatorHarness, *words: str) -> subprocess.CompletedProcess
 def test_smoke_test_reads_a_picture_and_leaves_nothing(harness: OperatorHarness) -> None:
     harness.start()
     url = f"http://{harness.kubelet.first_address}:8080"
-    # The fake engine says how large the picture is.
+    # The fake engine answers the picture's size.
     done = try_it(harness, f"--url={url}", "--expect=640x160")
     assert done.returncode == 0, done.stdout + done.stderr
     made, ready, read, removed = done.stdout.splitlines()

@@ -1,7 +1,7 @@
-"""Two operators, one real Lease: what one of them writes never comes after the other's taking over.
+"""Two operators and one real Lease: no write of one operator arrives after the other took over.
 
-Each has a wire of its own to the API server, which notes its writes. The pool has no workers, and
-its Service is deleted all the time, so that whoever leads has something to write.
+Each operator has its own connection to the API server, which records its writes. The pool has no
+workers, and its Service is deleted all the time, so that the leader always has something to write.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def start(harness: OperatorHarness, wire: FaultyWire) -> OperatorProcess:
         module="tests.operator.leading",
         environment={"LEASE_SECONDS": str(LEASE_SECONDS)},
     )
-    # It has read where its API server is.
+    # It has read the address of its API server.
     harness.until("it answers", lambda: operator.metric("ocrpool_operator_leading") >= 0)
     return operator
 
@@ -83,7 +83,7 @@ def wrote(wire: FaultyWire) -> int:
 
 
 def only_the_holder_wrote(*wires: FaultyWire) -> None:
-    """Every write came from the operator that had last been given the Lease."""
+    """Check that every write came from the operator that held the Lease last."""
     holder: FaultyWire | None = None
     for passed, wire in seen(*wires):
         if "/leases" not in passed.call:
@@ -96,7 +96,7 @@ def only_the_holder_wrote(*wires: FaultyWire) -> None:
 def test_slow_api_server_never_leads_to_two_writers(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
-    """The first one's calls for the Lease take longer than the Lease lasts; its writes are fast."""
+    """The first operator's calls for the Lease take longer than the Lease lasts; its writes do not."""
     one, two = wires
     first = start(harness, one)
     harness.until("the first leads", lambda: leads(first))
@@ -116,7 +116,7 @@ def test_slow_api_server_never_leads_to_two_writers(
 def test_stopped_leader_writes_nothing_after_the_takeover(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
-    """In the middle of its rounds, while the other one takes over; it does not go on."""
+    """The leader is stopped during its rounds while the other takes over. It does not continue."""
     one, two = wires
     harness.apply(pool(replicas=0))
     running = {wire.url: start(harness, wire) for wire in wires}
@@ -143,7 +143,7 @@ def test_stopped_leader_writes_nothing_after_the_takeover(
 def test_lease_is_released_after_the_last_write(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
-    """Its last writes are slow, and so is the answer to its giving back."""
+    """Its last writes are slow, and so is the answer to the release of the Lease."""
     one, two = wires
     first = start(harness, one)
     harness.until("the first leads", lambda: leads(first))
@@ -164,7 +164,7 @@ def test_lease_is_released_after_the_last_write(
 def test_kopf_writes_nothing_on_its_own(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
-    """It does not know who leads, and takes a finalizer of its own off whatever it sees."""
+    """kopf does not know who leads, and would remove its finalizer from every object."""
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{harness.namespace.name}/leases"
     spec = {"holderIdentity": "another", "leaseDurationSeconds": 15}
     harness.api.call("POST", leases, {"metadata": {"name": lease_name(OPERATOR)}, "spec": spec})

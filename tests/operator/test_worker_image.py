@@ -1,4 +1,4 @@
-"""A new operator brings the image of its release: pools that name none follow it, one by one."""
+"""A new operator brings the image of its release. Pools without an image get it, one by one."""
 
 from __future__ import annotations
 
