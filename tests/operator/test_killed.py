@@ -1,6 +1,7 @@
 """Operators are killed at every step. For every call to the API server (reads included) that
 creating, rolling and deleting a pool makes, one operator is killed right before the call and
-another one right after it. The next operator knows only what it finds, and the pool still converges.
+another one right after it. The next operator knows only what it finds. The pool still
+converges.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def only_the_holder_wrote(*wires: FaultyWire) -> None:
 def test_slow_api_server_never_leads_to_two_writers(
     harness: OperatorHarness, wires: tuple[FaultyWire, FaultyWire]
 ) -> None:
-    """The first operator's calls for the Lease take longer than the Lease lasts; its writes do not."""
+    """The first operator's calls for the Lease outlast the Lease. Its writes are fast."""
     one, two = wires
     first = start(harness, one)
     harness.until("the first leads", lambda: leads(first))

@@ -1,4 +1,4 @@
-"""Whose round is next, and that what the watches bring comes on the loop's own thread."""
+"""Which pool's round is next. Watch handlers run on the event loop's own thread."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def test_new_pools_come_before_pools_that_are_due_again() -> None:
 
 
 def test_watch_handlers_do_not_run_in_threads() -> None:
-    """kopf calls handlers that are plain functions in threads: the loop's books and the cache would
-    change while they are read."""
+    """kopf calls handlers that are plain functions in threads. They would change the queue and the
+    cache while these are read."""
 
     async def end() -> None:
         pass

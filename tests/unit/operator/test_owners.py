@@ -1,4 +1,4 @@
-"""Whose an object is, what is told of others', and the patch that mends one of ours."""
+"""Who owns an object, what is reported of foreign ones, and the patch that reverts one of ours."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def owner(uid: str = "uid", **more: Any) -> dict[str, Any]:
         ((owner(),), True),
         ((owner("other", controller=False), owner()), True),
         ((), False),
-        # The name says nothing: a pool that is gone had it, too.
+        # The name alone does not count: a deleted pool may have had it.
         ((owner("other"),), False),
-        # An owner with which it is collected, and that does not control it.
+        # An owner that does not control it.
         ((owner(controller=False),), False),
         ((owner(controller=False), owner("other")), False),
     ],
@@ -103,7 +103,7 @@ def test_patch_has_the_resource_version_and_replaces_whole_fields() -> None:
 
 
 def test_another_revision_replaces_all_fields() -> None:
-    """One that is not wanted any more cannot be seen by looking for what is wanted."""
+    """A field that is no longer desired is not found by comparing the desired fields."""
     wanted = a_service(template={"a": 1})
     wanted["metadata"]["labels"] = {names.REVISION: "new"}
     there = {
@@ -118,7 +118,7 @@ def test_another_revision_replaces_all_fields() -> None:
 
 
 def test_network_policy_without_a_clients_rule_is_written_again() -> None:
-    """Without its peers a rule lets everybody in; the API server's would still name them."""
+    """A rule without peers allows everybody. The comparison of fields alone would keep the peers."""
     ports = [{"port": 8080}]
     peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
 
@@ -178,14 +178,14 @@ def test_operator_name_of_an_invalid_spec_is_parsed() -> None:
 
 @pytest.mark.parametrize("part", ["template", "proxy"])
 def test_template_labels_of_other_pools_are_refused(part: str) -> None:
-    """tests/operator/test_schema.py has the API server refuse the same."""
+    """The API server refuses the same labels: tests/operator/test_schema.py."""
     PoolSpec.model_validate({part: {"labels": {"team": "a", "example.com/pool": "b"}}})
     with pytest.raises(ValidationError, match="labels that begin with ocrpool"):
         PoolSpec.model_validate({part: {"labels": {"team": "a", names.LABEL_PROXY: "other"}}})
 
 
 def test_object_names_of_two_pools_never_collide() -> None:
-    """Of the kinds of which a pool has one that is called as the pool is."""
+    """For the kinds of which a pool has one object with its own name."""
     long = "p" * 58
     for pool in ("doc", "doc-proxy", "doc-pods", "doc-0", long):
         assert "." in names.proxy_guard_name(pool)

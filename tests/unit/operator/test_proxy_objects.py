@@ -1,4 +1,4 @@
-"""What a proxy changes in plans and reports, and what is read of it."""
+"""What a proxy changes in plans and in the status, its objects, and what is parsed from it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def proxied(replicas: int = 2) -> ObservedPool:
 
 
 def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> PoolSnapshot:
-    """One worker is of the old spec; the other one is new and has just become ready."""
+    """One worker has the old spec. The other one is new and has just become ready."""
     new = a_pod(0, ip="10.0.0.1", ready_changed_at=turned)
     old = a_pod(1, revision="old", ip="10.0.0.2", ready_changed_at=0.0)
     views = {} if sees is None else {PROXY_POD.uid: frozenset(sees)}
@@ -62,7 +62,7 @@ def old_and_new(*, turned: float, sees: tuple[str, ...] | None) -> PoolSnapshot:
 
 
 def test_next_worker_is_replaced_once_the_proxy_has_the_last() -> None:
-    """Else it would send to nobody for as long as the cluster's DNS needs."""
+    """Otherwise the proxy would have no worker until the cluster's DNS has changed."""
     blind = old_and_new(turned=NOW - 5, sees=("10.0.0.2",))
     sees = old_and_new(turned=NOW - 5, sees=("10.0.0.1", "10.0.0.2"))
 
@@ -90,9 +90,9 @@ def test_no_worker_is_evictable_before_the_proxy_has_its_successor() -> None:
     assert not may_evict(old_and_new(turned=NOW - 5, sees=None))
     for fewer in ((old,), (unready, old), (ending, old)):
         assert not may_evict(replace(known, workers=fewer))
-    # What it has not heard in a minute is told as ProxyBlind, and stops no drain.
+    # After a minute it is reported as ProxyBlind, and no longer prevents an eviction.
     assert may_evict(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
-    # Without a proxy Kubernetes' own count does.
+    # Without a proxy, Kubernetes' own count of ready pods is enough.
     assert may_evict(replace(known, workers=(old,), proxy=None))
 
 
@@ -104,7 +104,7 @@ def test_proxy_without_a_ready_worker_for_long_is_reported() -> None:
 
     assert "ProxyBlind" in reasons(old_and_new(turned=NOW - 61, sees=("10.0.0.2",)))
     assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 59, sees=("10.0.0.2",)))
-    # One look at it that failed says nothing of what it sees.
+    # If its statistics cannot be read, nothing is known about its servers.
     assert "ProxyBlind" not in reasons(old_and_new(turned=NOW - 61, sees=None))
 
 
@@ -134,7 +134,7 @@ def test_status_reports_the_proxy() -> None:
 def test_worker_drains_early_and_is_deleted_after_its_lame_duck_time(
     lame_duck: float, told: float, settled: float
 ) -> None:
-    """What the worker waits, the operator does not wait once more."""
+    """The operator does not add its own wait to the lame-duck time of the worker."""
     pool = a_pool(0)
     template = pool.spec.template.model_copy(update={"lame_duck_seconds": lame_duck})
     pool = replace(pool, spec=pool.spec.model_copy(update={"template": template}))
@@ -164,11 +164,11 @@ def test_proxy_memory_limit_covers_all_held_requests() -> None:
 
 
 def test_proxy_has_the_secret_that_workers_recognize() -> None:
-    """By reference, and in no ConfigMap."""
+    """The pod refers to the Secret; the ConfigMap does not hold it."""
     pool = proxied()
     secret = control_secret(pool, "the-token", "the-proxy-secret")
     assert secret["stringData"] == {"token": "the-token", "proxy": "the-proxy-secret"}
-    # As the worker's settings look for it.
+    # In the file that the worker's settings name.
     http = settings_from({"http": worker_settings(pool.spec)["http"]}).http
     assert http.token_file is not None
     assert http.proxy_secret == http.token_file.with_name("proxy")
@@ -183,14 +183,14 @@ def test_proxy_has_the_secret_that_workers_recognize() -> None:
 
 
 def test_worker_pod_listens_on_all_addresses() -> None:
-    """By itself it would on loopback only, which is the pod's own."""
+    """Its default is loopback, which only the pod itself reaches."""
     [container] = worker_pod(proxied(), "pages-0", "x")["spec"]["containers"]
     arguments = container["args"]
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
 
 
 def test_changed_config_changes_the_deployment() -> None:
-    """So that a change of the settings rolls the proxy."""
+    """A change of the settings replaces the pods of the proxy."""
 
     def annotations(pool: ObservedPool) -> object:
         [found] = [each for each in proxy_objects(pool, "x") if each["kind"] == "Deployment"]
@@ -220,7 +220,7 @@ def test_ending_proxy_and_worker_have_time_for_a_whole_page(
 
 
 def test_worker_settings_have_only_what_differs_from_the_default() -> None:
-    """A worker that is older than the field would not start with it."""
+    """A worker of an older version refuses fields that it does not know."""
     spec = proxied().spec
     assert "pageSeconds" not in worker_settings(spec)["admission"]
     longer = spec.admission.model_copy(update={"page_seconds": 900.0})

@@ -1,4 +1,4 @@
-"""What the API server refused is asked again with pauses, and at once when the spec changes."""
+"""A refused call is made again after a pause, and at once when the spec changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_pause_grows_up_to_a_minute() -> None:
         pauses.append(backoff.next_retry(POOL) - clock.now)
         clock.now = backoff.next_retry(POOL)
         assert backoff.pending(POOL, "Create pages-0") is None
-        # What may be tried again is nothing to wake up for: the round that woke up tries it.
+        # A call whose pause is over needs no wake-up: the current round makes it.
         assert backoff.next_retry(POOL) == math.inf
     assert pauses[0] == PAUSE_FIRST
     assert pauses == sorted(pauses)

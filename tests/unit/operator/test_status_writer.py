@@ -1,4 +1,4 @@
-"""The status as a merge patch: what is not said any more is taken away."""
+"""The status as a merge patch: fields that are no longer set are removed."""
 
 from __future__ import annotations
 
