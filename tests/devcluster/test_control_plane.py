@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from devcluster.testing import Cluster, Namespace, handle
+from tools.devcluster.testing import Cluster, Namespace, handle
 
 from tools.devcluster.build.parts import KUBERNETES
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from devcluster.testing import Cluster, Namespace
+from tools.devcluster.testing import Cluster, Namespace
 
 from tools.devcluster.fakegpu.device import RESOURCE
 from tools.devcluster.kwok import TOLERATION, Kwok

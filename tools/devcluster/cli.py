@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--control-plane-only",
         action="store_true",
-        help="leave out what nodes need, real or simulated",
+        help="without the programs of real and simulated nodes",
     )
     build.set_defaults(command=_build)
 
@@ -52,31 +52,31 @@ def _parser() -> argparse.ArgumentParser:
         const=1,
         default=0,
         metavar="COUNT",
-        help="with nodes that run containers (root); more join a cluster that runs",
+        help="nodes that run containers (root); more can join a running cluster",
     )
     up.add_argument(
         "--kwok",
         type=int,
         default=0,
         metavar="NODES",
-        help="add so many nodes that exist in the API only; what is put there is said to run",
+        help="add simulated nodes; their pods exist in the API only",
     )
     up.add_argument("--gpus", type=int, default=2, help="how many GPUs each node has (%(default)s)")
-    up.add_argument("--port", type=int, help="of the API server; a free one is taken otherwise")
+    up.add_argument("--port", type=int, help="of the API server (default: a free one)")
     up.set_defaults(command=_up)
 
-    down = commands.add_parser("down", help="remove a cluster without a trace")
+    down = commands.add_parser("down", help="remove a cluster completely")
     _name(down)
     down.add_argument("--all", action="store_true", help="every cluster of this cache folder")
     down.set_defaults(command=_down)
 
-    status = commands.add_parser("status", help="what runs, what is left over")
+    status = commands.add_parser("status", help="show running clusters and leftovers")
     status.set_defaults(command=_status)
 
     make = commands.add_parser("images", help="build the project's images and load them (root)")
-    make.add_argument("only", nargs="*", help="names of images; all without")
+    make.add_argument("only", nargs="*", help="names of images (default: all)")
     make.add_argument(
-        "--again", action="store_true", help="then once more from nothing: is it the same image?"
+        "--again", action="store_true", help="build once more from nothing and compare the images"
     )
     make.set_defaults(command=_images)
     return parser
@@ -115,11 +115,11 @@ def _up(options: argparse.Namespace) -> int:
 
 def _down(options: argparse.Namespace) -> int:
     named: list[Folder] = folders() if options.all else [folder(options.name)]
-    # Nobody else would clean up after a test run that was killed.
+    # Also remove the clusters of killed test runs.
     targets = {each.name: each for each in (*named, *runs.orphans())}.values()
     for target in targets:
         was = cluster.down(target)
-        _say(f"{target.name}: removed" if was else f"{target.name}: nothing was there")
+        _say(f"{target.name}: removed" if was else f"{target.name}: does not exist")
     return 0
 
 
@@ -149,7 +149,7 @@ def _images(options: argparse.Namespace) -> int:
     else:
         images.make(options.only, _say)
     for each in folders():
-        is_own = not runs.is_test(each)  # a test run has its images from its start
+        is_own = not runs.is_test(each)  # a test run loads its images when it starts
         if is_own and any(
             process.name.startswith("containerd") for process in processes.running(each)
         ):
@@ -159,8 +159,8 @@ def _images(options: argparse.Namespace) -> int:
 
 
 def _packages(options: argparse.Namespace) -> int:
-    lacking = machine.lacking_packages()
+    lacking = machine.missing_packages()
     if lacking:
         machine.install(lacking)
-    _say(f"installed: {' '.join(lacking)}" if lacking else "every package is there")
+    _say(f"installed: {' '.join(lacking)}" if lacking else "every package is installed")
     return 0

@@ -1,10 +1,11 @@
-"""The one kind of error that a person sees: one line, what is wrong and how to mend it."""
+"""The error of the command line: one line with the problem and the remedy."""
 
 from __future__ import annotations
 
 
 class DevClusterError(Exception):
-    """Something that the caller can mend. The command line prints it as one line and exits 1."""
+    """A problem that the caller can fix. The command line prints it as one line and exits with
+    1."""
 
     def __init__(self, what: str, mend: str) -> None:
         super().__init__(f"{what}. {mend}")

@@ -1,7 +1,6 @@
-"""Where everything lies: the cache that is built once, and one folder a cluster.
+"""Paths: the cache that is built once, and one folder for each cluster.
 
-Nothing is written outside of the cache folder, so what a cluster leaves behind can be counted, and
-`down` is the removal of one folder.
+Nothing is written outside of the cache folder, so `down` removes one folder.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from tools.devcluster.errors import DevClusterError
 
 SOURCE = Path(__file__).resolve().parent
 REPOSITORY = SOURCE.parents[1]
-# Pod volumes and sockets lie below the folder, and a unix socket's path ends at 107 bytes.
+# Pod volumes and sockets are below the folder, and the path of a unix socket has at most 107 bytes.
 LONGEST_NAME = 20
 
 
@@ -64,11 +63,11 @@ class Folder:
 
     @property
     def audit(self) -> Path:
-        """What accounts of pods have written, a line of JSON for each call (audit.k8s.io/v1)."""
+        """Writes of service accounts, one line of JSON for each call (audit.k8s.io/v1)."""
         return self.logs / "audit.json"
 
     def gpus_of(self, node: int) -> Path:
-        """The fake GPUs' figures of a node, one folder a device (see `fakegpu.device`)."""
+        """The fake GPUs of a node, one folder for each device (see `fakegpu.device`)."""
         return self.root / f"gpus-{node}"
 
     def log(self, process: str) -> Path:
@@ -76,7 +75,7 @@ class Folder:
 
 
 def folder(name: str) -> Folder:
-    """The folder of the cluster called `name`; whether it exists is another question."""
+    """The folder of the cluster `name`, which need not exist."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name) or len(name) > LONGEST_NAME:
         raise DevClusterError(
             f"{name!r} cannot be a cluster's name",
@@ -86,7 +85,7 @@ def folder(name: str) -> Folder:
 
 
 def folders() -> list[Folder]:
-    """Every cluster that has left something on this machine, running or not."""
+    """Every cluster with a folder on this machine, running or not."""
     if not clusters_root().is_dir():
         return []
     return [Folder(path) for path in sorted(clusters_root().iterdir()) if path.is_dir()]

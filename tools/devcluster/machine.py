@@ -1,4 +1,4 @@
-"""What a machine must have for a node, and the word for what it lacks."""
+"""The requirements of a node, and errors that name what is missing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PROGRAMS = {"haproxy": "haproxy"}
 CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("ptp", "host-local", "loopback", "portmap")
-# A node sees folders of its own in the place of these.
+# A node has its own folders at these paths.
 COVERED = (Path("/var/lib"), Path("/var/log"), Path("/run"))
 
 
@@ -58,7 +58,7 @@ def need_root(why: str) -> None:
 
 
 def need_commands(commands: dict[str, str]) -> None:
-    """Raises DevClusterError that names every package which is missing, in one line."""
+    """Raises DevClusterError that names every missing package in one line."""
     _need({package for command, package in commands.items() if not shutil.which(command)})
 
 
@@ -71,9 +71,9 @@ def _need(packages: Iterable[str]) -> None:
         )
 
 
-def lacking_packages() -> list[str]:
-    """Debian's names for what a node, the images or a test need and this machine has not."""
-    # Debian keeps it where a user's PATH does not lead.
+def missing_packages() -> list[str]:
+    """The Debian packages that a node, the images or a test need and that are not installed."""
+    # Debian installs it into a folder that is not on a user's PATH.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     programs = {each for command, each in PROGRAMS.items() if not shutil.which(command, path=path)}
     return sorted({*_node_packages(), *programs})
@@ -103,7 +103,7 @@ def install(packages: Iterable[str]) -> None:
         )
         if done.returncode:
             last = (done.stderr or done.stdout).strip().splitlines()[-1]
-            raise DevClusterError(f"{argv[0]} {argv[1]}: {last}", "Mend that and run it again")
+            raise DevClusterError(f"{argv[0]} {argv[1]}: {last}", "Fix that and run it again")
 
 
 def check_machine() -> None:
@@ -113,6 +113,6 @@ def check_machine() -> None:
     for place in COVERED:
         if cache_root().is_relative_to(place):
             raise DevClusterError(
-                f"The cache folder {cache_root()} lies in {place}, which a node covers",
+                f"The cache folder {cache_root()} is in {place}, which a node replaces",
                 "Set OCRPOOL_DEVCLUSTER_CACHE to a folder elsewhere",
             )

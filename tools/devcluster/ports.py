@@ -1,4 +1,4 @@
-"""Which ports and addresses a cluster takes: all follow from one small number, its slot."""
+"""The ports and addresses of a cluster. All of them follow from one small number, its slot."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 SLOTS = 64
-# Below the range that Linux hands out for outgoing connections (from 32768 on), so that no
-# connection takes a port between the look at it and its use.
+# Below the range of outgoing connections in Linux (from 32768 on), so that no connection takes a
+# port between the check and its use.
 FIRST_PORT = 21300
 PORTS_A_SLOT = 4
 BLOCK = IPv4Network("10.213.0.0/16")
 MOST_NODES = 4
-# Of pods that exist in the API only. Every address of 127.0.0.0/8 is this machine's own, so that a
-# stand-in can answer for them, and none is another's.
+# For simulated pods. Every address of 127.0.0.0/8 belongs to this machine, so a fake worker can
+# answer for them.
 SIMULATED_BLOCK = IPv4Network("127.252.0.0/14")
 
 
@@ -30,7 +30,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Network:
-    """A /22 block a slot: the wire to the nodes, the Services, the pods."""
+    """A /22 block for each slot: the bridge to the nodes, the Services, the pods."""
 
     slot: int
 
@@ -57,7 +57,7 @@ class Network:
 
     @property
     def pods(self) -> IPv4Network:
-        """Those of all nodes."""
+        """The pods of all nodes."""
         return self._blocks[2].supernet()
 
     def pods_of(self, number: int) -> IPv4Network:

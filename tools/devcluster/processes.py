@@ -1,8 +1,8 @@
-"""Start, find and end the processes of a cluster.
+"""Starts, finds and ends the processes of a cluster.
 
-A process belongs to a cluster because its environment says so, from its first instruction on. There
-is no pid file that could be missing (the tool killed between fork and write) or stale (the pid used
-again by a stranger): what `/proc` says is the state.
+A variable in the environment of a process marks its cluster. There is no pid file, which could be
+missing (the tool is killed between fork and write) or stale (another process has the pid): `/proc`
+is the state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME_MARK = "OCRPOOL_DEVCLUSTER_PROCESS"
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningProcess:
     """A live process of a cluster."""
 
     name: str
@@ -35,7 +35,7 @@ def environment(folder: Folder, name: str) -> dict[str, str]:
 def start(
     folder: Folder, name: str, argv: Sequence[str | Path], extra: Mapping[str, str] | None = None
 ) -> int:
-    """Start a process that outlives this one; its output goes to its log. Returns its pid."""
+    """Start a process that outlives this one, with its output in a log. Returns its pid."""
     folder.logs.mkdir(parents=True, exist_ok=True)
     log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawnp(
@@ -52,10 +52,10 @@ def start(
 
 
 def has_ended(child: int) -> bool:
-    """Whether a process that this one started is over; a dead one is collected."""
+    """Whether a child of this process has ended; a zombie is reaped."""
     try:
         return os.waitpid(child, os.WNOHANG)[0] == child
-    except ChildProcessError:  # collected before
+    except ChildProcessError:  # reaped before
         return True
 
 
@@ -77,22 +77,22 @@ def _name_in(folder: Folder, pid: int) -> str | None:
     return marks.get(NAME_MARK) if marks.get(FOLDER_MARK) == str(folder.root) else None
 
 
-def running(folder: Folder) -> list[Running]:
-    """The live processes of a cluster. A zombie has no environment left and does not count."""
+def running(folder: Folder) -> list[RunningProcess]:
+    """The live processes of a cluster. A zombie has no environment and does not count."""
     pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
     found = ((pid, _name_in(folder, pid)) for pid in pids if pid != os.getpid())
-    return [Running(name, pid) for pid, name in found if name is not None]
+    return [RunningProcess(name, pid) for pid, name in found if name is not None]
 
 
 def stop(
     folder: Folder, names: Iterable[str] | None = None, patience_s: float = 10.0
-) -> list[Running]:
+) -> list[RunningProcess]:
     """Kill the cluster's processes, all or those named.
 
-    They are not asked first: whatever a kill leaves behind, `down` must be able to remove anyway,
-    and etcd, whose data a node's start keeps, loses nothing by the death of its process.
+    SIGKILL without SIGTERM: `down` must be able to clean up after a kill anyway, and etcd loses no
+    data.
 
-    Returns those that would not die: processes stuck in the kernel.
+    Returns the processes that did not end, because they are stuck in the kernel.
     """
     wanted = None if names is None else set(names)
     deadline = time.monotonic() + patience_s
@@ -104,17 +104,17 @@ def stop(
             _kill(folder, each)
         time.sleep(0.02)
         for each in alive:
-            # Those that this very process started would stay zombies; others are not ours.
+            # Reap children of this process; other processes have another parent.
             has_ended(each.pid)
 
 
-def _kill(folder: Folder, target: Running) -> None:
+def _kill(folder: Folder, target: RunningProcess) -> None:
     try:
         handle = os.pidfd_open(target.pid)
     except ProcessLookupError:
         return
     try:
-        # The handle pins the process; only now is it certain whom the signal would reach.
+        # The pidfd pins the process. Check its mark again before the signal.
         if _name_in(folder, target.pid) == target.name:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
     except ProcessLookupError:

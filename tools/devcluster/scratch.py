@@ -1,4 +1,4 @@
-"""Temporary folders and child processes that a SIGKILL of this tool does not leave behind."""
+"""Temporary folders and child processes that do not survive a SIGKILL of this tool."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ from pathlib import Path
 
 from tools.devcluster.layout import cache_root
 
-# The child is killed when its parent ends, however that ends.
-TIED = ("setpriv", "--pdeathsig", "KILL")
-# As root, also with all that the child started, and all that it mounted.
-ENCLOSED = (*TIED, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+# The kernel kills the child when its parent ends.
+KILLED_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+# As root: the kernel also kills the descendants of the child and removes its mounts.
+ENCLOSED = (
+    *KILLED_WITH_PARENT,
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
 
 
 @contextmanager
 def locked(what: str) -> Iterator[None]:
-    """One process at a time; a second one waits."""
+    """Hold a lock; a second process waits."""
     cache_root().mkdir(parents=True, exist_ok=True)
     with (cache_root() / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -27,7 +35,7 @@ def locked(what: str) -> Iterator[None]:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """An empty folder, always the same one: what a killed run left in it is removed first."""
+    """An empty folder with a fixed name. Files of a killed run are removed first."""
     folder = parent / ".scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a cluster was asked to be; written before its first process starts."""
+"""The settings of a cluster, written before its first process starts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Settings:
 
     @property
     def api_address(self) -> str:
-        """Pods must reach the API server, and their loopback is not the host's."""
+        """The address of the API server. Pods must reach it, so with nodes it is not on
+        loopback."""
         return str(self.network.host_address) if self.nodes else "127.0.0.1"
 
     @property
@@ -48,7 +49,7 @@ class Settings:
 
 
 def load(folder: Folder) -> Settings | None:
-    """The settings of a cluster; None where it was cut off before they were written."""
+    """The settings of a cluster, or None where it ended before they were written."""
     try:
         return Settings(**json.loads(folder.settings.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -64,7 +65,7 @@ def _claiming() -> Iterator[None]:
 
 
 def claim(folder: Folder, api_port: int | None, nodes: int, gpus: int) -> Settings:
-    """Take the first slot that no other cluster has and whose ports are free."""
+    """Reserve the first slot that no other cluster has and whose ports are free."""
     if api_port is not None and not ports.is_free(api_port):
         raise DevClusterError(
             f"Port {api_port} is in use",

@@ -1,4 +1,4 @@
-"""Wait for a process to be ready, and say why it is not."""
+"""Waits until a process is ready, and reports why it is not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools.devcluster.processes import has_ended
 
 @dataclass(frozen=True)
 class Started:
-    """A process that was just started, and where it says what ails it."""
+    """A process that was just started, and its log."""
 
     name: str
     pid: int
@@ -27,8 +27,8 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Api:
-    """Just enough of a client to wait with, and to make nodes; tests use a real one."""
+class ApiClient:
+    """A minimal client of the API server, for waiting and for creating nodes."""
 
     server: str
     token: str
@@ -49,33 +49,33 @@ class Api:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
         )
         with urllib.request.urlopen(request, timeout=timeout_s, context=self.context) as answer:
-            said: bytes = answer.read()
-            return said
+            content: bytes = answer.read()
+            return content
 
     def get_json(self, path: str, timeout_s: float = 5.0) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.get(path, timeout_s))
         return found
 
 
-def api_of(kubeconfig: Path) -> Api:
-    """The API that one of our own kubeconfigs names (they are JSON)."""
+def api_of(kubeconfig: Path) -> ApiClient:
+    """A client for one of our own kubeconfigs, which are JSON."""
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     context = ssl.create_default_context(cadata=authority)
-    return Api(cluster["server"], config["users"][0]["user"]["token"], context)
+    return ApiClient(cluster["server"], config["users"][0]["user"]["token"], context)
 
 
 def wait_until(
     is_ready: Callable[[], bool], what: str, started: Started | None, patience_s: float
 ) -> None:
-    """Ask every 100 ms. Raises DevClusterError when the process ends, or on lost patience."""
+    """Check every 100 ms. Raises DevClusterError when the process ends or `patience_s` is over."""
     deadline = time.monotonic() + patience_s
     while not is_ready():
         ended = started is not None and has_ended(started.pid)
         if ended or time.monotonic() > deadline:
             verb = "ended" if ended else f"not ready after {patience_s:.0f} s"
-            hint = f" ({_last_words(started.log)})" if started else ""
+            hint = f" ({_last_error(started.log)})" if started else ""
             where = f"The whole log: {started.log}. " if started else ""
             raise DevClusterError(
                 f"{what}: {verb}{hint}", f"{where}Clean up with: make cluster-down"
@@ -83,18 +83,18 @@ def wait_until(
         time.sleep(0.1)
 
 
-def _last_words(log: Path) -> str:
-    """The last line of a log that is not the help text that a component prints on wrong flags."""
+def _last_error(log: Path) -> str:
+    """The last error line of a log; a component also prints its help text after wrong flags."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return "it left no log"
-    telling = [line for line in lines if line[:1] in "EF" or "rror" in line or '"fatal"' in line]
-    return (telling or lines or ["it left an empty log"])[-1][:400]
+    errors = [line for line in lines if line[:1] in "EF" or "rror" in line or '"fatal"' in line]
+    return (errors or lines or ["it left an empty log"])[-1][:400]
 
 
-def answers(probe: Callable[[], object]) -> bool:
-    """Whether the probe gets any good answer now."""
+def succeeds(probe: Callable[[], object]) -> bool:
+    """Whether the probe succeeds now."""
     try:
         probe()
     except (OSError, urllib.error.URLError, ValueError):
@@ -109,17 +109,17 @@ def wait_for_etcd(port: int, etcd: Started, patience_s: float) -> None:
             if json.load(answer).get("health") != "true":
                 raise ValueError("etcd has no leader yet")
 
-    wait_until(lambda: answers(ask), "etcd", etcd, patience_s)
+    wait_until(lambda: succeeds(ask), "etcd", etcd, patience_s)
 
 
 def wait_for_api(kubeconfig: Path, server: Started, patience_s: float) -> None:
     api = api_of(kubeconfig)
-    wait_until(lambda: answers(lambda: api.get("/readyz")), "kube-apiserver", server, patience_s)
+    wait_until(lambda: succeeds(lambda: api.get("/readyz")), "kube-apiserver", server, patience_s)
 
 
 def wait_for_service_account(kubeconfig: Path, controllers: Started, patience_s: float) -> None:
     api = api_of(kubeconfig)
     path = "/api/v1/namespaces/default/serviceaccounts/default"
     wait_until(
-        lambda: answers(lambda: api.get(path)), "kube-controller-manager", controllers, patience_s
+        lambda: succeeds(lambda: api.get(path)), "kube-controller-manager", controllers, patience_s
     )

@@ -1,1 +1,1 @@
-"""Build once and find again: the programs that a cluster is made of."""
+"""Builds the programs of a cluster once, and finds them again."""

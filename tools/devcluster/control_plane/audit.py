@@ -1,4 +1,4 @@
-"""The API server's own record of what accounts of pods, such as an operator's, have written."""
+"""The audit log of the API server: writes by service accounts, such as an operator's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLICY = {
     "rules": [
         # The cluster's own controllers.
         {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
-        # That it was written, and not what.
+        # Only the fact of the write, not its content.
         {
             "level": "Metadata",
             "userGroups": ["system:serviceaccounts"],
@@ -33,14 +33,14 @@ _POLICY = {
 
 
 def arguments(folder: Folder) -> list[str]:
-    """Write the policy; answers what the API server is told."""
+    """Write the policy. Returns the flags of the API server."""
     policy = folder.audit.with_name("audit-policy.json")
     policy.parent.mkdir(parents=True, exist_ok=True)
     policy.write_text(json.dumps(_POLICY), encoding="utf-8")
     return [
         f"--audit-policy-file={policy}",
         f"--audit-log-path={folder.audit}",
-        # What is written is in the file once the call is answered.
+        # So that a write is in the file before the call returns.
         "--audit-log-mode=blocking-strict",
         "--audit-log-maxsize=4000",
         "--audit-log-maxbackup=1",

@@ -1,4 +1,5 @@
-"""Who is who in a cluster: one authority, the API server's certificate, a token for each caller."""
+"""The identities of a cluster: one CA, the API server's certificate, and a token for each
+caller."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ LIFETIME = dt.timedelta(days=365)
 
 @dataclass(frozen=True)
 class Caller:
-    """A line of the API server's token file."""
+    """A caller: one line of the API server's token file."""
 
     user: str
     groups: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class Pki:
 
     @property
     def kubelet_client(self) -> Path:
-        """What the API server shows a kubelet for logs, exec and port-forward."""
+        """The API server's client certificate for kubelets (logs, exec, port-forward)."""
         return self.root / "kubelet-client.crt"
 
     @property
@@ -81,7 +82,7 @@ class Pki:
 def issue(
     pki: Pki, server: str, addresses: Iterable[IPv4Address], callers: Iterable[Caller]
 ) -> None:
-    """Make all keys, certificates, tokens and kubeconfigs anew, for a server at `addresses`."""
+    """Create all keys, certificates, tokens and kubeconfigs for a server at `addresses`."""
     pki.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("devcluster")
@@ -137,7 +138,7 @@ def _name(common: str, organisation: str | None = None) -> x509.Name:
 def _certificate(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    # An hour back, for a clock that is set while the tests run.
+    # Valid an hour earlier, in case the clock is set back during the tests.
     begin = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
     return (
         x509.CertificateBuilder()
@@ -167,7 +168,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _kubeconfig(server: str, authority: Path, caller: Caller, token: str) -> str:
-    """JSON is YAML too. The authority is inside, so that the file can be copied elsewhere."""
+    """A kubeconfig as JSON, which is also YAML. It contains the CA, so that it can be copied."""
     name = "devcluster"
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""Start the control plane's processes, in the order in which they need each other."""
+"""Starts the processes of the control plane in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tools.devcluster.settings import Settings
 from tools.devcluster.waiting import Started, wait_for_api, wait_for_etcd, wait_for_service_account
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-# After so long without a word of its kubelet a node is NotReady: Kubernetes' own default.
+# After so many seconds without a heartbeat a node is NotReady. It is the default of Kubernetes.
 NODE_GRACE_SECONDS = 50
-# Nobody asks these two for their metrics.
+# The metrics of these two are not used.
 NO_PORT = "--secure-port=0"
 
 
@@ -33,9 +33,9 @@ def start(
     patience_s: float = 60.0,
     node_grace_s: int = NODE_GRACE_SECONDS,
 ) -> None:
-    """Start all four and return once the API server says ready.
+    """Start all four and return once the API server is ready.
 
-    Raises DevClusterError with the last line of the log of what did not start.
+    Raises DevClusterError with the last log line of the process that did not start.
     """
     pki = Pki(folder.pki)
     loopback = IPv4Address("127.0.0.1")
@@ -46,7 +46,7 @@ def start(
         identity.PROXY,
         identity.DNS,
         identity.POLICIES,
-        # Of nodes that are added later, too.
+        # Also for nodes that are added later.
         *(identity.kubelet(node_name(folder, number)) for number in range(MOST_NODES)),
     )
     addresses = (loopback, settings.network.host_address, settings.network.first_service)
@@ -71,12 +71,12 @@ def start(
             started[name] = begin(name, argv)
     controllers = started.get("kube-controller-manager")
     if controllers is not None:
-        # No pod is admitted before the namespace has one.
+        # A namespace admits no pod before it has one.
         wait_for_service_account(folder.kubeconfig, controllers, patience_s)
 
 
 def _is_there(name: str) -> bool:
-    """`KUBEBUILDER_ASSETS` may come without the last two; see `parts.missing`."""
+    """Whether a program exists. `KUBEBUILDER_ASSETS` may lack some; see `parts.missing`."""
     try:
         parts.find(name)
     except DevClusterError:
@@ -94,7 +94,7 @@ def _etcd(folder: Folder, settings: Settings) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
-        # A test cluster that loses power is made anew; without this, slow disks slow every write.
+        # A test cluster need not survive a power loss, and with fsync slow disks delay every write.
         "--unsafe-no-fsync",
         "--logger=zap",
         "--log-level=warn",
@@ -121,16 +121,17 @@ def _api_server(settings: Settings, pki: Pki) -> list[str]:
         f"--kubelet-client-certificate={pki.kubelet_client}",
         f"--kubelet-client-key={pki.kubelet_client_key}",
         "--kubelet-preferred-address-types=InternalIP",
-        # It needs an etcd that tells how far a watch is, which Debian's 3.4 does not; with it,
-        # watches from version 0, which kwok opens, would be refused.
+        # Debian's etcd 3.4 does not report the progress of a watch, which this feature needs. With
+        # it the API server would refuse watches from version 0, as kwok opens them.
         "--feature-gates=WatchList=false",
-        # Nothing here outlives a restart of the machine; a clean end need not wait for clients.
+        # A clean shutdown need not wait for clients, because the cluster does not survive a
+        # restart.
         "--shutdown-delay-duration=0s",
     ]
 
 
 def _endpoint(settings: Settings) -> list[str]:
-    """The address behind the Service `kubernetes`. A loopback address may not be one."""
+    """The address of the Service `kubernetes`. It must not be a loopback address."""
     if settings.nodes:
         return [f"--advertise-address={settings.api_address}"]
     return ["--endpoint-reconciler-type=none"]
@@ -146,15 +147,15 @@ def _controller_manager(pki: Pki, settings: Settings, node_grace_s: int) -> list
         "--leader-elect=false",
         f"--node-monitor-grace-period={node_grace_s}s",
         *_controllers(settings),
-        # At the default of 20 a second it takes seconds to find out what the API server has.
+        # With the default of 20 calls a second, discovery takes seconds.
         "--kube-api-qps=300",
         "--kube-api-burst=600",
     ]
 
 
 def _controllers(settings: Settings) -> list[str]:
-    """Without nodes there are simulated pods at most. Their addresses are on loopback, which the
-    API server refuses as endpoints, again and again."""
+    """The controllers. Without real nodes those for endpoints are off: simulated pods have loopback
+    addresses, which the API server refuses as endpoints."""
     if settings.nodes:
         return []
     return ["--controllers=*,-endpoints-controller,-endpointslice-controller"]

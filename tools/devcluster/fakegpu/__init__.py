@@ -1,1 +1,1 @@
-"""GPUs for a machine without any: a device plugin, and a stand-in NVML driver library."""
+"""Fake GPUs: a device plugin, and a fake NVML driver library."""

@@ -1,16 +1,16 @@
-"""A fake GPU is a folder with a few small files; its figures are what a test writes there.
+"""A fake GPU is a folder with a few small files. A test writes its figures there.
 
     uuid  name  total      one value each
-    used                   bytes that strangers hold: set by the test
+    used                   bytes of other processes: set by the test
     charges/               one file for each process that holds memory: its size in bytes
-    bus                    its place on the PCI bus; without, that of its number
-    fault                  the number of an NVML error that every question about it gets; 0 or none
-    claim                  "TOTAL FREE" that NVML tells instead of the truth; empty or none
-    mig/0 … mig/6          MIG slices, each a folder like this; the GPU itself then tells no memory
+    bus                    its PCI bus number; without the file its index
+    fault                  the NVML error that every call about it returns; 0 or none
+    claim                  "TOTAL FREE" that NVML reports instead of the truth; empty or none
+    mig/0 … mig/6          MIG slices, each a folder like this; the GPU itself then has no memory
 
-A charge counts while its process lives: the process keeps a lock on its file, and the kernel takes
-the lock back however the process ends, in whatever container. This is also how the C library
-(`nvml.c`) does it; the two must agree.
+A charge counts while its process lives. The process holds a lock on its file, and the kernel
+releases the lock when the process ends, in any container. The C library (`nvml.c`) does the same;
+the two must agree.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ class FakeGpu:
         _replace(self.root / "total", str(amount))
 
     def set_used(self, amount: int) -> None:
-        """What strangers hold from now on, on top of the charges."""
+        """Set the bytes of other processes, which are added to the charges."""
         _replace(self.root / "used", str(amount))
 
     def set_fault(self, error: int) -> None:
-        """NVML answers with this error from now on, for example 15, GPU is lost; 0: no more."""
+        """Let NVML return this error, for example 15 (GPU is lost); 0 ends it."""
         _replace(self.root / "fault", str(error))
 
     def set_claim(self, total: int, free: int) -> None:
-        """NVML tells these figures from now on, whatever is true."""
+        """Let NVML report these figures instead of the true ones."""
         _replace(self.root / "claim", f"{total} {free}")
 
     def set_bus(self, bus: int) -> None:
-        """Its place on the PCI bus, 1 to 255."""
+        """Set its PCI bus number, 1 to 255."""
         _replace(self.root / "bus", str(bus))
 
     def set_name(self, name: str) -> None:
@@ -75,7 +75,7 @@ class FakeGpu:
 
     @property
     def charges(self) -> list[int]:
-        """What each living process holds."""
+        """The bytes of each living process."""
         found = []
         for path in sorted((self.root / "charges").glob("[!.]*")):
             with suppress(FileNotFoundError), path.open("rb") as file:
@@ -87,27 +87,27 @@ class FakeGpu:
 
     @property
     def used(self) -> int:
-        """As NVML says it: strangers and charges."""
+        """Used bytes as NVML reports them: other processes and charges."""
         return int((self.root / "used").read_text()) + sum(self.charges)
 
 
 def devices(root: Path) -> list[FakeGpu]:
-    """The devices below `root`, in the order of their index."""
+    """The devices below `root`, by index."""
     return [FakeGpu(each) for each in sorted(root.iterdir(), key=lambda each: int(each.name))]
 
 
 def _replace(path: Path, content: str) -> None:
-    """A reader sees the old figure or the new one, never an empty file."""
+    """Write a file atomically: a reader sees the old or the new value."""
     fresh = path.with_name(f".{path.name}")
     fresh.write_text(content)
     fresh.replace(path)
 
 
 def make(root: Path, total: int = TOTAL, *, kind: str = "GPU", name: str = NAME) -> FakeGpu:
-    """A new device in the folder `root`, all of its memory free."""
+    """Create a device in the folder `root`, with all of its memory free."""
     charges = root / "charges"
     charges.mkdir(parents=True)
-    # Containers run as whatever user their image says.
+    # Containers run as the user of their image.
     charges.chmod(0o1777)
     values = {"uuid": f"{kind}-{uuid.uuid4()}", "name": name, "total": str(total), "used": "0"}
     for file, value in values.items():
@@ -116,7 +116,7 @@ def make(root: Path, total: int = TOTAL, *, kind: str = "GPU", name: str = NAME)
 
 
 def make_all(root: Path, count: int) -> list[FakeGpu]:
-    """The devices 0 … count-1 below `root`; those that are there keep their figures."""
+    """The devices 0 … count-1 below `root`. Existing devices keep their figures."""
     root.mkdir(parents=True, exist_ok=True)
     folders = [root / str(index) for index in range(count)]
     return [FakeGpu(each) if each.is_dir() else make(each) for each in folders]

@@ -1,4 +1,4 @@
-"""The stand-in NVML library, compiled once from `nvml.c`."""
+"""The fake NVML library, compiled once from `nvml.c`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SONAME = "libnvidia-ml.so.1"
 
 
 def library() -> Path:
-    """The library's path; put its folder on `LD_LIBRARY_PATH` and set `FAKEGPU_ROOT`."""
+    """The path of the library. Put its folder on `LD_LIBRARY_PATH` and set `FAKEGPU_ROOT`."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
     target = cache_root() / f"fakegpu-{digest}" / SONAME
     if not target.is_file():
@@ -39,5 +39,5 @@ def library() -> Path:
 
 
 def environment(devices: Path) -> dict[str, str]:
-    """For a process on this machine that shall see the fake GPUs below `devices`."""
+    """The environment of a process that uses the fake GPUs below `devices`."""
     return {"LD_LIBRARY_PATH": str(library().parent), "FAKEGPU_ROOT": str(devices)}

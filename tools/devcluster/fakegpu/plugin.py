@@ -1,7 +1,7 @@
 """A device plugin that offers the fake GPUs: `python -m tools.devcluster.fakegpu.plugin FOLDER`.
 
-It speaks kubelet's real API over its real socket. A container that gets a device gets what the real
-plugin and runtime give: the device, the driver library, and its UUID in the environment.
+It uses kubelet's real API over its real socket. A container with a device gets what the real plugin
+and runtime give it: the device, the driver library, and its UUID in the environment.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SOCKETS = Path("/var/lib/kubelet/device-plugins")
 KUBELET = SOCKETS / "kubelet.sock"
 OURS = SOCKETS / "fake-gpus.sock"
 API_VERSION = "v1beta1"
-# Compiled as the module loads: there is no generated code to keep.
+# Compiled when the module loads, so there is no generated code in the repository.
 messages, services = grpc.protos_and_services("tools/devcluster/fakegpu/deviceplugin.proto")
 
 
 class Plugin(services.DevicePluginServicer):  # type: ignore[misc, name-defined]
-    """Answers kubelet. The devices do not change while it runs."""
+    """The gRPC service for kubelet. The devices do not change while it runs."""
 
     def __init__(self, devices: dict[str, FakeGpu], ended: threading.Event) -> None:
         self._devices = devices
@@ -42,7 +42,7 @@ class Plugin(services.DevicePluginServicer):  # type: ignore[misc, name-defined]
     def ListAndWatch(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         devices = [messages.Device(ID=uuid, health="Healthy") for uuid in self._devices]
         yield messages.ListAndWatchResponse(devices=devices)
-        # An ended stream would mean that the devices are gone.
+        # kubelet would take an ended stream as the loss of the devices.
         self._ended.wait()
 
     def Allocate(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -62,7 +62,7 @@ class Plugin(services.DevicePluginServicer):  # type: ignore[misc, name-defined]
 
 
 def _kubelet() -> int | None:
-    """Another inode is another kubelet, which knows nothing of us."""
+    """The inode of kubelet's socket. Another one means a new kubelet without our registration."""
     try:
         return KUBELET.stat().st_ino
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def _kubelet() -> int | None:
 
 
 def _serve(devices: dict[str, FakeGpu], kubelet: int) -> None:
-    """Offer the devices to this kubelet until there is another one."""
+    """Offer the devices to this kubelet until it is replaced."""
     ended = threading.Event()
     OURS.unlink(missing_ok=True)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))

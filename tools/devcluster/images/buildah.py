@@ -1,4 +1,4 @@
-"""buildah, with its storage in the cache and its mounts in a namespace that ends with it."""
+"""Calls buildah with its storage in the cache and its mounts in a namespace that ends with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _buildah(command: str, *words: str | Path) -> str:
     storage.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [
-            # buildah leaves its storage folder mounted; here that goes with the process.
+            # buildah leaves its storage folder mounted; the mount ends with this process.
             *(*ENCLOSED, "buildah"),
             *("--root", str(storage / "root"), "--runroot", str(storage / "run")),
             *("--storage-driver", "overlay", command),
@@ -44,14 +44,14 @@ def _buildah(command: str, *words: str | Path) -> str:
         log.write_text(done.stdout + done.stderr)
         lines = done.stderr.strip().splitlines()
         raise DevClusterError(
-            f"buildah {command}: {lines[-1] if lines else 'no word why'}",
+            f"buildah {command}: {lines[-1] if lines else 'no output'}",
             f"The whole output: {log}",
         )
     return done.stdout
 
 
 def _policy() -> Path:
-    """There are no signatures to check; without a policy buildah refuses to look."""
+    """A policy that accepts unsigned images. Without a policy buildah does not run."""
     policy = _storage() / "policy.json"
     policy.parent.mkdir(parents=True, exist_ok=True)
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
@@ -59,10 +59,10 @@ def _policy() -> Path:
 
 
 def build(image: Image, *, anew: str = "") -> str:
-    """Build an ordinary Dockerfile; its `ARG BASE` gets our base. Returns the image's id.
+    """Build a Dockerfile with our base as its `ARG BASE`. Returns the id of the image.
 
-    Files and layers bear one time, so that the same files make the same image. `anew`: another tag,
-    for a build that takes nothing from those before.
+    Files and layers get a fixed time, so that the same files make the same image. `anew`: build
+    without the cache, under another tag.
     """
     identity = _storage() / "iid"
     arguments = {"BASE": tag_of(image.base), **image.arguments}
@@ -71,7 +71,7 @@ def build(image: Image, *, anew: str = "") -> str:
         *("--layers", "--timestamp", EPOCH, "--tag", anew or image.tag, "--iidfile", identity),
         *(("--no-cache",) if anew else ()),
         *given,
-        # A machine behind an inspecting proxy trusts authorities that the base does not know.
+        # A machine behind an inspecting proxy has CAs that the base image does not have.
         *("--volume", f"{HOST_AUTHORITIES}:{HOST_AUTHORITIES}:ro"),
         *("--signature-policy", _policy(), "--pull-never"),
         *("--file", image.dockerfile, image.context),
@@ -81,7 +81,7 @@ def build(image: Image, *, anew: str = "") -> str:
 
 
 def layers(tag: str) -> tuple[tuple[str, str], ...]:
-    """(the instruction that made it, digest of its content), from the base upwards."""
+    """The layers, from the base upwards: (the instruction, the digest of the content)."""
     config = json.loads(_buildah("inspect", "--type", "image", tag))["OCIv1"]
     makers = [each["created_by"] for each in config["history"] if not each.get("empty_layer")]
     return tuple(zip(makers, config["rootfs"]["diff_ids"], strict=True))
@@ -92,12 +92,12 @@ def remove(tag: str) -> None:
 
 
 def size_of(tag: str) -> str:
-    """What all its files take, in buildah's words: `216 MB`."""
+    """The size of all its files as buildah prints it: `216 MB`."""
     return _buildah("images", "--format", "{{.Size}}", "--filter", f"reference={tag}").strip()
 
 
 def export(tag: str, archive: Path) -> None:
-    """Write the image as an archive that containerd reads; whole, or not at all."""
+    """Write the image atomically as an archive for containerd."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     fresh = archive.with_suffix(".new")
     fresh.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Every image that `make images` builds. A new Dockerfile of the project gets a line here."""
+"""Every image that `make images` builds. A new Dockerfile of the project needs a line here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OURS = SOURCE / "images"
 
 @dataclass(frozen=True)
 class Image:
-    """`dockerfile` is built in `context`; absent files are of another branch and left out.
+    """`dockerfile` is built in `context`. Images without this file are skipped.
 
-    `base` is the name of the image that `ARG BASE` gets: the Debian one, or one that is listed
-    before. `is_loaded`: nodes get it; otherwise it only is the base of others.
+    `base`: the image for `ARG BASE`, which is Debian or an image listed before. `is_loaded`: nodes
+    load it; otherwise it is only a base for others.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Image:
 
     @property
     def tag(self) -> str:
-        """How a pod names it, with `imagePullPolicy: Never`."""
+        """Its name in a pod, with `imagePullPolicy: Never`."""
         return tag_of(self.name)
 
 
@@ -37,7 +37,7 @@ def tag_of(name: str) -> str:
     return f"localhost/ocrpool/{name}:dev"
 
 
-# The Debian base is no image of the project: it stands in for `ARG BASE=python:3.11-slim`.
+# The Debian base is not an image of the project. It replaces `ARG BASE=python:3.11-slim`.
 BASE = tag_of("base")
 PAUSE = Image("pause", OURS / "pause" / "Dockerfile", cache_root() / "pause")
 WORKER = REPOSITORY / "worker_image" / "Dockerfile"
@@ -69,12 +69,12 @@ def archive_of(name: str) -> Path:
 
 
 def missing() -> DevClusterError | None:
-    """Why a node's tests cannot run yet; None if every image has been built."""
-    lacking = [
+    """Why tests on a node cannot run, or None if every image is built."""
+    unbuilt = [
         each.name
         for each in CATALOGUE
         if each.is_loaded and each.dockerfile.is_file() and not archive_of(each.name).is_file()
     ]
-    if not lacking:
+    if not unbuilt:
         return None
-    return DevClusterError(f"No image yet of: {', '.join(lacking)}", "Run: make images")
+    return DevClusterError(f"No image yet of: {', '.join(unbuilt)}", "Run: make images")

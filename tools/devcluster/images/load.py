@@ -1,4 +1,4 @@
-"""Give the images to the containerd of each running node."""
+"""Loads the images into the containerd of each running node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOCKET = "/run/containerd/containerd.sock"
 
 
 def load(folder: Folder) -> None:
-    """Import every archive; what containerd has already costs a second."""
+    """Import every archive. An image that containerd already has takes a second."""
     found = [each for each in processes.running(folder) if each.name.startswith("containerd")]
     if not found:
         raise DevClusterError(f"Cluster {folder.name!r} has no node", "Run: make cluster-up")
@@ -30,6 +30,6 @@ def load(folder: Folder) -> None:
         )
         if done.returncode:
             raise DevClusterError(
-                f"containerd does not take {archive.name}: {done.stderr.strip()}",
+                f"containerd refuses {archive.name}: {done.stderr.strip()}",
                 f"Remove {archive} and run: make images",
             )

@@ -1,4 +1,4 @@
-"""Build the images, and export those that changed."""
+"""Builds the images and exports those that changed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tools.devcluster.machine import IMAGE_COMMANDS, need_commands, need_root
 from tools.devcluster.scratch import ENCLOSED, locked, scratch
 
 RELEASE = "bookworm"
-# python:3.11-slim has these, or a Dockerfile that is written for it expects them.
+# Packages of python:3.11-slim, or packages that Dockerfiles for it expect.
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 
 
 def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
-    """Build the images named (all without names) whose Dockerfile is there; returns them."""
+    """Build these images (all without names) if their Dockerfile exists. Returns them."""
     known = {image.name: image for image in CATALOGUE}
     if unknown := set(only) - set(known):
         raise DevClusterError(
@@ -44,8 +44,8 @@ def make(only: Sequence[str], say: Callable[[str], None]) -> list[Image]:
 
 
 def compare(only: Sequence[str], say: Callable[[str], None]) -> None:
-    """Build images once more from nothing, the base aside, and compare layer by layer. Raises
-    where one is another."""
+    """Build images once more without the cache (except the base) and compare their layers. Raises
+    DevClusterError where they differ."""
     known = {image.name for image in CATALOGUE}
     for image in make(only, say):
         if image.name not in (only or known):
@@ -59,15 +59,15 @@ def compare(only: Sequence[str], say: Callable[[str], None]) -> None:
         for (maker, digest), (_, other) in zip(before, after, strict=True):
             if digest != other:
                 raise DevClusterError(
-                    f"{image.tag}: built again it differs, first in the layer of: {maker[:200]}",
-                    "Something in it depends on the moment, or what apt brings has changed.",
+                    f"{image.tag}: the second build differs, first in the layer of: {maker[:200]}",
+                    "Something in it depends on the time, or the packages of apt have changed.",
                 )
         took_s = time.monotonic() - began
         say(f"{image.tag}: built again, the same {len(before)} layers, {took_s:.1f} s")
 
 
 def _with_bases(wanted: Sequence[Image]) -> list[Image]:
-    """The images and those that they are built on, in the catalogue's order."""
+    """The images and their bases, in the order of the catalogue."""
     names = {image.name for image in wanted} | {image.base for image in wanted}
     return [image for image in CATALOGUE if image.name in names]
 
@@ -86,7 +86,7 @@ def _make(present: Sequence[Image], say: Callable[[str], None]) -> None:
 
 
 def _export(image: Image, identity: str) -> bool:
-    """Write the archive that nodes load. False: it is there already, and the image as it was."""
+    """Write the archive for nodes. Returns False where the archive of this image already exists."""
     stamp = archives() / f"{image.name}.id"
     archive = archive_of(image.name)
     is_there = archive.is_file() or not image.is_loaded
@@ -116,7 +116,7 @@ def _compile_pause() -> None:
 
 
 def _make_base(say: Callable[[str], None]) -> None:
-    """Debian with Python, once."""
+    """Make the base, Debian with Python, if it does not exist."""
     if buildah.has(BASE):
         return
     say(f"{BASE}: installing Debian {RELEASE}, once")

@@ -1,7 +1,7 @@
-"""containerd's folder with all images unpacked, made once; a node gets a copy made of hard links.
+"""containerd's folder with all images unpacked. It is made once; nodes get a copy of hard links.
 
-Importing the worker's image takes longer than the rest of a node's start. Nothing writes to what is
-linked: containerd's blobs never change, and a container's writes go to a layer of its own.
+The import of the worker's image takes longer than the rest of a node's start. Linked files are
+never written: containerd's blobs do not change, and a container writes to a layer of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.devcluster.images.catalogue import archives
 from tools.devcluster.layout import cache_root
 from tools.devcluster.scratch import ENCLOSED, locked, scratch
 
-# Everything below `ENCLOSED` ends with the shell; containerd's databases stand a kill.
+# Everything below `ENCLOSED` ends with the shell; containerd's databases survive a kill.
 IMPORT = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -42,7 +42,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 def copy_to(target: Path) -> None:
-    """Make `target` a containerd root that has every image of `make images`."""
+    """Make `target` a containerd root with every image of `make images`."""
     with locked("store"):
         store = _store()
         shutil.rmtree(target, ignore_errors=True)
@@ -50,7 +50,7 @@ def copy_to(target: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Databases are written in place: those alone are copied."""
+    """Link every file; copy databases, because containerd writes them in place."""
     if source.endswith(".db"):
         shutil.copy2(source, target)
     else:
@@ -58,7 +58,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _store() -> Path:
-    """The folder, made anew where an image has changed since."""
+    """The folder; it is made again where an image has changed."""
     store = cache_root() / "store"
     stamp = cache_root() / "store.json"
     wanted = {each.name: each.stat().st_mtime_ns for each in sorted(archives().glob("*.tar"))}
@@ -80,7 +80,7 @@ def _store() -> Path:
         if done.returncode:
             words = (done.stderr or log.read_text()).strip().splitlines()
             raise DevClusterError(
-                f"containerd takes no images: {words[-1]}",
+                f"containerd does not import images: {words[-1]}",
                 f"Remove {archives()}, then: make images",
             )
         root.rename(store)

@@ -1,7 +1,7 @@
-"""kwok: nodes and pods that exist in the API only, for tests at a scale that no machine has.
+"""kwok: nodes and pods that exist in the API only, for tests with thousands of nodes.
 
-The API server, the scheduler and the controllers are the real ones; what kwok plays is kubelet:
-it keeps nodes alive, and says of every pod on them that it runs. Nothing runs.
+API server, scheduler and controllers are real. kwok replaces kubelet: it keeps nodes alive and
+reports every pod on them as running. No container runs.
 """
 
 from tools.devcluster.kwok.nodes import LABEL, TOLERATION, Kwok

@@ -1,4 +1,4 @@
-"""Nodes that exist in the API only: add them, let them fall silent, take them away."""
+"""Simulated nodes: add them, stop their heartbeats, remove them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from tools.devcluster.errors import DevClusterError
 from tools.devcluster.fakegpu.device import RESOURCE
 from tools.devcluster.layout import Folder
-from tools.devcluster.waiting import Api, api_of
+from tools.devcluster.waiting import ApiClient, api_of
 
 KEY = "kwok.x-k8s.io/node"
 LABEL = f"{KEY}=fake"
-# Pods that come here on purpose say so; others wait, as they would without these nodes.
+# Only pods with this toleration run here; others wait, as without these nodes.
 TOLERATION = {"key": KEY, "operator": "Exists"}
 CALLS_AT_ONCE = 8
 PATIENCE_S = 60.0
 
 
 def node_named(name: str, *, gpus: int, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The Node object that a kubelet would register; kwok adds the rest."""
+    """The Node object as a kubelet would register it; kwok adds the rest."""
     has = {"cpu": "64", "memory": "512Gi", "pods": "110"}
     if gpus:
         has[RESOURCE] = str(gpus)
@@ -55,7 +55,7 @@ class Kwok:
     added: list[str] = field(default_factory=list)
 
     @property
-    def _api(self) -> Api:
+    def _api(self) -> ApiClient:
         return api_of(self.folder.kubeconfig)
 
     def add(
@@ -66,13 +66,13 @@ class Kwok:
         labels: Mapping[str, str] | None = None,
         patience_s: float = PATIENCE_S,
     ) -> list[str]:
-        """Add nodes and wait until they are Ready; returns their names, which none had before.
+        """Add nodes with new names and wait until they are Ready. Returns the names.
 
-        Each has 64 cores, 512 GiB, room for 110 pods, and `gpus` of nvidia.com/gpu. Raises
+        Each node has 64 cores, 512 GiB, capacity for 110 pods, and `gpus` of nvidia.com/gpu. Raises
         DevClusterError where they do not become Ready.
         """
         api = self._api
-        # Of a name that was just given up, kwok still holds the lease, and would not speak for it.
+        # kwok still holds the lease of a node that was just removed, so a used name would not work.
         batch = secrets.token_hex(3)
         names = [f"kwok-{batch}-{number}" for number in range(count)]
 
@@ -105,16 +105,16 @@ class Kwok:
         }
 
     def silence(self, names: Iterable[str]) -> None:
-        """From now on nobody speaks for these nodes, nor for the pods on them: a machine lost.
+        """Stop the heartbeats of these nodes and their pods, as when machines are lost.
 
-        The controllers find out, mark them NotReady (after 50 s) and evict their pods (300 s more).
+        The controllers mark them NotReady (after 50 s) and evict their pods (300 s later).
         """
         api = self._api
         without = {"metadata": {"labels": {KEY: None}}}
         _side_by_side(lambda name: api.call("PATCH", f"/api/v1/nodes/{name}", without), names)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete the Node objects, as a cloud's controller does when the machine is gone."""
+        """Delete the Node objects, as a cloud controller does for lost machines."""
         api = self._api
 
         def delete(name: str) -> None:

@@ -1,8 +1,8 @@
-"""What kwok says of its nodes and of the pods on them, and when: its `Stage` objects.
+"""The `Stage` objects of kwok: which status it writes for nodes and pods, and when.
 
-kwok's own stages take the finalizers off a pod that is deleted, which no kubelet does, so these
-are ours: an object that waits for its finalizer must wait here, too. Its nodes write their status
-every half minute, though they have a lease; kubelet does so every five.
+kwok's default stages remove the finalizers of a deleted pod, which kubelet does not do. With these
+stages an object waits for its finalizers. kwok's default nodes also write their status every half
+minute although they have a lease; these do so every five minutes, as kubelet.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-# Of a deleted pod: a container that ends in order takes a moment.
+# For a deleted pod: a container needs a moment to end.
 ENDS_IN_MS = 500
 
-# Of a container that runs, and of its pod. `Now`, `Quote`, `NodeIPWith` and `PodIPWith` are kwok's.
+# For a running pod. `Now`, `Quote`, `NodeIPWith` and `PodIPWith` are functions of kwok.
 _RUNNING = """
 {{ $now := Now }}
 conditions:
@@ -41,8 +41,7 @@ startTime: {{ $now | Quote }}
 """
 
 
-# Of a node that lives. What it has of each resource is in the node as it was made. `NodeIP` is
-# kwok's.
+# For a live node. Its capacity is in the Node object already. `NodeIP` is a function of kwok.
 _LIVES = """
 {{ $now := Now }}
 addresses:
@@ -66,7 +65,7 @@ _OPTIONS = {
     "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
     "kind": "KwokConfiguration",
     "options": {
-        # Of the nodes' and the pods' own; kwok's 4 make a thousand nodes wait for minutes.
+        # With kwok's default of 4, a thousand nodes take minutes.
         "nodePlayStageParallelism": 16,
         "podPlayStageParallelism": 16,
         "nodeLeaseParallelism": 16,
@@ -93,7 +92,7 @@ def _where(deleted: bool, *others: dict[str, Any]) -> dict[str, Any]:
 
 
 def configuration() -> str:
-    """kwok's `--config`: JSON documents, which are YAML too."""
+    """kwok's `--config`: JSON documents, which are also YAML."""
     has_no_address = {"key": ".status.podIP", "operator": "DoesNotExist"}
     is_ready = '.status.conditions.[] | select( .type == "Ready" ) | .status'
 

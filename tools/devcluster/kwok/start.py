@@ -1,4 +1,4 @@
-"""Start kwok beside a control plane."""
+"""Starts kwok beside a control plane."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ LEASE_SECONDS = 40
 
 
 def start(folder: Folder, *, lease_seconds: int = LEASE_SECONDS) -> None:
-    """Start kwok; nothing where it runs. It is up when the first node it was given is Ready.
+    """Start kwok if it does not run. It works once the first node is Ready.
 
-    Each node's lease is renewed every quarter of `lease_seconds`: a thousand nodes cost a hundred
-    writes a second. The controllers call a node NotReady 50 s after the last.
-    Raises DevClusterError where it is not built, or no control plane runs.
+    kwok renews the lease of each node every quarter of `lease_seconds`: a thousand nodes cost a
+    hundred writes a second. Controllers mark a node NotReady 50 s after its last renewal.
+    Raises DevClusterError where kwok is not built or no control plane runs.
     """
     settings = load(folder)
     alive = {each.name for each in processes.running(folder)}

@@ -1,22 +1,22 @@
 """A node: kubelet, containerd, CNI and the rest, in namespaces of their own.
 
-One process, started by `unshare`, is the first of its own PID, mount and network namespace, and all
-that a node does happens inside: the kernel removes its processes, mounts, firewall rules and
-network devices when that one process ends, however it ends. This is what keeps the host clean.
+`unshare` starts one process as the first of its own PID, mount and network namespace. Everything of
+the node is inside. When that process ends, the kernel removes the node's processes, mounts,
+firewall rules and network devices, so the host stays clean.
 """
 
 from tools.devcluster.machine import check_machine
-from tools.devcluster.node.lifecycle import describe, lay_wire, remove, start, take_up_wire
-from tools.devcluster.node.place import PROCESS, Place, places
+from tools.devcluster.node.lifecycle import create_bridge, describe, remove, remove_bridge, start
+from tools.devcluster.node.place import PROCESS, NodePlace, places
 
 __all__ = [
     "PROCESS",
-    "Place",
+    "NodePlace",
     "check_machine",
+    "create_bridge",
     "describe",
-    "lay_wire",
     "places",
     "remove",
+    "remove_bridge",
     "start",
-    "take_up_wire",
 ]

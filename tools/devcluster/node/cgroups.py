@@ -1,4 +1,4 @@
-"""The control groups that hold a node's pods, one in each hierarchy of the machine."""
+"""The cgroups of a node's pods, one in each hierarchy of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOUNT = Path("/sys/fs/cgroup")
 
 
 def _hierarchies() -> list[Path]:
-    """Version 1: a folder for each controller. Version 2: one for all."""
+    """cgroup v1 has a folder for each controller, v2 one for all."""
     if (MOUNT / "cgroup.controllers").exists():
         return [MOUNT]
     return [each for each in MOUNT.iterdir() if (each / "cgroup.procs").exists()]
@@ -28,7 +28,7 @@ def make(name: str) -> None:
 
 
 def _copy_cpus(group: Path) -> None:
-    """A new version 1 cpuset is empty, and no process may enter it."""
+    """Copy the CPUs of the parent: a new v1 cpuset is empty and accepts no process."""
     for setting in ("cpuset.cpus", "cpuset.mems"):
         with suppress(OSError):
             if not (group / setting).read_text().strip():
@@ -36,7 +36,7 @@ def _copy_cpus(group: Path) -> None:
 
 
 def remove(name: str, patience_s: float = 10.0) -> list[Path]:
-    """Remove the groups, deepest first; returns those that a process still holds."""
+    """Remove the cgroups, deepest first. Returns those that still contain a process."""
     deadline = time.monotonic() + patience_s
     while True:
         left = [each / name for each in _hierarchies() if (each / name).is_dir()]

@@ -1,4 +1,4 @@
-"""The configuration files of a node's components, as they are read inside its namespaces."""
+"""The configuration files of a node's components, for use inside its namespaces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from tools.devcluster.control_plane import identity
 from tools.devcluster.control_plane.identity import Pki
-from tools.devcluster.node.place import Place
+from tools.devcluster.node.place import NodePlace
 
 PAUSE_IMAGE = "localhost/ocrpool/pause:dev"
 SOCKET = "/run/containerd/containerd.sock"
@@ -53,7 +53,7 @@ class NodeFiles:
 
     @property
     def var_lib(self) -> Path:
-        """What the node sees as /var/lib."""
+        """The folder that the node sees as /var/lib."""
         return self.root / "var-lib"
 
     @property
@@ -62,11 +62,11 @@ class NodeFiles:
 
     @property
     def tunables(self) -> Path:
-        """Stand-ins for the kernel's settings that kubelet would change for the whole machine."""
+        """Files in place of kernel settings that kubelet would change for the whole machine."""
         return self.root / "tunables"
 
 
-def write(place: Place, cni_programs: Path) -> NodeFiles:
+def write(place: NodePlace, cni_programs: Path) -> NodeFiles:
     files = NodeFiles(place.root)
     for directory in (files.cni, files.containerd_root, files.var_lib, files.var_log):
         directory.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def write(place: Place, cni_programs: Path) -> NodeFiles:
     _write_json(files.kubelet, _kubelet(place, files))
     _write_json(files.proxy, _proxy(place))
     files.dns.write_text(_dns(place))
-    # Pods get the cluster's names and no others: there is no way out of the node.
+    # Pods resolve only names of the cluster, because the node has no route to other networks.
     files.resolver.write_text("")
     return files
 
@@ -98,7 +98,7 @@ state = "/run/containerd"
 
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
-  # Where root lacks CAP_SYS_RESOURCE, runc fails on any score below its own:
+  # Without CAP_SYS_RESOURCE runc fails on any score below its own:
   # "can't get final child's PID from pipe: EOF".
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
@@ -112,10 +112,10 @@ state = "/run/containerd"
 """
 
 
-def _cni(place: Place) -> dict[str, Any]:
-    """A wire of its own from each pod to the node.
+def _cni(place: NodePlace) -> dict[str, Any]:
+    """A point-to-point link from each pod to the node.
 
-    On a bridge, an answer between two pods would not pass the node's address translation, and
+    On a bridge, an answer between two pods would bypass the node's address translation, and
     Services would need the kernel module br_netfilter.
     """
     ipam = {
@@ -134,7 +134,7 @@ def _cni(place: Place) -> dict[str, Any]:
     }
 
 
-def _kubelet(place: Place, files: NodeFiles) -> dict[str, Any]:
+def _kubelet(place: NodePlace, files: NodeFiles) -> dict[str, Any]:
     return {
         "kind": "KubeletConfiguration",
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -144,14 +144,14 @@ def _kubelet(place: Place, files: NodeFiles) -> dict[str, Any]:
             "webhook": {"enabled": False},
             "x509": {"clientCAFile": str(Pki(place.folder.pki).authority)},
         },
-        # Only the API server has a certificate to come with, and it has checked the caller.
+        # Only the API server has a client certificate, and it has authorised the caller.
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{place.cgroup}",
         "clusterDNS": [str(place.address)],
         "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
-        # The disk is the machine's: how full it is says nothing about this node.
+        # The disk is shared with the machine, so its fill level is not this node's.
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "0%",
@@ -167,30 +167,30 @@ def _kubelet(place: Place, files: NodeFiles) -> dict[str, Any]:
         "protectKernelDefaults": True,
         "resolvConf": str(files.resolver),
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
-        # Tests change ConfigMaps and Secrets and wait for them to arrive.
+        # Tests change ConfigMaps and Secrets and wait until pods see them.
         "configMapAndSecretChangeDetectionStrategy": "Watch",
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "4s",
     }
 
 
-def _proxy(place: Place) -> dict[str, Any]:
+def _proxy(place: NodePlace) -> dict[str, Any]:
     return {
         "kind": "KubeProxyConfiguration",
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "bindAddress": str(place.address),
         "clusterCIDR": str(place.settings.network.pods),
         "clientConnection": {"kubeconfig": str(Pki(place.folder.pki).kubeconfig(identity.PROXY))},
-        # Only the host's own network namespace may change the table's size.
+        # Only the host's network namespace may change the size of the table.
         "conntrack": {"maxPerCore": 0},
         "mode": "iptables",
-        # Tests start a Service and call it: rules are written at once, not once a second.
+        # Tests create a Service and call it, so rules are written at once and not once a second.
         "iptables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
         "nodePortAddresses": [f"{place.address}/32"],
     }
 
 
-def _dns(place: Place) -> str:
+def _dns(place: NodePlace) -> str:
     return f"""\
 .:53 {{
     bind {place.address}

@@ -1,8 +1,8 @@
 """The first process inside a node's namespaces: `python -m tools.devcluster.node.init FOLDER
 NUMBER`.
 
-It lays mounts and network, starts the components, collects the dead. When it ends, the kernel ends
-everything else in the node.
+It creates mounts and network, starts the components, and reaps zombies. When it ends, the kernel
+ends everything else in the node.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tools.devcluster.layout import Folder
 from tools.devcluster.machine import cni_folder
 from tools.devcluster.node import config
 from tools.devcluster.node.config import NodeFiles
-from tools.devcluster.node.place import Place
+from tools.devcluster.node.place import NodePlace
 from tools.devcluster.ports import MOST_NODES
 from tools.devcluster.settings import load
-from tools.devcluster.waiting import answers, api_of
+from tools.devcluster.waiting import api_of, succeeds
 
-# What kubelet wants, so that it finds nothing to change (kubelet: container_manager_linux.go,
+# The values that kubelet requires, so that it changes nothing (container_manager_linux.go,
 # setupKernelTunables).
 TUNABLES = {
     "vm/overcommit_memory": "1",
@@ -45,20 +45,20 @@ def main() -> None:
     programs = cni_folder()
     if settings is None or programs is None:
         sys.exit("the node was started without settings, or without CNI plugins")
-    place = Place(folder, settings, int(sys.argv[2]))
+    place = NodePlace(folder, settings, int(sys.argv[2]))
     files = config.write(place, programs)
-    _lay_mounts(files)
-    _lay_network(place)
+    _create_mounts(files)
+    _create_network(place)
     _start_components(place, files)
-    _collect_the_dead()
+    _reap_children()
 
 
 def _command(*argv: str) -> None:
     subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
 
 
-def _lay_mounts(files: NodeFiles) -> None:
-    """Cover what components would write to the machine; nobody outside sees these mounts."""
+def _create_mounts(files: NodeFiles) -> None:
+    """Mount over the folders that components write to; the mounts are invisible outside."""
     _command("mount", "--bind", str(files.var_lib), "/var/lib")
     _command("mount", "--bind", str(files.var_log), "/var/log")
     _command("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
@@ -67,11 +67,11 @@ def _lay_mounts(files: NodeFiles) -> None:
         stand_in.parent.mkdir(exist_ok=True)
         stand_in.write_text(f"{value}\n")
         _command("mount", "--bind", str(stand_in), f"/proc/sys/{name}")
-    # Volumes may ask for mounts that travel between containers.
+    # Volumes may need mount propagation between containers.
     _command("mount", "--make-rshared", "/")
 
 
-def _lay_network(place: Place) -> None:
+def _create_network(place: NodePlace) -> None:
     deadline = time.monotonic() + 10
     while not Path("/proc/self/net/dev").read_text().count("eth0:"):
         if time.monotonic() > deadline:
@@ -82,7 +82,7 @@ def _lay_network(place: Place) -> None:
     _command("ip", "addr", "add", f"{place.address}/24", "dev", "eth0")
     _command("ip", "link", "set", "eth0", "up")
     _command("ip", "route", "add", "default", "via", str(network.host_address))
-    # Nodes that are not there yet have their way already.
+    # The routes to nodes that may be added later.
     for number in range(MOST_NODES):
         if number != place.number:
             other = (str(network.pods_of(number)), "via", str(network.node_address(number)))
@@ -90,7 +90,7 @@ def _lay_network(place: Place) -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
-def _start_components(place: Place, files: NodeFiles) -> None:
+def _start_components(place: NodePlace, files: NodeFiles) -> None:
     pki = Pki(place.folder.pki)
 
     def begin(name: str, *argv: str | Path) -> None:
@@ -130,7 +130,7 @@ def _start_components(place: Place, files: NodeFiles) -> None:
 
 
 def _await_containerd() -> None:
-    """Without it kubelet ends at once."""
+    """Wait for containerd; without it kubelet exits at once."""
     deadline = time.monotonic() + 30
     with socket.socket(socket.AF_UNIX) as probe:
         while probe.connect_ex(config.SOCKET):
@@ -139,18 +139,18 @@ def _await_containerd() -> None:
             time.sleep(0.05)
 
 
-def _await_node(place: Place) -> None:
-    """kube-router looks for the node's object once, and ends without it."""
+def _await_node(place: NodePlace) -> None:
+    """Wait for the Node object; without it kube-router exits at its start."""
     api = api_of(Pki(place.folder.pki).kubeconfig(identity.POLICIES))
     deadline = time.monotonic() + 60
-    while not answers(lambda: api.get(f"/api/v1/nodes/{place.name}")):
+    while not succeeds(lambda: api.get(f"/api/v1/nodes/{place.name}")):
         if time.monotonic() > deadline:
             sys.exit("kubelet did not register the node, see kubelet.log")
         time.sleep(0.2)
 
 
-def _collect_the_dead() -> None:
-    """Shims and what runs in containers become this process's children when theirs has ended."""
+def _reap_children() -> None:
+    """Reap zombies: orphaned shims and container processes become children of this process."""
     while True:
         try:
             os.wait()

@@ -1,4 +1,4 @@
-"""Start and remove a node, seen from the host."""
+"""Starts and removes a node from the host."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tools.devcluster.fakegpu import device
 from tools.devcluster.layout import REPOSITORY
 from tools.devcluster.node import cgroups
 from tools.devcluster.node.config import NodeFiles
-from tools.devcluster.node.place import Place
+from tools.devcluster.node.place import NodePlace
 from tools.devcluster.ports import MOST_NODES
 from tools.devcluster.settings import Settings
-from tools.devcluster.waiting import Started, answers, api_of, wait_until
+from tools.devcluster.waiting import Started, api_of, succeeds, wait_until
 
 
 def _ip(*words: str) -> None:
@@ -33,8 +33,9 @@ def _has_device(name: str) -> bool:
     return Path("/sys/class/net", name).exists()
 
 
-def lay_wire(settings: Settings) -> None:
-    """A bridge on the host: the API server's address, and the way to pods and Services."""
+def create_bridge(settings: Settings) -> None:
+    """Create a bridge on the host, with the API server's address and the routes to pods and
+    Services."""
     network = settings.network
     if not _has_device(network.device):
         _ip("link", "add", network.device, "type", "bridge")
@@ -46,8 +47,8 @@ def lay_wire(settings: Settings) -> None:
         _ip("route", "replace", str(block), "via", str(node), "dev", network.device)
 
 
-def start(place: Place, patience_s: float = 60.0) -> None:
-    """Start the node; return once it is Ready in the API, with GPUs and images."""
+def start(place: NodePlace, patience_s: float = 60.0) -> None:
+    """Start the node. Returns once it is Ready in the API, with GPUs and images."""
     folder = place.folder
     if not images.archive_of("pause").is_file():
         images.make(("pause",), lambda _: None)
@@ -64,8 +65,8 @@ def start(place: Place, patience_s: float = 60.0) -> None:
         {"PYTHONPATH": str(REPOSITORY)},
     )
     started = Started(place.process, pid, folder.log(place.process))
-    _plug_in(pid, place, started)
-    # From here on kubelet knows best what is amiss.
+    _connect(pid, place, started)
+    # From here on the log of kubelet explains failures.
     started = Started(place.process, pid, folder.log(place.called("kubelet")))
     api = api_of(folder.kubeconfig)
 
@@ -79,11 +80,11 @@ def start(place: Place, patience_s: float = 60.0) -> None:
     def probe() -> None:
         seen[:] = [is_ready()]
 
-    wait_until(lambda: answers(probe) and all(seen), "node", started, patience_s)
+    wait_until(lambda: succeeds(probe) and all(seen), "node", started, patience_s)
 
 
-def _plug_in(pid: int, place: Place, started: Started) -> None:
-    """Lay the wire's other end into the node, once it has a network namespace of its own."""
+def _connect(pid: int, place: NodePlace, started: Started) -> None:
+    """Move the other end of the veth pair into the node's network namespace once that exists."""
     ours = os.readlink("/proc/self/ns/net")
     wait_until(
         lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, "the node's namespaces", started, 10
@@ -98,32 +99,34 @@ def _is_ready(found: dict[str, Any]) -> bool:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """A node of the API in one line."""
+    """A node in one line."""
     gpus = found["status"].get("allocatable", {}).get(device.RESOURCE, "0")
     state = "Ready" if _is_ready(found) else "NotReady"
     return f"node {found['metadata']['name']}: {state}, {device.RESOURCE}: {gpus}"
 
 
-def remove(place: Place) -> None:
-    """End a node and take back what it had on the host. Safe to repeat, or to find nothing."""
-    # What runs in containers bears no mark of ours, and ends with the node's first process.
+def remove(place: NodePlace) -> None:
+    """End a node and remove what it had on the host. Does nothing where there is no node."""
+    # Container processes have no mark of the cluster; they end with the node's first process.
     processes.stop(place.folder, (place.process,))
     held = cgroups.remove(place.cgroup)
     if held:
         raise DevClusterError(
-            f"Processes are left in {', '.join(map(str, held))}", "End them and run it again"
+            f"Processes remain in {', '.join(map(str, held))}", "End them and run it again"
         )
     _remove_device(place.plug)
 
 
-def take_up_wire(settings: Settings) -> None:
-    """The bridge, and with it the routes over it."""
+def remove_bridge(settings: Settings) -> None:
+    """Remove the bridge with its routes."""
     _remove_device(settings.network.device)
 
 
 def _remove_device(name: str) -> None:
-    # The kernel takes its time to remove a wire with its node's namespace. Or it has done so by
-    # now: then there is nothing to say.
+    # The kernel removes the veth pair with the node's namespace, sometimes late. It may already be
+    # removed.
     subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
     if _has_device(name):
-        raise DevClusterError(f"The network device {name} stays", f"Run: ip link del {name}")
+        raise DevClusterError(
+            f"The network device {name} was not removed", f"Run: ip link del {name}"
+        )

@@ -1,4 +1,4 @@
-"""One node of a cluster: its names, addresses and folders, which all follow from its number."""
+"""The names, addresses and folders of a node. All of them follow from its number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tools.devcluster.control_plane.start import node_name
 from tools.devcluster.layout import Folder
 from tools.devcluster.settings import Settings
 
-# What a node is called in `status`, and its log.
+# The name of a node in `status` and of its log.
 PROCESS = "node"
 
 
 @dataclass(frozen=True)
-class Place:
+class NodePlace:
     """`number` counts from 0."""
 
     folder: Folder
@@ -23,12 +23,12 @@ class Place:
     number: int
 
     def called(self, what: str) -> str:
-        """`kubelet` on the first node, `kubelet.2` on the second: no cluster's name has a dot."""
+        """A name for the node: `kubelet` on the first one, `kubelet.2` on the second."""
         return what if self.number == 0 else f"{what}.{self.number + 1}"
 
     @property
     def name(self) -> str:
-        """In the API."""
+        """Its name in the API."""
         return node_name(self.folder, self.number)
 
     @property
@@ -45,7 +45,7 @@ class Place:
 
     @property
     def gpus(self) -> Path:
-        """The fake GPUs' figures, one folder a device (see `fakegpu.device`)."""
+        """The fake GPUs, one folder for each device (see `fakegpu.device`)."""
         return self.folder.gpus_of(self.number)
 
     @property
@@ -58,10 +58,10 @@ class Place:
 
     @property
     def plug(self) -> str:
-        """The host's end of the wire to the node."""
+        """The host's end of the veth pair to the node."""
         return f"{self.settings.network.device}n{self.number or ''}"
 
 
-def places(folder: Folder, settings: Settings) -> list[Place]:
-    """Every node that the cluster was asked to have."""
-    return [Place(folder, settings, number) for number in range(settings.nodes)]
+def places(folder: Folder, settings: Settings) -> list[NodePlace]:
+    """Every node of the cluster's settings."""
+    return [NodePlace(folder, settings, number) for number in range(settings.nodes)]

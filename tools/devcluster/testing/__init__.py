@@ -1,4 +1,4 @@
-"""What tests get: pytest fixtures, and a handle on the cluster that they run against."""
+"""For tests: pytest fixtures, and a client of the cluster that they run against."""
 
 from tools.devcluster.testing.handle import Cluster, Namespace
 

@@ -1,4 +1,4 @@
-"""A test's handle on a cluster: ours, or one that the user names."""
+"""A client of a cluster for tests: our own cluster, or one that the user names."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from tools.devcluster.layout import Folder
 
 @dataclass(frozen=True)
 class Cluster:
-    """`kubeconfig` and `context` lead to it; `folder` only where it is one of ours."""
+    """`kubeconfig` and `context` select the cluster; `folder` is set for our own clusters only."""
 
     kubeconfig: Path
     context: str | None = None
     folder: Folder | None = None
 
     def command(self, *words: str) -> list[str]:
-        """kubectl's command line, for a test that starts and stops it itself (port-forward)."""
+        """The command line of kubectl, for a test that starts and stops it itself
+        (port-forward)."""
         where = [f"--kubeconfig={self.kubeconfig}"]
         if self.context:
             where.append(f"--context={self.context}")
         return [_program("kubectl"), *where, *words]
 
     def kubectl(self, *words: str, manifest: object = None, timeout_s: float = 60) -> str:
-        """Run kubectl and return what it prints. `manifest` is piped to it, as JSON.
+        """Run kubectl and return its output. `manifest` is piped to it as JSON.
 
-        Raises AssertionError with kubectl's own words when it fails: in a test that is the finding.
+        Raises AssertionError with the error message of kubectl.
         """
         return _run(self.command(*words), timeout_s, manifest)
 
     def helm(self, *words: str, timeout_s: float = 60) -> str:
-        """Run helm and return what it prints. Raises AssertionError with its words."""
+        """Run helm and return its output. Raises AssertionError with its error message."""
         where = [f"--kubeconfig={self.kubeconfig}"]
         if self.context:
             where.append(f"--kube-context={self.context}")
@@ -52,9 +53,9 @@ class Cluster:
         return found
 
     def wait_for_crds(self, *names: str) -> None:
-        """Until the API server serves the kinds of these CRDs.
+        """Wait until the API server serves the kinds of these CRDs.
 
-        Not `kubectl wait`: it fails on a CRD so new that it has no conditions, in either form.
+        `kubectl wait` fails on a new CRD that has no conditions yet.
         """
         deadline = time.monotonic() + 50
         for name in names:
@@ -70,7 +71,7 @@ class Cluster:
 
     @property
     def gpus(self) -> list[FakeGpu]:
-        """The first node's fake GPUs, in the order of their index."""
+        """The fake GPUs of the first node, by index."""
         if self.folder is None or not self.folder.gpus_of(0).is_dir():
             return []
         return device.devices(self.folder.gpus_of(0))
@@ -78,7 +79,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace of a test's own; every call goes there."""
+    """A namespace of one test. Every call goes to this namespace."""
 
     cluster: Cluster
     name: str

@@ -1,8 +1,9 @@
 """pytest fixtures: `control_plane`, `controllers`, `kwok`, `node`, `second_node`, `namespace` and
 `haproxy`.
 
-A test that needs what this machine has not built is left out, and the last lines say how many, why,
-and the one command that brings them. In CI (`CI=true`) it fails instead. Nothing is built here.
+A test that needs a program which is not built here is left out. The last lines of the run say how
+many, why, and the command that builds it. In CI (`CI=true`) such a test fails. Nothing is built
+here.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from tools.devcluster.testing.handle import Cluster, Namespace, existing
 from tools.devcluster.testing.runs import temporary
 
 GPUS = 2
-# Starting a node, on two busy cores.
+# Seconds to start a node on two busy cores.
 TIMEOUT_S = 300
 LEFT_OUT = "left out: "
 
 
-def _lacking(level: str) -> str | None:
-    """Why tests of this level cannot run here, and the one command that brings them."""
+def _problem_with(level: str) -> str | None:
+    """Why tests of this level cannot run here, and the command that makes them run."""
     if level == "kwok":
         if existing() is not None:
             return "kwok runs beside our own control plane only. Run it without KUBECONTEXT"
-        lacking = parts.missing(parts.KWOK_PARTS)
-        return str(lacking) if lacking else None
+        problem = parts.missing(parts.KWOK_PARTS)
+        return str(problem) if problem else None
     if existing() is not None:
         return None
     if level == "control_plane":
-        lacking = parts.missing(parts.CONTROL_PLANE_PARTS)
-        return str(lacking) if lacking else None
+        problem = parts.missing(parts.CONTROL_PLANE_PARTS)
+        return str(problem) if problem else None
     try:
         check_machine()
     except DevClusterError as error:
-        lacking = error
+        problem = error
     else:
-        lacking = parts.missing(parts.NODE_PARTS) or images.missing()
-    return f"{lacking.what}. Run, as root: make e2e" if lacking else None
+        problem = parts.missing(parts.NODE_PARTS) or images.missing()
+    return f"{problem.what}. Run, as root: make e2e" if problem else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,9 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{level}: runs against the fixture `{level}`")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks that -m names
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the level that it needs, and skip it where that is not to be had."""
+    """Mark each test with its level, and skip it where that level cannot run."""
     reasons: dict[str, str | None] = {}
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
@@ -71,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
         if level not in reasons:
-            reasons[level] = _lacking(level)
+            reasons[level] = _problem_with(level)
         reason = reasons[level]
         if reason is not None and os.environ.get("CI") != "true":
             item.add_marker(pytest.mark.skip(reason=LEFT_OUT + reason))
@@ -81,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> Generator[None, None, None]:
-    """Say it after all the others have spoken."""
+    """Print the tests that were left out, as the last lines."""
     yield
     counts: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
@@ -100,8 +101,8 @@ def _fail_with(reason: str | None) -> None:
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
-    """A real API server with its controllers and scheduler, without a node. Once a run."""
-    _fail_with(_lacking("control_plane"))
+    """A real API server with controllers and scheduler, without a node. One for each test run."""
+    _fail_with(_problem_with("control_plane"))
     found = existing()
     if found is not None:
         yield found
@@ -112,20 +113,22 @@ def control_plane() -> Iterator[Cluster]:
 
 @pytest.fixture
 def kwok(control_plane: Cluster) -> Iterator[Kwok]:
-    """Nodes that exist in the API only, beside the control plane; each test adds its own."""
-    _fail_with(_lacking("kwok"))
+    """Simulated nodes beside the control plane; each test adds its own."""
+    _fail_with(_problem_with("kwok"))
     assert control_plane.folder is not None
     tools.devcluster.kwok.start(control_plane.folder)
     found = Kwok(control_plane.folder)
     yield found
-    # Other tests count on a cluster without nodes. Those that fell silent bear no label any more.
+    # Other tests need a cluster without nodes. Silent nodes have lost their label, so use the
+    # names.
     found.remove(found.added)
 
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Cluster]:
-    """A cluster of its own with a node that runs containers and has two fake GPUs. Once a run."""
-    _fail_with(_lacking("node"))
+    """A second cluster, with a node that runs containers and has two fake GPUs. One for each
+    run."""
+    _fail_with(_problem_with("node"))
     found = existing()
     if found is not None:
         yield found
@@ -136,7 +139,7 @@ def node() -> Iterator[Cluster]:
 
 @pytest.fixture
 def second_node(node: Cluster) -> Iterator[str]:
-    """The name of another node, which joins the cluster of `node` for one test and then leaves."""
+    """The name of another node that joins the cluster of `node` for one test."""
     if node.folder is None:
         pytest.skip("a node is added to our own cluster only")
     cluster.up(node.folder, nodes=2, say=lambda _: None)
@@ -148,7 +151,7 @@ def second_node(node: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def haproxy() -> str:
-    """The program HAProxy, for tests without containers."""
+    """The path of HAProxy, for tests without containers."""
     found = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is not None:
         return found
@@ -160,7 +163,7 @@ def haproxy() -> str:
 
 @pytest.fixture(scope="session")
 def controllers(control_plane: Cluster) -> Cluster:
-    """The control plane, if it has its controllers: `KUBEBUILDER_ASSETS` seldom brings them."""
+    """The control plane, if it has controllers: `KUBEBUILDER_ASSETS` rarely has them."""
     if not _has_controllers(control_plane):
         reason = f"{os.environ['KUBEBUILDER_ASSETS']} has no kube-controller-manager. {parts.HOW}"
         if os.environ.get("CI") == "true":
@@ -177,7 +180,7 @@ def _has_controllers(cluster: Cluster) -> bool:
 
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """A namespace for one test: on the node's cluster if the test uses `node`."""
+    """A namespace for one test, in the node's cluster if the test uses `node`."""
     level = "node" if "node" in request.fixturenames else "control_plane"
     cluster: Cluster = request.getfixturevalue(level)
     own = Namespace(cluster, f"test-{secrets.token_hex(4)}")
@@ -189,7 +192,7 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[Namespace]:
 
 
 def _await_service_account(own: Namespace) -> None:
-    """The controller makes it in a moment, and no pod is admitted before."""
+    """Wait for the default service account: a namespace admits no pod before it has one."""
     deadline = time.monotonic() + 30
     while not own.get("serviceaccounts")["items"]:
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The clusters that test runs start: named after the run's process, so that orphans are told."""
+"""The clusters of test runs. Their names contain the pid of the run, so orphans can be found."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def temporary(
     name: str = "",
     node_grace_s: int = control_plane.NODE_GRACE_SECONDS,
 ) -> Iterator[Cluster]:
-    """A cluster for this process, removed at the end; what killed runs left is removed first.
+    """A cluster for this process, removed at the end. Clusters of killed runs are removed first.
 
-    `name`, a word, tells it from the others of this process. `node_grace_s`: after so long without
-    a word a node is NotReady.
+    `name` distinguishes clusters of one process. `node_grace_s`: after so many seconds without a
+    heartbeat a node is NotReady.
     """
     for orphan in orphans():
         cluster.down(orphan)

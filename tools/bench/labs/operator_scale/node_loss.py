@@ -11,7 +11,7 @@ from tools.bench.labs.operator_scale import fake_workers
 from tools.bench.labs.operator_scale.pools import PODS, TIMEOUT_S, seconds_until, unready
 from tools.bench.labs.operator_scale.process import OperatorUnderTest, OperatorUsage, usage_between
 from tools.devcluster.kwok import Kwok
-from tools.devcluster.waiting import Api
+from tools.devcluster.waiting import ApiClient
 
 # `silent`: the machines are lost and their Node objects stay. `deleted`: a cloud controller also
 # removes the Node objects.
@@ -30,7 +30,7 @@ class NodeLoss:
 
 
 def lose(
-    api: Api,
+    api: ApiClient,
     kwok: Kwok,
     operator: OperatorUnderTest,
     lost: Sequence[str],

@@ -12,7 +12,7 @@ from ocrpool.resource.spec import PoolSpec
 from ocrpool_operator.manifests.worker_pod import worker_pod
 from ocrpool_operator.reconcile.loop import MAX_CONCURRENT_ROUNDS
 from tools.devcluster.kwok import TOLERATION
-from tools.devcluster.waiting import Api
+from tools.devcluster.waiting import ApiClient
 
 NAMESPACE = "scale"
 POOLS = f"/apis/ocrpool.dev/v1alpha1/namespaces/{NAMESPACE}/ocrpools"
@@ -37,7 +37,7 @@ def a_pool(name: str, workers: int) -> dict[str, Any]:
     }
 
 
-def apply(api: Api, count: int, workers: int) -> None:
+def apply(api: ApiClient, count: int, workers: int) -> None:
     """Apply the pools, four at a time."""
 
     def one(number: int) -> None:
@@ -47,7 +47,7 @@ def apply(api: Api, count: int, workers: int) -> None:
         list(callers.map(one, range(count)))
 
 
-def bare_pods(api: Api, count: int, workers: int) -> float:
+def bare_pods(api: ApiClient, count: int, workers: int) -> float:
     """Seconds that a client which does nothing else needs to create as many of the operator's pods,
     with as many calls at once as the operator has rounds, each on its own connection. The pods are
     deleted when this returns."""
@@ -70,12 +70,12 @@ def bare_pods(api: Api, count: int, workers: int) -> float:
     return took
 
 
-def _pending(api: Api) -> int:
+def _pending(api: ApiClient) -> int:
     found = api.get_json(f"{PODS}?fieldSelector=status.phase%3DPending&limit=1", TIMEOUT_S)
     return len(found["items"])
 
 
-def nodes_settle(api: Api) -> None:
+def nodes_settle(api: ApiClient) -> None:
     """Wait until controllers no longer write to new nodes (addresses, taints, labels)."""
     before = -1
     while True:
@@ -87,13 +87,13 @@ def nodes_settle(api: Api) -> None:
         time.sleep(CALM_S)
 
 
-def pods_there(api: Api) -> int:
+def pods_there(api: ApiClient) -> int:
     """The number of pods. A list of one object also reports how many remain."""
     found = api.get_json(f"{PODS}?limit=1", TIMEOUT_S)
     return len(found["items"]) + int(found["metadata"].get("remainingItemCount", 0))
 
 
-def unready(api: Api, workers: int) -> int:
+def unready(api: ApiClient, workers: int) -> int:
     """How many workers are not ready, from the status of the pools."""
     found = api.get_json(POOLS, TIMEOUT_S)["items"]
     return sum(workers - each.get("status", {}).get("readyReplicas", 0) for each in found)
