@@ -57,7 +57,7 @@ def until_given_up(worker: Worker, reason: str) -> None:
     assert reason in answer.message
 
 
-def test_the_log_says_once_which_models_are_not_there(tmp_path: Path, models: Path) -> None:
+def test_the_log_says_once_which_optional_models_are_missing(tmp_path: Path, models: Path) -> None:
     arguments = ("--models", str(models))
     with start_worker(tmp_path, *arguments, instances=2, settings=NEEDS_MODELS) as worker:
         (told,) = [one for one in worker.events() if one["event"] == "models verified"]
@@ -65,7 +65,7 @@ def test_the_log_says_once_which_models_are_not_there(tmp_path: Path, models: Pa
     assert told["notThere"] == ["doc_orientation_classify", "textline_orientation", "doc_unwarping"]
 
 
-def test_files_corrupted_at_run_time_stop_the_boots_until_they_are_restored(
+def test_files_corrupted_at_run_time_stop_startups_until_they_are_restored(
     tmp_path: Path, models: Path
 ) -> None:
     where = ("--models", str(models))
@@ -85,7 +85,7 @@ def test_files_corrupted_at_run_time_stop_the_boots_until_they_are_restored(
         assert worker.read(say="back").text == "back"
 
 
-def test_files_corrupted_at_run_time_leave_the_other_instances_at_work(
+def test_files_corrupted_at_run_time_do_not_affect_running_instances(
     tmp_path: Path, models: Path
 ) -> None:
     where = ("--models", str(models))
@@ -105,7 +105,7 @@ def spoken(worker: Worker) -> list[str]:
 
 
 @pytest.mark.parametrize("damage", ["no folder", "not set", "missing file", "corrupt"])
-def test_bad_models_at_start_end_it_with_one_line(
+def test_bad_models_at_start_end_the_worker_with_one_line(
     tmp_path: Path, models: Path, damage: str
 ) -> None:
     arguments = [] if damage == "not set" else ["--models", str(models)]
@@ -164,7 +164,7 @@ def test_an_engine_that_cannot_start_ends_the_worker_with_one_line(
         worker.clean_up()
 
 
-def test_a_boot_that_fails_once_is_tried_again(tmp_path: Path) -> None:
+def test_a_startup_that_fails_once_is_tried_again(tmp_path: Path) -> None:
     boot = {"signal": "SIGKILL", "once": str(tmp_path / "flag")}
     with start_worker(tmp_path, settings={"engine": {"options": {"boot": boot}}}) as worker:
         assert worker.read(say="read").text == "read"

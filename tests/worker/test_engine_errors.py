@@ -34,7 +34,7 @@ def test_memory_that_runs_out_once_lowers_the_ceiling(tmp_path: Path, error: str
         assert state["ready"]
 
 
-def test_memory_that_runs_out_in_the_only_instance(tmp_path: Path) -> None:
+def test_the_only_instance_is_recycled_when_memory_runs_out(tmp_path: Path) -> None:
     with start_worker(tmp_path) as worker:
         before = worker.pids()
         answer = worker.read(
@@ -45,7 +45,7 @@ def test_memory_that_runs_out_in_the_only_instance(tmp_path: Path) -> None:
         assert worker.state()["instances"]["ceiling"] == 1
 
 
-def test_memory_that_runs_out_twice_is_422(tmp_path: Path) -> None:
+def test_a_page_on_which_memory_runs_out_twice_is_422(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=3) as worker:
         answer = worker.read(say="too much", **{"raise": OUT_OF_MEMORY[1]})
         assert (answer.status, answer.reason) == (422, "PoisonPage"), answer

@@ -53,7 +53,7 @@ def test_a_full_queue_is_429_with_retry_after(tmp_path: Path) -> None:
         assert worker.counters()["deaths"] == 0
 
 
-def test_a_queue_of_none_still_serves_what_an_idle_instance_can_take(tmp_path: Path) -> None:
+def test_a_queue_of_0_still_accepts_a_request_for_an_idle_instance(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings={"admission": {"queue": 0}}) as worker:
         running = worker.begin(say="running", gate=str(gate))

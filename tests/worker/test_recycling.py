@@ -93,7 +93,7 @@ def test_an_instance_that_has_grown_is_replaced(tmp_path: Path) -> None:
         assert state["instances"]["each"][0]["memory"] < 1.5 * warm["memory"]
 
 
-def test_what_an_instance_takes_in_the_middle_of_a_page_is_told(tmp_path: Path) -> None:
+def test_the_state_shows_memory_in_the_middle_of_a_page(tmp_path: Path) -> None:
     """In RAM an instance swings within a page. Told with its answer only, that would look as if a
     stranger had taken it, and cost an instance whenever all are on a large page."""
     with start_worker(tmp_path, settings={"recycle": {"memoryGrowth": 0}}) as worker:

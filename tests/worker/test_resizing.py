@@ -58,7 +58,7 @@ def test_no_request_is_lost_while_instances_come_and_go(tmp_path: Path) -> None:
     assert max(booting) == 1, "two instances booted at a time"
 
 
-def test_the_longest_idle_instance_works_next_and_a_busy_one_holds_up_nobody(
+def test_the_longest_idle_instance_gets_the_next_page(
     tmp_path: Path,
 ) -> None:
     gate = tmp_path / "gate"
@@ -77,7 +77,7 @@ def test_the_longest_idle_instance_works_next_and_a_busy_one_holds_up_nobody(
         assert long.result().pids == [blocked]
 
 
-def test_an_instance_that_is_dismissed_finishes_its_page(tmp_path: Path) -> None:
+def test_a_retired_instance_finishes_its_page(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, instances=2) as worker:
         pages = [worker.begin(say=str(number), gate=str(gate)) for number in range(2)]
@@ -90,7 +90,7 @@ def test_an_instance_that_is_dismissed_finishes_its_page(tmp_path: Path) -> None
         assert worker.counters()["deaths"] == 0
 
 
-def test_a_boot_that_is_no_longer_wanted_is_given_up(tmp_path: Path) -> None:
+def test_a_startup_that_is_not_needed_any_more_is_cancelled(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     boot = {"gate": str(gate)}
@@ -107,7 +107,7 @@ def test_a_boot_that_is_no_longer_wanted_is_given_up(tmp_path: Path) -> None:
         assert worker.read(say="read").text == "read"
 
 
-def test_a_target_of_none_is_503_until_there_is_another(tmp_path: Path) -> None:
+def test_a_target_of_0_is_503_until_the_next_target(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2) as worker:
         assert worker.set_target(0).status == 200
         worker.until("all have gone", lambda state: not state["instances"]["each"])
@@ -120,7 +120,7 @@ def test_a_target_of_none_is_503_until_there_is_another(tmp_path: Path) -> None:
         assert worker.read(say="somebody").text == "somebody"
 
 
-def test_what_waits_when_the_last_instance_is_dismissed_is_answered(tmp_path: Path) -> None:
+def test_requests_that_wait_when_the_last_instance_is_retired_are_answered(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path) as worker:
         running = worker.begin(say="running", gate=str(gate))
@@ -148,7 +148,7 @@ def test_what_waits_when_the_last_instance_is_dismissed_is_answered(tmp_path: Pa
     ],
     ids=str,
 )
-def test_a_target_that_cannot_be_is_422_and_changes_nothing(
+def test_an_invalid_target_is_422_and_changes_nothing(
     worker: Worker, body: object, tells: str
 ) -> None:
     answer = worker.control("PUT", "/v1/instances", body)

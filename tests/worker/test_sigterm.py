@@ -41,7 +41,7 @@ def refused(worker: Worker) -> None:
     [(signal.SIGTERM, 1), (signal.SIGTERM, 3), (signal.SIGINT, 1)],
     ids=["SIGTERM", "several SIGTERM", "SIGINT"],
 )
-def test_what_was_accepted_is_finished(tmp_path: Path, number: signal.Signals, times: int) -> None:
+def test_accepted_requests_are_finished(tmp_path: Path, number: signal.Signals, times: int) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, instances=2, settings=GRACE) as worker:
         texts = begin_load(worker, gate)
@@ -56,7 +56,7 @@ def test_what_was_accepted_is_finished(tmp_path: Path, number: signal.Signals, t
         assert worker.ended() == 0
 
 
-def test_what_dies_while_it_drains_is_still_answered(tmp_path: Path) -> None:
+def test_a_page_whose_instance_exits_during_a_drain_is_answered(tmp_path: Path) -> None:
     gate, flag = tmp_path / "gate", str(tmp_path / "flag")
     with start_worker(tmp_path, settings=GRACE) as worker:
         page = worker.begin(say="survives", gate=str(gate), signal="SIGKILL", once=flag)
@@ -68,7 +68,7 @@ def test_what_dies_while_it_drains_is_still_answered(tmp_path: Path) -> None:
         assert worker.ended() == 0
 
 
-def test_it_ends_when_the_grace_is_over(tmp_path: Path) -> None:
+def test_the_worker_exits_when_the_grace_period_is_over(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings={"http": {"graceSeconds": 0.5}}) as worker:
         pages = [worker.begin(say="endless", sleep=60)]
         worker.until_busy()
@@ -84,7 +84,9 @@ def test_it_ends_when_the_grace_is_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "times"), [("exit", 2), ("wait", 1)])
-def test_sigterm_while_the_first_instance_boots(tmp_path: Path, start: str, times: int) -> None:
+def test_sigterm_during_the_first_startup_ends_the_worker(
+    tmp_path: Path, start: str, times: int
+) -> None:
     settings = {"engine": {"options": {"boot": {"native": 60}}}} | GRACE
     arguments = ("--on-failed-start", start)
     with start_worker(tmp_path, *arguments, settings=settings, ready=False) as worker:
@@ -96,7 +98,7 @@ def test_sigterm_while_the_first_instance_boots(tmp_path: Path, start: str, time
         assert time.monotonic() - began < 5
 
 
-def test_sigterm_between_failed_boots(tmp_path: Path) -> None:
+def test_sigterm_between_failed_startups_ends_the_worker(tmp_path: Path) -> None:
     settings = {"engine": {"options": {"boot": {"exit": 9}}}}
     worker = launch(tmp_path, settings=settings)
     try:
@@ -110,7 +112,7 @@ def test_sigterm_between_failed_boots(tmp_path: Path) -> None:
         worker.clean_up()
 
 
-def test_drain_takes_nothing_new_and_finishes_the_rest(tmp_path: Path) -> None:
+def test_a_drain_refuses_new_requests_and_finishes_accepted_ones(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, instances=2) as worker:
         texts = begin_load(worker, gate)
@@ -158,7 +160,7 @@ def test_a_lame_duck_is_not_ready_and_still_takes_requests(tmp_path: Path, by: s
         assert before.result().headers["Connection"] == "close"
 
 
-def test_what_was_not_ready_does_not_linger(tmp_path: Path) -> None:
+def test_a_worker_that_was_not_ready_has_no_lame_duck_time(tmp_path: Path) -> None:
     """Nobody was sent there. (It would be a minute.)"""
     settings = {"http": {"graceSeconds": 15, "lameDuckSeconds": 60}}
     with start_worker(tmp_path, settings=settings) as worker:
@@ -168,7 +170,7 @@ def test_what_was_not_ready_does_not_linger(tmp_path: Path) -> None:
         assert worker.ended() == 0
 
 
-def test_drained_and_then_ended_is_a_lame_duck_once(tmp_path: Path) -> None:
+def test_a_drained_worker_that_gets_sigterm_has_one_lame_duck_time(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings=LAME_DUCK) as worker:
         worker.control("POST", "/v1/drain")
         wait_for("it refuses", lambda: worker.post(b"no image").status == 503)
@@ -179,7 +181,7 @@ def test_drained_and_then_ended_is_a_lame_duck_once(tmp_path: Path) -> None:
         assert worker.ended() == 0
 
 
-def test_a_body_on_its_way_is_waited_for(tmp_path: Path) -> None:
+def test_a_drain_waits_for_bodies_that_are_arriving(tmp_path: Path) -> None:
     """What began to arrive before the end is read, although others are refused by then."""
     body = order_png(say="slow sender")
     with start_worker(tmp_path, settings=GRACE) as worker:

@@ -45,7 +45,7 @@ def test_a_worker_whose_idle_instances_are_all_stopped_is_not_ready(tmp_path: Pa
         assert worker.state()["problem"] is None
 
 
-def test_pages_go_to_those_that_are_not_stopped(tmp_path: Path) -> None:
+def test_pages_go_to_instances_that_are_not_stopped(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=3, settings=settings(60)) as worker:
         pids = worker.pids()
         send(signal.SIGSTOP, pids[:2])
@@ -69,7 +69,7 @@ def test_a_page_that_failed_elsewhere_does_not_wait_for_a_stopped_one(tmp_path: 
         send(signal.SIGCONT, pids[:1])
 
 
-def test_one_that_stays_stopped_is_replaced(tmp_path: Path) -> None:
+def test_an_instance_that_stays_stopped_is_replaced(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2, settings=settings(1.5)) as worker:
         pids = worker.pids()
         send(signal.SIGSTOP, pids[:1])

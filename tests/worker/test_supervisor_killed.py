@@ -20,7 +20,7 @@ def kill(worker: Worker) -> None:
     worker.no_instance_left(seconds=1)
 
 
-def test_instances_die_with_their_supervisor_whatever_they_are_at(tmp_path: Path) -> None:
+def test_instances_exit_with_their_supervisor_in_any_state(tmp_path: Path) -> None:
     settings = {"instances": {"max": len(AT_WORK) + 1}}
     with start_worker(tmp_path, instances=len(AT_WORK) + 1, settings=settings) as worker:
         pages = [worker.begin(say="lost", **order) for order in AT_WORK]
@@ -32,14 +32,16 @@ def test_instances_die_with_their_supervisor_whatever_they_are_at(tmp_path: Path
 
 
 @pytest.mark.parametrize("boot", [{"sleep": 60}, {"native": 60}], ids=["asleep", "native"])
-def test_a_booting_instance_dies_with_its_supervisor(tmp_path: Path, boot: dict[str, Any]) -> None:
+def test_a_starting_instance_exits_with_its_supervisor(
+    tmp_path: Path, boot: dict[str, Any]
+) -> None:
     settings = {"engine": {"options": {"boot": boot}}}
     with start_worker(tmp_path, settings=settings, ready=False) as worker:
         worker.until("one boots", lambda state: bool(state["instances"]["each"]))
         kill(worker)
 
 
-def test_an_instance_that_was_just_started_dies_with_its_supervisor(tmp_path: Path) -> None:
+def test_an_instance_that_was_just_started_exits_with_its_supervisor(tmp_path: Path) -> None:
     """Killed before the instance has tied itself to it."""
     worker = launch(tmp_path)
     try:

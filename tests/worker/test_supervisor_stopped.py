@@ -45,7 +45,7 @@ def nobody_was_condemned(worker: Worker, answers: Sequence[Answer], before: list
     assert sorted(worker.pids()) == sorted(before)
 
 
-def test_answers_that_came_meanwhile_are_given(tmp_path: Path) -> None:
+def test_answers_that_arrived_during_the_stop_are_delivered(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, instances=4, settings=limited()) as worker:
         before = worker.pids()
@@ -58,7 +58,7 @@ def test_answers_that_came_meanwhile_are_given(tmp_path: Path) -> None:
         assert [answer.text for answer in answers] == [f"page {number}" for number in range(4)]
 
 
-def test_requests_that_waited_meanwhile_are_read(tmp_path: Path) -> None:
+def test_requests_that_waited_during_the_stop_are_read(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings=limited()) as worker:
         before = worker.pids()
@@ -71,7 +71,7 @@ def test_requests_that_waited_meanwhile_are_read(tmp_path: Path) -> None:
         nobody_was_condemned(worker, [page.result() for page in pages], before)
 
 
-def test_instances_that_stood_as_well_go_on_with_their_pages(tmp_path: Path) -> None:
+def test_instances_that_were_stopped_as_well_continue_their_pages(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings=limited()) as worker:
         before = worker.pids()
@@ -82,7 +82,7 @@ def test_instances_that_stood_as_well_go_on_with_their_pages(tmp_path: Path) -> 
         nobody_was_condemned(worker, [page.result()], before)
 
 
-def test_a_boot_goes_on(tmp_path: Path) -> None:
+def test_a_startup_continues_after_the_stop(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     more = {
@@ -99,7 +99,7 @@ def test_a_boot_goes_on(tmp_path: Path) -> None:
         assert state["counters"]["bootFailures"] == 0
 
 
-def test_an_instance_that_hangs_is_still_found_out(tmp_path: Path) -> None:
+def test_an_instance_that_hangs_is_still_replaced(tmp_path: Path) -> None:
     """It gets what was left of its time, and no more."""
     with start_worker(tmp_path, settings=limited()) as worker:
         page = worker.begin(say="hangs", sleep=60)

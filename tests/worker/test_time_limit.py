@@ -20,7 +20,9 @@ def limited(seconds: float, **more: float) -> dict[str, Any]:
     [{"sleep": 60}, {"native": 60}, {"stop": True}],
     ids=["hangs", "hangs in native code", "SIGSTOP"],
 )
-def test_an_instance_that_hangs_is_504_and_replaced(tmp_path: Path, order: dict[str, Any]) -> None:
+def test_a_page_on_a_hanging_instance_is_504_and_the_instance_is_replaced(
+    tmp_path: Path, order: dict[str, Any]
+) -> None:
     with start_worker(tmp_path, instances=2, settings=limited(1)) as worker:
         before = set(worker.pids())
         answer = worker.read(say="never", **order)
@@ -56,7 +58,7 @@ def test_a_request_that_expires_in_the_queue_is_504_and_costs_no_instance(tmp_pa
         assert worker.counters()["timeouts"] == 2
 
 
-def test_a_long_document_that_comes_on_does_not_expire(tmp_path: Path) -> None:
+def test_a_long_document_that_makes_progress_does_not_expire(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings=limited(1)) as worker:
         (pid,) = worker.pids()
         pages = [{"say": str(number), "sleep": 0.25} for number in range(8)]
@@ -73,7 +75,7 @@ def test_a_hanging_page_of_a_document_is_named(tmp_path: Path) -> None:
         assert worker.read(say="next").text == "next"
 
 
-def test_a_page_that_comes_on_may_take_longer(tmp_path: Path) -> None:
+def test_a_page_that_makes_progress_may_take_longer(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2, settings=limited(2)) as worker:
         alone = worker.begin(say="long", steps=50)
         answer = worker.post(pdf_of([{"say": "first"}, {"say": "second", "steps": 50}]))
@@ -83,7 +85,7 @@ def test_a_page_that_comes_on_may_take_longer(tmp_path: Path) -> None:
         assert (worker.counters()["deaths"], worker.counters()["timeouts"]) == (0, 0)
 
 
-def test_a_page_that_comes_on_and_then_hangs_is_504(tmp_path: Path) -> None:
+def test_a_page_that_makes_progress_and_then_hangs_is_504(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings=limited(2)) as worker:
         answer = worker.read(say="hangs", steps=30, native=60)
         assert (answer.status, answer.reason) == (504, "TimedOut"), answer
@@ -92,7 +94,7 @@ def test_a_page_that_comes_on_and_then_hangs_is_504(tmp_path: Path) -> None:
         assert worker.read(say="next").text == "next"
 
 
-def test_a_page_that_comes_on_for_ever_is_504(tmp_path: Path) -> None:
+def test_a_page_that_makes_progress_without_end_is_504(tmp_path: Path) -> None:
     with start_worker(tmp_path, settings=limited(2, pageSeconds=4)) as worker:
         answer = worker.post(pdf_of([{"say": "fine"}, {"say": "endless", "steps": 600}]))
         assert (answer.status, answer.reason) == (504, "TimedOut"), answer

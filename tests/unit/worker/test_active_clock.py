@@ -12,7 +12,7 @@ from ocrpool_worker.supervisor.active_clock import MAX_STEP_SECONDS, TICK_SECOND
 from ocrpool_worker.supervisor.deadline import Deadline
 
 
-def test_the_clock_runs_while_the_loop_does_and_stands_while_it_does_not() -> None:
+def test_the_clock_counts_only_time_in_which_the_loop_runs() -> None:
     now = 100.0
 
     async def scenario() -> None:
@@ -31,7 +31,7 @@ def test_the_clock_runs_while_the_loop_does_and_stands_while_it_does_not() -> No
     asyncio.run(scenario())
 
 
-def test_what_has_arrived_is_read_before_the_time_is_over() -> None:
+def test_a_deadline_expires_only_after_unread_data_is_read() -> None:
     """The loop stands until long after the time is over; the byte came before that."""
 
     async def scenario() -> list[str]:

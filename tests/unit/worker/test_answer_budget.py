@@ -14,7 +14,7 @@ def budget_of(total: int, each: int) -> AnswerBudget:
     return AnswerBudget(AdmissionSettings(answer_memory=total, max_answer=each))
 
 
-def test_an_answer_counts_from_its_head_until_it_is_let_go() -> None:
+def test_an_answer_counts_from_its_head_until_it_is_released() -> None:
     budget = budget_of(100, 60)
     reader = FrameReader(budget)
     stream = encode({"op": "done"}, b"x" * 50)
@@ -26,7 +26,7 @@ def test_an_answer_counts_from_its_head_until_it_is_let_go() -> None:
     assert budget.used == 0
 
 
-def test_what_finds_no_room_is_passed_over_and_the_stream_goes_on() -> None:
+def test_a_payload_over_the_budget_is_skipped_and_the_stream_continues() -> None:
     budget = budget_of(100, 60)
     kept = budget.reserve(60)
     reader = FrameReader(budget)
@@ -40,7 +40,7 @@ def test_what_finds_no_room_is_passed_over_and_the_stream_goes_on() -> None:
     assert budget.used == 100
 
 
-def test_half_an_answer_of_a_dead_instance_is_given_back() -> None:
+def test_an_incomplete_answer_is_given_back() -> None:
     budget = budget_of(100, 60)
     reader = FrameReader(budget)
     list(reader.feed(encode({}, b"x" * 50)[:-1]))
@@ -49,7 +49,7 @@ def test_half_an_answer_of_a_dead_instance_is_given_back() -> None:
     assert budget.used == 0
 
 
-def test_refusals_name_the_limit_that_was_met() -> None:
+def test_errors_name_the_limit_that_was_reached() -> None:
     budget = budget_of(100, 60)
     assert isinstance(budget.error_for(61), TooLarge)
     assert "admission.maxAnswer" in budget.error_for(61).message

@@ -33,7 +33,7 @@ from ocrpool_worker.supervisor.exit_reason import ExitCause, ExitReason
         ),
     ],
 )
-def test_a_signal_tells_who_sent_it(status: int, cause: ExitCause, why: str) -> None:
+def test_the_cause_follows_from_the_status(status: int, cause: ExitCause, why: str) -> None:
     exit_reason = ExitReason.from_status(status)
     assert (exit_reason.cause, exit_reason.why) == (cause, why)
 
@@ -45,7 +45,7 @@ def test_a_kill_that_the_kernel_has_counted_is_out_of_memory() -> None:
     assert exit_reason.startup_problem.reason == "InsufficientMemory"
 
 
-def test_what_the_worker_has_killed_says_why() -> None:
+def test_a_kill_by_the_worker_says_why() -> None:
     exit_reason = ExitReason.from_status(-signal.SIGKILL, killed_for="no answer within 60 s")
     assert (exit_reason.cause, exit_reason.why) == (
         "worker",
@@ -55,14 +55,14 @@ def test_what_the_worker_has_killed_says_why() -> None:
     assert (late.cause, late.why) == ("own", "killed by SIGSEGV"), "it was faster"
 
 
-def test_what_was_asked_to_end_says_what_for() -> None:
+def test_a_requested_exit_says_why() -> None:
     assert ExitReason.from_status(0, asked_for="it answered 9 pages").why.endswith(
         "it answered 9 pages"
     )
     assert ExitReason.from_status(1, asked_for="it answered 9 pages").cause == "own"
 
 
-def test_a_failed_boot_says_what_it_can() -> None:
+def test_a_failed_startup_has_a_problem() -> None:
     told = ExitReason.from_status(-signal.SIGILL, last_output="Illegal instruction").startup_problem
     assert told.reason == "BootFailed"
     assert told.message == (

@@ -37,7 +37,7 @@ def test_the_first_failure_puts_the_page_back(
         ("device", "kill", False, "ended in a device error in two OCR processes (boom)"),
     ],
 )
-def test_the_second_failure_blames_the_page(
+def test_the_second_failure_refuses_the_page(
     failure: PageFailure, action: str, remember: bool, words: str
 ) -> None:
     verdict = after_failure(failure, before=[failure], in_a_row=1, detail="boom")
@@ -46,7 +46,7 @@ def test_the_second_failure_blames_the_page(
     assert (verdict.action, verdict.remember) == (action, remember)
 
 
-def test_a_page_whose_instances_others_kill_is_sent_away_and_never_blamed() -> None:
+def test_a_page_whose_instances_other_processes_kill_is_503_and_not_remembered() -> None:
     verdict = after_failure("killed", before=["killed"], in_a_row=1, detail="by SIGKILL")
     assert isinstance(verdict.error, Unavailable)
     assert verdict.error.retry_after
@@ -58,7 +58,7 @@ def test_a_page_whose_instances_others_kill_is_sent_away_and_never_blamed() -> N
     ("before", "failure"),
     [(["killed"], "death"), (["death"], "killed"), (["killed", "death"], "killed")],
 )
-def test_a_kill_from_outside_counts_for_nothing_else(
+def test_a_kill_by_another_process_is_no_fault(
     before: list[PageFailure], failure: PageFailure
 ) -> None:
     error = after_failure(failure, before=before, in_a_row=1, detail="").error
@@ -94,7 +94,7 @@ def test_an_engine_that_fails_on_page_after_page_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(("took", "slow"), [(0.0, False), (60.0, False), (75.0, True)])
-def test_the_largest_page_is_held_against_the_time_limit(took: float, slow: bool) -> None:
+def test_the_largest_page_is_compared_with_the_time_limit(took: float, slow: bool) -> None:
     told = failure_rules.too_slow(page_seconds=took, limit=60, megapixels=16)
     assert (told is not None) == slow
     if told is not None:

@@ -40,7 +40,7 @@ def pulled(queue: FairQueue, instance: str = "i1") -> list[tuple[int, int | None
     return found
 
 
-def test_a_single_page_passes_a_long_document() -> None:
+def test_a_single_page_does_not_wait_for_a_long_document() -> None:
     queue, long, short = FairQueue(), accepted(), accepted()
     for item in items_of(long, 5):
         queue.put(item)
@@ -54,7 +54,7 @@ def test_a_single_page_passes_a_long_document() -> None:
     assert len(queue) == 0
 
 
-def test_what_is_put_back_comes_first() -> None:
+def test_an_item_that_is_put_back_comes_first() -> None:
     queue, one, two = FairQueue(), accepted(), accepted()
     for item in [*items_of(one, 2), *items_of(two, 1)]:
         queue.put(item)
@@ -64,7 +64,7 @@ def test_what_is_put_back_comes_first() -> None:
     assert queue.pull("i2", alone=False) is failed
 
 
-def test_work_that_failed_on_an_instance_waits_for_another_one() -> None:
+def test_an_item_that_failed_on_an_instance_waits_for_another_one() -> None:
     queue, one, two = FairQueue(), accepted(), accepted()
     (failed,), (fresh,) = items_of(one, 1), items_of(two, 1)
     failed.failed_on.append("i1")
@@ -76,7 +76,7 @@ def test_work_that_failed_on_an_instance_waits_for_another_one() -> None:
     assert queue.pull("i2", alone=False) is failed
 
 
-def test_work_that_failed_returns_to_the_only_instance() -> None:
+def test_an_item_that_failed_returns_to_the_only_instance() -> None:
     queue = FairQueue()
     (failed,) = items_of(accepted(), 1)
     failed.failed_on.append("i1")
@@ -84,7 +84,7 @@ def test_work_that_failed_returns_to_the_only_instance() -> None:
     assert queue.pull("i1", alone=True) is failed
 
 
-def test_a_failed_page_does_not_hold_up_its_own_document() -> None:
+def test_a_failed_page_does_not_delay_its_own_document() -> None:
     queue = FairQueue()
     first, second = items_of(accepted(), 2)
     queue.put(second)
@@ -117,7 +117,7 @@ STEPS = st.lists(
 
 @settings(deadline=None)
 @given(STEPS)
-def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
+def test_no_item_is_lost_or_duplicated(steps: list[tuple[str, int, str]]) -> None:
     queue, requests = FairQueue(), [accepted() for _ in range(6)]
     waiting: set[WorkItem] = set()
     running: list[tuple[WorkItem, str]] = []
@@ -154,7 +154,7 @@ def test_no_work_is_lost_or_doubled(steps: list[tuple[str, int, str]]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=9), min_size=1, max_size=6))
-def test_every_request_gets_its_turn_in_every_round(lengths: list[int]) -> None:
+def test_every_request_gets_one_item_in_every_round(lengths: list[int]) -> None:
     queue, requests = FairQueue(), [accepted() for _ in lengths]
     for of, count in zip(requests, lengths, strict=True):
         for item in items_of(of, count):

@@ -42,14 +42,14 @@ def test_any_cut_of_the_stream_gives_the_same_frames(
     assert found == [Frame(head, payload) for head, payload in frames]
 
 
-def test_half_a_character_in_a_message_is_a_question_mark() -> None:
+def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     head = {"message": "no file \ud83d here: 文", "status": 422, "field": None}
     (frame,) = FrameReader().feed(encode(head, b"pages"))
     assert frame == Frame(head | {"message": "no file ? here: 文"}, b"pages")
 
 
 @given(st.binary(max_size=200))
-def test_rubbish_is_called_broken_and_nothing_else(rubbish: bytes) -> None:
+def test_random_bytes_raise_channel_broken_and_nothing_else(rubbish: bytes) -> None:
     try:
         frames = list(FrameReader().feed(rubbish))
     except ChannelBroken:
@@ -67,12 +67,12 @@ def test_rubbish_is_called_broken_and_nothing_else(rubbish: bytes) -> None:
         (struct.pack("<IQ", 2, 0) + b"[]", "not a JSON object"),
     ],
 )
-def test_what_is_no_frame_is_called_broken(stream: bytes, why: str) -> None:
+def test_invalid_frames_raise_channel_broken(stream: bytes, why: str) -> None:
     with pytest.raises(ChannelBroken, match=why):
         list(FrameReader().feed(stream))
 
 
-def test_the_end_of_the_other_side_is_told() -> None:
+def test_the_end_of_the_other_side_raises_channel_closed() -> None:
     ours, theirs = socket.socketpair()
     channel = InstanceChannel(theirs)
     try:

@@ -22,15 +22,15 @@ def test_a_quarter_of_the_reserve_is_still_enough() -> None:
     assert looks(250, 250, 250) == [False, False, False]
 
 
-def test_less_on_two_looks_in_a_row_costs_one_instance() -> None:
+def test_less_in_two_snapshots_in_a_row_costs_one_instance() -> None:
     assert looks(249, 249) == [False, True]
 
 
-def test_one_bad_look_is_noise() -> None:
+def test_one_low_snapshot_changes_nothing() -> None:
     assert looks(0, 5000, 0, 5000) == [False, False, False, False]
 
 
-def test_what_the_end_of_one_gives_back_is_waited_for() -> None:
+def test_the_count_starts_again_after_an_instance_is_given_up() -> None:
     assert looks(0, 0, 0, 0) == [False, True, False, True]
 
 

@@ -31,7 +31,7 @@ FAILED = {"op": "failed", "fault": "engine", "message": "no such option"}
         ("start", FAILED),
     ],
 )
-def test_an_answer_to_what_was_asked(expected: str, head: dict[str, Any]) -> None:
+def test_an_answer_to_the_command_is_valid(expected: str, head: dict[str, Any]) -> None:
     check(head, expected=expected, number=7)
 
 
@@ -65,6 +65,6 @@ def test_an_answer_to_what_was_asked(expected: str, head: dict[str, Any]) -> Non
         ("start", FAILED | {"message": {}}),
     ],
 )
-def test_what_is_no_answer(expected: str | None, head: dict[str, Any]) -> None:
+def test_anything_else_is_invalid(expected: str | None, head: dict[str, Any]) -> None:
     with pytest.raises(ChannelBroken, match=r"\w"):
         check(head, expected=expected, number=7)

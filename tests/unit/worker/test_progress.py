@@ -32,7 +32,7 @@ class Page:
 
 
 @given(st.lists(st.floats(0, 3), max_size=60))
-def test_it_tells_seldom_and_never_more_than_is_believed(parts: list[float]) -> None:
+def test_the_reporter_stays_within_the_rate_that_is_allowed(parts: list[float]) -> None:
     page = Page()
     for seconds in parts:
         before = len(page.told)
@@ -43,14 +43,14 @@ def test_it_tells_seldom_and_never_more_than_is_believed(parts: list[float]) -> 
         check_progress(Frame({}), count, when, INTERVAL)
 
 
-def test_no_more_than_that_is_believed() -> None:
+def test_more_progress_than_allowed_is_invalid() -> None:
     check_progress(Frame({}), 6, 5.0, INTERVAL)
     for frame, told in ((Frame({}), 7), (Frame({}, b"x"), 1), (Frame({}, dropped=9), 1)):
         with pytest.raises(ChannelBroken, match="progress"):
             check_progress(frame, told, 5.0, INTERVAL)
 
 
-def test_nothing_is_told_of_no_page() -> None:
+def test_nothing_is_reported_without_a_page() -> None:
     page = Page()
     page.progress.end()
     page.part(5)
@@ -59,7 +59,7 @@ def test_nothing_is_told_of_no_page() -> None:
     assert page.told == []
 
 
-def test_the_longest_wait_is_known() -> None:
+def test_the_longest_time_without_progress_is_measured() -> None:
     page = Page()
     for seconds in (0.25, 2.0, 0.5):
         page.part(seconds)

@@ -27,13 +27,13 @@ def test_the_same_bytes_come_out(buffer: SharedBuffer, kind: type[Buffer]) -> No
     assert bytes(reader.view(70_000)) == b"picture" * 10_000
 
 
-def test_pixels_count_as_bytes(buffer: SharedBuffer) -> None:
+def test_pixels_are_written_as_bytes(buffer: SharedBuffer) -> None:
     reader = reader_of(buffer)
     buffer.write(memoryview(b"\x01\x00" * 6).cast("H"))
     assert bytes(reader.view(12)) == b"\x01\x00" * 6
 
 
-def test_one_after_the_other_of_any_size(buffer: SharedBuffer) -> None:
+def test_bodies_of_any_size_follow_one_another(buffer: SharedBuffer) -> None:
     reader = reader_of(buffer)
     for size in (10, 5_000_000, 3, 12_000_000, 70_000, 1):
         body = os.urandom(size)
@@ -42,13 +42,13 @@ def test_one_after_the_other_of_any_size(buffer: SharedBuffer) -> None:
         buffer.shrink()
 
 
-def test_what_a_large_body_took_is_given_back(buffer: SharedBuffer) -> None:
+def test_memory_of_a_large_body_is_given_back(buffer: SharedBuffer) -> None:
     buffer.write(bytes(shared_buffer.KEEP_BYTES * 2))
     buffer.shrink()
     assert os.fstat(buffer.fileno()).st_size == mmap.PAGESIZE + shared_buffer.KEEP_BYTES
 
 
-def test_what_a_small_body_took_is_kept(buffer: SharedBuffer) -> None:
+def test_memory_of_a_small_body_is_kept(buffer: SharedBuffer) -> None:
     buffer.write(bytes(100_000))
     buffer.shrink()
     assert os.fstat(buffer.fileno()).st_size == mmap.PAGESIZE + 100_000
@@ -69,7 +69,7 @@ def test_the_supervisor_sees_which_command_was_taken(buffer: SharedBuffer) -> No
     assert buffer.last_taken() == 2**40 + 1
 
 
-def test_closed_once(buffer: SharedBuffer) -> None:
+def test_closing_twice_is_harmless(buffer: SharedBuffer) -> None:
     buffer.close()
     buffer.close()
     with pytest.raises(ValueError, match="closed"):

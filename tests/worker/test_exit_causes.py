@@ -32,7 +32,7 @@ def kill_who_has_begun(worker: Worker, trace: Path, number: signal.Signals, trie
 
 
 @pytest.mark.parametrize("number", OUTSIDE, ids=lambda one: one.name)
-def test_a_page_whose_instances_are_killed_from_outside_is_not_blamed(
+def test_a_page_whose_instances_other_processes_kill_is_not_refused(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     gate, trace = tmp_path / "gate", tmp_path / "trace"
@@ -56,7 +56,7 @@ def test_a_page_whose_instances_are_killed_from_outside_is_not_blamed(
         assert all(why.startswith(f"killed by {number.name} from outside") for why in whys), whys
 
 
-def test_a_kill_from_outside_is_not_one_of_the_two_faults(tmp_path: Path) -> None:
+def test_a_kill_by_another_process_is_not_one_of_the_two_faults(tmp_path: Path) -> None:
     gate, trace = tmp_path / "gate", tmp_path / "trace"
     settings = {"engine": {"options": {"trace": str(trace)}}}
     with start_worker(tmp_path, instances=2, settings=settings) as worker:
@@ -68,7 +68,9 @@ def test_a_kill_from_outside_is_not_one_of_the_two_faults(tmp_path: Path) -> Non
         assert worker.counters()["killed"] == 1
 
 
-def test_who_spoils_a_file_for_himself_spoils_it_for_nobody_else(tmp_path: Path) -> None:
+def test_a_refused_request_does_not_refuse_the_same_file_with_other_parameters(
+    tmp_path: Path,
+) -> None:
     trace = tmp_path / "trace"
     settings = {"engine": {"options": {"trace": str(trace)}}}
     file = order_png(say="shared", asked="text_det_thresh", signal="SIGSEGV")
@@ -88,7 +90,7 @@ def test_who_spoils_a_file_for_himself_spoils_it_for_nobody_else(tmp_path: Path)
         assert len(refused["digest"]) == 32
 
 
-def test_boots_that_are_killed_from_outside_do_not_end_the_trying(tmp_path: Path) -> None:
+def test_startups_continue_when_other_processes_kill_starting_instances(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
     settings = {"engine": {"options": {"boot": {"gate": str(gate)}}}}
@@ -109,7 +111,7 @@ def test_boots_that_are_killed_from_outside_do_not_end_the_trying(tmp_path: Path
         assert worker.read(say="goes on").text == "goes on"
 
 
-def test_what_the_worker_kills_itself_says_why(tmp_path: Path) -> None:
+def test_the_log_says_why_the_worker_killed_an_instance(tmp_path: Path) -> None:
     settings = {"admission": {"timeoutSeconds": 1}}
     with start_worker(tmp_path, settings=settings) as worker:
         assert worker.read(say="hangs", sleep=60).status == 504
@@ -123,7 +125,7 @@ def test_what_the_worker_kills_itself_says_why(tmp_path: Path) -> None:
         assert "perhaps" not in worker.log_file.read_text()
 
 
-def test_an_answer_that_is_none_is_told_as_the_reason(tmp_path: Path) -> None:
+def test_the_log_says_that_an_instance_sent_invalid_bytes(tmp_path: Path) -> None:
     """An instance that writes rubbish into its socket is killed for that."""
     flag = str(tmp_path / "flag")
     with start_worker(tmp_path, instances=2) as worker:
@@ -135,9 +137,7 @@ def test_an_answer_that_is_none_is_told_as_the_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("instances", [1, 2])
-def test_an_instance_that_is_recycled_says_why_until_it_is_gone(
-    tmp_path: Path, instances: int
-) -> None:
+def test_the_log_says_why_an_instance_was_recycled(tmp_path: Path, instances: int) -> None:
     settings = {"engine": {"name": "noop"}, "recycle": {"afterRequests": 2}}
     with start_worker(tmp_path, instances=instances, settings=settings) as worker:
         for _ in range(2 * instances):

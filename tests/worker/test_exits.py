@@ -53,7 +53,7 @@ def test_a_page_whose_instance_is_killed_is_read_by_another(
     [({"signal": "SIGSEGV"}, 2), ({"signal": "SIGABRT"}, 1), ({"exit": 3}, 1), ({"exit": 0}, 2)],
     ids=str,
 )
-def test_a_page_that_ends_its_process_once_is_answered(
+def test_a_page_that_crashes_one_instance_is_answered(
     tmp_path: Path, end: dict[str, Any], instances: int
 ) -> None:
     with start_worker(tmp_path, instances=instances) as worker:
@@ -64,7 +64,7 @@ def test_a_page_that_ends_its_process_once_is_answered(
         replaced(worker, before, dead=1)
 
 
-def test_a_page_that_kills_two_is_refused_from_then_on(tmp_path: Path) -> None:
+def test_a_page_that_crashes_two_instances_is_refused_from_then_on(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     settings = {"engine": {"options": {"trace": str(trace)}}}
     poison = order_png(say="poison", signal="SIGSEGV")
@@ -95,13 +95,13 @@ def test_a_page_that_kills_two_is_refused_from_then_on(tmp_path: Path) -> None:
         assert counters["deaths"] == 4
 
 
-def test_a_worker_of_one_instance_outlives_poison(tmp_path: Path) -> None:
+def test_a_worker_with_one_instance_survives_a_poison_page(tmp_path: Path) -> None:
     with start_worker(tmp_path) as worker:
         assert worker.read(say="poison", exit=7).reason == "PoisonPage"
         assert worker.read(say="harmless").text == "harmless"
 
 
-def test_a_request_waits_for_the_replacement_when_all_idle_instances_die(tmp_path: Path) -> None:
+def test_a_request_waits_for_the_replacement_when_all_idle_instances_exit(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2) as worker:
         before = set(worker.pids())
         for pid in before:
@@ -111,7 +111,7 @@ def test_a_request_waits_for_the_replacement_when_all_idle_instances_die(tmp_pat
         replaced(worker, before, dead=2)
 
 
-def test_an_instance_that_dies_idle_costs_no_request(tmp_path: Path) -> None:
+def test_an_instance_that_exits_while_idle_costs_no_request(tmp_path: Path) -> None:
     """Also where requests come before its death is noticed, and are handed to a dead process."""
     with start_worker(tmp_path, instances=2) as worker:
         for number in range(1, 7):
@@ -124,7 +124,7 @@ def test_an_instance_that_dies_idle_costs_no_request(tmp_path: Path) -> None:
             replaced(worker, {rested, victim}, dead=1, deaths=number)
 
 
-def test_a_page_is_not_blamed_for_deaths_before_it_was_begun(tmp_path: Path) -> None:
+def test_exits_before_a_page_was_begun_do_not_count_against_it(tmp_path: Path) -> None:
     """Two instances that are stopped never look at the page that they are given."""
     with start_worker(tmp_path, instances=2) as worker:
         for pid in worker.pids():
@@ -140,7 +140,7 @@ def test_a_page_is_not_blamed_for_deaths_before_it_was_begun(tmp_path: Path) -> 
         assert (counters["retried"], counters["poisoned"]) == (2, 0)
 
 
-def test_instances_that_die_without_an_answer_come_back_later_each_time(tmp_path: Path) -> None:
+def test_startups_wait_longer_after_each_exit_without_an_answer(tmp_path: Path) -> None:
     with start_worker(tmp_path) as worker:
         assert worker.read(say="poison", signal="SIGABRT").reason == "PoisonPage"
         assert worker.read(say="harmless").text == "harmless"

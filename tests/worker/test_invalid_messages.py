@@ -31,7 +31,7 @@ def frame(said: bytes, payload: bytes = b"") -> str:
 
 
 @pytest.mark.timeout(300)  # a boot for each, on however busy a machine
-def test_nonsense_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
+def test_an_invalid_message_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2, settings={"instances": {"max": 2}}) as worker:
         for number, (what, said) in enumerate(FRAMES.items()):
             worker.until_ready(2)
@@ -44,7 +44,7 @@ def test_nonsense_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
         # A traceback in its log fails the test when the worker ends.
 
 
-def test_an_instance_that_only_says_that_it_comes_on_is_ended(tmp_path: Path) -> None:
+def test_an_instance_that_reports_too_much_progress_is_killed(tmp_path: Path) -> None:
     progress = b'{"op":"progress","number":1}'
     for what in (frame(progress) * 9, frame(progress, b"and more")):
         with start_worker(tmp_path) as worker:

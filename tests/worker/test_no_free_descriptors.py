@@ -15,7 +15,7 @@ def failed_boots(worker: Worker) -> int:
     return sum(event.get("event") == "instance failed to boot" for event in worker.events())
 
 
-def test_boots_go_on_when_there_are_descriptors_again(tmp_path: Path) -> None:
+def test_startups_continue_when_there_are_descriptors_again(tmp_path: Path) -> None:
     with start_worker(tmp_path) as worker:
         (victim,) = worker.pids()
         _, hard = before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)

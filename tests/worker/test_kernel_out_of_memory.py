@@ -45,7 +45,7 @@ def test_an_instance_that_the_kernel_kills_lowers_the_ceiling(
         assert worker.read(say="small").text == "small"
 
 
-def test_a_boot_that_the_kernel_ends_is_no_room_for_one_more(
+def test_a_starting_instance_that_the_kernel_kills_lowers_the_ceiling(
     tmp_path: Path, group: MemoryCgroup
 ) -> None:
     settings = {"engine": {"options": {"warm": {"grow": LIMIT // 2}}}}
@@ -56,7 +56,9 @@ def test_a_boot_that_the_kernel_ends_is_no_room_for_one_more(
         assert worker.read(say="goes on").text == "goes on"
 
 
-def test_not_even_one_fits(tmp_path: Path, group: MemoryCgroup) -> None:
+def test_a_worker_without_memory_for_one_instance_says_so(
+    tmp_path: Path, group: MemoryCgroup
+) -> None:
     settings = {"engine": {"options": {"warm": {"grow": TOO_MUCH}}}}
     waits = ("--on-failed-start", "wait")
     with start_worker(tmp_path, *waits, settings=settings, ready=False, inside=group.command) as it:
