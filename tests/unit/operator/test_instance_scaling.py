@@ -230,7 +230,7 @@ async def test_edit_of_the_spec_is_followed() -> None:
 
 
 async def test_worker_that_gave_up_is_asked_again_with_pauses() -> None:
-    """The cause may be gone, for example another process on the GPU. Nobody else would ask again."""
+    """The cause may be gone, such as another process on the GPU. Nobody else would ask again."""
     setup = ScalingSetup()
     given_up = state(
         20 * GI,

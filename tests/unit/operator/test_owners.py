@@ -118,7 +118,7 @@ def test_another_revision_replaces_all_fields() -> None:
 
 
 def test_network_policy_without_a_clients_rule_is_written_again() -> None:
-    """A rule without peers allows everybody. The comparison of fields alone would keep the peers."""
+    """A rule without peers allows everybody. Comparing the desired fields would keep the peers."""
     ports = [{"port": 8080}]
     peers = [{"podSelector": {"matchLabels": {"app": "rag"}}}]
 
