@@ -13,7 +13,7 @@ from tests.worker.client import Worker
 from tests.worker.malformed import Malformed, requests
 
 CONNECTIONS = 24
-# No answer to a request that frames itself is a failure; what frames nothing may wait in vain.
+# A missing answer is a failure for requests with a complete frame; others may wait forever.
 PATIENCE, LONE_PATIENCE = 60.0, 0.2
 
 
@@ -59,12 +59,13 @@ class Attack:
     async def _framed(
         self, request: Malformed, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Send one request that must be answered; whether the connection can go on."""
+        """Send one request that must be answered. Returns whether the connection can be used
+        again."""
         answer = b""
         try:
             async with asyncio.timeout(PATIENCE):
                 writer.write(request.sent)
-                # It may answer and hang up before it has read all.
+                # The worker may answer and close before it has read everything.
                 with contextlib.suppress(ConnectionError):
                     await writer.drain()
                 answer = await read_answer(reader)
@@ -108,7 +109,7 @@ class Attack:
 
 
 async def read_answer(reader: asyncio.StreamReader) -> bytes:
-    """One response, or what came before the end."""
+    """One response, or the bytes before the end of the connection."""
     answer = b""
     while not whole(answer) and (chunk := await reader.read(65536)):
         answer += chunk

@@ -20,7 +20,7 @@ def png_of(width: int, height: int, *before: bytes, packed: bytes = b"") -> byte
 
 
 def tiff_frame(at: int, tags: Sequence[tuple[int, int, int, int]], following: int) -> bytes:
-    """One directory, meant to lie at offset `at`, that names the next one."""
+    """One directory for offset `at`, which points to the next one."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
 
@@ -45,7 +45,7 @@ def tiff_of(*frames: bytes) -> bytes:
 
 
 def tiff_chain(frames: int, size: int = 10) -> bytes:
-    """So many frames of nothing, one after the other."""
+    """A chain of this many empty frames."""
     first = tiff_frame(8, size_tags(size, size), 0)
     at = 8 + len(first)
     chain = [first[:-4] + struct.pack("<I", at)]
@@ -79,7 +79,7 @@ def pdf_page(box: bytes, contents: bytes = b"", resources: bytes = b"") -> bytes
 
 
 def document_bombs() -> dict[str, bytes]:
-    """PDFs and TIFFs, by what is wrong with them."""
+    """PDFs and TIFFs, by their defect."""
     small = b"[0 0 50 50]"
     nested = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</F 5 0 R>>>>"
     nested += b"/Length 5>>stream\n/F Do\nendstream"
@@ -157,7 +157,7 @@ def jpeg_2000_of(width: int, height: int, components: int) -> bytes:
 
 
 def image_bombs() -> dict[str, bytes]:
-    """Images, by what is wrong with them. A page of 0.25 megapixels is admitted."""
+    """Images, by their defect. The limit is a page of 0.25 megapixels."""
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 400, 400, 1) + b"\x01\x11\x00"
     huge_frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, 65_535, 65_535, 1) + b"\x01\x11\x00"
     text = png_chunk(b"zTXt", b"k\x00\x00" + zlib.compress(bytes(2_000_000), 9))

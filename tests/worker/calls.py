@@ -22,7 +22,7 @@ def call(
     *,
     timeout: float = 60,
 ) -> Answer:
-    """One request on a connection of its own."""
+    """One request on its own connection."""
     data = body.encode() if isinstance(body, str) else body
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
@@ -34,7 +34,7 @@ def call(
 
 
 def post_json(port: int, body: object, path: str = "/ocr", *, timeout: float = 300) -> Answer:
-    """POST a value as JSON, or a text as it is. Real OCR may wait long for a turn."""
+    """POST a value as JSON, or a text unchanged. Real OCR may wait long in the queue."""
     text = body if isinstance(body, str) else json.dumps(body)
     headers = {"Content-Type": "application/json"}
     return call(port, "POST", path, text, headers, timeout=timeout)
@@ -46,10 +46,11 @@ def file_request(data: bytes, **fields: object) -> dict[str, object]:
 
 
 def raw_exchange(port: int, sent: bytes, *, timeout: float = 30) -> bytes:
-    """Send bytes and return the first response, or what came before the other side hung up."""
+    """Send bytes and return the first response, or the bytes before the worker closed the
+    connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
         received = b""
-        # To hang up on rubbish is an answer too.
+        # Closing the connection is an answer to invalid bytes, too.
         with contextlib.suppress(ConnectionError):
             sock.sendall(sent)
             while not whole(received) and (chunk := sock.recv(65536)):

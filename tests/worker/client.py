@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def pages(self) -> list[str]:
-        """What the fake engine said on each page of an answered `/v1/ocr`."""
+        """The fake engine's text of each page of an answer of `/v1/ocr`."""
         assert self.status == 200, self
         return [page["lines"][0]["text"] for page in self.json["pages"]]
 
@@ -75,14 +75,14 @@ class Worker:
     # -- the data port ---------------------------------------------------------------------
 
     def post(self, body: bytes, path: str = "/v1/ocr", *, timeout: float = 60) -> Answer:
-        """Send a body and wait for the answer. Raises OSError where there is none."""
+        """Send a body and wait for the answer. Raises OSError if there is none."""
         return exchange((self.host, self.port), "POST", path, body, timeout=timeout)
 
     def get(self, path: str) -> Answer:
         return exchange((self.host, self.port), "GET", path)
 
     def read(self, **order: Any) -> Answer:
-        """Have one page read that carries this order."""
+        """Send one page that carries this order for the fake engine."""
         return self.post(order_png(**order))
 
     def begin(self, body: bytes | None = None, **order: Any) -> Future[Answer]:
@@ -117,7 +117,7 @@ class Worker:
     def until(
         self, what: str, met: Callable[[dict[str, Any]], bool], *, seconds: float = PATIENCE
     ) -> dict[str, Any]:
-        """Ask for the state until `met` says yes; returns that state."""
+        """Poll the state until `met` is true, and return it."""
         last: dict[str, Any] = {}
 
         def look() -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ class Worker:
         return wait_for(what, look, seconds=seconds, or_tell=lambda: json.dumps(last, indent=1))
 
     def until_ready(self, instances: int) -> dict[str, Any]:
-        """Wait for so many warm instances, and no other; returns the state."""
+        """Wait for this many ready instances, and no others. Returns the state."""
 
         def met(state: dict[str, Any]) -> bool:
             states = [each["state"] for each in state["instances"]["each"]]
@@ -137,7 +137,7 @@ class Worker:
         return self.until(f"{instances} instances are warm", met)
 
     def until_busy(self, instances: int = 1) -> dict[str, Any]:
-        """Wait until so many instances are on a page; returns the state."""
+        """Wait until this many instances are busy. Returns the state."""
         return self.until(
             f"{instances} instances are busy",
             lambda state: len(pids_of(state, "busy")) == instances,
@@ -147,7 +147,7 @@ class Worker:
         return pids_of(self.state(), *states)
 
     def events(self) -> list[dict[str, Any]]:
-        """Every JSON line that it has logged."""
+        """All JSON lines of its log."""
         lines = self.log_file.read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
@@ -160,7 +160,7 @@ class Worker:
         self.process.send_signal(number)
 
     def ended(self, *, seconds: float = PATIENCE) -> int:
-        """Wait for its end; returns the exit status."""
+        """Wait until it exits, and return the exit status."""
         return self.process.wait(timeout=seconds)
 
     def no_instance_left(self, *, seconds: float) -> None:
@@ -172,7 +172,7 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """End it in order and check that it did; nothing to do where a test has ended it."""
+        """Stop it with SIGTERM and check its exit, unless a test has stopped it already."""
         try:
             if self.process.poll() is None:
                 self.signal(signal.SIGTERM)
@@ -186,7 +186,7 @@ class Worker:
             self.clean_up()
 
     def clean_up(self) -> None:
-        """Leave nothing behind, whatever went wrong."""
+        """Clean up all processes, whatever failed."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -203,7 +203,7 @@ def wait_for(
     seconds: float = PATIENCE,
     or_tell: Callable[[], object] = lambda: "",
 ) -> T:
-    """Call `look` until it gives something true, and return that."""
+    """Call `look` until it returns something true, and return that."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()
@@ -221,7 +221,7 @@ def pids_of(state: Mapping[str, Any], *states: str) -> list[int]:
 
 
 def instances_of(supervisor: int) -> list[int]:
-    """Pids of instance processes of a worker, also after its death. Zombies don't count."""
+    """Pids of a worker's instance processes, also after its exit. Zombies do not count."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

@@ -19,7 +19,7 @@ ANIMATED = ("animated GIF", "animated WebP", "APNG", "animated AVIF")
 
 
 def picture() -> Image.Image:
-    """A picture of which no two rows are the same, and no large part is of one colour."""
+    """A picture without equal rows and without large areas of one colour."""
     noise = random.Random(0).randbytes(60 * 40 * 3)
     return Image.frombytes("RGB", (60, 40), noise).resize((WIDTH, HEIGHT))
 
@@ -31,7 +31,7 @@ def encoded(form: str, mode: str = "RGB", **save: object) -> bytes:
 
 
 def images() -> dict[str, bytes]:
-    """Whole files of one page, by what they are."""
+    """Complete files of one page, by format."""
     deep = np.asarray(picture()).astype(np.uint16) * 257
     files = {
         "JPEG": encoded("JPEG"),
@@ -83,7 +83,7 @@ def images() -> dict[str, bytes]:
 
 
 def documents() -> dict[str, bytes]:
-    """Whole TIFFs of three frames and PDFs of three pages."""
+    """Complete TIFFs of three frames and PDFs of three pages."""
     return {
         "frames, raw": encoded("TIFF", compression="raw", **frames()),
         "frames, lzw": encoded("TIFF", compression="tiff_lzw", **frames()),
@@ -93,12 +93,12 @@ def documents() -> dict[str, bytes]:
 
 
 def frames() -> dict[str, object]:
-    """What makes Pillow write two pictures more."""
+    """Options with which Pillow writes two more pictures."""
     return {"save_all": True, "append_images": [picture().rotate(90), picture().rotate(180)]}
 
 
 def heic(mode: str = "RGB", **save: object) -> bytes:
-    """Pillow has no HEIC, and what reads it in an instance does not write it."""
+    """Pillow does not write HEIC, and neither does the decoder of an instance."""
     import pillow_heif  # noqa: PLC0415
 
     out = io.BytesIO()
@@ -122,7 +122,7 @@ def with_thumbnail(jpeg: bytes) -> bytes:
 
 
 def cuts(data: bytes) -> Iterator[bytes]:
-    """What arrives of a file when its upload is interrupted, here and there."""
+    """The beginnings of a file that arrive when its upload is interrupted."""
     for part in (0.6, 0.25, 0.95):
         yield data[: int(len(data) * part)]
     yield data[:-2]
@@ -131,7 +131,7 @@ def cuts(data: bytes) -> Iterator[bytes]:
 
 
 def damaged(rng: random.Random, data: bytes) -> bytes:
-    """The same with bits turned, a part doubled, lost or zeroed, or without its last bytes."""
+    """A damaged copy: bits flipped, a part doubled, removed or zeroed, or the end cut off."""
     out = bytearray(data)
     at = rng.randrange(len(out))
     how = rng.randrange(5)
@@ -172,7 +172,7 @@ BILEVEL = b"/ColorSpace/DeviceGray/BitsPerComponent 1"
 
 
 def lzw(data: bytes) -> bytes:
-    """Compressed by the letter, without any gain: each code stands for one byte."""
+    """Valid LZW without compression: each code stands for one byte."""
     codes = []
     for at in range(0, len(data), 250):
         codes += [256, *data[at : at + 250]]  # before codes need a tenth bit
@@ -186,7 +186,7 @@ def run_lengths(data: bytes) -> bytes:
 
 
 def pdf_images() -> dict[str, tuple[bytes, bytes]]:
-    """Whole images as PDFs have them: (data, entries of the dictionary)."""
+    """Complete images as in PDFs: (data, entries of the dictionary)."""
     fax = encoded("TIFF", "1", compression="group4")
     (strip,) = (
         fax[at : at + size]

@@ -1,4 +1,4 @@
-"""PaddleOCR called directly, in a process of its own: what every other way is compared with.
+"""PaddleOCR called directly, in a separate process, as the reference for comparisons.
 
 `python -m tests.worker.direct_reader MODELS`: a path a line on stdin, one JSON line on stdout: the
 pages of that image or PDF, each a list of `[text, polygon]`.
@@ -21,7 +21,7 @@ Lines = list[list[Any]]
 
 
 def main() -> None:
-    # Paddle prints to stdout, which belongs to the answers.
+    # Paddle prints to stdout, which is needed for the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     ocr = direct.build(Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from ocrpool_worker.engine.base import EngineContext, Line, PageInput, Reading
 from ocrpool_worker.instance.warmup import WarmUpPage
 
 MARK = b"another client's page, number "
-# Blocks of all sizes that a picture of these tests or a part of it can have.
+# Blocks of all sizes that a picture of these tests, or a part of it, can have.
 _SIZES = (*range(64, 2048, 64), *(2**n * 3 for n in range(10, 18)), *range(40_000, 400_000, 24_000))
 _LARGEST = 2**20
 
@@ -66,7 +66,8 @@ class HeapEngine:
             block = self._libc.malloc(size)
             ctypes.memmove(block, text, size)
             blocks.append(block)
-        # One block stays: freed memory at the end of the heap would go back to the kernel.
+        # One block stays allocated: freed memory at the end of the heap would be returned to the
+        # kernel.
         self._libc.malloc(32)
         for block in blocks:
             self._libc.free(block)

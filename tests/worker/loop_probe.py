@@ -1,4 +1,4 @@
-"""Whether a worker's event loop stands still, told by the CPU time that it uses meanwhile.
+"""Measure by CPU time how long a worker's event loop is blocked.
 
 One probe after the other is on its way to the worker; the CPU time that the worker's main thread
 uses until a probe is answered is at least that of the longest callback in between. Other load on

@@ -1,4 +1,4 @@
-"""Malformed requests without end, the same ones for the same seed.
+"""An endless sequence of malformed requests, the same for the same seed.
 
 `requests(seed)` gives them one after the other: fuzzed JSON, damaged pictures and documents, bombs,
 and bytes that are hardly HTTP. A request that no longer frames itself is `lone`: it has a
@@ -59,7 +59,7 @@ def http(path: str, body: bytes, *headers: str, method: str = "POST") -> bytes:
 
 
 def valid_files() -> dict[str, bytes]:
-    """Files that can be read, by what they are."""
+    """Valid files, by format."""
     noise = random.Random(0).randbytes(40 * 30 * 3)
     picture = Image.frombytes("RGB", (40, 30), noise).resize((120, 90))
     dates = dict.fromkeys(("creationDate", "modDate"), time.gmtime(0))
@@ -94,7 +94,7 @@ def _damaged(rng: random.Random, valid: dict[str, bytes]) -> tuple[str, bytes, b
     if how == "cut":
         del data[rng.randrange(len(data)) :]
     elif how == "flipped":
-        # Half of the time in the first bytes, where the structure is.
+        # Half of the damage is in the first bytes, which hold the structure.
         reach = len(data) if rng.random() < 0.5 else min(len(data), 200)
         for _ in range(rng.choice([1, 2, 8, 40])):
             data[rng.randrange(reach)] ^= 1 << rng.randrange(8)
@@ -211,7 +211,7 @@ def _json(rng: random.Random, valid: dict[str, bytes]) -> tuple[str, bytes, bool
 
 
 def _odd_http(rng: random.Random) -> tuple[str, bytes, bool]:
-    """Requests that frame themselves, with paths, methods and headers that nobody sends."""
+    """Well-framed requests with unusual paths, methods and headers."""
     image = bombs.png_of(9, 9)
     how = rng.choice(["path", "query", "method", "type", "header", "headers", "encoding", "empty"])
     path, method, headers, body = "/v1/ocr", "POST", [], image
@@ -240,7 +240,7 @@ def _odd_http(rng: random.Random) -> tuple[str, bytes, bool]:
 
 
 def _no_http(rng: random.Random) -> tuple[str, bytes, bool]:
-    """Bytes after which a connection is of no further use."""
+    """Bytes after which a connection cannot be used again."""
     post = b"POST /v1/ocr HTTP/1.1\r\nHost: x\r\n"
     chunks = post + b"Transfer-Encoding: chunked\r\n\r\n"
     odd = {

@@ -58,7 +58,7 @@ def heic(image: Image.Image | NDArray[Any], mode: str = "", **save: Any) -> byte
 
 
 def jp2(samples: NDArray[Any]) -> bytes:
-    """Without loss, of any depth. `samples`: grey or BGR."""
+    """Lossless, of any depth. `samples`: grey or BGR."""
     lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
     return cv2.imencode(".jp2", samples, lossless)[1].tobytes()
 

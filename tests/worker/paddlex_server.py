@@ -18,7 +18,7 @@ from tools.bench.lib import direct
 
 @contextlib.contextmanager
 def paddlex_server(models: Path, log: Path) -> Iterator[int]:
-    """Its port, once it is healthy."""
+    """The port of the server, when it is healthy."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -27,7 +27,7 @@ def paddlex_server(models: Path, log: Path) -> Iterator[int]:
         process = subprocess.Popen(
             [*command, "--models", str(models), "--port", str(port)],
             cwd=Path(__file__).resolve().parents[2],
-            # The font is ours, or it would be downloaded.
+            # Set to our font, because PaddleX would download one.
             env=os.environ | direct.ENVIRONMENT | {"PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(FONT)},
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -1,4 +1,4 @@
-"""PaddleOCR with parts put in its place, for what no small model or no short test can show.
+"""PaddleOCR with some parts replaced, for behaviour that small models or short tests cannot show.
 
 A page whose first pixel is not white is turned before it is read, by PaddleX's own `rotate_image`:
 its blue is the number of quarters. A page of the size DENSE is looked through by the real detector,
@@ -41,7 +41,7 @@ def _read_nothing(crops: list[Any], **options: Any) -> Iterator[dict[str, Any]]:
 
 
 class Preprocessor:
-    """What PaddleX does before it looks for text, with the classifier's answer given."""
+    """PaddleX's preprocessing, with a given answer of the classifier."""
 
     angle = 0
 

@@ -36,7 +36,7 @@ def hello(
 
 
 def stamp(text: bytes, font: Sequence[bytes] = ()) -> bytes:
-    """With a stamp that says something; `font`: objects of its own font."""
+    """With a stamp that has text. `font`: objects of its font."""
     reference = b"7" if font else b"5"
     resources = b"/Resources<</Font<</F %s 0 R>>>>" % reference
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 100 30]" + resources
@@ -45,7 +45,7 @@ def stamp(text: bytes, font: Sequence[bytes] = ()) -> bytes:
 
 
 def field(value: bytes, *, flags: int = 0) -> bytes:
-    """With a form field that is filled in, and has no picture of itself."""
+    """With a filled form field without an appearance."""
     widget = b"<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V%s/Rect[50 60 150 90]/F 4" % value
     widget += b"/Ff %d" % flags
     return hello(
@@ -56,20 +56,20 @@ def field(value: bytes, *, flags: int = 0) -> bytes:
 
 
 def comment(text: bytes) -> bytes:
-    """With a comment that has no picture of itself."""
+    """With a comment without an appearance."""
     annotation = b"/Annots[<</Type/Annot/Subtype/FreeText/Rect[50 60 150 90]/Contents%s"
     return hello(page=annotation % text + b"/DA(/Helv 12 Tf 0 g)/F 4>>]")
 
 
 def xfa() -> bytes:
-    """A form of which the PDF only has a program."""
+    """An XFA form, whose pages only a program creates."""
     template = b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'><template/></xdp:xdp>"
     catalog = b"/AcroForm<</Fields[]/XFA 6 0 R>>/NeedsRendering true"
     return hello(stream(template), catalog=catalog)
 
 
 def with_files(*names: bytes) -> bytes:
-    """With attached files, of which nothing is on the page."""
+    """With attached files that are not on the page."""
     listed = b"".join(
         b"(%s) <</Type/Filespec/F(%s)/UF(%s)/EF<</F 6 0 R>>>>" % (name, name, name)
         for name in names
@@ -79,7 +79,7 @@ def with_files(*names: bytes) -> bytes:
 
 
 def encrypted(password: bytes, *, handler: bytes = b"Standard") -> bytes:
-    """With RC4 of 40 bits, as old programs do it."""
+    """Encrypted with RC4 of 40 bits, as by old programs."""
     padded = (password + PADDING)[:32]
     owner = rc4(hashlib.md5((b"owner" + PADDING)[:32]).digest()[:5], padded)
     key = hashlib.md5(padded + owner + struct.pack("<i", -4) + _IDENT).digest()[:5]

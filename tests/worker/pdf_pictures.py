@@ -47,7 +47,7 @@ def pdfs() -> Iterator[Case]:
     yield pdf("plain", "bilevel", packed, grey + b"1", BILEVEL_PAGE)
     masked = rgb + b"/SMask 6 0 R"
     yield pdf("transparency", "soft mask", bytes(WIDTH * HEIGHT * 3), masked, WORD_PAGE)
-    # What turns a picture on a page is the page, not the picture's EXIF data.
+    # The page determines how a picture on it is turned, and not the picture's EXIF data.
     turned = file(GREY, "JPEG", exif=exif(3))
     entries = b"/Filter/DCTDecode" + grey + b"8"
     yield pdf("orientation", "JPEG of orientation 3", turned, entries, WORD_PAGE)

@@ -57,7 +57,7 @@ def simple_font(names: str, *, base: bytes = b"Arial", kind: bytes = b"TrueType"
 def letters_pdf(
     names: str, *, base: bytes = b"Arial", kind: bytes = b"TrueType", before: bytes = b""
 ) -> bytes:
-    """A page with these letters, behind an `Ab`."""
+    """A page with `Ab` and then these letters."""
     codes = bytes(range(128, 128 + len(names.split())))
     return text_pdf(
         simple_font(names, base=base, kind=kind), hexadecimal(b"Ab" + codes), before=before
@@ -109,7 +109,7 @@ def _descriptor(name: bytes, flags: int, more: bytes = b"") -> bytes:
 
 
 def embedded_pdf(codes: bytes, font: bytes, *, before: bytes = b"") -> bytes:
-    """A page in a TrueType font that is in the file."""
+    """A page in an embedded TrueType font."""
     head = b"<</Type/Font/Subtype/TrueType/BaseFont/Own/FirstChar 0/LastChar 255/Widths[%s]"
     return text_pdf(
         [
@@ -179,7 +179,7 @@ def box_font(characters: str, *, long: bool = False, collection: bool = False) -
 
 
 def _map_4(codes: Sequence[int]) -> bytes:
-    """A segment for each, but those that follow each other, whose glyphs are listed."""
+    """A segment for each character; consecutive ones share a segment with a list of glyphs."""
     segments: list[list[int]] = []
     for code in codes:
         if segments and code == segments[-1][-1] + 1:

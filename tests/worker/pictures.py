@@ -1,4 +1,4 @@
-"""One word, drawn as every kind of picture that people have: as files, and as what a program holds.
+"""One word, drawn as every kind of picture: as files, arrays and Pillow images.
 
 `CASES` is the matrix: what each format does with each feature, in the words of the table in
 `docs/pages.md`, and a picture that shows it. A new format needs some more rows.
@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 232, 72
 Feature = Literal[
     "plain", "transparency", "orientation", "depth", "palette", "CMYK", "frames", "cut"
 ]
-# What a format does with a feature.
+# How a format handles a feature.
 READ, PAPER, TURNED, SCALED, CONVERTED = "read", "on paper", "turned", "scaled", "converted"
 EACH, REFUSED, AS_DRAWN = "each is a page", "422", "as a viewer shows it"
 
@@ -74,7 +74,7 @@ BILEVEL_PAGE = bgr(BILEVEL * 255)
 
 
 def rgba(ink: int, cover: NDArray[Any] = COVER) -> NDArray[np.uint8]:
-    """The word in one ink on nothing; what is under it is of the same ink, as programs write it."""
+    """The word in one colour on transparent pixels of the same colour, as programs write it."""
     return np.dstack([np.full_like(GREY, ink)] * 3 + [cover]).astype(np.uint8)
 
 
@@ -85,7 +85,7 @@ def grey_alpha(ink: int) -> NDArray[np.uint8]:
 FAINT = rgba(0, COVER // 20)  # ink that is hardly there
 FAINT_PAGE = bgr(255 - COVER // 20)
 DARK, LIGHT, CLEAR = rgba(0), rgba(255), rgba(0, np.zeros_like(COVER))
-# How a picture is stored whose EXIF data says that it must be turned so.
+# EXIF's orientation → how the picture is stored.
 STORED = {
     1: lambda image: image,
     2: lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),

@@ -30,6 +30,6 @@ class ShownEngine(NoopEngine):
 
 
 def shown(text: str) -> Pixels:
-    """The page behind what the engine said."""
+    """Decode the page from the engine's text."""
     pixels: Pixels = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR)
     return pixels

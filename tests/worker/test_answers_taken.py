@@ -18,7 +18,7 @@ from tests.worker.harness import start_worker
 from tests.worker.loop_probe import peak_growth
 
 MIB = 2**20
-# Far more than the kernel takes for a client that reads nothing.
+# Far more than the kernel buffers for a client that reads nothing.
 LARGE = 10 * MIB
 SETTINGS = {
     "admission": {"maxAnswer": "12Mi", "answerMemory": "44Mi"},
@@ -28,7 +28,7 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def reader(worker: Worker, body: bytes, *, buffer: int = 16 * 1024) -> Iterator[socket.socket]:
-    """A client that has asked and reads nothing yet."""
+    """A client that has sent a request and reads nothing yet."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.settimeout(60)
@@ -64,7 +64,7 @@ def test_a_client_that_takes_nothing_is_disconnected(tmp_path: Path) -> None:
             assert worker.read(say="small").text == "small"
             wait_for("all that was held is free again", lambda: held(worker) == 0)
         assert metric(worker, "ocrpool_http_clients_cut_off_total") == 4
-        # The answers, and what arrives of one that is passed over.
+        # The answers, and the part of one that is discarded.
         assert growth["bytes"] < 1.2 * 44 * MIB + 8 * MIB
         for client in clients:
             with contextlib.suppress(ConnectionError):

@@ -115,7 +115,7 @@ with InstancePool(instances=2, engine=sys.argv[1], settings={"memory": {"reserve
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_instances_die_with_their_program(number: signal.Signals) -> None:
-    """Even one that is in the middle of native code."""
+    """Even an instance that runs native code."""
     command = [sys.executable, "-c", PROGRAM, ENGINE]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -31,14 +31,14 @@ def pool() -> Iterator[InstancePool]:
 
 
 class Failing(io.RawIOBase):
-    """A stream whose other end is gone."""
+    """A stream whose other end is closed."""
 
     def read(self, size: int = -1) -> bytes:
         raise ConnectionResetError("gone")
 
 
 class Odd:
-    """A stream that has nothing yet."""
+    """A stream without data yet."""
 
     def read(self) -> None:
         return None
@@ -127,7 +127,7 @@ def test_the_cause_is_the_systems_error(pool: InstancePool) -> None:
 
 
 class Wrapped:
-    """A path of some other library."""
+    """A path object of another library."""
 
     def __init__(self, path: Path, kind: type = str) -> None:
         self._path = str(path) if kind is str else os.fsencode(path)
@@ -203,7 +203,7 @@ def frames(count: int) -> list[Image.Image]:
 
 
 def one_array(count: int) -> Iterator[Any]:
-    """A program that fills one array anew for each page."""
+    """A program that reuses one array for all pages."""
     pages = [np.asarray(frame.convert("RGB")) for frame in frames(count)]
     buffer = np.empty_like(max(pages, key=np.size))
     for page in pages:

@@ -28,7 +28,7 @@ def with_few_descriptors(command: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def connections(port: int, number: int, sent: bytes = b"") -> Iterator[list[socket.socket]]:
-    """So many connections that stay open, each of which has sent these bytes."""
+    """This many open connections that have sent these bytes."""
     with contextlib.ExitStack() as stack:
         found = []
         for _ in range(number):
@@ -127,7 +127,7 @@ def test_a_slow_header_is_408(impatient: Worker, port: str) -> None:
                 drips += 1
                 time.sleep(0.1)
         assert drips < 600
-    # What is sent after the end may take the answer away with it.
+    # Bytes that are sent after the end can discard the answer.
     with connections(getattr(impatient, port), 1, b"GET /livez HTTP/1.1\r\n") as (sock,):
         answer = said_until_closed(sock)
         assert status_of(answer) == 408
@@ -175,7 +175,7 @@ def test_an_endless_header_is_431(tmp_path: Path) -> None:
 
 
 def test_without_descriptors_accepting_pauses_and_is_logged_once(tmp_path: Path) -> None:
-    """No share helps where something else takes them all."""
+    """Something else has taken all descriptors, so reserved ones do not help."""
     with start_worker(tmp_path) as worker:
         before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (open_in(worker), before[1]))
@@ -197,7 +197,7 @@ def test_without_descriptors_accepting_pauses_and_is_logged_once(tmp_path: Path)
 
 
 def test_a_refused_body_is_taken_in_and_the_connection_kept(tmp_path: Path) -> None:
-    """The rest of a body that was refused is neither a header nor a next request."""
+    """The rest of a refused body is not read as a header or as the next request."""
     with start_worker(tmp_path, settings={"admission": {"maxBody": "1Mi"}}) as worker:
         connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=60)
         try:

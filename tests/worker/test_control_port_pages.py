@@ -74,7 +74,7 @@ def test_reading_requests_are_allowed_from_any_origin(worker: Worker, path: str)
     headers = {"Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"}
     answer = call(worker.control_port, "GET", path, headers=headers)
     assert answer.status == 200
-    # A browser keeps the answer from the page unless it is told otherwise.
+    # A browser hides the answer from the page unless CORS headers allow it.
     assert not any(name.lower().startswith("access-control") for name in answer.headers)
 
 
@@ -91,7 +91,7 @@ def test_a_drain_is_logged_with_who_asked_and_can_be_taken_back(worker: Worker) 
     assert worker.read(say="read again").text == "read again"
     (event,) = [each for each in worker.events() if each["event"] == "drain taken back"]
     assert event["peer"] == "127.0.0.1"
-    # Where nothing drains there is nothing to take back, and no harm in asking.
+    # Undoing a drain without one has no effect.
     assert call(worker.control_port, "DELETE", "/v1/drain").json["ready"]
 
 

@@ -1,4 +1,4 @@
-"""One picture is one page and one text, whichever way it comes.
+"""The same picture gives the same page and text over every endpoint.
 
 Every case of `CASES` goes every way that there is for it: `/v1/ocr`, `/ocr`, and the
 Python API with bytes, a path, what Pillow opens, or the array or image itself. An engine that
@@ -49,7 +49,7 @@ CASES = tuple(
 )
 FILES = [case for case in CASES if isinstance(case.data, bytes)]
 HELD = [case for case in CASES if not isinstance(case.data, bytes)]
-# What Pillow itself reads wrongly, and gives a program so: planes as pixels, BMPs without alpha.
+# Files that Pillow itself reads wrongly: planes as pixels, BMPs without alpha.
 # White in JPEG 2000 of 16 bits a colour becomes black.
 NOT_BY_PILLOW = re.compile(
     "TIFF, RGB, 16 bits, planes|BMP, 32 bits, as Pillow writes it|JPEG 2000, RGB, 16 bits"
@@ -133,7 +133,8 @@ def test_a_file_is_the_same_page_over_every_endpoint(
 
 
 def opens(data: bytes) -> bool:
-    """Whether Pillow knows this kind of file at all: it knows fewer kinds of samples than we do."""
+    """Whether Pillow supports this kind of file. It supports fewer kinds of samples than the
+    worker."""
     try:
         Image.open(io.BytesIO(data))
     except OSError:

@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("make", [pdf_of, tiff_of], ids=["PDF", "TIFF"])
 @BOTH
 def test_pages_spread_over_the_instances_and_come_back_in_order(tmp_path: Path, make: Make) -> None:
     with start_worker(tmp_path, instances=3) as worker:
-        # Early pages take longest, so that they are done last.
+        # Early pages take longest, so they finish last.
         pages = [{"say": f"page {n}", "sleep": 0.1 - n / 200} for n in range(15)]
         answer = worker.post(make(pages))
         assert answer.pages == [page["say"] for page in pages]
@@ -71,7 +71,7 @@ def test_two_documents_take_turns(tmp_path: Path) -> None:
         assert first.result().pages == [f"a{n}" for n in range(9)]
         assert second.result().pages == [f"b{n}" for n in range(3)]
         order = [line.split()[1] for line in trace.read_text().splitlines()]
-        # Strictly in turn once both are known: b's last page comes well before a's.
+        # The documents take turns, so the last page of b comes well before the last page of a.
         begin = order.index("b0")
         assert [name[0] for name in order[begin : begin + 5]] == list("babab")
         assert order.index("b2") < order.index("a8")

@@ -1,4 +1,4 @@
-"""No picture holds what was in memory before: not where a file breaks off, not on any way in.
+"""No page shows old contents of memory: not for truncated files, and not over any endpoint.
 
 The engine fills the instance's free memory with a mark before each page is decoded, and looks for
 the mark in the picture. All inputs are read twice, over another mark each time: the pixels must be
@@ -44,7 +44,7 @@ def pool() -> Iterator[InstancePool]:
 
 
 def digests(answer: Answer) -> list[str]:
-    """The digest of each page, none of which shows anything foreign."""
+    """The digest of each page, after a check that none shows old memory."""
     assert answer.status == 200, answer
     pages = [[line["text"] for line in page["lines"]] for page in answer.json["pages"]]
     assert all(said == "clean" for said, _ in pages), pages
@@ -52,14 +52,16 @@ def digests(answer: Answer) -> list[str]:
 
 
 def read_twice(worker: Worker, data: bytes) -> Answer:
-    """Read it over two marks; the pixels are the same. Returns the second answer."""
+    """Read it twice, with two marks in memory; the pixels must be equal. Returns the second
+    answer."""
     first, second = worker.post(data), worker.post(data)
     assert digests(first) == digests(second)
     return second
 
 
 def refused(worker: Worker, pool: InstancePool, data: bytes, file: Path) -> list[str]:
-    """Send it on every way in, and see it refused as not complete; returns the messages."""
+    """Send it to every endpoint, and check that it is refused as incomplete. Returns the
+    messages."""
     plain = worker.post(data)
     assert (plain.status, plain.reason) == (422, "NotAnImage"), plain
     paddlex = post_json(worker.port, file_request(data, visualize=True))
@@ -132,7 +134,7 @@ def test_truncated_documents_are_refused_or_have_a_warning(
         if worker.post(cut).status != 200:
             refused(worker, pool, cut, tmp_path / "cut")
             continue
-        # Nothing but padding was cut off; or PDFium found again what is there, and it is told.
+        # Only padding was cut off, or PDFium repaired the file and there is a warning.
         answer = read_twice(worker, cut)
         told = all("warnings" in page for page in answer.json["pages"])
         assert (name == "PDF" and told) or digests(answer) == digests(whole), answer
@@ -154,13 +156,13 @@ def test_damaged_files_show_no_old_memory(worker: Worker) -> None:
 
 
 def missing_of(answer: Answer) -> str:
-    """What the only page's only warning says is missing."""
+    """The message of the only warning of the only page."""
     (page,) = answer.json["pages"]
     (warning,) = page["warnings"]
     assert set(warning) == {"reason", "message"}
     assert warning["reason"] == "IncompleteImage", warning
     message: str = warning["message"]
-    # Of run lengths that break off PDFium draws nothing.
+    # PDFium draws nothing of truncated run lengths.
     told = ("image 1 of the page is not complete: ", "image 1 of the page: it cannot be decoded, ")
     assert message.startswith(told), message
     return message
@@ -180,7 +182,7 @@ def test_a_page_of_a_pdf_with_half_an_image_is_read_with_a_warning(
         (page,) = pool.read(cut)
         assert isinstance(page, Page)
         assert [warning.reason for warning in page.warnings] == ["IncompleteImage"]
-        # PaddleX's shape has no place for it.
+        # PaddleX's shape has no field for it.
         paddlex = post_json(worker.port, file_request(cut, visualize=False))
         assert paddlex.status == 200
         (result,) = paddlex.json["result"]["ocrResults"]

@@ -103,7 +103,7 @@ def _pieces(frame: Frame, order: str, bits: int) -> list[bytes]:
 
 
 def packed(samples: NDArray[np.generic], order: str, bits: int) -> bytes:
-    """Rows of samples as files have them; those of fewer bits are packed."""
+    """Rows of samples as in files; samples of fewer bits are packed."""
     if bits >= 8 and bits % 8 == 0:
         return samples.astype(samples.dtype.newbyteorder(order)).tobytes()
     rows = samples.reshape(samples.shape[0], -1).astype(np.uint16)

@@ -52,7 +52,8 @@ def test_base64_is_decoded_in_steps_of_any_size(
 
 @given(st.text(alphabet="QUJD=+/-_ \n", max_size=24))
 def test_other_texts_decode_like_base64_b64decode(text: str) -> None:
-    """But for the URL-safe alphabet and missing padding, which `base64.b64decode` does not know."""
+    """Except the URL-safe alphabet and missing padding, which `base64.b64decode` does not
+    support."""
     kept = re.sub(r"[ \n]", "", text.replace("-", "+").replace("_", "/"))
     bare = kept.rstrip("=")
     if "=" not in bare:
@@ -134,7 +135,7 @@ ALL_ESCAPED = {
 @pytest.mark.parametrize("data", ALL_ESCAPED.values(), ids=ALL_ESCAPED.keys())
 @pytest.mark.parametrize("head", [b"data:,", b"data:;base64,"])
 def test_no_step_takes_longer_than_its_bound(head: bytes, data: bytes) -> None:
-    """The event loop does nothing else meanwhile."""
+    """During a step the event loop is blocked."""
 
     def longest() -> float:
         steps = decode_in_steps(memoryview(head + data), len)

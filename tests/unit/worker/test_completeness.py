@@ -61,7 +61,7 @@ def test_extra_bytes_do_not_make_a_file_incomplete(data: bytes) -> None:
 
 
 def test_a_gif_may_end_after_a_frame() -> None:
-    """As browsers have it: programs leave out its last byte."""
+    """As in browsers, because some programs omit the last byte."""
     one = cut_files.encoded("GIF", "P")
     assert (decoded(one[:-1]) == decoded(one)).all()
     three = cut_files.encoded("GIF", "P", **cut_files.frames())
@@ -78,7 +78,7 @@ def decoded(data: bytes) -> NDArray[np.uint8]:
 
 
 def test_a_grey_jpeg_is_not_reported_as_truncated() -> None:
-    """Missing rows are of libjpeg's grey, but not all that is grey is missing."""
+    """Missing rows have libjpeg's grey, but grey rows are not always missing."""
     out = io.BytesIO()
     Image.new("RGB", (90, 70), (128, 128, 128)).save(out, "JPEG")
     data = out.getvalue()

@@ -79,7 +79,7 @@ V2_OURS = "sys__fs__cgroup__jobs__ours__memory."
 
 
 def test_the_limit_of_our_own_cgroup_is_found(tmp_path: Path) -> None:
-    """On a host, outside of any container, under a unit or a job's cgroup."""
+    """On a host, outside any container, in the cgroup of a unit or a job."""
     v1 = root(
         tmp_path / "v1",
         proc__self__cgroup="5:cpu:/\n4:memory:/jobs/ours\n0::/\n",
@@ -146,7 +146,7 @@ def test_an_instance_gets_its_share_of_the_cores() -> None:
 
 
 def test_a_cgroup_path_of_the_host_sets_no_limit(tmp_path: Path) -> None:
-    """In a container without a cgroup namespace the mount is its own cgroup."""
+    """In a container without a cgroup namespace, the mount is the container's own cgroup."""
     folder = root(
         tmp_path,
         proc__self__cgroup="4:memory:/docker/abc\n",
@@ -204,7 +204,7 @@ def test_resident_memory_excludes_exited_processes() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "gpu:7", "gpu:GPU-0000"])
 def test_a_missing_gpu_is_one_line_with_advice(device: str) -> None:
-    """With the real pynvml: no driver, no such index and no such UUID all end here."""
+    """With the real pynvml: no driver, an unknown index, and an unknown UUID."""
     try:
         NvmlProbe("0")
     except SettingsError:

@@ -97,7 +97,7 @@ def test_every_format_and_mode_is_the_page_that_was_drawn(name: str, mode: str) 
 @pytest.mark.parametrize("name", ["AVIF", "HEIC"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_is_turned_once(name: str, orientation: int) -> None:
-    """Both encoders write the turn as the format's own properties, and leave the EXIF data."""
+    """Both encoders write the orientation as properties of the format, and keep the EXIF data."""
     encode, _ = FORMATS[name]
     picture = drawn()
     assert same(read(encode(picture)), picture)
@@ -238,7 +238,7 @@ def test_the_primary_picture_of_a_heic_is_read() -> None:
 
 
 def test_the_first_picture_of_an_mpo_is_read_without_a_warning() -> None:
-    """Phones add views, depths and gain maps of the same picture: nothing to be told of."""
+    """Phones add views, depth maps and gain maps of the same picture, which need no warning."""
     out = io.BytesIO()
     drawn().save(out, "MPO", save_all=True, append_images=[drawn().rotate(180)])
     page = EncodedImage(memoryview(out.getvalue()), 10**6)
@@ -270,7 +270,7 @@ LIES: dict[str, Callable[[], bytes]] = {
 }
 
 
-# In a process of its own: this one has memory left over, which is no growth.
+# In a separate process, because this one has unused memory that would hide the growth.
 READ = """
 import sys, cv2, numpy, pi_heif, pypdfium2
 from PIL import AvifImagePlugin, GifImagePlugin, Jpeg2KImagePlugin
@@ -307,7 +307,7 @@ def test_a_picture_larger_than_its_header_is_refused_within_bounded_memory(name:
 
 
 def padded(name: str) -> bytes:
-    """The same in a file of 40 MB: of so many frames, or with a box that means nothing."""
+    """The same in a file of 40 MB: with many frames, or with a meaningless box."""
     data, size = FORMATS[name][0](drawn("P" if name == "GIF" else "RGB")), 40_000_000
     if name == "GIF":
         start = data.index(b"\x2c\0\0\0\0")
@@ -326,7 +326,7 @@ def test_a_large_file_of_a_small_picture_is_read(name: str) -> None:
 
 
 def test_a_large_deep_jpeg_2000_does_not_end_the_process() -> None:
-    """PDFium, which decodes it, does so where it gets no memory."""
+    """PDFium, which decodes it, ends the process if it gets no memory."""
     noise = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3), np.uint16)
     data = cv2.imencode(".jp2", noise)[1].tobytes()
     bound = "memory_limit._PER_PIXEL, memory_limit._BESIDES = 16, 2**20"

@@ -45,7 +45,7 @@ def box(kind: bytes, *parts: bytes, full: bool = False) -> bytes:
 
 
 def heif_of(properties: bytes, given: bytes, *, item: int = 1, brand: bytes = b"heic") -> bytes:
-    """The boxes in which the size of a HEIC or AVIF is."""
+    """The boxes that hold the size of a HEIC or AVIF."""
     primary = box(b"pitm", struct.pack(">H", item), full=True)
     known = box(b"ipco", properties)
     meta = box(b"meta", primary, box(b"iprp", known, box(b"ipma", given, full=True)), full=True)
@@ -125,7 +125,7 @@ def test_rarer_headers_of_heic_avif_and_jp2() -> None:
     assert read_header(turned) == ("HEIC", 340, 120)
     avif = heif_of(ispe(340, 120), struct.pack(">IHBB", 1, 1, 1, 1), brand=b"avif")
     assert read_header(avif) == ("AVIF", 340, 120)
-    # The codestream's size counts, which decoders go by, and not the header's.
+    # The codestream's size counts, because decoders use it, and not the header's.
     lying = bytearray(encoded("JPEG2000"))
     at = lying.index(b"ihdr")
     lying[at + 4 : at + 12] = struct.pack(">II", 1, 1)
@@ -240,7 +240,7 @@ def _many_properties() -> bytes:
 
 
 def _many_lists() -> bytes:
-    """Each says that it goes on to the end of the file, and beyond the next ones."""
+    """Each box claims to extend to the end of the file, over the next ones."""
     lists = box(b"ipma", struct.pack(">II", 0, 0x01000000)) * 4096
     meta = box(b"pitm", b"\xff\xfe", full=True) + box(b"iprp", box(b"ipco"), lists)
     return box(b"ftyp", b"heic", bytes(8)) + box(b"meta", meta, full=True) + bytes(60_000)
@@ -283,7 +283,7 @@ def test_reading_a_hostile_header_is_fast(make: Callable[[], bytes]) -> None:
 
 
 def test_properties_of_an_item_end_with_their_box() -> None:
-    """The next box is no list of properties, whatever this one says."""
+    """The next box is not a list of properties, whatever this one claims."""
     known = box(b"ipco", ispe(340, 120), ispe(9, 9))
     given = struct.pack(">IHBBHBBH", 9, 2, 1, 1, 1, 1, 1, 1)
     lists = box(b"ipma", given, full=True) + b"\x01\x02"

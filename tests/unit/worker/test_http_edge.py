@@ -131,7 +131,7 @@ def test_descriptors_are_shared_within_the_limit(limit: int, most: int) -> None:
     found = shares(settings, limit=limit, in_use=16)
     assert found.control >= 16
     assert 8 <= found.data <= settings.http.max_connections
-    # What two instances and everything in passing need is left.
+    # Enough is left for two instances and for short-lived descriptors.
     assert found.data + found.control + found.refused + 16 <= limit - 2 * 8 - 16
     if limit >= 4096:
         assert found.data == settings.http.max_connections
@@ -159,5 +159,5 @@ def test_a_repeated_log_record_appears_once_a_minute() -> None:
     again = told("accept failed\nsocket 7")
     assert again is not None
     assert vars(again)["leftOut"] == 5
-    # Many kinds take no memory without end, and each is told.
+    # Many kinds of records do not use unbounded memory, and each is logged.
     assert all(told(f"kind {number}") is not None for number in range(1000))

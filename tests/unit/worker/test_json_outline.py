@@ -19,7 +19,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=8,
 )
-# Names and values that are mistaken for the file where a body is only searched for it.
+# Names and values that a plain search for `file` would mistake for it.
 FALSE_FRIENDS = st.sampled_from(["file", 'x"file', "\\", '"file":"', '{"file":"QQ=="}', ',"file":'])
 REQUESTS = st.dictionaries(
     FALSE_FRIENDS | st.sampled_from(["fileType", "logId", "other"]),
@@ -45,7 +45,7 @@ def test_a_skimmed_request_has_the_known_fields_of_the_whole(
 
 @given(REQUESTS, st.binary(max_size=40))
 def test_a_valid_cut_is_the_text_of_file(request: dict[str, object], data: bytes) -> None:
-    """Only where what is left says MARK was it the request's own file."""
+    """The text is the request's own file only if the rest has MARK as `file`."""
     body = json.dumps({**request, "file": base64.b64encode(data).decode()}).encode()
     found = cut_out_file(body)
     if found is None or found.text is None:

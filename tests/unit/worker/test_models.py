@@ -31,7 +31,7 @@ def staged(tmp_path: Path, source: FolderSource) -> Path:
 
 
 def refusal(folder: Path, reason: str) -> str:
-    """The one line with which `folder` is refused."""
+    """The one-line message with which `folder` is refused."""
     with pytest.raises(ModelError) as caught:
         manifest.verify(folder)
     message = str(caught.value)

@@ -112,7 +112,7 @@ def test_wheel_with_an_escaping_entry_is_refused(tmp_path: Path, entry: str) -> 
 def test_index_path_runs_real_pip_and_checks_what_it_brought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """pip's index is a folder here, so that no network is needed."""
+    """pip's index is a local folder, so that no network is needed."""
     links = tmp_path / "links"
     links.mkdir()
     pin = make_wheel(links / "fakemodels-1.0-py3-none-any.whl")

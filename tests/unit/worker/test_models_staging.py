@@ -71,7 +71,7 @@ module.stage(source, folder)
 def test_killed_while_replacing_never_leaves_a_part(
     source: Path, tmp_path: Path, renames: int
 ) -> None:
-    """Killed before the first rename the old folder is whole; after it, nothing is there."""
+    """Before the first rename the old folder is complete; after it, nothing is there."""
     folder = stage(FolderSource(source), tmp_path / "out").folder
     code = f"""
 done, rename = 0, Path.rename
@@ -128,7 +128,7 @@ def test_second_staging_says_that_it_waits(source: Path, tmp_path: Path) -> None
 
 
 def test_file_that_cannot_be_written_whole_leaves_nothing(source: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for a full disk: the kernel cuts the write short."""
+    """A limit on file sizes replaces a full disk: the kernel truncates the write."""
     folder = tmp_path / "out"
     code = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))

@@ -106,7 +106,7 @@ def test_an_angle_that_is_no_quarter_is_an_error() -> None:
 
 
 def test_polygons_of_a_turned_page_are_in_the_page_that_was_sent() -> None:
-    # 1000×800 as it was read, so 800×1000 as it was sent.
+    # 1000×800 when it was read, so 800×1000 when it was sent.
     found = [("second", 0.9, 100, 200, 300, 30), ("first", 0.9, 100, 100, 300, 30)]
     reading = reading_of(Result(found, angle=90), orientation_score=0.98)
     assert [line.text for line in reading.lines] == ["first", "second"]
@@ -145,13 +145,13 @@ def test_the_raw_result_keeps_the_order_of_paddlex() -> None:
 def test_a_blank_page_has_no_lines_and_no_warning() -> None:
     assert reading_of(Result([])).lines == ()
     assert reasons(Result([])) == []
-    # Dust and scratches, as they are read.
+    # Dust and scratches, as the model reads them.
     specks = Result([("", 0.0, 663, 18, 19, 23), ("*", 0.8, 5, 476, 9, 8), ("", 0.0, 9, 9, 6, 5)])
     assert reasons(specks) == []
     assert [line.text for line in reading_of(specks).lines] == ["*"]
 
 
-# What PP-OCRv5 mobile made of an A4 page of ours that was turned: 1052×744 pixels.
+# The result of PP-OCRv5 mobile for an A4 page of the tests that was turned: 1052×744 pixels.
 UPSIDE_DOWN = [
     ("", 0.0, 60, 50 * row, 420, 30) if row % 2 else ("'.:", 0.62, 60, 50 * row, 380, 30)
     for row in range(10)
@@ -168,7 +168,7 @@ def test_an_unreadable_page_has_an_orientation_warning(
     (warning,) = reading_of(Result(found)).warnings
     assert warning.reason == "OrientationUnsure"
     assert way in warning.message
-    # With a model that has looked, and was sure, it is something else.
+    # If a model has determined the orientation with a high score, the cause is another.
     assert reasons(Result(found, angle=0), 0.99) == []
 
 
@@ -218,7 +218,7 @@ def test_the_score_of_the_classifier_is_kept() -> None:
 def test_small_lines_have_a_low_resolution_warning(height: int, said: list[str]) -> None:
     found = [("small print", 0.9, 10, 10 + 15 * n, 300, height) for n in range(5)]
     assert reasons(Result(found)) == said
-    # The same, scaled down to a third before text is looked for.
+    # The same, scaled down to a third for detection.
     large = [("text", 0.9, 10, 10 + 50 * n, 900, 3 * height) for n in range(5)]
     assert reasons(Result(large, size=(1000, 12_000))) == said
 
@@ -227,7 +227,7 @@ def test_small_lines_have_a_low_resolution_warning(height: int, said: list[str])
     "found",
     [
         [],
-        # What PP-OCRv5 mobile made of letters of 18 pixels on a page of 16,000.
+        # The result of PP-OCRv5 mobile for letters of 18 pixels on a page of 16,000.
         [("", 0.0, 10, 200, 300, 120), ("|", 0.4, 10, 600, 300, 120), ("", 0.0, 9, 800, 300, 99)],
     ],
 )
@@ -269,7 +269,7 @@ def test_the_scale_of_the_detector(params: dict[str, Any], expected: float) -> N
 
 
 def boxes_from_below(count: int) -> Any:
-    """Boxes as OpenCV's contours come: the lowest first."""
+    """Boxes in the order of OpenCV's contours: the lowest first."""
     tops = [10 * row for row in reversed(range(count))]
     return np.array([[[5, y], [50, y], [50, y + 8], [5, y + 8]] for y in tops], np.int16)
 

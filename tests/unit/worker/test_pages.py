@@ -61,7 +61,7 @@ def test_frames_are_counted_up_to_a_bound() -> None:
         (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 0))[:50], "within its first frame"),
         (b"II*\x00\xff\xff\xff\xff", "within its first frame"),
         (b"II*\x00", "within its first frame"),
-        # Frames that have not arrived are not left out in silence.
+        # Frames that have not arrived are not silently omitted.
         (bombs.tiff_of(bombs.tiff_frame(8, TAGS, 10**6)), "within frame 2 .* 1 frames and 122"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_pdf_page_comes_out_as_large_as_the_limit_allows(
     scale = pdf_scale((width, height), 0, most)
     assert PDF_SCALE_LEAST <= scale <= PDF_SCALE
     assert fits(scale) or scale == PDF_SCALE_LEAST
-    # A side of a few pixels doubles in one step: there is nothing between.
+    # A side of a few pixels doubles in one step, with no size in between.
     assert scale == PDF_SCALE or not fits(scale * 1.000001)
 
 

@@ -14,7 +14,7 @@ MOST = 1_000_000
 
 
 def drawn(data: bytes) -> tuple[np.ndarray, tuple[PageWarning, ...]]:
-    """(where the only page is dark, its warnings)"""
+    """Return (where the only page is dark, its warnings)."""
     pixels, warnings = open_document("pdf", data, MOST).render(0)
     return pixels.max(axis=2) < 128, warnings
 
@@ -48,7 +48,7 @@ def test_a_turned_page_is_turned(degrees: int) -> None:
     assert not warnings
     back = np.rot90(ink, degrees // 90)
     assert back.shape == UPRIGHT.shape
-    # Curves are drawn a little differently on their sides.
+    # Curves are rendered slightly differently when turned.
     assert np.argwhere(back).mean(axis=0) == pytest.approx(np.argwhere(UPRIGHT).mean(axis=0), abs=2)
 
 

@@ -51,7 +51,7 @@ ALL = "".join(sorted({each for _, text in SAMPLES.values() for each in text} | s
 
 @pytest.fixture
 def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fonts]:
-    """Say which font files this machine has."""
+    """Set the font files of this machine."""
 
     def have(**files: bytes) -> None:
         for name, data in files.items():
@@ -64,7 +64,7 @@ def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fonts]:
 
 
 def drawn(data: bytes) -> tuple[int, tuple[PageWarning, ...]]:
-    """(columns with ink on the only page, its warnings)"""
+    """Return (columns with ink on the only page, its warnings)."""
     pixels, warnings = open_document("pdf", data, 1_000_000).render(0)
     return int((pixels.min(axis=2) < 128).any(axis=0).sum()), warnings
 
@@ -107,7 +107,7 @@ def test_letters_that_stand_alone_are_drawn_as_well(fonts: Fonts) -> None:
     after, warnings = drawn(data)
     assert not warnings
     assert after >= before + 12
-    # A space that stands alone is no such letter.
+    # A single space is not such a letter.
     spaces = texts.text_pdf(texts.simple_font("space"), each.replace(b"81", b"20"))
     fonts()
     plain = open_document("pdf", spaces, 1_000_000).render(0)
@@ -174,7 +174,7 @@ def test_missing_characters_are_named(fonts: Fonts) -> None:
 
 
 def test_other_fonts_do_not_change_a_complete_page(fonts: Fonts) -> None:
-    """In one font and document with others that do lack something."""
+    """In the same font and document as pages that lack characters."""
     latin = texts.letters_pdf("Adieresis eacute germandbls Euro")
     fonts()
     plain = open_document("pdf", latin, 1_000_000).render(0)
@@ -235,7 +235,7 @@ def test_files_that_are_not_fonts_are_skipped(tmp_path: Path) -> None:
 
 
 def damaged_font() -> bytes:
-    """Its table of characters lies at the end of the file, most of it behind."""
+    """Its table of characters lies at the end of the file, and mostly beyond it."""
     data = bytearray(texts.box_font(ALL))
     for number in range(struct.unpack_from(">H", data, 4)[0]):
         at = 12 + 16 * number

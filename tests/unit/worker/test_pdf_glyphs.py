@@ -16,7 +16,7 @@ from tests.worker.bombs import pdf_of
 
 @pytest.fixture(autouse=True)
 def _no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine that has none."""
+    """As on a machine without fonts."""
     monkeypatch.setattr(pdf_fonts, "choose_fonts", lambda: None)
 
 
@@ -62,7 +62,7 @@ def test_a_reached_bound_has_a_warning(
     for module in (pdf_glyphs, pdf_objects):
         monkeypatch.setattr(module, name, 9, raising=False)
     if name == "MOST_OBJECTS":
-        # Where a page borrows no font at all there is nothing to say, unless it goes on.
+        # A page with only embedded fonts has no warning, unless it has more objects than the bound.
         several = texts.embedded_pdf(b"Ab", own, before=b"BT /F 4 Tf %s ET" % (b"(A) Tj " * 8))
         assert not warnings_of(several)
         data = texts.embedded_pdf(b"Ab", own, before=b"BT /F 4 Tf %s ET" % (b"(A) Tj " * 9))

@@ -29,7 +29,7 @@ WHOLE = {
     ),
     "black, RGB of 4 bits": (bytes(3 * PIXELS // 2), b"/ColorSpace/DeviceRGB/BitsPerComponent 4"),
 }
-# Colours that cannot be made out: PDFium draws nothing.
+# Invalid colours: PDFium draws nothing.
 UNKNOWN = {
     "DeviceN with a broken function": b"/ColorSpace[/DeviceN[/A/B]/DeviceCMYK%s]" % _BROKEN,
     "no such space": b"/ColorSpace/Foo",
@@ -74,7 +74,7 @@ def test_half_a_picture_in_complete_data_has_a_warning(packing: str, part: float
 def test_checking_a_highly_compressed_picture_needs_little_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """To find out whether it is whole it would be decoded once more, beside its page."""
+    """A check for completeness would decode it again, in addition to its page."""
     monkeypatch.setattr(pdf_images, "MOST_BYTES", 3 * PIXELS - 1)
     asked: list[object] = []
     monkeypatch.setattr(pdf_images._Picture, "_drawn", asked.append)

@@ -29,7 +29,7 @@ GREY = pictures.GREY
 
 
 def exif(orientation: int) -> bytes:
-    """As a TIFF of nothing else."""
+    """As a TIFF of one frame."""
     found = Image.Exif()
     found[ORIENTATION] = orientation
     return found.tobytes().removeprefix(b"Exif\0\0")
@@ -67,7 +67,7 @@ def ink(draw: str, colour: int, size: int = 30) -> Image.Image:
 
 
 def corner(image: Image.Image) -> int:
-    """The ground that it was laid on."""
+    """The background on which it was drawn."""
     return int(from_pillow(image)[-1, -1, 0])
 
 
@@ -101,7 +101,7 @@ def test_a_page_that_fades_out_keeps_its_contrast(paper: int, colour: int) -> No
 
 
 def test_colours_of_transparent_pixels_do_not_count() -> None:
-    """Programs leave any colour where nothing is seen."""
+    """Programs leave any colour in transparent pixels."""
     image = ink("ink", 0)
     bare = np.asarray(image).copy()
     bare[bare[:, :, 3] == 0, :3] = 255
@@ -200,7 +200,7 @@ def test_a_pillow_image_is_as_it_was(tmp_path: object) -> None:
 
 @pytest.mark.parametrize("compression", [5, 32946, 34712, 12345])
 def test_an_undecodable_tiff_is_refused(compression: int) -> None:
-    """OpenCV 4.10 gives black for what libtiff cannot decode."""
+    """OpenCV 4.10 returns black for strips that libtiff cannot decode."""
     data = tiff_of([{"say": "plain pixels"}])
     tag = struct.pack("<HHI", 259, 3, 1)
     at = data.index(tag) + len(tag)
@@ -219,7 +219,7 @@ def test_a_black_tiff_is_a_black_page() -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("turned", [False, True], ids=["XMP alone", "with EXIF"])
 def test_the_orientation_in_xmp_data_is_ignored(form: str, mode: str, turned: bool) -> None:
-    """Pillow takes it, where EXIF data has none, and OpenCV does not."""
+    """Pillow uses it if EXIF data has none. OpenCV does not."""
     if (form, mode) == ("JPEG", "RGBA"):
         mode = "L"
     save: dict[str, Any] = {"exif": pictures.exif(6)} if turned else {}
@@ -242,7 +242,7 @@ def test_the_orientation_in_xmp_data_is_ignored(form: str, mode: str, turned: bo
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32, np.float64])
 def test_scaling_needs_little_memory(kind: type) -> None:
-    """Arrays come as large as the limit of pixels lets them."""
+    """Arrays can be as large as the limit of pixels."""
     samples = np.full((1500, 2000, 3), 3000, kind)
     tracemalloc.start()
     try:
@@ -254,7 +254,7 @@ def test_scaling_needs_little_memory(kind: type) -> None:
 
 
 def test_a_tile_that_is_far_larger_than_the_picture_is_refused() -> None:
-    """Decoders make room for a whole one."""
+    """Decoders allocate memory for a whole tile."""
     for side in (16, 64, 1024):
         frame = Frame(GREY, tile=side)
         assert (decode_tiff(tiff(frame), 10**6) == pictures.WORD_PAGE).all()
@@ -280,7 +280,7 @@ def test_a_strip_ends_with_the_picture(rows: int) -> None:
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
 @pytest.mark.parametrize("rows", [300, 20], ids=["one strip", "strips"])
 def test_a_strip_of_a_tiff_that_breaks_off_is_found(orientation: int, rows: int) -> None:
-    """What libtiff cannot decode is black: from there to the end of the strip."""
+    """From the damage to the end of the strip, libtiff decodes nothing, and pixels are black."""
     noise = np.random.default_rng(0).integers(100, 255, (300, 200)).astype(np.uint8)
     tags = {ORIENTATION: orientation}
     data = bytearray(

@@ -54,7 +54,7 @@ def turned(lines: list[Line], degrees: float) -> list[Line]:
 
 
 def read(lines: list[Line], seed: int = 1) -> list[str]:
-    """The texts in reading order; they come in no order at all."""
+    """The texts in reading order; the input is shuffled."""
     shuffled = list(lines)
     random.Random(seed).shuffle(shuffled)
     return [one.text for one in reading_order(shuffled)]
@@ -78,7 +78,7 @@ def test_article_comes_before_its_price(dpi: int, degrees: float) -> None:
 
 
 def test_short_words_alone_do_not_turn_the_page() -> None:
-    """The corners of short boxes are off by a pixel, which over a page's width is a line."""
+    """Corners of short boxes are off by a pixel, which over the width of a page is a whole line."""
     page = []
     for row in range(20):
         for column in range(4):
@@ -94,7 +94,7 @@ def test_small_print_in_two_columns(pitch: int) -> None:
     """Two lines that are less than 10 pixels apart are two lines."""
     page = []
     for row in range(12):
-        # Each line begins a little further left than the one above.
+        # Each line begins slightly further left than the one above.
         page.append(line(f"left {row}", 40 - row, 20 + pitch * row, 200, pitch * 0.8))
         page.append(line(f"right {row}", 300 - row, 20 + pitch * row, 200, pitch * 0.8))
     assert read(page) == [f"{side} {row}" for row in range(12) for side in ("left", "right")]
@@ -204,7 +204,7 @@ BOXES = st.lists(
 def test_the_order_is_independent_of_scale_and_input_order(
     boxes: list[tuple[int, int, int, int]], power: int, rng: random.Random
 ) -> None:
-    """Powers of two, for they leave the numbers as exact as they were."""
+    """Powers of two, because they keep the numbers exact."""
     page = [line(f"line {index}", *box) for index, box in enumerate(boxes)]
     expected = [one.text for one in reading_order(page)]
     assert sorted(expected) == sorted(one.text for one in page)
@@ -244,7 +244,7 @@ def test_the_number_of_comparisons_is_bounded(
     ]
     texts = read(page)
     assert sorted(texts) == sorted(one.text for one in page)
-    # Each look is two comparisons at most, and each box costs a few more.
+    # Each counted step has at most two comparisons, and each box adds a few more.
     assert compared < 2 * 20_000 + 10 * len(page)
     assert read(page, seed=2) == texts
 

@@ -22,7 +22,7 @@ LEVEL = [(100, 50), (300, 50), (300, 90), (100, 90)]
 
 
 def pieces_of(text: str, cuts: list[int]) -> list[Span]:
-    """A text cut at these letters, each of which takes the same part of the line."""
+    """A text cut at these letters. All letters are equally wide."""
     ends = [0, *sorted({cut for cut in cuts if 0 < cut < len(text)}), len(text)]
     return [Span(text[one:two], one / len(text), two / len(text)) for one, two in pairwise(ends)]
 
@@ -104,7 +104,7 @@ def test_no_word_leaves_its_line(polygon: list[tuple[float, float]]) -> None:
 
 
 def test_each_line_has_its_own_words_and_turns() -> None:
-    """A line that is left out for its low score has an angle and no words."""
+    """A line that is dropped for its low score has an angle but no words."""
     polygons = [np.add(LEVEL, (0, 100 * row)) for row in range(3)]
     spans = pieces_of("ab cd", [2, 3])
     result = {
@@ -123,7 +123,8 @@ def test_each_line_has_its_own_words_and_turns() -> None:
 
 
 def test_the_words_of_a_page_that_was_turned_are_where_it_was_sent() -> None:
-    """Turned counter-clockwise by a quarter: what is right of something was below it."""
+    """Turned counter-clockwise by a quarter: right of a word means below it on the page that was
+    sent."""
     result = Result([("ab cd", 0.9, 100, 50, 200, 40)], size=(1000, 800), angle=90)
     spans = pieces_of("ab cd", [2, 3])
     result |= {
