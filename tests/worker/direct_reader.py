@@ -1,7 +1,7 @@
 """PaddleOCR called directly, in a separate process, as the reference for comparisons.
 
-`python -m tests.worker.direct_reader MODELS`: a path a line on stdin, one JSON line on stdout: the
-pages of that image or PDF, each a list of `[text, polygon]`.
+`python -m tests.worker.direct_reader MODELS` reads one path a line from stdin. For each image or
+PDF it writes one JSON line to stdout: its pages, each a list of `[text, polygon]`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An engine that fills the process's free memory with a mark before every page is decoded, and
-says whether the mark is in the picture. Each page has another mark, so that whatever a decoder
-leaves as it was differs from one reading to the next."""
+"""An engine that fills the process's free memory with a mark before every page is decoded, and says
+whether the mark is in the picture. Each page has another mark, so memory that a decoder does not
+write differs from one reading to the next."""
 
 from __future__ import annotations
 

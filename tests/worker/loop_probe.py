@@ -1,8 +1,8 @@
 """Measure by CPU time how long a worker's event loop is blocked.
 
-One probe after the other is on its way to the worker; the CPU time that the worker's main thread
-uses until a probe is answered is at least that of the longest callback in between. Other load on
-the machine does not count.
+Probes are sent to the worker one after the other. The CPU time that the worker's main thread uses
+until a probe is answered is at least that of the longest callback in between. Other load on the
+machine does not count.
 """
 
 from __future__ import annotations

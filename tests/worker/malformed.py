@@ -1,8 +1,8 @@
 """An endless sequence of malformed requests, the same for the same seed.
 
-`requests(seed)` gives them one after the other: fuzzed JSON, damaged pictures and documents, bombs,
-and bytes that are hardly HTTP. A request that no longer frames itself is `lone`: it has a
-connection of its own, and no answer is an answer.
+`requests(seed)` yields fuzzed JSON, damaged pictures and documents, bombs, and bytes that are
+hardly HTTP. A request without valid framing is `lone`: it has its own connection, and needs no
+answer.
 """
 
 from __future__ import annotations

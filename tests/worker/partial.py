@@ -1,8 +1,8 @@
 """PaddleOCR with some parts replaced, for behaviour that small models or short tests cannot show.
 
-A page whose first pixel is not white is turned before it is read, by PaddleX's own `rotate_image`:
-its blue is the number of quarters. A page of the size DENSE is looked through by the real detector,
-and read by nobody: every region has the text `x`.
+If the first pixel of a page is not white, PaddleX's own `rotate_image` turns the page before it is
+read; the blue of that pixel is the number of quarter turns. On a page of the size DENSE the real
+detector runs, but nothing is recognised: every region has the text `x`.
 """
 
 from __future__ import annotations

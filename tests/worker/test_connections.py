@@ -1,5 +1,5 @@
-"""Connections have a bound in number and in time, and never cost the control port or an instance
-their descriptors."""
+"""Connections are limited in number and time, and never take the descriptors of the control port or
+of an instance."""
 
 from __future__ import annotations
 

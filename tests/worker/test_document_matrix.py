@@ -1,9 +1,9 @@
 """The same picture gives the same page and text over every endpoint.
 
-Every case of `CASES` goes every way that there is for it: `/v1/ocr`, `/ocr`, and the
-Python API with bytes, a path, what Pillow opens, or the array or image itself. An engine that
-answers what it was given shows that it is the page that was drawn, and for a case of each kind
-PaddleOCR reads the word. The table in `docs/pages.md` says what the cases say.
+Each of `CASES` is sent over every endpoint that accepts it: `/v1/ocr`, `/ocr`, and the Python API
+with bytes, a path, what Pillow opens, or the array or image itself. An engine that returns its
+input shows that the page is the one that was drawn. For one case of each kind PaddleOCR reads the
+word. The table in `docs/pages.md` must agree with the cases.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """No page shows old contents of memory: not for truncated files, and not over any endpoint.
 
-The engine fills the instance's free memory with a mark before each page is decoded, and looks for
-the mark in the picture. All inputs are read twice, over another mark each time: the pixels must be
-the same.
+The engine fills the instance's free memory with a mark before each page is decoded, and searches
+the picture for the mark. All inputs are read twice, with different marks: the pixels must be equal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""20,000 malformed requests: none answered with 5xx, the server alive, its memory flat.
+"""20,000 malformed requests: no answer is 5xx, the server survives, and its memory stays constant.
 
-The seed is fixed, so a failure comes again; OCRPOOL_FUZZ_SEED and OCRPOOL_FUZZ_REQUESTS try others.
+The seed is fixed, so failures are reproducible. OCRPOOL_FUZZ_SEED and OCRPOOL_FUZZ_REQUESTS select
+others.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def test_20000_malformed_requests(tmp_path: Path) -> None:
         assert worker.ready
         state = worker.state()
         counters = state["counters"]
-        # An instance may only be lost to a file that crashes a decoder, twice, and then is 422.
+        # Only a file that crashes a decoder twice may end instances, and it gets 422.
         assert counters["deaths"] <= 2 * counters["poisoned"], counters
         assert counters["deviceErrors"] == counters["outOfMemory"] == 0, counters
         if not counters["deaths"]:
@@ -66,6 +67,6 @@ def test_the_same_seed_gives_the_same_requests() -> None:
 
 
 def test_orders_survive_the_settings_of_this_test(tmp_path: Path) -> None:
-    """The engine really decodes here: what it says comes out of the picture."""
+    """The engine really decodes here: its text comes out of the picture."""
     with start_worker(tmp_path) as worker:
         assert worker.post(order_png(say="decoded")).text == "decoded"

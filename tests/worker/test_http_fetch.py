@@ -45,7 +45,7 @@ class Files(http.server.BaseHTTPRequestHandler):
         elif path == "/moved":
             self.answer(b"", 302, Location="/page.png")
         elif path == "/elsewhere":
-            # To the same server, by an address that is not of a named network.
+            # To the same server, by an address outside the named networks.
             port = self.server.server_address[1]
             self.answer(b"", 302, Location=f"http://127.0.1.1:{port}/page.png")
         elif path == "/stalls":
@@ -229,7 +229,7 @@ def test_what_is_fetched_counts_as_a_body(tmp_path: Path, files: str) -> None:
         stalls = clients.submit(fetch, worker, f"{files}/stalls")
         wait_for("it has come", lambda: "/stalls" in Files.seen)
         try:
-            # One `maxBody` is nearly held, and the share of one client is less than two.
+            # Nearly one `maxBody` is held, and the share of one client is less than two.
             answer = wait_for(
                 "there is no room",
                 lambda: (found := fetch(worker, f"{files}/stalls")).status == 429 and found,
@@ -240,7 +240,7 @@ def test_what_is_fetched_counts_as_a_body(tmp_path: Path, files: str) -> None:
             Files.held.set()
         assert stalls.result().status == 422
         Files.held.clear()
-        # All of it was given back.
+        # Everything was released.
         for _ in range(30):
             assert texts(fetch(worker, f"{files}/document.pdf")) == ["one", "two"]
 
@@ -256,7 +256,7 @@ def test_concurrent_fetches_are_limited(tmp_path: Path, files: str) -> None:
         wait_for("two are on their way", lambda: Files.seen.count("/silent") == before + 2)
         waiting = [clients.submit(fetch, worker, f"{files}/page.png?waiting") for _ in range(4)]
         worker.until("they wait", lambda state: not any(each.done() for each in waiting))
-        # What is no URL does not wait for them.
+        # Other requests do not wait for the fetches.
         assert worker.read(say="read").text == "read"
         assert not any(path.endswith("?waiting") for path in Files.seen)
         Files.held.set()

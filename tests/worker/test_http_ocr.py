@@ -24,7 +24,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 
 def refused(answer: Answer, status: int = 422) -> str:
-    """The message of an error, after a look at its shape."""
+    """Check the shape of an error, and return its message."""
     assert answer.status == status, answer
     assert set(answer.json) == {"logId", "errorCode", "errorMsg"}
     assert answer.json["errorCode"] == status
@@ -33,7 +33,7 @@ def refused(answer: Answer, status: int = 422) -> str:
 
 
 def wrong_fields(answer: Answer) -> list[str]:
-    """The fields that an error of validation names."""
+    """The fields that a validation error names."""
     return [one["loc"] for one in json.loads(refused(answer))]
 
 

@@ -36,7 +36,7 @@ SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "data URL": lambda data: f"data:image/png;base64,{base64.b64encode(data).decode()}",
     "data URL of lines": lambda data: f"data:;base64,{base64.encodebytes(data).decode()}",
 }
-# Bytes after the end of a PNG do no harm. The sizes take each way through `http.requests`.
+# Bytes after the end of a PNG are ignored. The sizes cover all cases of `request_parser`.
 SIZES = {"small": 9, "medium": MIB, "large": 9 * MIB}
 
 
@@ -72,7 +72,7 @@ def test_every_spelling_in_every_size(
 ) -> None:
     data = order_png(say="read") + os.urandom(size)
     assert said(worker, body_of(spell(data)).encode()) == "read"
-    # Fields before it that are large send it another way.
+    # Large fields before `file` select another case.
     assert said(worker, body_of(spell(data), unknown="x" * 100_000).encode()) == "read"
 
 

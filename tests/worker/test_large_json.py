@@ -19,14 +19,14 @@ MIB = 2**20
 SIZE = 40 * MIB
 # The longest step takes half as long; a probe may wait for two or three.
 LONGEST_CPU_SECONDS = 0.25
-# Of the interpreter's own, whatever the size of a body.
+# Memory of the interpreter, independent of the size of a body.
 SLACK = 12 * MIB
 
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     with start_worker(tmp_path_factory.mktemp("worker")) as worker:
-        # The first request loads what all need.
+        # The first request loads modules that all requests need.
         assert post(worker, b'{"file":"%s"}' % base64.b64encode(order_png(say="x"))).status == 200
         yield worker
 
@@ -68,7 +68,7 @@ def test_unknown_fields_are_skipped(worker: Worker, make: Callable[[], bytes]) -
 
 
 def large_png() -> bytes:
-    """A page of a few pixels and many bytes: decoders stop at its end."""
+    """A small page with many bytes after its end, which decoders ignore."""
     return order_png(say="read") + os.urandom(SIZE * 3 // 4)
 
 

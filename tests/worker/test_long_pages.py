@@ -1,5 +1,5 @@
-"""Real PaddleOCR says that a page with many lines comes on, and a page's number is in what is
-refused for its size."""
+"""Real PaddleOCR reports progress on a page with many lines, and a page that is refused for its
+size is named by its number."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_paddleocr_reports_progress_after_every_batch_of_lines(
 
 
 def test_a_page_that_is_too_large_is_named(tmp_path: Path) -> None:
-    """A first page that is high enough, and a second one that would be scaled up too far."""
+    """A first page within the limit, and a second one that would be scaled up too far."""
     orders = [{"say": "x" * 400}, {"say": "x"}]
     with start_worker(tmp_path) as worker:
         for document in (pdf_of(orders), tiff_of(orders)):

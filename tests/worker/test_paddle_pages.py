@@ -66,7 +66,7 @@ def test_a_scan_of_300_dpi_that_is_turned_a_little(paddle_worker: Worker) -> Non
     assert paddlex(paddle_worker, image)["prunedResult"]["rec_texts"][:2] == ["3.75", "Apple"]
 
 
-# Text, size of the picture, size of the letters, where they begin.
+# Text, size of the picture, size of the letters, and their position.
 TINY = [
     ("7,50", (45, 18), 15, (4, -1)),
     ("Tea", (40, 20), 16, (4, 0)),
@@ -108,7 +108,7 @@ def test_an_upside_down_page_has_a_warning_and_others_have_none(paddle_worker: W
         page = v1(paddle_worker, sheet().image.transpose(quarters))
         assert reasons(page) == ["OrientationUnsure"]
         assert way in page["warnings"][0]["message"]
-    # Turned clockwise, each line is turned upright by PaddleX, and the columns are in order.
+    # On a page turned clockwise, PaddleX turns each line upright, and the columns are in order.
     clockwise = v1(paddle_worker, sheet().image.transpose(Image.Transpose.ROTATE_270))
     assert (texts(clockwise), reasons(clockwise)) == (TEXTS, [])
     for line in clockwise["lines"]:  # as it is drawn, not as it is read
@@ -125,7 +125,7 @@ def test_small_letters_have_a_warning(paddle_worker: Worker) -> None:
 
 
 def test_the_longest_side_that_can_be_read(paddle_worker: Worker) -> None:
-    """One pixel more, and OpenCV cannot cut the lines out."""
+    """With one pixel more, OpenCV cannot cut the lines out."""
     paper = PageImage(32_766, 120)
     paper.text(32_000, 4, "2026", 100)
     assert texts(v1(paddle_worker, paper.image)) == ["2026"]
@@ -137,7 +137,7 @@ def test_the_longest_side_that_can_be_read(paddle_worker: Worker) -> None:
 
 @pytest.fixture(scope="module")
 def pool(models: Path) -> Iterator[InstancePool]:
-    """PaddleOCR whose recogniser can be left out, and whose pages can be turned."""
+    """PaddleOCR with an optional recogniser, and pages that can be turned."""
     settings = {"admission": {"maxMegapixels": 1.3}, "recycle": {"memoryGrowth": 0}}
     with InstancePool(
         models=models,

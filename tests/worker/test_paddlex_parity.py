@@ -1,6 +1,7 @@
-"""`POST /ocr` against PaddleX's own service: the same requests, the same fields and values.
+"""`POST /ocr` compared with PaddleX's own service: the same requests give the same fields and
+values.
 
-Deliberate differences are listed in docs/http.md; the last tests here show them.
+docs/http.md lists the intended differences; the last tests here show them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PNG, JPEG = SAMPLES["card"].data, SAMPLES["photo"].data
 
 
 class Both(NamedTuple):
-    """Sends each request to PaddleX and to us."""
+    """Sends each request to PaddleX and to the worker."""
 
     theirs: int
     ours: int
@@ -127,7 +128,7 @@ def test_the_answer_equals_paddlex(both: Both, request_body: dict[str, object]) 
 
 
 def same(value: Any) -> Any:
-    """The value, with scores as they may differ in their last bits."""
+    """The value, with scores compared up to their last bits."""
     if isinstance(value, dict):
         return {key: same(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -136,7 +137,7 @@ def same(value: Any) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """The keys of a value at every level, and the types of what they lead to."""
+    """The keys of a value at every level, and the types of their values."""
     if isinstance(value, dict):
         return {key: shape(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -312,7 +313,7 @@ def test_difference_a_missing_file_type_is_detected(both: Both) -> None:
 
 
 def test_difference_transparent_pictures_are_drawn_on_white(both: Both) -> None:
-    """PaddleX takes the colour of what is transparent, here that of the ink."""
+    """PaddleX uses the colour of transparent pixels, which is that of the text here."""
     page = SAMPLES["card"]
     ink = Image.open(io.BytesIO(page.data)).convert("L").point(lambda grey: 255 * (grey < 128))
     picture = Image.new("RGBA", ink.size, (0, 0, 0, 0))

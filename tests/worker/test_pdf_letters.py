@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(400)
 def test_letters_that_pdfium_lacks_are_read(
     encoding: bytes, codec: str, paddle_worker: Worker
 ) -> None:
-    """The project's own font has these four, so that this needs none of the machine's."""
+    """The project's own font has these four letters, so no font of the machine is needed."""
     answer = paddle_worker.post(texts.asian_pdf(b"GB1", encoding, "发票号码".encode(codec)))
     assert answer.status == 200, answer
     (page,) = answer.json["pages"]

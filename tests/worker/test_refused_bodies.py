@@ -34,7 +34,8 @@ def worker(tmp_path_factory: pytest.TempPathFactory, trace: Path) -> Iterator[Wo
 
 @pytest.fixture(autouse=True)
 def untouched(worker: Worker, trace: Path) -> Iterator[None]:
-    """Every test here must leave the instance as it was: the same, alive, having read nothing."""
+    """After each test, the instance must be the same process, alive, without having read
+    anything."""
     before = worker.state()["instances"]
     yield
     after = worker.state()
@@ -87,7 +88,7 @@ def test_an_error_of_a_decoder_is_422(worker: Worker, body: bytes) -> None:
 
 
 def bomb() -> bytes:
-    """A true PNG of 30,000 × 30,000 black pixels, one bit each: 110 KB that become 2.7 GB."""
+    """A valid PNG of 30,000 × 30,000 black pixels, one bit each: 110 KB that expand to 2.7 GB."""
     packer = zlib.compressobj(9)
     row = bytes(1 + 30_000 // 8)
     data = b"".join(packer.compress(row * 100) for _ in range(300)) + packer.flush()
@@ -110,7 +111,7 @@ def test_too_many_megapixels_are_413_before_decoding(worker: Worker, body: bytes
     assert (answer.status, answer.reason) == (413, "TooLarge"), answer
     assert "admission.maxMegapixels" in answer.message
     assert answer.json["error"]["limit"] == 0.25
-    # An instance would refuse it as well; it must not come so far.
+    # An instance would also refuse it, but the file must not reach one.
     assert worker.counters()["requests"] == accepted
 
 

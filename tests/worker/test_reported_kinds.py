@@ -1,7 +1,7 @@
-"""Kinds of documents from the trackers of OCR projects are what docs/documents.md says of them.
+"""Kinds of documents from the trackers of OCR projects are read as docs/documents.md says.
 
-All of them are tried by `make bench-documents`; here are those whose reading hangs on code of ours,
-and of the others one of a family.
+`make bench-documents` reads all of them. The tests here read those that depend on code of this
+project, and one of each family of the others.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(folder: Path, models: Path) -> dict[str, list[Lines]]:
-    """What PaddleOCR reads on each page of each file when it is called directly."""
+    """The result of PaddleOCR, called directly, for each page of each file."""
     with direct_reader(models) as read:
         found = {path.name: read(path) for path in sorted(folder.iterdir())}
     assert all(lines for pages in found.values() for lines in pages), "a page without any text"

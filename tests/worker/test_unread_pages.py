@@ -1,5 +1,5 @@
-"""A document of which one page cannot be read: the others' text is not lost, and nobody loses
-any unnoticed."""
+"""A document with one page that cannot be read: the text of the other pages is returned, and the
+broken page is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORDERS = [{"say": "first"}, {"say": "second"}, {"say": "third"}]
 
 
 def damaged_pdf(*numbers: int) -> bytes:
-    """Three pages, of which those are no pages any more, counted from 1."""
+    """Three pages, of which these (counted from 1) are broken."""
     pieces = pdf_of(ORDERS).split(b"/Type/Page/")
     marks = [b"/Type/Pago/" if at + 1 in numbers else b"/Type/Page/" for at in range(3)] + [b""]
     return b"".join(piece + mark for piece, mark in zip(pieces, marks, strict=True))
@@ -36,7 +36,7 @@ def pdf_with_a_huge_page() -> bytes:
 
 
 def undecodable_tiff() -> bytes:
-    """The second of three frames says that its pixels are compressed, and they are not."""
+    """The second of three frames claims to be compressed, but is not."""
     data = tiff_of(ORDERS)
     compression = struct.pack("<HHI", 259, 3, 1)
     at = data.index(compression, data.index(compression) + 1) + len(compression)
@@ -44,7 +44,7 @@ def undecodable_tiff() -> bytes:
 
 
 def damaged_tiff() -> bytes:
-    """The second of three frames says that it is 0 pixels wide."""
+    """The second of three frames claims to be 0 pixels wide."""
     data = tiff_of(ORDERS)
     width = struct.pack("<HHI", 256, 4, 1)
     at = data.index(width, data.index(width) + 1) + len(width)

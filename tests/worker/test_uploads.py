@@ -34,7 +34,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 def stalled(
     worker: Worker, address: str, number: int, headers: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """So many uploads from this address that stop just before their end, all received."""
+    """This many uploads from one address that stop just before their end."""
     more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     head = f"POST /v1/ocr HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {LARGE}\r\n\r\n"
     with contextlib.ExitStack() as stack:
@@ -61,7 +61,8 @@ def post(
 
 
 def until(worker: Worker, address: str, status: int, headers: Mapping[str, str]) -> Answer:
-    """Send a large body from there until it gets this status; what came before is on its way."""
+    """Send a large body from this address until it gets this status, because earlier bytes may
+    still arrive."""
     last: list[Answer] = []
 
     def look() -> Answer | None:
@@ -102,11 +103,11 @@ def told(address: str, secret: str = SECRET) -> dict[str, str]:
 
 
 def test_behind_a_proxy_its_client_address_counts(worker: Worker) -> None:
-    """Everything comes from the proxy's own address, 127.0.0.2."""
+    """All connections come from the proxy's own address, 127.0.0.2."""
     with stalled(worker, "127.0.0.2", 10, told("192.0.2.1")):
         until(worker, "127.0.0.2", 429, told("192.0.2.1"))
         assert post(worker, bytes(LARGE), "127.0.0.2", told("192.0.2.2")).status == 422
-        # Whoever shares an IPv6 network is one.
+        # All addresses of one IPv6 network are one client.
         with stalled(worker, "127.0.0.2", 4, told("2001:db8::1")):
             until(worker, "127.0.0.2", 429, told("2001:db8::ffff:2"))
     until(worker, "127.0.0.2", 422, told("192.0.2.1"))
@@ -115,10 +116,10 @@ def test_behind_a_proxy_its_client_address_counts(worker: Worker) -> None:
 @pytest.mark.parametrize("secret", ["", "wrong", SECRET.upper(), f"{SECRET} "[:-2], "\xe9"])
 def test_a_client_cannot_set_its_own_address(worker: Worker, secret: str) -> None:
     with stalled(worker, "127.0.0.2", 10):
-        # In vain: it is still 127.0.0.2.
+        # The header is ignored: the client is still 127.0.0.2.
         answer = until(worker, "127.0.0.2", 429, told("192.0.2.9", secret))
         assert "admission.clientShare" in answer.message
-        # Nor can it spoil another's.
+        # It cannot use up another client's share either.
         assert post(worker, bytes(LARGE), "127.0.0.3", told("127.0.0.2", secret)).status == 422
     until(worker, "127.0.0.2", 422, {})
 
@@ -134,7 +135,7 @@ def test_an_upload_that_stalls_is_408(tmp_path: Path) -> None:
 
 
 def test_a_slow_but_steady_upload_is_read(tmp_path: Path) -> None:
-    """Above the least rate for longer than the time over which it is taken."""
+    """Above the minimum rate for longer than the window over which it is measured."""
     limits = {"admission": {"minBodyRate": 100, "timeoutSeconds": 60}}
     body = order_png(say="slow", pad=0) + bytes(8000)
     with start_worker(tmp_path, settings=limits) as worker:

@@ -17,7 +17,7 @@ SIZE = 32
 
 
 def drawn() -> tuple[bytes, list[tuple[str, float, float]]]:
-    """A page of some lines, and of each word the middle of its letters."""
+    """A page of some lines, and the centre of each word."""
     font = ImageFont.truetype(str(FONT), SIZE)
     page = Image.new("RGB", (640, 330), "white")
     draw = ImageDraw.Draw(page)

@@ -1,5 +1,5 @@
-"""The edge of a worker's HTTP: which addresses URLs may lead to, who a client is, how descriptors
-are shared, and logs that repeat themselves."""
+"""HTTP limits and checks: allowed addresses of URLs, client addresses, the sharing of descriptors,
+cross-site requests, and repeated log records."""
 
 from __future__ import annotations
 

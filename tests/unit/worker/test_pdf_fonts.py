@@ -1,5 +1,5 @@
-"""Text of PDFs in fonts that are not in the file: drawn with the machine's, and told of where it
-is not."""
+"""Text of PDFs in fonts that are not embedded: drawn with the machine's fonts, or reported in a
+warning."""
 
 from __future__ import annotations
 
