@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for metrics that exist, and every alert says where its runbook is."""
+"""Alerts and dashboard query metrics that exist, and every alert links to its runbook."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def labels_in(text: str, more: set[str]) -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Labels:
-    """All that a worker, which has read a page, and an operator, which has made a round, expose."""
+    """Metrics of a worker that has read a page and of an operator that has reconciled once."""
     with start_worker(tmp_path_factory.mktemp("worker")) as worker:
         assert worker.read(say="x").status == 200
         answer = call(worker.control_port, "GET", "/metrics")
@@ -63,7 +63,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Labels:
 
 
 def check(expression: str, exposed: Labels) -> None:
-    """Raises AssertionError where it is no PromQL, or asks for what nobody exposes."""
+    """Raise AssertionError if it is not PromQL or queries a metric or label that does not exist."""
     asked = list(walk(promql.parse(expression), frozenset()))
     assert asked, expression
     for selector, grouped in asked:
@@ -75,7 +75,7 @@ def check(expression: str, exposed: Labels) -> None:
 
 
 def walk(node: Any, grouped: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-    """Every selector, with the labels that are made of it above."""
+    """Yield every selector with the labels that aggregations around it use."""
     if isinstance(node, promql.VectorSelector):
         yield node, grouped
     elif isinstance(node, promql.MatrixSelector):
@@ -102,27 +102,28 @@ def alerts(helm: Helm) -> list[dict[str, Any]]:
     return [rule for group in body["spec"]["groups"] for rule in group["rules"]]
 
 
-def test_alerts_ask_for_what_is_exposed(alerts: list[dict[str, Any]], exposed: Labels) -> None:
+def test_alerts_query_metrics_that_exist(alerts: list[dict[str, Any]], exposed: Labels) -> None:
     assert len(alerts) > 10
     for alert in alerts:
         check(alert["expr"], exposed)
         assert alert["labels"]["severity"] in ("warning", "critical")
 
 
-def test_alerts_speak_of_labels_that_are_left(alerts: list[dict[str, Any]]) -> None:
-    """`$labels.worker` is empty where the expression is summed over the workers."""
+def test_alert_texts_use_only_labels_of_their_expression(alerts: list[dict[str, Any]]) -> None:
+    """`$labels.worker` is empty if the expression is summed over the workers."""
     for alert in alerts:
-        said = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
+        notes = alert["annotations"]
+        used = set(re.findall(r"\$labels\.(\w+)", notes["summary"] + notes["description"]))
         summed = re.search(r"sum by \(([\w, ]+)\)", alert["expr"])
         if summed is not None:
-            assert said <= set(re.split(r", *", summed[1])), alert["alert"]
+            assert used <= set(re.split(r", *", summed[1])), alert["alert"]
         elif "ocrpool_pool_" in alert["expr"]:
-            assert said == {"pool", "namespace"}, alert["alert"]
+            assert used == {"pool", "namespace"}, alert["alert"]
         elif "ocrpool_operator_" not in alert["expr"]:
-            assert said == {"worker", "pool", "namespace"}, alert["alert"]
+            assert used == {"worker", "pool", "namespace"}, alert["alert"]
 
 
-def test_the_dashboard_asks_for_what_is_exposed(exposed: Labels) -> None:
+def test_the_dashboard_queries_metrics_that_exist(exposed: Labels) -> None:
     board = json.loads((CHART / "files" / "dashboard.json").read_text(encoding="utf-8"))
     queries = [query["expr"] for panel in board["panels"] for query in panel.get("targets", ())]
     assert len(queries) > 30
@@ -157,7 +158,9 @@ def test_panels_do_not_overlap() -> None:
         ("ocrpool_ready - on(colour) ocrpool_ready", "colour"),
     ],
 )
-def test_the_check_itself(exposed: Labels, expression: str, words: str) -> None:
+def test_the_check_finds_unknown_metrics_and_labels(
+    exposed: Labels, expression: str, words: str
+) -> None:
     with pytest.raises(AssertionError, match=words):
         check(expression, exposed)
 
@@ -168,7 +171,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_every_alert_has_its_runbook(alerts: list[dict[str, Any]]) -> None:
+def test_every_alert_links_to_a_runbook_that_exists(alerts: list[dict[str, Any]]) -> None:
     for alert in alerts:
         page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
         assert page == "docs/operations.md"
@@ -181,7 +184,7 @@ PRODUCT = (
     ROOT / "worker_image" / "ocrpool_worker",
 )
 WORD = re.compile(r"[A-Z][A-Za-z]+")
-# Where the reason is among the arguments.
+# Position of the reason among the arguments.
 MAKERS = {
     **{"PoolProblem": 0, "Problem": 0, "ConditionDraft": 2, "yes": 0},
     **{"ModelError": 0, "BootError": 0},
@@ -189,7 +192,7 @@ MAKERS = {
 
 
 def reasons() -> dict[str, Path]:
-    """Every word that may become a condition's reason, with the file that says it."""
+    """Return every reason that a condition may have, with the file that sets it."""
     found: dict[str, Path] = {}
     for folder in PRODUCT:
         for path in sorted(folder.rglob("*.py")):
@@ -227,7 +230,7 @@ def _reasons_of(node: ast.AST) -> Iterator[str]:
                 yield str(part.value)
 
 
-def test_every_reason_is_explained() -> None:
+def test_every_condition_reason_is_documented() -> None:
     found = reasons()
     # That the search finds what it is for: one of each form.
     assert {"WaitingForCapacity", "Rolling", "AllWorkersReady", "BackOff", "WorkerUnreachable"} <= (

@@ -1,6 +1,6 @@
 """Write the chart's values.schema.json and the table in its README from its annotated values.yaml.
 
-`# --` above a value begins its description, `# @schema {…}` gives what its default cannot say. A
+`# --` above a value begins its description; `# @schema {…}` adds what its default does not show. A
 `$ref` there names one of SHAPES. With --check, fail when one of the two is stale.
 """
 
@@ -34,7 +34,7 @@ QUANTITIES: Schema = {"type": "object", "additionalProperties": QUANTITY}
 
 
 def closed(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
-    """An object with these fields and no others."""
+    """Return the schema of an object with these fields and no others."""
     found: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
     return found | {"required": list(required)} if required else found
 
@@ -90,7 +90,7 @@ SHAPES: dict[str, Schema] = {
         )
     ),
     "peers": listed(PEER | {"minProperties": 1}),
-    # Kubernetes' own types, too large to repeat: the API server checks them.
+    # Kubernetes types; the API server checks them.
     "kubernetes": {"type": "object"},
     "kubernetesList": listed({"type": "object"}),
     "pools": listed(
@@ -122,7 +122,7 @@ class Value:
 
 
 def read(text: str) -> tuple[Value, ...]:
-    """The values with their annotations. Ends with a sentence where one has none."""
+    """Return the values with their annotations. Exit with a message if a value has none."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     return _children(root, yaml.safe_load(text), text.splitlines(), "")
@@ -146,7 +146,7 @@ def _children(
 
 
 def _annotation(lines: list[str], line: int) -> tuple[str, Schema]:
-    """The comment right above a line: its description and its schema."""
+    """Return the description and the schema in the comment above a line."""
     begin = line
     while begin and lines[begin - 1].lstrip().startswith("#"):
         begin -= 1
@@ -179,15 +179,17 @@ def _property(value: Value) -> Schema:
 
 
 def _type(value: Value) -> str:
-    # bool before int, whose child it is.
+    # bool is a subclass of int.
     for kind, word in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
         if isinstance(value.default, kind):
             return word
-    raise SystemExit(f"values.yaml: {value.path} needs `# @schema`: its default says too little")
+    raise SystemExit(
+        f"values.yaml: {value.path} needs `# @schema`: its default does not show its type"
+    )
 
 
 def plain(node: Schema) -> Schema:
-    """The CRD's schema of a pool in the words of JSON Schema: closed, without CEL and defaults."""
+    """Return the CRD's schema of a pool as JSON Schema: closed, without CEL and defaults."""
     found = {
         key: value
         for key, value in node.items()
@@ -209,7 +211,7 @@ def plain(node: Schema) -> Schema:
 
 def schema_text(values: tuple[Value, ...]) -> str:
     root = schema_of(values)
-    # Helm adds it where this chart is part of another.
+    # Helm adds it if this chart is a dependency of another.
     root["properties"]["global"] = {"type": "object", "description": "Set by a parent chart."}
     defs = {**SHAPES, "poolSpec": plain(structural(PoolSpec))}
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of ocrpool"}
@@ -222,7 +224,7 @@ def table(values: tuple[Value, ...]) -> str:
 
 
 def leaves(values: tuple[Value, ...]) -> Iterator[Value]:
-    """Every value that has a description."""
+    """Yield every value that has a description."""
     for value in values:
         if value.inner:
             yield from leaves(value.inner)

@@ -1,6 +1,6 @@
-"""Write the chart's Grafana dashboard from the panels below; with --check, fail when it is stale.
+"""Write the chart's Grafana dashboard from the panels below. With --check, fail when it is stale.
 
-From a pool over its workers to their instances: each row looks closer at what the one before shows.
+Rows go into more detail: pools, workers, instances, and then the operator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WINDOW = "$__rate_interval"
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and how its series are called."""
+    """A PromQL expression and the legend of its series."""
 
     expression: str
     legend: str
@@ -31,7 +31,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """A graph over time, or one figure."""
+    """A panel: a graph over time, or one figure."""
 
     title: str
     queries: tuple[Query, ...]
@@ -56,14 +56,14 @@ def rate(metric: str, by: str, where: str) -> str:
     return f"sum by ({by}) (rate({metric}{{{where}}}[{WINDOW}]))"
 
 
-# What ends an instance, or has it replaced: metric → what it is called.
-ENDINGS = {
-    "ocrpool_deaths_total": "died or killed",
+# Why instances are replaced: metric → name of the series.
+REPLACEMENT_REASONS = {
+    "ocrpool_deaths_total": "crashed or killed",
     "ocrpool_out_of_memory_total": "out of memory",
     "ocrpool_device_errors_total": "device error",
-    "ocrpool_braked_total": "braked",
+    "ocrpool_braked_total": "stopped by the memory guard",
     "ocrpool_recycled_total": "recycled",
-    "ocrpool_boot_failures_total": "boot failed",
+    "ocrpool_boot_failures_total": "start failed",
 }
 
 ROWS = (
@@ -71,7 +71,7 @@ ROWS = (
         "Pools",
         (
             Panel(
-                "Workers that serve",
+                "Ready workers",
                 (
                     Query(
                         f'sum by (pool) (ocrpool_pool_workers{{{POOL}, state="ready"}})', "{{pool}}"
@@ -81,7 +81,7 @@ ROWS = (
                 width=6,
             ),
             Panel(
-                "Instances",
+                "Ready instances",
                 (
                     Query(
                         f'sum by (pool) (ocrpool_instances{{{POOL}, state=~"idle|busy"}})',
@@ -92,7 +92,7 @@ ROWS = (
                 width=6,
             ),
             Panel(
-                "Busy share of instances",
+                "Busy instances",
                 (
                     Query(
                         f'sum by (pool) (ocrpool_instances{{{POOL}, state="busy"}}) / '
@@ -105,7 +105,7 @@ ROWS = (
                 width=6,
             ),
             Panel(
-                "Alerts that fire",
+                "Firing alerts",
                 (
                     Query(
                         'sum(ALERTS{alertname=~"OcrPool.*", alertstate="firing"}) or vector(0)', ""
@@ -115,7 +115,7 @@ ROWS = (
                 width=6,
             ),
             Panel(
-                "Workers",
+                "Workers by state",
                 (
                     Query(
                         f"sum by (pool, state) (ocrpool_pool_workers{{{POOL}}})",
@@ -131,12 +131,12 @@ ROWS = (
                         "{{pool}} {{type}}",
                     ),
                 ),
-                text="1 where it is True: Ready is good, Degraded is not.",
+                text="1 = True. Ready should be 1 and Degraded 0.",
             ),
             Panel(
                 "Pages per second",
                 (Query(rate("ocrpool_pages_total", "pool", POOL), "{{pool}}"),),
-                text="Pages read, of all workers.",
+                text="Pages read by all workers of the pool.",
             ),
             Panel(
                 "Queue wait",
@@ -149,10 +149,10 @@ ROWS = (
                     ),
                 ),
                 unit="s",
-                text="How long pages waited for an instance.",
+                text="Time that a page waits for an instance.",
             ),
             Panel(
-                "Answers by status",
+                "Responses by status",
                 (
                     Query(
                         rate("ocrpool_http_responses_total", "pool, status", POOL),
@@ -160,10 +160,10 @@ ROWS = (
                     ),
                 ),
                 unit="reqps",
-                text="429: the queue was full. 503: not able. 504: not in time.",
+                text="429: the queue is full. 503: the worker is not ready. 504: timeout.",
             ),
             Panel(
-                "Requests that wait",
+                "Waiting requests",
                 (Query(f"sum by (pool) (ocrpool_queue_depth{{{POOL}}})", "{{pool}}"),),
             ),
             Panel(
@@ -185,7 +185,7 @@ ROWS = (
                         f"sum by (pool) (increase({metric}{{{POOL}}}[{WINDOW}]))",
                         f"{{{{pool}}}} {words}",
                     )
-                    for metric, words in ENDINGS.items()
+                    for metric, words in REPLACEMENT_REASONS.items()
                 ),
             ),
         ),
@@ -204,7 +204,7 @@ ROWS = (
                     Query(f"ocrpool_footprint_bytes{{{WORKER}}}", "{{worker}} footprint"),
                 ),
                 unit="bytes",
-                text="Free memory of the device less the reserve. Where it stays above the "
+                text="Free memory of the device minus the reserve. If it stays above the "
                 "footprint, one more instance fits.",
             ),
             Panel(
@@ -222,12 +222,12 @@ ROWS = (
                 (
                     Query(
                         f'sum by (worker) (ocrpool_instances{{{WORKER}, state=~"idle|busy"}})',
-                        "{{worker}} serving",
+                        "{{worker}} ready",
                     ),
                     Query(f"ocrpool_instances_target{{{WORKER}}}", "{{worker}} target"),
                     Query(f"ocrpool_instances_ceiling{{{WORKER}}}", "{{worker}} ceiling"),
                 ),
-                text="A ceiling under the target: it ran out of memory and allows itself less.",
+                text="A ceiling below the target: the worker ran out of memory and limits itself.",
             ),
             Panel(
                 "Pages per second",
@@ -244,7 +244,7 @@ ROWS = (
                 unit="s",
             ),
             Panel(
-                "Oldest request that waits",
+                "Wait of the oldest request",
                 (Query(f"ocrpool_queue_oldest_seconds{{{WORKER}}}", "{{worker}}"),),
                 unit="s",
             ),
@@ -261,7 +261,7 @@ ROWS = (
                     ),
                 ),
                 unit="bytes",
-                text="What each instance holds. It follows the largest page and does not fall.",
+                text="Memory of each instance. It grows with its largest page and does not shrink.",
             ),
             Panel(
                 "Pages per second",
@@ -283,13 +283,13 @@ ROWS = (
         "Operator",
         (
             Panel(
-                "Operators that act",
+                "Leading operators",
                 (Query("sum(ocrpool_operator_leading)", ""),),
                 kind="stat",
-                text="One. Without: nothing is scaled, replaced or rolled.",
+                text="Should be 1. With 0, nothing is scaled, replaced or rolled out.",
             ),
             Panel(
-                "Rounds",
+                "Reconcile rounds per second",
                 (
                     Query(
                         f"sum by (result) (rate(ocrpool_operator_rounds_total[{WINDOW}]))",
@@ -298,7 +298,7 @@ ROWS = (
                 ),
             ),
             Panel(
-                "Seconds per round",
+                "Seconds per reconcile round",
                 (
                     Query(
                         "histogram_quantile(0.95, sum by (le) "
@@ -317,7 +317,7 @@ ROWS = (
                         "{{reason}}",
                     ),
                 ),
-                text="Why workers have as many instances as they have: docs/scaling.md.",
+                text="Reasons of the decisions about instances per worker; see docs/scaling.md.",
             ),
             Panel(
                 "Calls to the API server",
@@ -333,7 +333,7 @@ ROWS = (
                 "Writes to the API server",
                 (Query(f"sum(rate(ocrpool_operator_api_writes_total[{WINDOW}]))", "writes"),),
                 unit="reqps",
-                text="None while nothing changes.",
+                text="0 while nothing changes.",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Write manifests/base from the chart's default output; with --check, fail when it is stale.
+"""Write manifests/base from the chart's default output. With --check, fail when it is stale.
 
 So that `kubectl apply -k manifests/` and `helm install` make the same things from one source.
 """
@@ -18,16 +18,16 @@ from tools.devcluster.build.run import build
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART, BASE = ROOT / "charts" / "ocrpool", ROOT / "manifests" / "base"
-NOTE = "# Made from charts/ocrpool by `make docs`.\n"
+NOTE = "# Generated from charts/ocrpool by `make docs`.\n"
 DOCUMENT = re.compile(r"(?:---\n)?# Source: \S+/(?P<file>\S+)\n(?P<text>.*)", re.DOTALL)
-# Of Helm's own, and untrue here.
+# Labels of Helm, which do not apply here.
 HELMS = re.compile(r"^ *(helm\.sh/chart|app\.kubernetes\.io/managed-by): .*\n", re.MULTILINE)
 # `make docs` writes the CRD from the types.
 ELSEWHERE = {"crd.yaml"}
 
 
 def rendered() -> str:
-    """What `helm install` with default values makes, tests and hooks left out."""
+    """Return the objects of `helm install` with default values, without tests and hooks."""
     build([parts.CLIENTS], lambda words: print(words, file=sys.stderr))
     command = ["template", "ocrpool", CHART, "--namespace", "ocrpool-system", "--skip-tests"]
     done = subprocess.run(
@@ -39,7 +39,7 @@ def rendered() -> str:
 
 
 def files() -> dict[str, str]:
-    """File name → text: one for every template of the chart, and the kustomization."""
+    """Return the text of each file: one per template of the chart, and the kustomization."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for document in rendered().split("\n---\n"):
         parsed = DOCUMENT.match(document)

@@ -86,7 +86,7 @@ proxy are for the operator and for metrics. */}}
 - ports: [{port: 8080, protocol: TCP}]
   {{- with .Values.networkPolicy.clients }}
   from:
-    # The proxy that the operator puts before the workers of a pool.
+    # The proxy in front of the workers of a pool.
     - podSelector:
         matchLabels:
           app.kubernetes.io/name: ocrpool-proxy
