@@ -6,9 +6,9 @@ import json
 import time
 
 import pytest
-from tools.devcluster.testing import Cluster, Namespace, handle
 
 from tools.devcluster.build.parts import KUBERNETES
+from tools.devcluster.testing import Cluster, Namespace, handle
 
 WIDGET = {
     "apiVersion": "apiextensions.k8s.io/v1",

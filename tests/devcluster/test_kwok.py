@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tools.devcluster.testing import Cluster, Namespace
-
 from tools.devcluster.fakegpu.device import RESOURCE
 from tools.devcluster.kwok import TOLERATION, Kwok
 from tools.devcluster.settings import load
+from tools.devcluster.testing import Cluster, Namespace
 
 
 def _pod(name: str, *, gpus: int = 0, tolerates: bool = True, **metadata: Any) -> dict[str, Any]:
