@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from ocrpool.protocol import Problem
 from ocrpool_worker.devices.oom import OomKills
 from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame
-from ocrpool_worker.supervisor import failure_rules
+from ocrpool_worker.supervisor import failure_rules, stopping
 from ocrpool_worker.supervisor.exit_reason import ExitReason
 from ocrpool_worker.supervisor.instance_manager import InstanceManager, new_counters
 from ocrpool_worker.supervisor.lifecycle import LifecycleState, Trigger
@@ -160,6 +161,26 @@ async def test_a_busy_instance_finishes_its_page_before_it_exits() -> None:
     world.process("i1").report("done")
     assert world.states == {"i1": "stopping"}
     assert world.events.answered == [item]
+
+
+@in_loop
+async def test_a_retired_instance_that_does_not_exit_in_time_is_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stopping, "_EXIT_SECONDS", 0.01)
+    world = await World(target=2).warm_up(2)
+    world.assign("i1")
+    world.manager.set_target(0)
+    world.process("i1").report("done")
+    for _ in range(3000):
+        if set(world.states.values()) == {"killed"}:
+            break
+        world.clock.now += 0.01
+        await asyncio.sleep(0.005)
+    assert world.states == {"i1": "killed", "i2": "killed"}
+    assert world.process("i1").killed_for == (
+        "it did not end within 0.01 s (0 instances are wanted)"
+    )
 
 
 @in_loop
