@@ -60,9 +60,13 @@ def until_given_up(worker: Worker, reason: str) -> None:
 def test_the_log_says_once_which_optional_models_are_missing(tmp_path: Path, models: Path) -> None:
     arguments = ("--models", str(models))
     with start_worker(tmp_path, *arguments, instances=2, settings=NEEDS_MODELS) as worker:
-        (told,) = [one for one in worker.events() if one["event"] == "models verified"]
-    assert told["models"]["text_detection"] == DET
-    assert told["notThere"] == ["doc_orientation_classify", "textline_orientation", "doc_unwarping"]
+        (logged,) = [one for one in worker.events() if one["event"] == "models verified"]
+    assert logged["models"]["text_detection"] == DET
+    assert logged["notThere"] == [
+        "doc_orientation_classify",
+        "textline_orientation",
+        "doc_unwarping",
+    ]
 
 
 def test_files_corrupted_at_run_time_stop_startups_until_they_are_restored(
@@ -139,7 +143,7 @@ def test_bad_models_at_start_are_waited_for_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("boot", "tells"),
+    ("boot", "message"),
     [
         ({"raise": "TypeError:unexpected option 'lamg'"}, "unexpected option 'lamg'"),
         ({"log": "Illegal instruction here", "signal": "SIGILL"}, "Illegal instruction here"),
@@ -147,10 +151,10 @@ def test_bad_models_at_start_are_waited_for_on_request(tmp_path: Path) -> None:
         ({"raise": "MemoryError:"}, "InsufficientMemory"),
         ({"sleep": 60}, "BootTimeout"),
     ],
-    ids=["error", "signal", "exit after rubbish", "memory", "too slow"],
+    ids=["error", "signal", "exit after output", "memory", "too slow"],
 )
 def test_an_engine_that_cannot_start_ends_the_worker_with_one_line(
-    tmp_path: Path, boot: dict[str, object], tells: str
+    tmp_path: Path, boot: dict[str, object], message: str
 ) -> None:
     seconds = 1 if "sleep" in boot else 30
     settings = {"engine": {"options": {"boot": boot}}, "instances": {"bootSeconds": seconds}}
@@ -159,7 +163,7 @@ def test_an_engine_that_cannot_start_ends_the_worker_with_one_line(
         assert worker.ended() == EXIT_BOOT
         (line,) = spoken(worker)
         assert line.startswith("ocrpool-worker: ")
-        assert tells in line
+        assert message in line
     finally:
         worker.clean_up()
 

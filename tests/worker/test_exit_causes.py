@@ -16,7 +16,7 @@ from tests.worker.harness import Worker, start_worker, wait_for
 OUTSIDE = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
 
-def told(worker: Worker, event: str) -> list[dict[str, Any]]:
+def events_named(worker: Worker, event: str) -> list[dict[str, Any]]:
     return [one for one in worker.events() if one.get("event") == event]
 
 
@@ -37,7 +37,7 @@ def test_a_page_whose_instances_other_processes_kill_is_not_refused(
 ) -> None:
     gate, trace = tmp_path / "gate", tmp_path / "trace"
     settings = {"engine": {"options": {"trace": str(trace)}}}
-    page = order_png(say="innocent", gate=str(gate))
+    page = order_png(say="page", gate=str(gate))
     with start_worker(tmp_path, instances=2, settings=settings) as worker:
         answer = worker.begin(page)
         for tries in (1, 2):
@@ -47,11 +47,11 @@ def test_a_page_whose_instances_other_processes_kill_is_not_refused(
         assert number.name in refused.message
         assert int(refused.headers["Retry-After"]) > 0
         gate.touch()
-        assert worker.post(page).text == "innocent", "it was remembered"
+        assert worker.post(page).text == "page", "it was remembered"
         counters = worker.counters()
         assert (counters["poisoned"], counters["refused"], counters["killed"]) == (0, 0, 2)
         assert counters["retried"] == 1
-        whys = [event["why"] for event in told(worker, "instance died")]
+        whys = [event["why"] for event in events_named(worker, "instance died")]
         assert len(whys) == 2
         assert all(why.startswith(f"killed by {number.name} from outside") for why in whys), whys
 
@@ -86,7 +86,7 @@ def test_a_refused_request_does_not_refuse_the_same_file_with_other_parameters(
         assert trace.read_text().count("shared") == tries, "it was not remembered"
         assert post().text == "shared"
         assert worker.counters()["refused"] == 1
-        (refused,) = told(worker, "request refused from now on")
+        (refused,) = events_named(worker, "request refused from now on")
         assert len(refused["digest"]) == 32
 
 
@@ -117,7 +117,7 @@ def test_the_log_says_why_the_worker_killed_an_instance(tmp_path: Path) -> None:
         assert worker.read(say="hangs", sleep=60).status == 504
         state = worker.until("it is replaced", lambda state: state["counters"]["boots"] == 2)
         assert (state["counters"]["deaths"], state["counters"]["killed"]) == (1, 0)
-        (gone,) = told(worker, "instance gone")
+        (gone,) = events_named(worker, "instance gone")
         assert gone["cause"] == "worker"
         assert (
             gone["why"] == "killed by the worker: no answer within 1 s (admission.timeoutSeconds)"
@@ -126,13 +126,13 @@ def test_the_log_says_why_the_worker_killed_an_instance(tmp_path: Path) -> None:
 
 
 def test_the_log_says_that_an_instance_sent_invalid_bytes(tmp_path: Path) -> None:
-    """An instance that writes rubbish into its socket is killed for that."""
+    """An instance that writes invalid bytes to its socket is killed."""
     flag = str(tmp_path / "flag")
     with start_worker(tmp_path, instances=2) as worker:
         answer = worker.read(say="second try", once=flag, rubbish="\xff" * 64)
         assert answer.text == "second try"
         worker.until("it died", lambda state: state["counters"]["deaths"] == 1)
-        (died,) = told(worker, "instance died")
+        (died,) = events_named(worker, "instance died")
         assert died["why"].startswith("killed by the worker: it sent a frame of "), died
 
 
@@ -143,7 +143,7 @@ def test_the_log_says_why_an_instance_was_recycled(tmp_path: Path, instances: in
         for _ in range(2 * instances):
             assert worker.post(order_png(say="x")).status == 200
         worker.until("all are replaced", lambda state: state["counters"]["boots"] == 2 * instances)
-        wait_for("they are gone", lambda: len(told(worker, "instance gone")) == instances)
-        for gone in told(worker, "instance gone"):
+        wait_for("they are gone", lambda: len(events_named(worker, "instance gone")) == instances)
+        for gone in events_named(worker, "instance gone"):
             assert gone["why"].endswith("it answered 2 pages (recycle.afterRequests 2)"), gone
             assert gone["cause"] == "asked"

@@ -75,7 +75,7 @@ def test_a_page_that_crashes_two_instances_is_refused_from_then_on(tmp_path: Pat
         killed = [int(line.split()[0]) for line in trace.read_text().splitlines()]
         assert len(set(killed)) == 2
 
-        # The same request is refused at once; nobody sees it.
+        # The same request is refused at once; no instance gets it.
         answer = worker.post(poison)
         assert (answer.status, answer.reason) == (422, "PoisonPage"), answer
         assert int(answer.headers["Retry-After"]) > 60
@@ -129,13 +129,13 @@ def test_exits_before_a_page_was_begun_do_not_count_against_it(tmp_path: Path) -
     with start_worker(tmp_path, instances=2) as worker:
         for pid in worker.pids():
             os.kill(pid, signal.SIGSTOP)
-        page = worker.begin(say="innocent")
+        page = worker.begin(say="page")
         for given in (1, 2):
             state = worker.until_busy(1)
             (victim,) = pids_of(state, "busy")
             os.kill(victim, signal.SIGKILL)
             worker.until(f"{given} dead", lambda state, n=given: state["counters"]["deaths"] == n)
-        assert page.result().text == "innocent"
+        assert page.result().text == "page"
         counters = worker.counters()
         assert (counters["retried"], counters["poisoned"]) == (2, 0)
 

@@ -1,4 +1,4 @@
-"""An instance that sends nonsense is ended, and its page is read by another."""
+"""An instance that sends an invalid message is killed, and another reads its page."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ FRAMES = {
 }
 
 
-def frame(said: bytes, payload: bytes = b"") -> str:
+def frame(head: bytes, payload: bytes = b"") -> str:
     """As it goes over the channel, unless it is to be no frame."""
-    head = struct.pack("<IQ", len(said), len(payload)) if said.startswith(b"{") else b""
-    return (head + said + payload).decode("latin-1")
+    prefix = struct.pack("<IQ", len(head), len(payload)) if head.startswith(b"{") else b""
+    return (prefix + head + payload).decode("latin-1")
 
 
 @pytest.mark.timeout(300)  # a boot for each, on however busy a machine
 def test_an_invalid_message_costs_an_instance_and_no_answer(tmp_path: Path) -> None:
     with start_worker(tmp_path, instances=2, settings={"instances": {"max": 2}}) as worker:
-        for number, (what, said) in enumerate(FRAMES.items()):
+        for number, (what, head) in enumerate(FRAMES.items()):
             worker.until_ready(2)
             flag = str(tmp_path / f"once {number}")
-            answer = worker.read(say=what, rubbish=frame(said), once=flag)
+            answer = worker.read(say=what, rubbish=frame(head), once=flag)
             assert (answer.status, answer.text) == (200, what)
         worker.until_ready(2)
         counters = worker.counters()

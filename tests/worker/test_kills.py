@@ -1,4 +1,4 @@
-"""docs/failure-rules.md: every accepted request is answered exactly once, whatever dies.
+"""docs/failure-rules.md: every accepted request is answered exactly once, whatever exits.
 
 100 instances are killed with SIGKILL while they are at work, spread over a run of 500 requests.
 """
@@ -88,7 +88,7 @@ def test_500_requests_get_500_answers_while_100_instances_are_killed(tmp_path: P
         for number, answer in run.answers:
             if answer.status == 200:
                 assert answer.text == f"page {number}", "mixed up"
-            else:  # two of its instances were killed: it is not to blame
+            else:  # two of its instances were killed; it is not the cause
                 assert (answer.status, answer.reason) == (503, "Unavailable"), answer
                 assert int(answer.headers["Retry-After"]) > 0
                 sent_away += 1
@@ -102,7 +102,7 @@ def test_500_requests_get_500_answers_while_100_instances_are_killed(tmp_path: P
         assert counters["requests"] == REQUESTS + sent_away
         assert counters["answered"] == REQUESTS
         assert counters["failed"] == sent_away
-        assert counters["poisoned"] == counters["refused"] == 0, "an innocent page was blamed"
+        assert counters["poisoned"] == counters["refused"] == 0, "a page was refused"
         assert counters["deaths"] == KILLS
         # Each kill hit a page on its first or its second try, or came when it was just done.
         assert counters["retried"] + sent_away <= KILLS

@@ -94,15 +94,16 @@ def test_an_instance_that_has_grown_is_replaced(tmp_path: Path) -> None:
 
 
 def test_the_state_shows_memory_in_the_middle_of_a_page(tmp_path: Path) -> None:
-    """In RAM an instance swings within a page. Told with its answer only, that would look as if a
-    stranger had taken it, and cost an instance whenever all are on a large page."""
+    """In RAM an instance's memory rises and falls within a page. If only answers reported it, the
+    difference would count as memory of other processes, and cost an instance whenever all read
+    large pages."""
     with start_worker(tmp_path, settings={"recycle": {"memoryGrowth": 0}}) as worker:
         (warm,) = worker.state()["instances"]["each"]
         more = 8 * warm["memory"]
         answer = worker.begin(say="large", grow=more, stop=True)
         try:
             state = worker.until(
-                "it is told", lambda state: state["instances"]["each"][0]["memory"] > more
+                "the state shows it", lambda state: state["instances"]["each"][0]["memory"] > more
             )
             (busy,) = state["instances"]["each"]
             assert (busy["pid"], busy["state"]) == (warm["pid"], "busy")

@@ -128,14 +128,14 @@ def test_requests_that_wait_when_the_last_instance_is_retired_are_answered(tmp_p
         waiting = worker.begin(say="waiting")
         worker.until("one waits", lambda state: state["queue"]["depth"] == 1)
         worker.set_target(0)
-        answer = waiting.result()  # at once: nobody will come for it
+        answer = waiting.result()  # at once: no instance will read it
         assert (answer.status, answer.reason) == (503, "Unavailable")
         gate.touch()
         assert running.result().text == "running"
 
 
 @pytest.mark.parametrize(
-    ("body", "tells"),
+    ("body", "message"),
     [
         ({"target": 5}, "instances.max"),
         ({"target": -1}, "target"),
@@ -149,11 +149,11 @@ def test_requests_that_wait_when_the_last_instance_is_retired_are_answered(tmp_p
     ids=str,
 )
 def test_an_invalid_target_is_422_and_changes_nothing(
-    worker: Worker, body: object, tells: str
+    worker: Worker, body: object, message: str
 ) -> None:
     answer = worker.control("PUT", "/v1/instances", body)
     assert (answer.status, answer.reason) == (422, "BadRequest"), answer
-    assert tells in answer.message
+    assert message in answer.message
     if body == {"target": 5}:
         assert "0 to 4" in answer.message
     assert worker.state()["instances"]["target"] == 1

@@ -133,8 +133,8 @@ LAME_DUCK = {"http": {"graceSeconds": 15, "lameDuckSeconds": 2}}
 
 @pytest.mark.parametrize("by", ["SIGTERM", "drain"])
 def test_a_lame_duck_is_not_ready_and_still_takes_requests(tmp_path: Path, by: str) -> None:
-    """Whoever sends requests hears of the end late; until then they are read, and connections are
-    not kept. Then they are refused, in a way that says when to come again."""
+    """Clients learn late that a worker ends. Until then their requests are read, and connections
+    are not kept. After that they are refused, with the time to come again."""
     gate = tmp_path / "gate"
     with start_worker(tmp_path, settings=LAME_DUCK) as worker:
         before = worker.begin(say="held", gate=str(gate))
@@ -161,7 +161,7 @@ def test_a_lame_duck_is_not_ready_and_still_takes_requests(tmp_path: Path, by: s
 
 
 def test_a_worker_that_was_not_ready_has_no_lame_duck_time(tmp_path: Path) -> None:
-    """Nobody was sent there. (It would be a minute.)"""
+    """No client is sent to it. (The lame duck time would be a minute.)"""
     settings = {"http": {"graceSeconds": 15, "lameDuckSeconds": 60}}
     with start_worker(tmp_path, settings=settings) as worker:
         worker.set_target(0)

@@ -1,4 +1,4 @@
-"""A worker that cannot start as it was told says why in one line, and ends with a status."""
+"""A worker that cannot start says why in one line, and exits with a status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that was stopped (SIGSTOP, a frozen container) condemns nobody for that time."""
+"""The time in which a worker is stopped (SIGSTOP, a frozen container) counts for no limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def limited(**more: Any) -> dict[str, Any]:
 def stopped(
     worker: Worker, instances: Sequence[int] = (), *, limit: float = LIMIT
 ) -> Iterator[None]:
-    """The supervisor stands for longer than `limit`; the given instances stand as well."""
+    """Stop the supervisor for longer than `limit`, and the given instances as well."""
     pids = [worker.pid, *instances]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)

@@ -16,10 +16,11 @@ from ocrpool_worker.errors import ModelError
 from ocrpool_worker.ipc.frames import ChannelBroken, Frame
 from ocrpool_worker.supervisor import failure_rules, stopping
 from ocrpool_worker.supervisor.exit_reason import ExitReason
-from ocrpool_worker.supervisor.instance_manager import InstanceManager, new_counters
+from ocrpool_worker.supervisor.instance_manager import InstanceManager
 from ocrpool_worker.supervisor.lifecycle import LifecycleState, Trigger
 from ocrpool_worker.supervisor.managed_instance import ManagedInstance
 from ocrpool_worker.supervisor.requests import AcceptedRequest, RequestSpec, WorkItem
+from ocrpool_worker.supervisor.state_report import new_counters
 from tests.unit.worker.fake_instances import (
     MIB,
     Clock,

@@ -7,10 +7,8 @@ in a call of it, so no step depends on having seen every event. Instances start 
 from __future__ import annotations
 
 import logging
-import signal
 
-from ocrpool.protocol import Counters, Footprint, Problem
-from ocrpool_worker.devices.oom import OomKills
+from ocrpool.protocol import Footprint, Problem
 from ocrpool_worker.devices.snapshot import DeviceSnapshot
 from ocrpool_worker.devices.watch import DeviceWatch
 from ocrpool_worker.ipc import message_checks
@@ -19,6 +17,7 @@ from ocrpool_worker.ipc.frames import Frame
 from ocrpool_worker.settings import WorkerSettings
 from ocrpool_worker.supervisor.active_clock import Clock
 from ocrpool_worker.supervisor.exit_reason import ExitReason
+from ocrpool_worker.supervisor.exit_reporter import ExitReporter
 from ocrpool_worker.supervisor.instance_ceiling import InstanceCeiling
 from ocrpool_worker.supervisor.instance_events import InstanceEvents
 from ocrpool_worker.supervisor.instance_set import InstanceSet
@@ -58,7 +57,6 @@ class InstanceManager:
         self._counters = counters
         self._clock = clock
         self._active_clock = active_clock
-        self._oom_kills = OomKills(clock())
         self._scheduler = Scheduler(self.reconcile)
         self._starter = InstanceStarter(
             settings,
@@ -74,6 +72,7 @@ class InstanceManager:
         self.target = target
         self.ceiling = InstanceCeiling(settings.instances.max, clock)
         self.startup_backoff = StartupBackoff(clock)
+        self._exits = ExitReporter(self.startup_backoff, counters, now=clock())
         self._startup = StartupControl(
             self._starter,
             launcher,
@@ -161,7 +160,7 @@ class InstanceManager:
     # -- the device ------------------------------------------------------------------------
 
     def on_device_snapshot(self, snapshot: DeviceSnapshot) -> None:
-        self._oom_kills.expire_unclaimed(self._clock())
+        self._exits.on_time_passed(self._clock())
         for instance in self.instances.values():
             self._starter.record_snapshot(instance, snapshot)
         self.detect_stopped()
@@ -267,11 +266,11 @@ class InstanceManager:
         was_active = instance.active
         instance.apply(Trigger.EXIT, self._clock())
         item, instance.item = instance.item, None
-        exit_reason = self._exit_reason_of(instance, status)
+        exit_reason = self._exits.reason_of(instance, status)
         if was_starting:
             self._startup.on_exit(exit_reason)
         else:
-            self._report_exit(instance, exit_reason, was_active=was_active)
+            self._exits.report(instance, exit_reason, was_active=was_active)
         if exit_reason.cause != "asked":
             self.last_exit = exit_reason
         self._replacement.on_exit()
@@ -282,34 +281,3 @@ class InstanceManager:
         elif exit_reason.cause == "memory" and not was_starting:
             self.on_out_of_memory(instance)
         self.reconcile()
-
-    def _report_exit(
-        self, instance: ManagedInstance, exit_reason: ExitReason, *, was_active: bool
-    ) -> None:
-        extra = {"instance": instance.ident, "cause": exit_reason.cause, "why": exit_reason.why}
-        expected = exit_reason.cause == "asked" or instance.process.killed_for is not None
-        if expected and not was_active:
-            _log.info("instance gone", extra=extra)
-            return
-        _log.warning("instance died", extra=extra | {"lastWords": exit_reason.last_output})
-        self._counters["killed"] += exit_reason.cause == "outside"
-        self._counters["deaths"] += 1
-        if instance.answered == 0:
-            self.startup_backoff.record_exit_without_answer()
-
-    def _exit_reason_of(self, instance: ManagedInstance, status: int) -> ExitReason:
-        process, problem = instance.process, instance.startup_problem
-        by_sigkill = status == -signal.SIGKILL and process.killed_for is None
-        return ExitReason.from_status(
-            status,
-            killed_for=process.killed_for,
-            asked_for=instance.retire_reason,
-            out_of_memory=by_sigkill and problem is None and self._oom_kills.claim(),
-            last_output=process.last_output,
-            reported=problem,
-        )
-
-
-def new_counters() -> dict[str, float]:
-    """All counters of the protocol, at zero."""
-    return dict.fromkeys(Counters.model_fields, 0)

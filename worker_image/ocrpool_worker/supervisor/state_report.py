@@ -102,3 +102,8 @@ def _report(instance: ManagedInstance, snapshot: DeviceSnapshot, now: float) -> 
         source=instance.memory_source,
         stopped=instance.stopped_since is not None,
     )
+
+
+def new_counters() -> dict[str, float]:
+    """All counters of the protocol, at zero."""
+    return dict.fromkeys(Counters.model_fields, 0)

@@ -27,14 +27,14 @@ from ocrpool_worker.supervisor.device_health import DeviceHealth
 from ocrpool_worker.supervisor.dispatcher import NO_INSTANCES, Dispatcher
 from ocrpool_worker.supervisor.draining import Draining
 from ocrpool_worker.supervisor.fair_queue import FairQueue
-from ocrpool_worker.supervisor.instance_manager import InstanceManager, new_counters
+from ocrpool_worker.supervisor.instance_manager import InstanceManager
 from ocrpool_worker.supervisor.launch import Launcher
 from ocrpool_worker.supervisor.memory_guard import MemoryGuard
 from ocrpool_worker.supervisor.page_results import PageResults
 from ocrpool_worker.supervisor.poison_cache import REMEMBERED_SECONDS, PoisonCache
 from ocrpool_worker.supervisor.request_processing import RequestProcessor
 from ocrpool_worker.supervisor.requests import PageAnswer, RequestSpec
-from ocrpool_worker.supervisor.state_report import problem_of, state_of
+from ocrpool_worker.supervisor.state_report import new_counters, problem_of, state_of
 
 _log = logging.getLogger(__name__)
 
