@@ -98,7 +98,7 @@ include tools/devcluster/devcluster.mk
 
 comma := ,
 # Last what the operator needs, over PaddleX's pin of PyYAML: constraints-operator.txt says why.
-install = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]' \
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts -c constraints.txt -e '.[$(1)]' \
 	&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-operator.txt
 
 $(READY): pyproject.toml constraints.txt constraints-operator.txt

@@ -121,7 +121,7 @@ class AdmissionFields(SharedFields):
     queue: int = Field(
         default=64,
         ge=0,
-        le=100_000,
+        le=1_000_000,
         description="Most requests that wait in one worker; further ones are answered 429.",
     )
     timeout_seconds: float = Field(

@@ -106,7 +106,7 @@ def test_the_worker_accepts_every_spec_that_the_crd_admits(raw: dict[str, Any]) 
         {"engine": {"name": ""}},
         {"engine": {"name": "x" * 201}},
         {"admission": {"maxPages": 100_001}},
-        {"admission": {"queue": 100_001}},
+        {"admission": {"queue": 1_000_001}},
         {"admission": {"timeoutSeconds": 3601}},
         {"admission": {"pageSeconds": 3601}},
         {"memory": {"reserve": "lots"}},
