@@ -29,7 +29,7 @@ TARGET = ROOT / "docs" / "pictures" / "pool.svg"
 GIB = 1 << 30
 GPU_MEMORY = 16 * GIB
 INSTANCE = 3 * GIB
-COLUMNS = 108
+COLUMNS = 112
 TITLE = "ocrpool status while a pool grows and shrinks on two fake GPUs"
 SETTLED_FRAMES = 4
 
