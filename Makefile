@@ -31,6 +31,7 @@ check: $(READY) ## formatter, linter, strict types, import boundaries, spelling,
 	$(BIN)/python -m tools.generate.dashboard --check
 	$(BIN)/python -m tools.generate.manifests --check
 	$(BIN)/python -m tools.generate.documents --check
+	$(BIN)/python -m tools.generate.architecture --check
 
 format: $(READY) ## put the code in the house's format
 	$(BIN)/ruff check --fix-only --quiet .
