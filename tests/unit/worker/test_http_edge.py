@@ -107,21 +107,21 @@ def test_only_a_proxy_with_the_secret_sets_the_client(tmp_path: Path) -> None:
     file = tmp_path / "proxy"
     now = 0.0
     clients = Clients(file, clock=lambda: now)
-    assert clients.of("10.0.0.1", "192.0.2.1 first") == "10.0.0.1"  # there is no file yet
+    assert clients.identify("10.0.0.1", "192.0.2.1 first") == "10.0.0.1"  # there is no file yet
     file.write_text("first\n")
     now = 20.0
-    assert clients.of("10.0.0.1", "192.0.2.1 first") == "192.0.2.1"
-    assert clients.of("10.0.0.1", None) == "10.0.0.1"
+    assert clients.identify("10.0.0.1", "192.0.2.1 first") == "192.0.2.1"
+    assert clients.identify("10.0.0.1", None) == "10.0.0.1"
     for told in ("192.0.2.1", "192.0.2.1 ", "192.0.2.1 firs", "first", "", "192.0.2.1 first x"):
-        assert clients.of("10.0.0.1", told) == "10.0.0.1"
+        assert clients.identify("10.0.0.1", told) == "10.0.0.1"
     file.write_text("second")
     now = 40.0
-    assert clients.of("10.0.0.1", "192.0.2.1 first") == "10.0.0.1"
-    assert clients.of("10.0.0.1", "192.0.2.1 second") == "192.0.2.1"
+    assert clients.identify("10.0.0.1", "192.0.2.1 first") == "10.0.0.1"
+    assert clients.identify("10.0.0.1", "192.0.2.1 second") == "192.0.2.1"
     file.write_text("")
     now = 60.0
-    assert clients.of("10.0.0.1", "192.0.2.1 ") == "10.0.0.1"
-    assert Clients(None).of("10.0.0.1", "192.0.2.1 ") == "10.0.0.1"
+    assert clients.identify("10.0.0.1", "192.0.2.1 ") == "10.0.0.1"
+    assert Clients(None).identify("10.0.0.1", "192.0.2.1 ") == "10.0.0.1"
 
 
 @pytest.mark.parametrize("limit", [128, 256, 1024, 4096, 2**20])

@@ -55,7 +55,7 @@ class Clients:
         self._secret = ""
         self._stale_at = float("-inf")
 
-    def of(self, remote: str | None, header: str | None) -> str:
+    def identify(self, remote: str | None, header: str | None) -> str:
         """The client of a request from the peer `remote`. `header`: the value of HEADER, if
         sent."""
         if header is not None and self._file is not None:
@@ -78,7 +78,7 @@ class Clients:
             request: web.Request,
             handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
         ) -> web.StreamResponse:
-            _current.set(self.of(request.remote, request.headers.get(HEADER)))
+            _current.set(self.identify(request.remote, request.headers.get(HEADER)))
             return await handler(request)
 
         return middleware
