@@ -52,7 +52,7 @@ def release(helm: Helm, fresh: Cluster) -> Iterator[Release]:
     fresh.kubectl("delete", "crd", "ocrpools.ocrpool.dev", "--ignore-not-found", "--timeout=60s")
 
 
-def test_install_upgrade_roll_back_uninstall_and_nothing_is_lost(release: Release) -> None:
+def test_install_upgrade_rollback_and_uninstall_keep_pools(release: Release) -> None:
     notes = release.install()
     assert "rollout status deployment/ocrpool-operator" in notes
     assert "WARNING" not in notes
@@ -84,7 +84,7 @@ def test_install_upgrade_roll_back_uninstall_and_nothing_is_lost(release: Releas
     assert release.pools() == ["scans"]
 
 
-def test_the_operator_may_do_what_its_rules_say_and_nothing_else(release: Release) -> None:
+def test_operator_has_exactly_the_rights_of_its_rules(release: Release) -> None:
     release.install()
     own = f"--as={ACCOUNT}"
     strangers = "--as=system:serviceaccount:default:nobody"
@@ -140,7 +140,7 @@ def in_group(resource: str, group: str) -> str:
     return f"{plural}{'.' + group if group else ''}{slash}{part}"
 
 
-def test_people_who_edit_a_namespace_edit_its_pools(release: Release) -> None:
+def test_namespace_editors_can_edit_pools(release: Release) -> None:
     release.install()
     release.cluster.wait_for_crds("ocrpools.ocrpool.dev")
 
@@ -162,7 +162,7 @@ def test_people_who_edit_a_namespace_edit_its_pools(release: Release) -> None:
     assert not may("patch", "ocrpools/status", "edit")
 
 
-def test_notes_warn_of_what_is_missing(release: Release) -> None:
+def test_notes_warn_about_missing_prerequisites(release: Release) -> None:
     notes = release.install(
         {
             "crds": {"install": False},
@@ -194,7 +194,7 @@ def test_notes_warn_of_what_is_missing(release: Release) -> None:
         release.cluster.kubectl("delete", "node", "plain")
 
 
-def test_without_helm(fresh: Cluster, helm: Helm) -> None:
+def test_manifests_install_the_same_objects_without_helm(fresh: Cluster, helm: Helm) -> None:
     """`kubectl apply -k manifests/` makes what the chart makes, and so does a second time."""
     where = f"--kustomize={ROOT / 'manifests'}"
     first = fresh.kubectl("apply", where)

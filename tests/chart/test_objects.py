@@ -145,7 +145,7 @@ def dry_run(cluster: Cluster, objects: list[Object]) -> str:
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_taken_by_the_api_server(helm: Helm, cluster: Cluster, name: str) -> None:
+def test_api_server_accepts_all_objects(helm: Helm, cluster: Cluster, name: str) -> None:
     # Pods are refused while their account is not there; the next test looks at them.
     objects = [each for each in helm.template(MATRIX[name]).objects if each["kind"] != "Pod"]
     assert len(objects) > 3
@@ -154,7 +154,7 @@ def test_taken_by_the_api_server(helm: Helm, cluster: Cluster, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in MATRIX if name != "renamed"])
-def test_pods_are_restricted_ones(helm: Helm, cluster: Cluster, name: str) -> None:
+def test_chart_pods_satisfy_the_restricted_level(helm: Helm, cluster: Cluster, name: str) -> None:
     objects = helm.template(MATRIX[name]).objects
     template = named(objects, "Deployment")["spec"]["template"]
     meta = {**template["metadata"], "name": "operator", "namespace": NAMESPACE}
@@ -167,7 +167,7 @@ def test_pods_are_restricted_ones(helm: Helm, cluster: Cluster, name: str) -> No
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> None:
+def test_worker_pods_satisfy_the_restricted_level(cluster: Cluster, device: str) -> None:
     said = {"device": device, "models": {"claim": {"name": "models"}}, "proxy": {}}
     spec = PoolSpec.model_validate(said)
     pool = ObservedPool(
@@ -189,7 +189,7 @@ def test_pods_of_pools_are_restricted_ones(cluster: Cluster, device: str) -> Non
     assert dry_run(cluster, objects).count("(server dry run)") == len(objects)
 
 
-def test_the_same_pod_is_refused_when_it_wants_more(cluster: Cluster) -> None:
+def test_privileged_pod_is_refused(cluster: Cluster) -> None:
     """That the namespaces of these tests do refuse."""
     spec = PoolSpec.model_validate({"models": {"hostPath": "/models"}}).with_image("w:1")
     pool = ObservedPool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec)
@@ -197,7 +197,7 @@ def test_the_same_pod_is_refused_when_it_wants_more(cluster: Cluster) -> None:
         dry_run(cluster, [worker_pod(pool, "scans-0", "revision")])
 
 
-def test_the_rights_are_those_that_the_operator_is_tested_with(helm: Helm) -> None:
+def test_chart_rules_are_those_of_the_operator_tests(helm: Helm) -> None:
     wanted = yaml.safe_load((CHART / "files" / "rules.yaml").read_text(encoding="utf-8"))
     whole = helm.template({}).objects
     assert named(whole, "ClusterRole", "ocrpool-operator")["rules"] == wanted == rights.rules()
@@ -214,7 +214,7 @@ def test_the_rights_are_those_that_the_operator_is_tested_with(helm: Helm) -> No
     assert {f"--namespace={HERE}", f"--namespace={THERE}"} <= set(container["args"])
 
 
-def test_what_follows_from_the_operators_name(helm: Helm) -> None:
+def test_operator_name_reaches_arguments_and_lease(helm: Helm) -> None:
     """Not from the release's: no two releases have the same for the same pools."""
     pools = [{"name": "a", "spec": {}}, {"name": "b", "spec": {"operatorName": "third"}}]
     values = {"fullnameOverride": "mine", "operator": {"name": "second"}, "pools": pools}
@@ -234,7 +234,7 @@ def test_what_follows_from_the_operators_name(helm: Helm) -> None:
     assert named(parts, "Role", lease)["metadata"]["namespace"] == HERE
 
 
-def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:
+def test_helm_test_rights_are_those_of_its_own_test(helm: Helm) -> None:
     """tests/operator/test_smoke_test.py runs what its pod runs."""
     objects = helm.template({}).objects
     assert named(objects, "Role", "ocrpool-test")["rules"] == test_smoke_test.RULES
@@ -249,7 +249,7 @@ def test_helm_test_has_the_rights_that_it_is_tested_with(helm: Helm) -> None:
     ]
 
 
-def test_the_crd_is_the_one_of_the_types_and_kept(helm: Helm) -> None:
+def test_crd_is_generated_and_kept_on_uninstall(helm: Helm) -> None:
     found = named(helm.template({}).objects, "CustomResourceDefinition")
     assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert found["spec"] == yaml.safe_load(CRD.read_text(encoding="utf-8"))["spec"]
@@ -260,7 +260,7 @@ def test_the_crd_is_the_one_of_the_types_and_kept(helm: Helm) -> None:
     assert "annotations" not in loose["metadata"]
 
 
-def test_another_network_policy_restarts_the_operator(helm: Helm) -> None:
+def test_changed_network_policy_restarts_the_operator(helm: Helm) -> None:
     """It reads the file once."""
     notes = [
         named(helm.template(values).objects, "Deployment")["spec"]["template"]["metadata"]
@@ -269,7 +269,7 @@ def test_another_network_policy_restarts_the_operator(helm: Helm) -> None:
     assert notes[0]["annotations"] != notes[1]["annotations"]
 
 
-def test_who_reaches_the_control_port(helm: Helm) -> None:
+def test_only_operator_and_scrapers_reach_the_control_port(helm: Helm) -> None:
     """The operator's own pods, and who scrapes metrics; everybody or the named reach 8080."""
     objects = helm.template({"networkPolicy": {"clients": [{"podSelector": {}}]}}).objects
     config = named(objects, "ConfigMap", "ocrpool-operator-network-policy")
@@ -293,7 +293,7 @@ def test_who_reaches_the_control_port(helm: Helm) -> None:
 SAMPLES = sorted((ROOT / "examples" / "pools").glob("*.yaml"))
 
 
-def test_every_sample_is_taken(cluster: Cluster) -> None:
+def test_api_server_accepts_every_example(cluster: Cluster) -> None:
     names = {path.stem for path in SAMPLES}
     assert {"gpu", "mig", "cpu", "autoscaling", "model-volume", "shared-gpu"} <= names
     objects = [

@@ -89,7 +89,7 @@ def test_every_value_is_used(helm: Helm, everything: str, value: Value) -> None:
     assert after != before
 
 
-def test_a_value_of_the_wrong_kind_is_refused_with_its_path(helm: Helm) -> None:
+def test_value_of_the_wrong_type_is_refused_with_its_path(helm: Helm) -> None:
     """All at once: Helm tells of each."""
     wrong = merged(*(at(value.path, {"no": {"such": 1}}) for value in LEAVES))
     refused = helm.template(wrong)
@@ -109,7 +109,7 @@ def groups(values: tuple[Value, ...]) -> list[str]:
     return found
 
 
-def test_a_value_that_does_not_exist_is_refused_with_its_path(helm: Helm) -> None:
+def test_unknown_value_is_refused_with_its_path(helm: Helm) -> None:
     prefixes = ["", *groups(VALUES)]
     assert len(prefixes) > 10
     refused = helm.template(merged(*(at(f"{prefix}noSuchValue", 1) for prefix in prefixes)))
@@ -163,13 +163,15 @@ POOL = {"name": "scans", "spec": {}}
         ("pools", [{**POOL, "spec": {"admission": {"maxMegapixels": 0}}}], "/0/spec/admission"),
     ],
 )  # fmt: skip
-def test_refused_with_the_path(helm: Helm, path: str, value: Any, where: str) -> None:
+def test_invalid_value_is_refused_with_its_path(
+    helm: Helm, path: str, value: Any, where: str
+) -> None:
     refused = helm.template(at(path, value))
     assert not refused.done
     assert f"at '/{path.replace('.', '/')}{where}" in refused.err
 
 
-def test_as_a_part_of_another_chart(helm: Helm) -> None:
+def test_chart_works_as_a_dependency(helm: Helm) -> None:
     assert helm.template({"global": {"anything": 1}}).done
 
 
@@ -179,17 +181,17 @@ def test_older_kubernetes_is_refused(helm: Helm) -> None:
     assert "chart requires kubeVersion: >=1.29.0-0" in refused.err
 
 
-def test_lint(helm: Helm) -> None:
+def test_chart_passes_helm_lint(helm: Helm) -> None:
     assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART)).text
 
 
-def test_pools_need_a_cluster_that_knows_them(helm: Helm) -> None:
+def test_pools_need_the_crd(helm: Helm) -> None:
     words = ["template", "x", str(CHART)]
     refused = helm.run(*words, values={"pools": [POOL]})
     assert "Install without pools first" in refused.err
 
 
-def test_an_account_that_nobody_makes_needs_a_name(helm: Helm) -> None:
+def test_existing_service_account_needs_a_name(helm: Helm) -> None:
     refused = helm.template({"operator": {"serviceAccount": {"create": False}}})
     assert "operator.serviceAccount.name" in refused.err
 
@@ -201,6 +203,6 @@ def test_an_account_that_nobody_makes_needs_a_name(helm: Helm) -> None:
         ("a:\n  # -- One.\n  b: 1\n  c: 2\n", "a.c has no description"),
     ],
 )
-def test_a_value_without_a_word_is_not_documented(text: str, words: str) -> None:
+def test_value_without_description_is_an_error(text: str, words: str) -> None:
     with pytest.raises(SystemExit, match=words):
         read(text)

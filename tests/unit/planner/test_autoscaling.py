@@ -118,7 +118,7 @@ def test_it_stays_within_its_limits(
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0, 35))
-def test_a_steady_load_is_carried_and_nothing_flaps(load: float) -> None:
+def test_steady_load_gets_enough_workers_without_flapping(load: float) -> None:
     days = Days().run(load, 900)
     before = list(days.changes)
     days.run(load, 1800)
@@ -141,7 +141,7 @@ def test_more_work_never_means_fewer_workers(one: float, other: float) -> None:
 
 
 @given(st.floats(0, 100), st.floats(0, 3), st.integers(1, 16), st.booleans())
-def test_the_formula_is_the_least_that_suffices(
+def test_formula_gives_the_fewest_sufficient_workers(
     load: float, share: float, slots: int, shared: bool
 ) -> None:
     policy = replace(POLICY, shared=shared)
@@ -156,7 +156,7 @@ def test_the_formula_is_the_least_that_suffices(
     assert count == 1 or held(count - 1) <= load + 1e-3
 
 
-def test_it_grows_in_proportion_and_not_one_by_one() -> None:
+def test_growth_is_proportional_to_the_demand() -> None:
     days = Days().run(2.0, 600)
     assert days.count == 1
     days.run(16.0, 100)
@@ -165,7 +165,7 @@ def test_it_grows_in_proportion_and_not_one_by_one() -> None:
     assert days.count >= 5
 
 
-def test_a_queue_that_is_full_counts_by_what_it_turns_away() -> None:
+def test_refused_requests_count_as_load() -> None:
     days = Days(limit=32).run(2.0, 300).run(20.0, 120)
 
     # One worker works off 4 of the 20; the rest is refused, and is wanted for all the same.
@@ -175,7 +175,7 @@ def test_a_queue_that_is_full_counts_by_what_it_turns_away() -> None:
     assert days.count * days.slots >= 20
 
 
-def test_refusals_weigh_at_most_twice_what_was_read() -> None:
+def test_refused_requests_count_at_most_twice_the_processed_work() -> None:
     """Who is refused comes again at once and is counted again."""
     past, calm = LoadHistory(), figure(work=0, refused=0)
     past = record_load(past, (calm,), 0.0)
@@ -194,7 +194,7 @@ def figure(**more: object) -> WorkerLoad:
     return WorkerLoad(**{**known, **more})  # type: ignore[arg-type]
 
 
-def test_a_gpu_with_room_is_filled_before_another_is_asked_for() -> None:
+def test_instances_are_added_before_another_worker() -> None:
     full = Days(slots=2, limit=30).run(3.0, 300)
     roomy = Days(slots=2, room=6, limit=30).run(3.0, 300)
 
@@ -202,7 +202,7 @@ def test_a_gpu_with_room_is_filled_before_another_is_asked_for() -> None:
     assert roomy.count == 1
 
 
-def test_fewer_only_when_the_rest_carries_it_with_a_margin() -> None:
+def test_shrinks_only_if_the_other_workers_suffice_with_a_margin() -> None:
     days = Days().run(10.0, 600)
     count = days.count
     held = (count - 1) * days.slots - spare_instances(POLICY, days.page, days.slots, 10.0)
@@ -212,7 +212,7 @@ def test_fewer_only_when_the_rest_carries_it_with_a_margin() -> None:
     assert days.count == count - 1
 
 
-def test_nothing_is_given_back_before_the_window_is_over() -> None:
+def test_shrinks_only_after_the_stabilization_window() -> None:
     days = Days().run(16.0, 600)
     count = days.count
     days.run(0.0, POLICY.down - 10)
@@ -221,7 +221,7 @@ def test_nothing_is_given_back_before_the_window_is_over() -> None:
     assert days.count == 1
 
 
-def test_a_restart_gives_nothing_back_before_its_window_is_full() -> None:
+def test_shrinks_only_a_full_window_after_an_operator_restart() -> None:
     days = Days().run(16.0, 600)
     count, days.history = days.count, AutoscalingHistory()
     days.run(0.0, POLICY.down - 10)
@@ -229,7 +229,7 @@ def test_a_restart_gives_nothing_back_before_its_window_is_full() -> None:
     assert days.count == count
 
 
-def test_a_worker_that_serves_and_tells_nothing_keeps_all() -> None:
+def test_does_not_shrink_while_a_ready_worker_does_not_answer() -> None:
     days = Days().run(16.0, 600)
     count, days.silent = days.count, 1
     days.run(0.0, 600)
@@ -242,14 +242,14 @@ def test_a_worker_that_serves_and_tells_nothing_keeps_all() -> None:
     assert days.count == 1
 
 
-def test_workers_that_wait_for_a_node_are_counted_and_not_asked_for_again() -> None:
+def test_pending_workers_are_not_requested_again() -> None:
     days = Days(lead=1e9, limit=64).run(2.0, 300).run(12.0, 900)
 
     assert days.changes == sorted(days.changes)
     assert days.count <= 6
 
 
-def test_a_ramp_is_met_before_it_arrives() -> None:
+def test_rising_load_is_predicted() -> None:
     """The trend of the last minutes is followed for as long as a worker takes to come."""
     days = Days(lead=180.0).run(2.0, 600)
     late = 0
@@ -260,13 +260,13 @@ def test_a_ramp_is_met_before_it_arrives() -> None:
     assert late <= 2
 
 
-def test_the_lead_is_measured() -> None:
+def test_lead_time_is_measured() -> None:
     days = Days(lead=400.0).run(2.0, 300).run(30.0, 1200)
 
     assert days.history.recorded.lead_seconds > LEAD_SECONDS + 50
 
 
-def test_at_max_is_said_and_taken_back() -> None:
+def test_at_max_is_set_and_cleared() -> None:
     days = Days(replace(POLICY, maximum=2)).run(20.0, 200)
     assert days.last is not None
     assert days.last.reason == "AtMax"
@@ -275,7 +275,7 @@ def test_at_max_is_said_and_taken_back() -> None:
     assert not days.history.at_max
 
 
-def test_nobody_serves_so_nothing_is_known() -> None:
+def test_holds_without_a_serving_worker() -> None:
     found = decide_worker_count(
         POLICY, AutoscalingHistory(), PoolLoad((figure(serving=False),), 3), 0.0
     )
@@ -283,7 +283,7 @@ def test_nobody_serves_so_nothing_is_known() -> None:
     assert (found.desired, found.reason) == (3, "NotMeasured")
 
 
-def test_new_limits_are_followed_at_once() -> None:
+def test_new_limits_take_effect_at_once() -> None:
     seen = PoolLoad((figure(),), 1)
 
     assert (
@@ -306,7 +306,7 @@ SUM = re.compile(
 
 @settings(max_examples=25, deadline=None)
 @given(loads, st.booleans())
-def test_the_sentences_sums_are_right(steps: list[tuple[float, int]], shared: bool) -> None:
+def test_numbers_in_sentences_add_up(steps: list[tuple[float, int]], shared: bool) -> None:
     days = Days(replace(POLICY, shared=shared))
     for load, seconds in steps:
         for _ in range(seconds // 5):

@@ -25,31 +25,31 @@ def after(*decisions: InstanceDecision, told: ReportedDecision | None = None) ->
     return told.decision.sentence
 
 
-def test_a_hold_that_lasts_one_look_is_not_told() -> None:
+def test_reason_of_a_single_observation_is_not_shown() -> None:
     assert after(SHORT, ONCE) == SHORT.sentence
     assert after(SHORT, ONCE, SHORT, ONCE, SHORT, ONCE) == SHORT.sentence
     assert after(SHORT, ONCE, ONCE) == ONCE.sentence
 
 
-def test_two_kinds_that_take_turns_are_not_two_looks_of_one() -> None:
+def test_alternating_reasons_are_not_shown() -> None:
     full = hold("instances.max is 3", "AtMax")
 
     assert after(SHORT, ONCE, full, ONCE, full) == SHORT.sentence
 
 
-def test_the_newest_figures_are_at_hand() -> None:
+def test_numbers_are_updated_while_the_reason_stays() -> None:
     less = hold("headroom −0.1Gi (0.9Gi free − 1Gi reserve − 0 promised) < 1.4Gi footprint")
 
     assert after(SHORT, less) == less.sentence
 
 
-def test_a_step_is_told_at_once() -> None:
+def test_new_target_is_shown_at_once() -> None:
     step = InstanceDecision(4, "Grow", "3 → 4: room 5.1Gi ≥ 1.4Gi footprint", InstanceHistory())
 
     assert debounce(ReportedDecision(SHORT), step, step=True) == ReportedDecision(step)
 
 
-def test_a_trouble_has_to_be_gone_for_a_while() -> None:
+def test_problem_is_cleared_only_after_several_observations() -> None:
     assert after(SHORT, STUCK) == SHORT.sentence
     assert after(SHORT, STUCK, STUCK) == STUCK.sentence
     gone = [SHORT] * OBSERVATIONS_TO_CLEAR

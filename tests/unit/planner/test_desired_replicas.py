@@ -29,7 +29,7 @@ def asks(
     return wanted.workers, wanted.memory
 
 
-def test_fewer_replicas_must_be_meant_and_more_are_followed_at_once() -> None:
+def test_fewer_replicas_wait_for_the_window_and_more_take_effect_at_once() -> None:
     memory = ReplicaHistory()
     found = []
     for now, count in ((0, 3), (5, 1), (10, 4), (15, 1), (35, 1), (41, 1)):
@@ -39,14 +39,14 @@ def test_fewer_replicas_must_be_meant_and_more_are_followed_at_once() -> None:
     assert found == [3, 3, 4, 4, 4, 1]
 
 
-def test_after_a_restart_fewer_must_be_meant_anew() -> None:
+def test_window_starts_again_after_an_operator_restart() -> None:
     wanted, memory = asks(1, ReplicaHistory(), 1000.0)
     assert wanted == 3
     wanted, _ = asks(1, memory, 1031.0)
     assert wanted == 1
 
 
-def test_a_new_pool_and_a_deleted_one_wait_for_nothing() -> None:
+def test_new_and_deleted_pools_do_not_wait() -> None:
     assert asks(2, ReplicaHistory(), 0.0, before=0)[0] == 2
     assert (
         decide_desired_replicas(a_pool(3, deleting=True), (), {}, ReplicaHistory(), 0.0).workers
@@ -59,7 +59,7 @@ def scaled(status: PoolStatus | None = None, **more: object) -> ObservedPool:
     return ObservedPool("default", "pages", "uid", 1, spec, status or PoolStatus())
 
 
-def test_the_number_is_read_from_the_status_after_a_restart() -> None:
+def test_desired_replicas_are_kept_from_the_status_after_a_restart() -> None:
     kept = scaled(PoolStatus(desired_replicas=4))
 
     assert decide_desired_replicas(kept, (), {}, ReplicaHistory(), 0.0).workers == 4
@@ -67,7 +67,7 @@ def test_the_number_is_read_from_the_status_after_a_restart() -> None:
     assert decide_desired_replicas(scaled(), (), {}, ReplicaHistory(), 0.0).workers == 2
 
 
-def test_only_a_change_is_told() -> None:
+def test_autoscaling_report_changes_only_with_the_number() -> None:
     before = AutoscalingReport(desired=2, decision="1 → 2: so it was", last_scale_time="then")
     pool = scaled(PoolStatus(desired_replicas=2, autoscaling=before))
     held = WorkerDecision(2, "Hold", "2: hold, load 1.23 instances", AutoscalingHistory())
@@ -81,7 +81,7 @@ def test_only_a_change_is_told() -> None:
     assert autoscaling_report(a_pool(2), None, 0.0) is None
 
 
-def test_a_proxy_makes_one_queue_of_all() -> None:
+def test_policy_has_a_shared_queue_with_a_proxy() -> None:
     spec = scaled().spec
     with_proxy = PoolSpec.model_validate({"autoscaling": {}, "proxy": {}})
     policies = autoscaling_policy(spec), autoscaling_policy(with_proxy)
@@ -93,7 +93,7 @@ def test_a_proxy_makes_one_queue_of_all() -> None:
     ("told", "room"),
     [(None, 3), ("Hold", 3), ("Grow", 3), ("NoGain", 0), ("CoolDown", 0), ("AtMax", 0)],
 )
-def test_room_is_what_memory_leaves_unless_the_worker_does_not_grow(told: str, room: int) -> None:
+def test_expected_growth_follows_memory_and_the_last_decision(told: str, room: int) -> None:
     spec = PoolSpec(memory=MemorySpec(reserve="1Gi"), instances=InstanceRange(min=1, max=8))
     # 6 GiB free less 1 reserved less 2 promised to two instances that hold nothing yet.
     state = a_state(free=6 * GIB)
@@ -103,7 +103,7 @@ def test_room_is_what_memory_leaves_unless_the_worker_does_not_grow(told: str, r
     assert expected_growth(few, state, None) == 1
 
 
-def test_the_page_that_an_instance_is_on_counts_as_work() -> None:
+def test_current_pages_count_as_work() -> None:
     state = a_state(busy=1)
     each = (state.instances.each[0].model_copy(update={"busy_seconds": 2.5}), *state.instances.each)
     state = state.model_copy(
@@ -131,7 +131,7 @@ def resting(
     return bool(found.evictable), found.memory
 
 
-def test_a_worker_rests_when_it_had_no_request_for_long_enough() -> None:
+def test_worker_is_evictable_after_rest_seconds_without_a_request() -> None:
     idle = ObservedWorker(a_pod(), WorkerObservation(state=a_state()))
     rests, memory = resting(ReplicaHistory(), idle, 0.0)
     assert not rests
@@ -155,7 +155,7 @@ def test_a_worker_rests_when_it_had_no_request_for_long_enough() -> None:
     )[0]
 
 
-def test_what_rested_before_a_restart_still_does() -> None:
+def test_evictable_worker_stays_evictable_after_a_restart() -> None:
     assert resting(
         ReplicaHistory(),
         ObservedWorker(a_pod(evictable=True), WorkerObservation(state=a_state())),

@@ -110,7 +110,7 @@ def check(decision: InstanceDecision, seen: State, bounds: InstanceLimits) -> No
 
 @settings(deadline=None, max_examples=300)
 @given(bounds=limits(), seen=st.lists(observations(), min_size=1, max_size=6))
-def test_every_sentence_adds_up(bounds: InstanceLimits, seen: list[State]) -> None:
+def test_numbers_in_every_sentence_add_up(bounds: InstanceLimits, seen: list[State]) -> None:
     history = InstanceHistory()
     for look, one in enumerate(seen):
         decision = plan_instances(bounds, history, one, look * 5.0)
@@ -120,7 +120,7 @@ def test_every_sentence_adds_up(bounds: InstanceLimits, seen: list[State]) -> No
 
 @settings(deadline=None, max_examples=200)
 @given(bounds=limits(), one=observations())
-def test_what_stays_as_it_is_grows_or_shrinks_one_way_only(
+def test_unchanged_state_never_leads_to_both_growth_and_shrink(
     bounds: InstanceLimits, one: State
 ) -> None:
     """Looking again and again at the same state never says both more and fewer."""

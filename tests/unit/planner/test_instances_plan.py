@@ -15,7 +15,7 @@ from tests.states import GI, LIMITS, MI, decide, instance, state
 ROOMY = state(6 * GI)
 
 
-def test_it_grows_by_one_after_two_looks_with_room() -> None:
+def test_grows_by_one_after_two_observations_with_headroom() -> None:
     once, twice = decide(ROOMY), decide(ROOMY, ROOMY)
     assert (once.target, once.reason) == (3, "Hold")
     assert (twice.target, twice.reason) == (4, "Grow")
@@ -25,7 +25,7 @@ def test_it_grows_by_one_after_two_looks_with_room() -> None:
     )
 
 
-def test_room_for_exactly_one_is_room_enough_and_a_byte_less_is_not() -> None:
+def test_headroom_for_exactly_one_instance_is_enough() -> None:
     need = 2 * GI + margin(LIMITS)
     exact, short = state(need), state(need - 1)
     assert decide(exact, exact).target == 4
@@ -35,14 +35,14 @@ def test_room_for_exactly_one_is_room_enough_and_a_byte_less_is_not() -> None:
     assert "< 1.4Gi (1Gi footprint + 358.4Mi margin)" in decision.sentence
 
 
-def test_what_instances_may_still_take_counts_as_taken() -> None:
+def test_promised_memory_counts_as_used() -> None:
     half = state(3 * GI, each=[instance(GI // 2)] * 3)
     decision = decide(half, half)
     assert decision.target == 3
     assert "1.5Gi promised" in decision.sentence
 
 
-def test_it_never_grows_while_one_boots_or_is_missing() -> None:
+def test_does_not_grow_while_an_instance_starts_or_is_missing() -> None:
     booting = state(9 * GI, each=[instance(), instance(0, "booting")])
     missing = state(9 * GI, each=[instance()], target=2)
     for one in (booting, missing):
@@ -51,7 +51,7 @@ def test_it_never_grows_while_one_boots_or_is_missing() -> None:
         assert "1 of 2 instances are ready" in decision.sentence
 
 
-def test_a_booting_instance_is_not_counted_twice() -> None:
+def test_memory_of_a_starting_instance_counts_once() -> None:
     """Half of it is gone from `free` already, and the worker cannot tell yet whose it is."""
     before = state(3 * GI, each=[instance()])
     during = state(int(2.5 * GI), each=[instance(), instance(0, "booting")])
@@ -60,7 +60,7 @@ def test_a_booting_instance_is_not_counted_twice() -> None:
     assert decision.history.left == 2 * GI
 
 
-def test_max_and_ceiling_are_honoured() -> None:
+def test_does_not_grow_beyond_max_or_ceiling() -> None:
     most = decide(ROOMY, ROOMY, limits=replace(LIMITS, maximum=3))
     assert (most.target, most.reason) == (3, "AtMax")
     own = state(6 * GI, ceiling=3)
@@ -69,12 +69,12 @@ def test_max_and_ceiling_are_honoured() -> None:
     assert (lowered.target, lowered.reason) == (2, "AtCeiling")
 
 
-def test_a_lowered_max_is_followed_at_once() -> None:
+def test_lowered_max_takes_effect_at_once() -> None:
     decision = decide(ROOMY, limits=replace(LIMITS, maximum=2))
     assert (decision.target, decision.reason) == (2, "Limits")
 
 
-def test_min_may_use_the_reserve_but_no_memory_that_is_not_there() -> None:
+def test_growth_to_min_uses_the_reserve_but_only_free_memory() -> None:
     limits = replace(LIMITS, minimum=5)
     enough, short = state(GI), state(GI - 1)
     assert decide(enough, limits=limits).target == 4
@@ -82,7 +82,7 @@ def test_min_may_use_the_reserve_but_no_memory_that_is_not_there() -> None:
     assert (decision.target, decision.reason) == (3, "InsufficientMemory")
 
 
-def test_it_shrinks_at_once_by_as_many_as_bring_back_what_is_to_be_kept() -> None:
+def test_shrinks_at_once_by_as_many_as_are_missing() -> None:
     keep = math.ceil(1.25 * GI)
     assert decide(state(keep)).target == 3
     decision = decide(state(keep - 1))
@@ -96,7 +96,7 @@ def test_it_shrinks_at_once_by_as_many_as_bring_back_what_is_to_be_kept() -> Non
     assert decide(promised).target == 1
 
 
-def test_it_keeps_more_where_others_take_more_than_the_reserve_in_one_look() -> None:
+def test_keeps_more_if_other_processes_took_more_than_the_reserve() -> None:
     """2 Gi went, so 2.5 Gi are to be left, and only 2.4 Gi are."""
     decision = decide(
         state(int(4.4 * GI), each=[instance()] * 6), state(int(2.4 * GI), each=[instance()] * 6)
@@ -108,7 +108,7 @@ def test_it_keeps_more_where_others_take_more_than_the_reserve_in_one_look() -> 
     )
 
 
-def test_a_new_peak_is_planned_with_at_once() -> None:
+def test_larger_footprint_lowers_the_count_at_once() -> None:
     """A page larger than all before: the footprint goes up, and the count down."""
     before = state(int(1.5 * GI))
     after = state(
@@ -121,21 +121,21 @@ def test_a_new_peak_is_planned_with_at_once() -> None:
     assert decision.target < 3
 
 
-def test_leaving_instances_are_not_shrunk_for_again() -> None:
+def test_retiring_instances_do_not_cause_another_shrink() -> None:
     low = state(GI // 2)
     leaving = state(GI // 2, each=[instance(), instance(), instance(GI, "retiring")])
     decision = decide(low, low, leaving, leaving, leaving)
     assert decision.target == 2
 
 
-def test_never_below_min() -> None:
+def test_does_not_shrink_below_min() -> None:
     low = state(0)
     decision = decide(low, low, limits=replace(LIMITS, minimum=3))
     assert (decision.target, decision.reason) == (3, "InsufficientMemory")
     assert "instances.min is 3" in decision.sentence
 
 
-def test_no_growth_in_the_cool_down_after_a_shrink() -> None:
+def test_does_not_grow_during_the_cool_down() -> None:
     low = state(GI // 2)
     shrunk = decide(low, low)
     headroom_streak = state(6 * GI, each=[instance()] * 2)
@@ -148,7 +148,7 @@ def test_no_growth_in_the_cool_down_after_a_shrink() -> None:
     assert plan_instances(LIMITS, history, headroom_streak, 65.0).target == 3
 
 
-def test_a_growth_that_was_taken_back_makes_the_next_cool_down_longer() -> None:
+def test_reverted_growth_doubles_the_cool_down() -> None:
     history = decide(state(0), state(0)).history  # at 5 s
     two = state(6 * GI, each=[instance()] * 2)
     for now in (60.0, 65.0):
@@ -165,7 +165,7 @@ def _out_of_memory(reports: int, free: int = 6 * GI, ceiling: int = 8) -> State:
     return state(free, ceiling=ceiling, counters=Counters(boots=10, out_of_memory=reports))
 
 
-def test_an_out_of_memory_report_shrinks_at_once_and_cools_down() -> None:
+def test_out_of_memory_shrinks_at_once_and_starts_a_cool_down() -> None:
     decision = decide(_out_of_memory(0), _out_of_memory(1))
     assert (decision.target, decision.reason) == (2, "Shrink")
     assert decision.history.grow_after == 5.0 + LIMITS.cool_down
@@ -173,15 +173,15 @@ def test_an_out_of_memory_report_shrinks_at_once_and_cools_down() -> None:
     assert plan_instances(LIMITS, decision.history, again, 10.0).target == 2
 
 
-def test_reports_from_before_our_time_are_no_news() -> None:
+def test_earlier_out_of_memory_reports_are_ignored() -> None:
     assert decide(_out_of_memory(7)).target == 3
 
 
-def test_a_ceiling_that_the_worker_lowered_by_itself_is_not_shrunk_for_twice() -> None:
+def test_lowered_ceiling_does_not_shrink_twice() -> None:
     assert decide(_out_of_memory(0), _out_of_memory(1, ceiling=2)).target == 2
 
 
-def test_without_a_footprint_there_is_one_instance_and_no_more() -> None:
+def test_one_instance_runs_until_the_footprint_is_measured() -> None:
     unknown = state(9 * GI, each=[instance(0, "booting")], footprint=0)
     decision = decide(unknown, unknown, unknown)
     assert (decision.target, decision.reason) == (1, "NotMeasured")
@@ -227,22 +227,20 @@ def test_without_a_footprint_there_is_one_instance_and_no_more() -> None:
         ),
     ],
 )
-def test_nothing_is_done_with_what_cannot_be_planned_with(
-    seen: State, reason: str, said: str
-) -> None:
+def test_holds_without_usable_figures(seen: State, reason: str, said: str) -> None:
     decision = decide(seen, seen, seen)
     assert (decision.target, decision.reason) == (seen.instances.target, reason)
     assert said in decision.sentence
 
 
-def test_a_reserve_larger_than_the_card_is_said() -> None:
+def test_reserve_larger_than_the_device_is_reported() -> None:
     only = state(23 * GI, each=[instance()])
     decision = decide(only, only, limits=InstanceLimits(1, 8, 24 * GI))
     assert (decision.target, decision.reason) == (1, "InsufficientMemory")
     assert "memory.reserve 24Gi ≥ 24Gi of the device" in decision.sentence
 
 
-def test_a_footprint_that_does_not_fit_even_once_is_said() -> None:
+def test_footprint_larger_than_the_device_is_reported() -> None:
     none = state(9 * GI, total=10 * GI, each=[], footprint=10 * GI)
     decision = decide(none, none, limits=InstanceLimits(0, 8, GI))
     assert (decision.target, decision.reason) == (0, "InsufficientMemory")
@@ -252,26 +250,26 @@ def test_a_footprint_that_does_not_fit_even_once_is_said() -> None:
     )
 
 
-def test_a_cap_is_planned_with_where_it_is_larger_than_what_was_measured() -> None:
+def test_per_instance_memory_counts_if_larger_than_the_footprint() -> None:
     two = state(4 * GI, each=[instance(), instance()])
     decision = decide(two, two, limits=replace(LIMITS, per_instance=2 * GI))
     assert decision.target == 2
     assert "2Gi promised" in decision.sentence
 
 
-def test_a_hiccup_between_two_looks_begins_the_count_again() -> None:
+def test_unusable_observation_resets_the_streak() -> None:
     assert decide(ROOMY, state(None), ROOMY).target == 3
     assert decide(ROOMY, state(int(1.8 * GI)), ROOMY).target == 3
 
 
-def test_no_boot_begins_while_memory_is_going() -> None:
+def test_does_not_grow_while_other_processes_take_memory() -> None:
     going = [state(6 * GI - step * 200 * MI) for step in range(4)]
     decision = decide(*going)
     assert decision.target == 3
     assert "taken by other processes since the last observation" in decision.sentence
 
 
-def test_a_boot_that_a_stranger_races_with_is_given_up() -> None:
+def test_memory_taken_by_others_during_a_startup_shrinks() -> None:
     """The boot has had its 1 Gi and more; what goes now may all be the stranger's."""
     before = state(4 * GI, each=[instance()] * 2)
     booting = [instance()] * 2 + [instance(0, "booting")]
@@ -283,13 +281,13 @@ def test_a_boot_that_a_stranger_races_with_is_given_up() -> None:
     assert "+ 1.4Gi taken during a start − " in decision.sentence
 
 
-def test_a_boot_that_takes_its_whole_footprint_in_one_look_is_no_stranger() -> None:
+def test_fast_startup_is_not_attributed_to_other_processes() -> None:
     before = state(int(2.5 * GI), each=[instance()])
     during = state(int(1.4 * GI), each=[instance(), instance(0, "booting")])
     assert decide(before, during, during).reason == "Booting"
 
 
-def test_at_the_least_number_a_whole_reserve_is_no_trouble() -> None:
+def test_whole_reserve_at_min_is_not_a_problem() -> None:
     """It would give one up, were it not the last; only a touched reserve is worth a word."""
     whole, touched = state(GI, each=[instance()]), state(GI - 1, each=[instance()])
     assert decide(whole, whole).reason == "Hold"
@@ -298,7 +296,7 @@ def test_at_the_least_number_a_whole_reserve_is_no_trouble() -> None:
     assert "but instances.min is 1" in decision.sentence
 
 
-def test_a_worker_that_was_started_again_cools_down_like_one_that_shrank() -> None:
+def test_restarted_worker_cools_down() -> None:
     """Its container may have been ended for want of memory, with all that it knew of it."""
     old = decide(_out_of_memory(0)).history
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
@@ -310,7 +308,7 @@ def test_a_worker_that_was_started_again_cools_down_like_one_that_shrank() -> No
     assert plan_instances(LIMITS, history, fresh, 70.0).target == 2
 
 
-def test_a_worker_that_ends_soon_after_each_growth_waits_longer_each_time() -> None:
+def test_restart_after_each_growth_doubles_the_cool_down() -> None:
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
     two = state(5 * GI, each=[instance()] * 2, counters=Counters(boots=2))
     history, now, waits = InstanceHistory(boots=10), 0.0, []

@@ -18,14 +18,14 @@ def a_body(**spec: Any) -> dict[str, Any]:
     return {"metadata": meta, "spec": {"device": "cpu", **spec}}
 
 
-def test_the_field_is_named() -> None:
+def test_invalid_reason_names_the_field() -> None:
     pool = pool_from(a_body(admission={"queue": "many"}))
 
     assert pool.invalid_reason.startswith("spec.admission.queue: ")
     assert pool_from(a_body()).invalid_reason == ""
 
 
-def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
+def test_last_status_is_kept_with_current_counts() -> None:
     workers = [ObservedWorker(a_pod(n), WorkerObservation(state=a_state())) for n in range(2)]
     seen = a_seen(a_pool(2), *workers)
     status = build_status(ReconcileResult(seen, plan_workers(seen)))
@@ -46,7 +46,7 @@ def test_the_last_status_stays_but_for_what_can_be_counted() -> None:
     ) == (frozen)
 
 
-def test_one_that_was_never_followed_is_not_ready() -> None:
+def test_pool_that_never_had_a_valid_spec_is_not_ready() -> None:
     frozen = invalid_spec_status(
         replace(a_pool(2), invalid_reason="spec.queue: no number"), [], 1000.0
     )

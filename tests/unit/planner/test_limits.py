@@ -14,7 +14,7 @@ def test_defaults() -> None:
     assert (found.minimum, found.maximum, found.reserve, found.per_instance) == (1, 8, GIB, None)
 
 
-def test_what_is_said() -> None:
+def test_limits_follow_the_spec() -> None:
     spec = PoolSpec.model_validate(
         {
             "instances": {"min": 2, "max": 3},

@@ -51,7 +51,7 @@ def conditions(status: PoolStatus) -> dict[str, tuple[str, str]]:
 
 
 @given(st.lists(st.integers(-GIB // 3, GIB // 3), max_size=20), st.integers(1, 10**6))
-def test_figures_that_jitter_change_nothing(noise: list[int], later: int) -> None:
+def test_small_changes_do_not_change_the_status(noise: list[int], later: int) -> None:
     status = report(a_pool(2), *served(), decision="2: hold, headroom 5.1Gi < 6Gi")
     for step, each in enumerate(noise):
         again = report(
@@ -63,7 +63,7 @@ def test_figures_that_jitter_change_nothing(noise: list[int], later: int) -> Non
         assert again == status
 
 
-def test_a_figure_that_moved_is_written() -> None:
+def test_relevant_change_of_a_figure_is_written() -> None:
     status = report(a_pool(2), *served())
     again = report(replace(a_pool(2), status=status), *served(4 * GIB))
 
@@ -74,7 +74,7 @@ def test_a_figure_that_moved_is_written() -> None:
     ]
 
 
-def test_transition_times_change_with_the_status_only() -> None:
+def test_transition_time_changes_only_with_the_status() -> None:
     status = report(a_pool(2), *served())
     assert conditions(status)["Ready"] == ("True", "AllWorkersReady")
 
@@ -93,7 +93,7 @@ def test_transition_times_change_with_the_status_only() -> None:
     assert times["Progressing"] == "1970-01-01T00:16:40Z"
 
 
-def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
+def test_unreachable_worker_keeps_its_figures_and_is_reported() -> None:
     status = report(a_pool(2), *served())
     once = ObservedWorker(
         a_pod(1), WorkerObservation(error="it does not answer within 3 s", failures_in_a_row=1)
@@ -110,18 +110,18 @@ def test_a_silent_worker_keeps_its_last_figures_and_is_told() -> None:
     assert "does not answer" in again.workers[0].problem
 
 
-def test_what_the_api_server_refuses_is_told() -> None:
+def test_requests_that_the_api_server_refused_are_reported() -> None:
     status = report(a_pool(2), *served(), troubles=1)
 
     assert conditions(status)["Degraded"] == ("True", "Forbidden")
     assert conditions(status)["Ready"][0] == "True"
 
 
-def test_no_workers_is_not_ready() -> None:
+def test_pool_with_zero_replicas_is_not_ready() -> None:
     assert conditions(report(a_pool(0)))["Ready"] == ("False", "NoWorkers")
 
 
-def test_workers_are_told_in_the_order_of_their_places() -> None:
+def test_workers_are_sorted_by_index() -> None:
     workers = [ObservedWorker(a_pod(n), WorkerObservation(state=a_state())) for n in (10, 2, 0)]
     status = report(a_pool(11), *workers)
 
@@ -129,7 +129,7 @@ def test_workers_are_told_in_the_order_of_their_places() -> None:
     assert status.workers[1].phase == "Waiting"
 
 
-def test_a_sentence_is_written_anew_with_the_figures_beside_it() -> None:
+def test_sentence_is_updated_together_with_its_figures() -> None:
     status = report(a_pool(2), *served(), decision="2: hold, headroom 6.9Gi < 7Gi")
     near = replace(a_pool(2), status=status)
     moved = report(near, *served(4 * GIB), decision="2: hold, headroom 2.9Gi < 7Gi")
@@ -141,7 +141,7 @@ def test_a_sentence_is_written_anew_with_the_figures_beside_it() -> None:
     assert other.workers[0].decision == "2: hold, instances.max is 2"
 
 
-def test_what_the_planner_finds_wrong_degrades_a_pool_that_serves() -> None:
+def test_problem_found_by_the_planner_degrades_a_ready_pool() -> None:
     why = "2: hold, left 100Mi (100Mi free − 0 promised) < 896Mi; but instances.min is 2"
     status = report(a_pool(2), *served(), decision=why, reason="InsufficientMemory")
 
@@ -151,7 +151,7 @@ def test_what_the_planner_finds_wrong_degrades_a_pool_that_serves() -> None:
     assert "lower instances.min" in status.workers[0].problem
 
 
-def test_the_workers_own_words_come_first() -> None:
+def test_problem_of_the_worker_takes_precedence() -> None:
     broken = ObservedWorker(
         a_pod(0, ready=False), WorkerObservation(state=a_state(ready=False, problem="DeviceLost"))
     )
@@ -162,7 +162,7 @@ def test_the_workers_own_words_come_first() -> None:
     assert conditions(status)["Ready"] == ("False", "DeviceLost")
 
 
-def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
+def test_pool_below_instances_min_is_progressing_or_degraded() -> None:
     spec = a_pool(2).spec.model_copy(update={"instances": InstanceRange(min=3, max=4)})
     pool = replace(a_pool(2), spec=spec)
     growing = report(
@@ -181,7 +181,7 @@ def test_a_pool_below_instances_min_is_on_its_way_or_says_why_not() -> None:
     assert conditions(kept)["Degraded"] == ("True", "InsufficientMemory")
 
 
-def test_a_place_that_waits_says_why_its_last_pod_was_replaced() -> None:
+def test_waiting_worker_reports_its_previous_failure() -> None:
     failed = {f"pages-{n}": FailureCount(2, 995.0) for n in range(2)}
 
     def tell(status: PoolStatus, *workers: ObservedWorker) -> PoolStatus:

@@ -11,14 +11,14 @@ from ocrpool_worker.errors import SettingsError
 from ocrpool_worker.settings import settings_from
 
 
-def test_a_limit_of_regions_reaches_the_worker() -> None:
+def test_max_regions_reaches_the_worker() -> None:
     spec = PoolSpec(engine=EngineSpec(max_regions=200))
     told = worker_settings(spec)["engine"]
     assert settings_from({"engine": told}).engine.max_regions == 200
     assert revision_of(spec) != revision_of(PoolSpec())
 
 
-def test_more_regions_than_a_page_has_time_for_cannot_be_asked_for() -> None:
+def test_max_regions_has_an_upper_bound() -> None:
     assert EngineSpec(max_regions=20_000).max_regions == 20_000
     assert settings_from({"engine": {"maxRegions": 20_000}}).engine.max_regions == 20_000
     with pytest.raises(ValidationError, match="20000"):
@@ -27,7 +27,7 @@ def test_more_regions_than_a_page_has_time_for_cannot_be_asked_for() -> None:
         settings_from({"engine": {"maxRegions": 20_001}})
 
 
-def test_a_worker_that_is_older_than_the_field_is_not_told_its_default() -> None:
+def test_default_of_a_new_field_is_not_sent_to_older_workers() -> None:
     """It would refuse to start, and whoever upgrades the operator may keep the workers."""
     told = worker_settings(PoolSpec())["engine"]
     assert told == {"name": "paddleocr", "options": {}}

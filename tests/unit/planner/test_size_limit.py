@@ -54,7 +54,7 @@ def without_image(index: int) -> ObservedWorker:
     return ObservedWorker(pod_from({"metadata": meta, "status": status}))
 
 
-def test_a_thousand_workers_without_their_image() -> None:
+def test_status_of_a_thousand_failing_workers_fits() -> None:
     status = told(a_pool(1000), *(without_image(index) for index in range(1000)))
 
     assert size(status) < STATUS_BYTES // 3
@@ -69,7 +69,7 @@ def test_a_thousand_workers_without_their_image() -> None:
     assert len(degraded.message) < 600
 
 
-def test_those_in_trouble_come_first() -> None:
+def test_workers_with_problems_come_first() -> None:
     well = [ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(4)]
     broken = ObservedWorker(
         a_pod(4, ready=False, problem=PoolProblem("NodeLost", "its node is silent"))
@@ -81,7 +81,7 @@ def test_those_in_trouble_come_first() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(4096, 40_000))
-def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
+def test_status_fits_any_limit(well: int, ill: int, most: int) -> None:
     workers = [
         ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(well)
     ]
@@ -101,7 +101,7 @@ def test_it_fits_whatever_the_limit(well: int, ill: int, most: int) -> None:
     assert ("left out" in ready.message or "not listed" in ready.message) == (status != whole)
 
 
-def test_others_words_are_cut_and_do_not_change_with_kubelets_waiting() -> None:
+def test_long_messages_are_cut_and_stable() -> None:
     error = ApiError(ApiCall("create", POOLS, "a", "b"), 422, "Invalid", "z" * 9000)
     assert len(persistent_problem(error).message) < 600
 
@@ -161,9 +161,7 @@ class Refusing:
         (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max"),
     ],
 )
-async def test_a_status_that_is_refused_for_its_size_is_told_in_less(
-    status: int, message: str
-) -> None:
+async def test_status_refused_for_its_size_is_written_smaller(status: int, message: str) -> None:
     server: Any = Refusing(40_000, status, message)
     statuses = StatusWriter(server, server)
     workers = [

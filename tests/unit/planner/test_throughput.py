@@ -52,7 +52,7 @@ def climb(rates: dict[int, float], queued: int = 9) -> tuple[InstanceDecision, f
         count, pages = decision.target, pages_then
 
 
-def test_growth_stops_at_the_instance_that_brought_nothing() -> None:
+def test_growth_stops_at_the_instance_without_gain() -> None:
     """Two cores: a third and a fourth process bring no more."""
     decision, _ = climb({1: 1.7, 2: 3.3, 3: 3.3, 4: 3.3})
     assert (decision.target, decision.reason) == (3, "NoGain")
@@ -60,24 +60,24 @@ def test_growth_stops_at_the_instance_that_brought_nothing() -> None:
     assert "pages/s with 2, 3.3" in decision.sentence
 
 
-def test_growth_goes_on_while_each_brings_its_share() -> None:
+def test_growth_continues_while_each_instance_adds_throughput() -> None:
     decision, _ = climb({count: 5.0 * count for count in range(1, 9)})
     assert decision.target == LIMITS.maximum
 
 
-def test_without_load_nothing_is_measured_and_memory_alone_decides() -> None:
+def test_only_memory_counts_without_load() -> None:
     decision, seconds = climb(dict.fromkeys(range(1, 9), 0.0), queued=0)
     assert decision.target == LIMITS.maximum
     assert seconds < 8 * 3 * 5
 
 
-def test_growth_under_load_waits_for_the_figure_no_longer_than_a_minute() -> None:
+def test_growth_waits_at_most_a_minute_for_the_measurement() -> None:
     _, seconds = climb({count: 0.3 * count for count in range(1, 9)})
     assert seconds < 8 * 80
 
 
 @pytest.mark.parametrize("restart", [3, 2])
-def test_counters_that_fall_are_no_pages(restart: int) -> None:
+def test_decreasing_counters_are_ignored(restart: int) -> None:
     history = InstanceHistory()
     for seen, _ in looks({2: 4.0}, count=2, pages=500):
         history = plan_instances(LIMITS, history, seen, 0.0).history

@@ -93,7 +93,7 @@ def at_rest(pools: list[Pool]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_two_that_start_together_share_the_gpu_and_come_to_rest(seed: int) -> None:
+def test_two_pools_share_a_gpu_and_settle(seed: int) -> None:
     pools, left = share(seed)
     assert at_rest(pools)
     assert min(pool.warm for pool in pools) >= 2
@@ -101,7 +101,7 @@ def test_two_that_start_together_share_the_gpu_and_come_to_rest(seed: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_newcomer_gets_its_first_instance_on_a_full_gpu(seed: int) -> None:
+def test_second_pool_gets_its_first_instance_on_a_full_gpu(seed: int) -> None:
     """Where its boot takes less than the reserve within a look, the other one makes room."""
     pools, left = share(seed, newcomer=1.5)
     assert at_rest(pools)

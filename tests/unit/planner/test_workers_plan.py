@@ -69,7 +69,7 @@ def seens(draw: st.DrawFn) -> PoolSnapshot:
 
 
 @given(seens())
-def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: PoolSnapshot) -> None:
+def test_lowest_free_indexes_are_created_or_in_back_off(seen: PoolSnapshot) -> None:
     found = plan_workers(seen)
     there = {worker.pod.name for worker in seen.workers}
     created = [action.name for action in found.actions if isinstance(action, CreatePod)]
@@ -82,7 +82,7 @@ def test_the_lowest_free_places_are_filled_or_wait_for_their_back_off(seen: Pool
 
 
 @given(seens())
-def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: PoolSnapshot) -> None:
+def test_desired_number_stays_and_the_most_useful_pods_do(seen: PoolSnapshot) -> None:
     kept = set(choose_placement(seen).kept)
     serving = {each.pod.name for each in seen.workers if each.pod.ready and not each.leaving}
     gone = [each for each in seen.workers if each.pod.name not in kept]
@@ -95,7 +95,7 @@ def test_as_many_stay_as_are_wanted_and_the_useful_ones_do(seen: PoolSnapshot) -
 
 
 @given(seens())
-def test_what_serves_and_is_wanted_stays(seen: PoolSnapshot) -> None:
+def test_serving_desired_pods_stay(seen: PoolSnapshot) -> None:
     wanted = set(choose_placement(seen).kept)
     keep = {
         worker.pod.uid
@@ -115,7 +115,7 @@ def test_what_serves_and_is_wanted_stays(seen: PoolSnapshot) -> None:
 
 
 @given(seens())
-def test_a_roll_takes_one_and_only_while_all_others_serve(seen: PoolSnapshot) -> None:
+def test_rollout_replaces_one_pod_while_all_others_serve(seen: PoolSnapshot) -> None:
     wanted = set(choose_placement(seen).kept)
     rolled = [
         action.pod.name
@@ -130,7 +130,7 @@ def test_a_roll_takes_one_and_only_while_all_others_serve(seen: PoolSnapshot) ->
 
 
 @given(seens())
-def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: PoolSnapshot) -> None:
+def test_plan_is_deterministic_with_one_action_per_pod(seen: PoolSnapshot) -> None:
     found = plan_workers(seen)
     acted = [action.pod.uid for action in found.actions if not isinstance(action, CreatePod)]
 
@@ -139,7 +139,7 @@ def test_a_pod_is_acted_on_once_and_the_plan_is_a_function(seen: PoolSnapshot) -
 
 
 @given(seens())
-def test_a_busy_worker_is_given_its_time(seen: PoolSnapshot) -> None:
+def test_busy_worker_is_not_deleted_before_the_page_limit(seen: PoolSnapshot) -> None:
     """Nothing that reads a page is deleted before the time that a page may take is over."""
     for action in plan_workers(seen).actions:
         if (
@@ -156,7 +156,7 @@ def test_a_busy_worker_is_given_its_time(seen: PoolSnapshot) -> None:
 
 
 @given(st.integers(0, 60), st.floats(0, 1e9))
-def test_back_off_grows_to_ten_minutes_and_no_further(times: int, at: float) -> None:
+def test_back_off_is_at_most_ten_minutes(times: int, at: float) -> None:
     until = backoff_until(FailureCount(times, at))
 
     assert until == 0 if times == 0 else until - at + 1e-3 >= 10
@@ -169,7 +169,7 @@ def test_back_off_grows_to_ten_minutes_and_no_further(times: int, at: float) -> 
     st.integers(1, 6),
     st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 20)), max_size=5),
 )
-def test_it_gets_there_and_never_takes_two_from_service(
+def test_plan_converges_and_removes_one_worker_at_a_time(
     replicas: int, edits: list[tuple[int, bool, int]]
 ) -> None:
     cluster = Cluster(a_pool(replicas))
@@ -192,7 +192,7 @@ def test_it_gets_there_and_never_takes_two_from_service(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=12))
-def test_pods_that_end_are_replaced_with_back_off(deaths: list[int]) -> None:
+def test_finished_pods_are_replaced_with_back_off(deaths: list[int]) -> None:
     cluster = Cluster(a_pool(3))
     cluster.settle(60)
     for index in deaths:
@@ -206,7 +206,7 @@ def test_pods_that_end_are_replaced_with_back_off(deaths: list[int]) -> None:
     assert made <= 3 + len(deaths)
 
 
-def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
+def test_pod_with_device_errors_is_replaced_after_its_back_off() -> None:
     state = a_state(ready=False, problem="DeviceError")
     worker = ObservedWorker(a_pod(ready=False), WorkerObservation(state=state))
     first = plan_workers(a_seen(a_pool(1), worker))
@@ -218,7 +218,7 @@ def test_a_failing_device_gets_another_pod_after_its_back_off() -> None:
 
 
 @pytest.mark.parametrize("reason", ["DeviceLost", "DeviceUnreadable"])
-def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) -> None:
+def test_pod_with_a_lost_device_is_replaced_after_two_minutes(reason: str) -> None:
     state = WorkerObservation(state=a_state(ready=False, problem=reason))
     worker = ObservedWorker(a_pod(ready=False, created_at=100.0, ready_changed_at=900.0), state)
     serving = ObservedWorker(a_pod(created_at=100.0, ready_changed_at=900.0), state)
@@ -232,7 +232,7 @@ def test_a_device_that_stays_away_gets_another_pod_after_a_while(reason: str) ->
     assert plan_workers(a_seen(a_pool(1), serving, now=5000.0)).actions == ()
 
 
-def test_a_device_that_fails_at_every_boot_costs_a_pod_each_ten_minutes() -> None:
+def test_device_that_fails_at_every_start_is_retried_every_ten_minutes() -> None:
     """Two hours of one: it is never given up, and never tried in a hurry."""
     cluster, made = Cluster(a_pool(1), boot=10**9), []
     for _ in range(7200):
@@ -249,7 +249,7 @@ def test_a_device_that_fails_at_every_boot_costs_a_pod_each_ten_minutes() -> Non
     assert 600 <= pauses[-1] <= 640
 
 
-def test_only_service_forgives_failures() -> None:
+def test_failure_count_is_reset_only_by_ready_time() -> None:
     """A pod that waited for its node for long, and is ready for a moment, has shown nothing."""
     row = WorkerReport(name="pages-0", phase="Ready", failures=3, failed_at="1970-01-01T00:10:00Z")
     status = PoolStatus(workers=(row,))
@@ -259,7 +259,7 @@ def test_only_service_forgives_failures() -> None:
     assert failures_from_status(status, [fresh], 2600.0) == {}
 
 
-def test_a_pod_on_a_lost_node_is_given_up_after_a_minute() -> None:
+def test_pod_on_a_lost_node_is_force_deleted_after_a_minute() -> None:
     worker = ObservedWorker(a_pod(ready=False, ends_at=1000.0))
 
     assert plan_workers(a_seen(a_pool(1), worker, now=1059.0)).actions == ()
@@ -280,7 +280,7 @@ def _gone(wanted: int, *workers: ObservedWorker) -> set[str]:
     return {each.pod.name for each in workers} - set(choose_placement(seen).kept)
 
 
-def test_what_serves_nothing_is_given_up_first() -> None:
+def test_pods_that_do_not_serve_are_removed_first() -> None:
     full = [_named(0), _named(1), _named(2)]
     waiting, booting = _named(3, node="", ready=False), _named(4, ready=False)
     draining = _named(5, draining_since=990.0)
@@ -290,7 +290,7 @@ def test_what_serves_nothing_is_given_up_first() -> None:
     assert _gone(3, *full, waiting, booting, draining) == {"pages-5", "pages-3", "pages-4"}
 
 
-def test_whole_nodes_become_empty_and_idle_workers_go_before_busy_ones() -> None:
+def test_scale_down_empties_nodes_and_removes_idle_workers_first() -> None:
     crowd = [_named(0, "a"), _named(1, "a"), _named(2, "a", busy=True)]
     pair = [_named(3, "b", busy=True), _named(4, "b", busy=True)]
 
@@ -299,14 +299,14 @@ def test_whole_nodes_become_empty_and_idle_workers_go_before_busy_ones() -> None
     assert _gone(2, *crowd, *pair) == {"pages-4", "pages-3", "pages-1"}
 
 
-def test_a_pool_may_keep_any_places_and_fills_the_lowest() -> None:
+def test_pool_keeps_any_indexes_and_fills_the_lowest() -> None:
     found = plan_workers(a_seen(a_pool(3), _named(2), _named(5)))
 
     assert [action.name for action in found.actions if isinstance(action, CreatePod)] == ["pages-0"]
     assert _gone(3, _named(2), _named(5)) == set()
 
 
-def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
+def test_draining_pod_is_restored_when_it_is_desired_again() -> None:
     workers = [_named(0), _named(1, draining_since=999.0)]
     told = ObservedWorker(workers[1].pod, WorkerObservation(state=a_state(draining=True)))
 
@@ -321,7 +321,7 @@ def test_what_drains_is_taken_back_when_it_is_wanted_again() -> None:
     assert [type(each) for each in again] == [DeletePod]
 
 
-def test_a_resting_worker_says_so_and_one_at_work_takes_it_back() -> None:
+def test_evictable_annotation_follows_idleness() -> None:
     rests = a_seen(a_pool(1), _named(0), evictable=frozenset({"uid-0-new"}))
     works = a_seen(a_pool(1), _named(0, evictable=True))
 
