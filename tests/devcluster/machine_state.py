@@ -1,4 +1,4 @@
-"""What a cluster could leave behind on a machine, written down so that two moments compare."""
+"""A snapshot of everything that a cluster could leave behind on a machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MachineState:
 
 
 def observe(folder: Folder) -> MachineState:
-    """The state of the machine, as far as the cluster of that folder could have changed it."""
+    """The state of the machine that the cluster of this folder could have changed."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return MachineState(
         processes=frozenset(_processes(folder)),
@@ -57,7 +57,7 @@ def _lines(*argv: str) -> list[str]:
 
 
 def _network(folder: Folder) -> list[str]:
-    """Devices and routes, but for those of other clusters, which may come and go meanwhile."""
+    """Devices and routes, except those of other clusters, which may change meanwhile."""
     others = [load(each) for each in folders() if each != folder]
     foreign = tuple(each.network.device for each in others if each is not None and each.nodes)
     names = [line.split(":")[1].split("@")[0].strip() for line in _lines("ip", "-oneline", "link")]
@@ -68,14 +68,14 @@ def _network(folder: Folder) -> list[str]:
 
 
 def _firewall() -> list[str]:
-    """Only root can read it, and only root's clusters could change it."""
+    """Firewall rules. Only root can read them, and only root's clusters can change them."""
     if os.geteuid():
         return []
     return [line for line in _lines("iptables-save") if line[:1] != "#"]
 
 
 def _processes(folder: Folder) -> list[str]:
-    """Those that bear the cluster's mark, and any that runs a node's programs without it."""
+    """Processes with the cluster's mark, and processes that use its folder without the mark."""
     found = [each.name for each in processes.running(folder)]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

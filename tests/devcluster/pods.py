@@ -32,7 +32,7 @@ def pod(name: str, labels: dict[str, str] | None = None, **container: Any) -> di
 
 
 def service(name: str, app: str, **spec: Any) -> dict[str, Any]:
-    """In front of the pods with that `app`. A pod knows its own name: give the Service another."""
+    """A Service for the pods with this `app`. Its name must differ from the pods' names."""
     ports = [{"port": 80, "targetPort": PORT}]
     return {
         "apiVersion": "v1",
@@ -49,5 +49,5 @@ def await_ready(namespace: Namespace, *names: str) -> None:
 
 
 def run_python(namespace: Namespace, name: str, code: str) -> str:
-    """What a line of Python prints inside a pod."""
+    """The output of Python code that runs inside a pod."""
     return namespace.kubectl("exec", name, "--", "python3", "-c", code).strip()

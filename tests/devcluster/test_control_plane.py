@@ -74,14 +74,14 @@ def widgets(control_plane: Cluster) -> None:
 
 
 @pytest.mark.skipif(handle.existing() is not None, reason="that cluster has a version of its own")
-def test_says_its_version(control_plane: Cluster) -> None:
+def test_the_api_server_reports_its_version(control_plane: Cluster) -> None:
     answer = json.loads(control_plane.kubectl("version", "--output=json"))
 
     assert answer["serverVersion"]["gitVersion"] == KUBERNETES
 
 
 @pytest.mark.usefixtures("widgets")
-def test_a_schema_sets_defaults_and_cel_rules_refuse(namespace: Namespace) -> None:
+def test_schema_defaults_and_cel_rules_work(namespace: Namespace) -> None:
     namespace.apply(_widget("good", max=2))
     with pytest.raises(AssertionError, match="min must not be above max"):
         namespace.apply(_widget("bad", min=3, max=2))
@@ -90,7 +90,7 @@ def test_a_schema_sets_defaults_and_cel_rules_refuse(namespace: Namespace) -> No
 
 
 @pytest.mark.usefixtures("controllers")
-def test_what_an_owner_owned_is_collected(namespace: Namespace) -> None:
+def test_owned_objects_are_garbage_collected(namespace: Namespace) -> None:
     namespace.apply(_config_map("owner"))
     uid = namespace.get("configmap", "owner")["metadata"]["uid"]
     namespace.apply(
@@ -103,7 +103,7 @@ def test_what_an_owner_owned_is_collected(namespace: Namespace) -> None:
 
 
 @pytest.mark.usefixtures("controllers")
-def test_a_service_account_may_do_what_its_role_says_and_no_more(namespace: Namespace) -> None:
+def test_a_service_account_has_only_the_rights_of_its_role(namespace: Namespace) -> None:
     namespace.kubectl("create", "serviceaccount", "reader")
     namespace.kubectl("create", "role", "reads", "--verb=get", "--resource=configmaps")
     namespace.kubectl(
@@ -130,7 +130,7 @@ def test_a_service_account_may_do_what_its_role_says_and_no_more(namespace: Name
 
 @pytest.mark.usefixtures("controllers")
 @pytest.mark.skipif(handle.existing() is not None, reason="that cluster may have nodes")
-def test_the_scheduler_says_why_a_pod_waits(namespace: Namespace) -> None:
+def test_the_scheduler_reports_why_a_pod_waits(namespace: Namespace) -> None:
     container = {"name": "main", "image": "none"}
     namespace.apply(
         {

@@ -1,4 +1,4 @@
-"""The stand-in driver library under the real pynvml, in processes of this machine."""
+"""The fake driver library below the real pynvml, in processes of this machine."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _ask(gpus: list[FakeGpu], code: str) -> str:
     return out.strip()
 
 
-def test_a_lost_gpu_answers_so_until_it_is_back(gpus: list[FakeGpu]) -> None:
+def test_a_lost_gpu_reports_an_error_until_it_is_back(gpus: list[FakeGpu]) -> None:
     look = "n.nvmlDeviceGetMemoryInfo(n.nvmlDeviceGetHandleByIndex(0))"
     seen = (
         f"try:\n    print({look}.total)\nexcept n.NVMLError_GpuIsLost as error:\n    print(error)"
@@ -141,7 +141,7 @@ def test_a_lost_gpu_answers_so_until_it_is_back(gpus: list[FakeGpu]) -> None:
     assert _ask(gpus, seen) == str(device.TOTAL)
 
 
-def test_it_claims_what_it_is_told_to(gpus: list[FakeGpu]) -> None:
+def test_it_reports_claimed_figures(gpus: list[FakeGpu]) -> None:
     look = "found = n.nvmlDeviceGetMemoryInfo(n.nvmlDeviceGetHandleByIndex(0))"
     gpus[0].set_claim(1000, 2000)
     assert _ask(gpus, f"{look}; print(found.total, found.free)") == "1000 2000"
@@ -168,7 +168,7 @@ for index in range(n.nvmlDeviceGetMaxMigDeviceCount(gpu)):
 """
 
 
-def test_in_mig_mode_the_slices_answer_and_the_gpu_refuses(gpus: list[FakeGpu]) -> None:
+def test_in_mig_mode_slices_report_memory_and_the_gpu_does_not(gpus: list[FakeGpu]) -> None:
     small, large = gpus[0].slice_up(5 << 30, 10 << 30)
     large.set_used(1 << 30)
     assert _ask(gpus, SLICES).splitlines() == [

@@ -34,7 +34,7 @@ def _gpu_pod(name: str) -> dict[str, Any]:
     return pod(name, resources={"limits": {RESOURCE: 1}})
 
 
-def test_two_pods_get_a_device_each_and_a_third_waits(
+def test_two_pods_get_one_device_each_and_a_third_waits(
     gpus: list[FakeGpu], namespace: Namespace
 ) -> None:
     names = ("first", "second")
@@ -69,7 +69,7 @@ def test_pynvml_in_the_pod_sees_what_the_test_sets(
     assert (before["used"], after["used"], after["total"]) == (0, 5 * GIB, own.total)
 
 
-def test_a_process_in_the_pod_is_charged_until_it_dies(
+def test_a_process_in_the_pod_is_charged_until_it_exits(
     gpus: list[FakeGpu], namespace: Namespace
 ) -> None:
     namespace.apply(_gpu_pod("worker"))

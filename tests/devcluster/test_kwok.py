@@ -1,4 +1,4 @@
-"""Nodes that exist in the API only: the real scheduler fills them, and kwok says that pods run."""
+"""Simulated nodes: the real scheduler uses them, and kwok reports their pods as running."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def _is_unschedulable(namespace: Namespace, name: str) -> bool:
     return any(each.get("reason") == "Unschedulable" for each in conditions)
 
 
-def test_pods_run_as_far_as_there_are_gpus(kwok: Kwok, namespace: Namespace) -> None:
+def test_pods_run_until_all_gpus_are_used(kwok: Kwok, namespace: Namespace) -> None:
     nodes = kwok.add(2, gpus=1)
 
     for name in ("a", "b"):
         namespace.apply(_pod(name, gpus=1))
     namespace.kubectl("wait", "--for=condition=Ready", "pod/a", "pod/b", "--timeout=60s")
     namespace.apply(_pod("c", gpus=1))
-    _until(lambda: _is_unschedulable(namespace, "c"), "the third pod was put somewhere")
+    _until(lambda: _is_unschedulable(namespace, "c"), "the third pod was scheduled")
 
     pods = [namespace.get("pod", name) for name in ("a", "b")]
     assert {each["spec"]["nodeName"] for each in pods} == set(nodes)
@@ -84,15 +84,17 @@ def test_a_deleted_pod_ends_and_waits_for_its_finalizers(kwok: Kwok, namespace: 
     namespace.kubectl("wait", "--for=delete", "pod/held", "--timeout=60s")
 
 
-def test_pods_of_others_do_not_come_here(kwok: Kwok, namespace: Namespace) -> None:
+def test_pods_without_the_toleration_are_not_scheduled(kwok: Kwok, namespace: Namespace) -> None:
     kwok.add(1)
 
     namespace.apply(_pod("other", tolerates=False))
 
-    _until(lambda: _is_unschedulable(namespace, "other"), "it was put on a simulated node")
+    _until(
+        lambda: _is_unschedulable(namespace, "other"), "the pod was scheduled on a simulated node"
+    )
 
 
-def test_a_silent_node_is_found_out(kwok: Kwok, control_plane: Cluster) -> None:
+def test_a_silent_node_becomes_not_ready(kwok: Kwok, control_plane: Cluster) -> None:
     quiet, other = kwok.add(2)
 
     kwok.silence([quiet])

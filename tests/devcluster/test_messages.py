@@ -1,4 +1,4 @@
-"""Each thing that a person can mend is said in one line, with how."""
+"""Each problem that a user can fix is reported in one line, with the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 
 def _tool(*words: str, user: int | None = None, **environment: str) -> str:
-    """The one line that the tool says on its way out with 1."""
+    """The one line that the tool prints before it exits with 1."""
     done = subprocess.run(
         [PYTHON, "-m", "tools.devcluster", *words],
         cwd=REPOSITORY,
@@ -45,7 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pretended(cache: Path) -> Path:
+def fake_builds(cache: Path) -> Path:
     """A cache in which everything seems built."""
     for part in parts.NODE_PARTS:
         complete = parts.Part(part.name, part.programs, part.recipe, part.sources)
@@ -58,24 +58,24 @@ def pretended(cache: Path) -> Path:
 
 
 @pytest.mark.usefixtures("cache")
-def test_nothing_is_built() -> None:
+def test_a_missing_build_names_the_command() -> None:
     assert "etcd is not built yet. Run: make cluster-build" in _tool("up")
 
 
-def test_a_half_built_part(pretended: Path) -> None:
-    next(pretended.glob("kubernetes-*/kubelet")).write_text("cut")
+def test_a_half_built_part_is_reported(fake_builds: Path) -> None:
+    next(fake_builds.glob("kubernetes-*/kubelet")).write_text("cut")
 
     assert "The build of kubernetes is half done" in _tool("up")
 
 
-def test_a_node_without_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_without_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with pytest.raises(DevClusterError, match=r"A node needs root, and this is user 1000.*sudo"):
         machine.check_machine()
 
 
-def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(machine, "CNI_FOLDERS", ())
@@ -88,30 +88,30 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         assert package in error.value.what
 
 
-def test_a_port_in_use(pretended: Path) -> None:
+def test_a_used_port_is_reported(fake_builds: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"Port {port} is in use. Choose another one" in _tool("up", "--port", str(port))
-    assert not list(pretended.glob("clusters/dev"))
+    assert not list(fake_builds.glob("clusters/dev"))
 
 
-@pytest.mark.usefixtures("pretended")
+@pytest.mark.usefixtures("fake_builds")
 def test_a_component_that_does_not_start_is_quoted_and_cleaned_up() -> None:
-    said = _tool("up")
+    message = _tool("up")
 
-    assert said.startswith("etcd: ended (broken). The whole log: ")
-    assert "Clean up with: make cluster-down" in said
+    assert message.startswith("etcd: ended (broken). The whole log: ")
+    assert "Clean up with: make cluster-down" in message
     assert "Cluster 'dev' was cut off" in _tool("up")
 
 
 @pytest.mark.parametrize("name", ["Big", "a/b", "..", "", "-a", "n" * 21])
-def test_a_name_that_is_none(name: str) -> None:
+def test_an_invalid_cluster_name_is_refused(name: str) -> None:
     with pytest.raises(DevClusterError, match="lower-case letters"):
         folder(name)
 
 
 @pytest.mark.usefixtures("cache")
-def test_an_image_that_nobody_knows() -> None:
+def test_an_unknown_image_is_refused() -> None:
     assert "No such image: nonesuch. There are: pause" in _tool("images", "nonesuch")
 
 
@@ -128,7 +128,7 @@ def _run_tests(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("cache")
-def test_on_a_fresh_machine_the_last_lines_say_what_was_left_out_and_why() -> None:
+def test_on_a_fresh_machine_the_last_lines_name_tests_left_out_and_why() -> None:
     done = _run_tests(CI="", KUBECONTEXT="")
 
     assert done.returncode == 0
@@ -138,7 +138,7 @@ def test_on_a_fresh_machine_the_last_lines_say_what_was_left_out_and_why() -> No
 
 
 @pytest.mark.usefixtures("cache")
-def test_in_ci_what_would_be_left_out_fails() -> None:
+def test_in_ci_tests_that_cannot_run_fail() -> None:
     done = _run_tests(CI="true", KUBECONTEXT="")
 
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""The node enforces NetworkPolicies: who is not allowed gets no answer, and kubelet still does."""
+"""The node enforces NetworkPolicies: other pods get no answer, kubelet probes still work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def elsewhere(node: Cluster) -> Iterator[Namespace]:
 
 
 def _policy(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
-    """What may come in to the pods called `server`."""
+    """A policy with these ingress rules for the pods `server`."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -64,25 +64,25 @@ def _answers(namespace: Namespace, caller: str, address: str, port: int) -> bool
     return run_python(namespace, caller, CALL.format(address=address, port=port)) == "answers"
 
 
-def _until(namespace: Namespace, caller: str, address: str, port: int, wanted: bool) -> None:
-    """Rules follow a policy or a pod within a moment."""
+def _until(namespace: Namespace, caller: str, address: str, port: int, expected: bool) -> None:
+    """Wait until the rules follow a policy or a pod."""
     deadline = time.monotonic() + 30
-    while _answers(namespace, caller, address, port) is not wanted:
-        assert time.monotonic() < deadline, f"{port} of the server: still not {wanted}"
+    while _answers(namespace, caller, address, port) is not expected:
+        assert time.monotonic() < deadline, f"{port} of the server: still not {expected}"
         time.sleep(0.2)
 
 
-def test_only_the_allowed_reach_the_control_port(
+def test_only_allowed_pods_reach_the_control_port(
     namespace: Namespace, elsewhere: Namespace
 ) -> None:
     namespace.apply(_server())
     namespace.apply(pod("neighbour"))
     elsewhere.apply(pod("operator"))
-    elsewhere.apply(pod("stranger"))
+    elsewhere.apply(pod("other"))
     await_ready(namespace, "server", "neighbour")
-    await_ready(elsewhere, "operator", "stranger")
+    await_ready(elsewhere, "operator", "other")
     address = namespace.get("pod", "server")["status"]["podIP"]
-    assert _answers(elsewhere, "stranger", address, CONTROL), "without a policy all may"
+    assert _answers(elsewhere, "other", address, CONTROL), "without a policy every pod has access"
 
     operators = {
         "namespaceSelector": {"matchLabels": {"role": "operators"}},
@@ -96,14 +96,14 @@ def test_only_the_allowed_reach_the_control_port(
         )
     )
 
-    _until(elsewhere, "stranger", address, CONTROL, False)
+    _until(elsewhere, "other", address, CONTROL, False)
     assert not _answers(namespace, "neighbour", address, CONTROL)
     assert _answers(elsewhere, "operator", address, CONTROL)
-    for where, caller in ((elsewhere, "stranger"), (namespace, "neighbour")):
+    for where, caller in ((elsewhere, "other"), (namespace, "neighbour")):
         assert _answers(where, caller, address, PORT)
 
 
-def test_denied_to_all_it_is_still_probed_and_lifted_again(namespace: Namespace) -> None:
+def test_a_policy_that_denies_all_keeps_probes_and_can_be_removed(namespace: Namespace) -> None:
     namespace.apply(_server())
     namespace.apply(pod("neighbour"))
     await_ready(namespace, "server", "neighbour")
@@ -122,7 +122,7 @@ def test_denied_to_all_it_is_still_probed_and_lifted_again(namespace: Namespace)
     _until(namespace, "neighbour", address, PORT, True)
 
 
-def test_a_pod_that_comes_later_is_covered(namespace: Namespace) -> None:
+def test_the_policy_applies_to_later_pods(namespace: Namespace) -> None:
     namespace.apply(_policy("deny"))
     namespace.apply(pod("neighbour"))
     namespace.apply(_server())

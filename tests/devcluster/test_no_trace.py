@@ -33,7 +33,7 @@ NODE_PROCESSES = {
 
 @pytest.fixture
 def own() -> Iterator[Folder]:
-    """A cluster for one test; removed by the fixture only if the test could not."""
+    """A cluster for one test. The fixture removes it if the test did not."""
     made = folder(f"trace-{os.getpid()}")
     yield made
     cluster.down(made)
@@ -51,7 +51,7 @@ def _run(*words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.usefixtures("node")  # so that it is left out where no node can run
+@pytest.mark.usefixtures("node")  # so that it is skipped where no node can run
 def test_a_node_that_ran_pods_leaves_nothing(own: Folder) -> None:
     before = observe(own)
     _run("up", "--node", "--name", own.name)
@@ -73,7 +73,9 @@ KILLED_AT = ("etcd", "kube-apiserver", "kube-scheduler", "node", "containerd", "
 
 @pytest.mark.usefixtures("node")
 @pytest.mark.parametrize("moment", KILLED_AT)
-def test_a_tool_killed_on_the_way_up_leaves_nothing_after_down(own: Folder, moment: str) -> None:
+def test_down_removes_everything_after_the_tool_was_killed_during_up(
+    own: Folder, moment: str
+) -> None:
     before = observe(own)
     tool = subprocess.Popen(
         _tool("up", "--node", "--name", own.name), cwd=REPOSITORY, stdout=subprocess.DEVNULL
@@ -98,7 +100,7 @@ def test_a_tool_killed_on_the_way_up_leaves_nothing_after_down(own: Folder, mome
         check=False,
         timeout=300,
     )
-    if again.returncode:  # it says in one line what is left over, and what to do
+    if again.returncode:  # it reports in one line what is left over, and what to do
         assert again.stderr.count("\n") == 1
         assert f"down --name {own.name}" in again.stderr
     _run("down", "--name", own.name)
@@ -107,7 +109,7 @@ def test_a_tool_killed_on_the_way_up_leaves_nothing_after_down(own: Folder, mome
 
 
 @pytest.mark.usefixtures("control_plane")
-def test_a_control_plane_that_lost_a_process_is_called_left_over(own: Folder) -> None:
+def test_a_control_plane_that_lost_a_process_is_reported_as_left_over(own: Folder) -> None:
     before = observe(own)
     _run("up", "--name", own.name)
     processes.stop(own, ("kube-apiserver",))
@@ -120,7 +122,7 @@ def test_a_control_plane_that_lost_a_process_is_called_left_over(own: Folder) ->
 
 
 @pytest.mark.usefixtures("control_plane")
-def test_up_again_finds_what_runs(own: Folder) -> None:
+def test_a_second_up_finds_the_running_cluster(own: Folder) -> None:
     _run("up", "--name", own.name)
     before = processes.running(own)
 

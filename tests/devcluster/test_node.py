@@ -1,4 +1,4 @@
-"""The fixture `node` runs real containers, with all that pods expect of a cluster."""
+"""The fixture `node` runs real containers, with everything that pods expect of a cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _get(url: str) -> dict[str, str]:
 
 
 def _eventually(url: str, patience_s: float = 10) -> dict[str, str]:
-    """A Service's rules are written a moment after its pod is ready."""
+    """Wait until the rules of a Service are written, shortly after its pod is ready."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -59,7 +59,7 @@ def test_a_service_answers_from_the_host(node: Cluster, namespace: Namespace) ->
     assert _eventually(f"http://{address}/") == {"pod": "web"}
 
 
-def test_a_service_answers_by_name_in_pods_also_to_itself(
+def test_a_service_answers_pods_by_name_including_its_own_pod(
     node: Cluster, namespace: Namespace
 ) -> None:
     for name in ("one", "two"):
@@ -72,7 +72,7 @@ def test_a_service_answers_by_name_in_pods_also_to_itself(
             assert json.loads(run_python(namespace, caller, ASK.format(host))) == {"pod": "one"}
 
 
-def test_a_headless_service_names_its_pods(node: Cluster, namespace: Namespace) -> None:
+def test_a_headless_service_resolves_to_its_pods(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("one"))
     namespace.apply(service("proxy", "one", clusterIP="None"))
     await_ready(namespace, "one")
@@ -83,7 +83,7 @@ def test_a_headless_service_names_its_pods(node: Cluster, namespace: Namespace) 
     assert found == address
 
 
-def test_logs_exec_and_port_forward(node: Cluster, namespace: Namespace) -> None:
+def test_logs_exec_and_port_forward_work(node: Cluster, namespace: Namespace) -> None:
     namespace.apply(pod("web"))
     await_ready(namespace, "web")
 
@@ -163,7 +163,7 @@ def test_a_pod_reaches_the_api_with_its_service_account(
 
 
 @only_here
-def test_kubelet_answers_nobody_but_the_api_server(node: Cluster) -> None:
+def test_kubelet_answers_only_the_api_server(node: Cluster) -> None:
     addresses = node.get("nodes")["items"][0]["status"]["addresses"]
     address = next(each["address"] for each in addresses if each["type"] == "InternalIP")
 

@@ -1,4 +1,4 @@
-"""Another node joins a cluster that runs: pods reach each other over it, and a drain goes there."""
+"""A second node joins a running cluster: its pods are reachable, and a drain moves pods to it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _first(node: Cluster, second: str) -> str:
 
 
 def _says(namespace: Namespace, caller: str, address: str) -> str:
-    """Which pod answers a pod's call. Asked again for a while: kube-proxy of the caller's node may
-    not have heard of a Service yet."""
+    """The pod that answers a call from another pod. It tries for a while, because kube-proxy on
+    the caller's node may not know a new Service yet."""
     code = (
         "import time, urllib.request as u\n"
         "for left in reversed(range(15)):\n"
@@ -50,13 +50,15 @@ def test_pods_on_two_nodes_reach_each_other(
     assert "there" in _says(namespace, "here", f"proxy.{namespace.name}.svc.cluster.local")
 
 
-def test_it_has_gpus_of_its_own(node: Cluster, second_node: str) -> None:
+def test_the_second_node_has_its_own_gpus(node: Cluster, second_node: str) -> None:
     found = node.get("node", second_node)
 
     assert found["status"]["allocatable"][RESOURCE] == "2"
 
 
-def test_a_drain_goes_to_the_other(node: Cluster, second_node: str, namespace: Namespace) -> None:
+def test_a_drained_pod_moves_to_the_other_node(
+    node: Cluster, second_node: str, namespace: Namespace
+) -> None:
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

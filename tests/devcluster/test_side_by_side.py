@@ -1,4 +1,4 @@
-"""Two test runs at once on one machine do not know of each other."""
+"""Two test runs at the same time on one machine do not affect each other."""
 
 from __future__ import annotations
 

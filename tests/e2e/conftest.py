@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def report_line(request: pytest.FixtureRequest) -> ReportLine:
-    """Prints a line with a measured figure at the end of the run."""
+    """Adds a line with a measured figure to the end of the run."""
     return request.config.stash.setdefault(_LINES, []).append
 
 
@@ -45,14 +45,14 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def installation(node: Cluster) -> Iterator[Installation]:
-    """With helm; see `test_install.py` for kubectl."""
+    """ocrpool installed with helm; `test_install.py` tests kubectl."""
     with installs.with_helm(node) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def restricted_namespaces(installation: Installation) -> RestrictedNamespaces:
-    """Namespaces for pools, where only what is restricted may run."""
+    """Makes namespaces that enforce the pod security level `restricted`."""
 
     @contextmanager
     def restricted_namespace() -> Iterator[Namespace]:
@@ -62,7 +62,8 @@ def restricted_namespaces(installation: Installation) -> RestrictedNamespaces:
         cluster.kubectl("create", "namespace", own.name)
         cluster.kubectl("label", "namespace", own.name, level)
         yield own
-        # The operator drains them; a namespace that is deleted at once would make it hurry.
+        # First let the operator drain the pools; deleting the namespace at once would cut that
+        # short.
         own.kubectl("delete", "ocrpools", "--all", timeout_s=installs.GONE_SECONDS)
         cluster.kubectl("delete", "namespace", own.name, "--wait=false")
 
@@ -71,6 +72,6 @@ def restricted_namespaces(installation: Installation) -> RestrictedNamespaces:
 
 @pytest.fixture
 def restricted_namespace(restricted_namespaces: RestrictedNamespaces) -> Iterator[Namespace]:
-    """One test's own."""
+    """One such namespace for one test."""
     with restricted_namespaces() as own:
         yield own

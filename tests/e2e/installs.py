@@ -1,4 +1,4 @@
-"""ocrpool on the node, as users install it: with kubectl, and with helm."""
+"""Installs ocrpool on the node as users do: with kubectl and with helm."""
 
 from __future__ import annotations
 
@@ -43,21 +43,21 @@ class Installation:
         return f"system:serviceaccount:{SYSTEM}:{OPERATOR}"
 
     def restart(self) -> None:
-        """Every operator pod is replaced, and the new ones run."""
+        """Replace every operator pod and wait for the new ones."""
         self.system.kubectl("rollout", "restart", f"deployment/{OPERATOR}")
         self.await_operator()
 
-    def await_log(self, words: str, *, seconds: float = 60) -> None:
-        """Until an operator has logged these words."""
+    def await_log(self, text: str, *, seconds: float = 60) -> None:
+        """Wait until an operator has logged this text."""
         deadline = time.monotonic() + seconds
-        while words not in (log := self._log()):
-            assert time.monotonic() < deadline, f"{words!r} is not in the log:\n{log}"
+        while text not in (log := self._log()):
+            assert time.monotonic() < deadline, f"{text!r} is not in the log:\n{log}"
             time.sleep(0.5)
 
     def _log(self) -> str:
         try:
             return self.system.kubectl("logs", f"--selector={SELECTOR}", "--tail=-1")
-        except AssertionError as error:  # its containers are being made
+        except AssertionError as error:  # its containers do not run yet
             return str(error)
 
     def await_operator(self) -> None:
@@ -67,7 +67,7 @@ class Installation:
 
 @contextmanager
 def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installation]:
-    """`kubectl apply -k FOLDER`, and all of it gone at the end: pools first, they are drained."""
+    """`kubectl apply -k FOLDER`. At the end remove everything, pools first so that they drain."""
     where = str(folder)
     began = time.monotonic()
     cluster.kubectl("apply", "--kustomize", where)
@@ -81,7 +81,7 @@ def with_kubectl(cluster: Cluster, folder: Path) -> Iterator[Installation]:
 
 @contextmanager
 def with_helm(cluster: Cluster) -> Iterator[Installation]:
-    """`helm install`, and all of it gone at the end: also the CRD, which helm leaves."""
+    """`helm install`. At the end remove everything, also the CRD, which helm keeps."""
     began = time.monotonic()
     cluster.helm("install", RELEASE, str(CHART), *IN_SYSTEM, "--create-namespace", *IMAGES)
     try:
@@ -94,7 +94,7 @@ def with_helm(cluster: Cluster) -> Iterator[Installation]:
 
 
 def overlay(folder: Path, part: Path = MANIFESTS) -> Path:
-    """manifests/, or a folder of it, with the images of this node: as users do it with theirs."""
+    """A kustomization of manifests/, or a folder of it, with the images of this node."""
     repository, _, tag = tag_of("operator").rpartition(":")
     worker = f"--worker-image={tag_of('worker')}"
     change = [

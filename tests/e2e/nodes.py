@@ -1,4 +1,4 @@
-"""What is done to the node behind Kubernetes' back."""
+"""Changes to the node that bypass Kubernetes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def kill_processes_of(pod_uid: str) -> int:
-    """SIGKILL to every process of a pod but its sandbox's, at once. Answers how many.
+    """SIGKILL every process of a pod except its sandbox. Returns how many there were.
 
-    The node's processes are the machine's: a pod's are known by their control group.
+    The processes of the node are visible on the host; those of a pod are found by their cgroup.
     """
     found = [
         int(process.name)

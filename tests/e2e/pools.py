@@ -1,4 +1,4 @@
-"""The pools of these tests, what they are asked, and how they are waited for."""
+"""Pools for these tests, requests to them, and waits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tools.devcluster.testing import Namespace
 
 Object = dict[str, Any]
 GIB = 1 << 30
-# Each look is a kubectl, which costs the pods a tenth of a second of the machine's time.
+# Each poll runs kubectl, which takes a tenth of a second of CPU time from the pods.
 POLL_SECONDS = 1.0
-# Pods start one after the other on two busy cores.
+# Pods start slowly on two busy cores.
 PATIENCE_SECONDS = 150.0
 
 
 def real_pool(name: str = "pages", **spec: Any) -> Object:
-    """PaddleOCR on the CPU. The admitted pages are small, and so is an instance."""
+    """PaddleOCR on the CPU. Small admitted pages keep the instances small."""
     template = {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "4Gi"}}}
     return _pool(
         name,
@@ -48,7 +48,7 @@ def real_pool(name: str = "pages", **spec: Any) -> Object:
 
 
 def fake_engine_pool(name: str = "pages", *, device: str = "cpu", **spec: Any) -> Object:
-    """The fake engine: boots in a second, and takes memory of the fake GPUs."""
+    """The fake engine: it starts in a second and takes memory of the fake GPUs."""
     resources = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
     engine = {"name": "charging:ChargingEngine", "options": {"bytes": 2 * GIB, "seconds": 0.1}}
     return _pool(
@@ -90,13 +90,13 @@ class LivePool:
 
     @property
     def pods(self) -> dict[str, Object]:
-        """Its worker pods by name, the ending ones too."""
+        """Its worker pods by name, including those that end."""
         found = self.namespace.get("pods", f"--selector=ocrpool.dev/pool={self.name}")
         return {each["metadata"]["name"]: each for each in found["items"]}
 
     @property
     def uids(self) -> set[str]:
-        """Of its worker pods: another pod of the same name has another."""
+        """The UIDs of its worker pods. A replaced pod of the same name has another UID."""
         return {pod["metadata"]["uid"] for pod in self.pods.values()}
 
     def load(self, *, keep_alive: bool = False) -> Load:
@@ -115,12 +115,12 @@ class LivePool:
         return str(self.namespace.get("service", self.name)["spec"]["clusterIP"])
 
     def condition(self, kind: str) -> Object:
-        """One of the three conditions; empty before the operator has written any."""
+        """One of the three conditions; empty before the operator has written it."""
         conditions = self.body.get("status", {}).get("conditions", [])
         return next((each for each in conditions if each["type"] == kind), {})
 
     def patch(self, **spec: Any) -> None:
-        """Merge into the spec."""
+        """Merge these fields into the spec."""
         change = json.dumps({"spec": spec})
         self.namespace.kubectl("patch", "ocrpool", self.name, "--type=merge", f"--patch={change}")
 
@@ -135,7 +135,7 @@ class LivePool:
         *,
         seconds: float = PATIENCE_SECONDS,
     ) -> Object:
-        """Wait until the pool's body is so. In a test's failure: what it was instead."""
+        """Wait until `is_so` holds for the pool. Fails the test with the state of the pool."""
         deadline = time.monotonic() + seconds
         while True:
             body = self.body
@@ -146,7 +146,7 @@ class LivePool:
             time.sleep(POLL_SECONDS)
 
     def until_ready(self, workers: int, *, seconds: float = PATIENCE_SECONDS) -> Object:
-        """All that was asked for is there, of the newest spec, and nothing is on its way."""
+        """Wait until all workers of the newest spec are ready and nothing changes any more."""
 
         def settled(body: Object) -> bool:
             status = body.get("status", {})
@@ -160,7 +160,7 @@ class LivePool:
         return self.until(f"{workers} workers are ready and settled", settled, seconds=seconds)
 
     def until_reason(self, kind: str, reason: str, *, seconds: float = 60) -> Object:
-        """Wait for a condition's reason; answers the condition."""
+        """Wait for the reason of a condition. Returns the condition."""
         self.until(
             f"{kind} has the reason {reason}",
             lambda _: self.condition(kind).get("reason") == reason,
@@ -169,7 +169,7 @@ class LivePool:
         return self.condition(kind)
 
     def describe(self) -> str:
-        """For a test's failure: the status, the pods, the events."""
+        """The status, pods and events, for the message of a failed test."""
         words = [json.dumps(self.body.get("status", {}), indent=1)]
         for command in (("get", "pods", "--output=wide"), ("get", "events")):
             words.append(self.namespace.kubectl(*command))
@@ -188,12 +188,12 @@ def apply(namespace: Namespace, body: Object) -> LivePool:
 
 
 def blank(width: int = 320, height: int = 200) -> bytes:
-    """A page for the fake engine, which reads its size on it."""
+    """A page for the fake engine, which answers its size."""
     return png(width, height, (b"\x00" + b"\xff" * width) * height)
 
 
 def expect_text(text: str) -> Callable[[object], str]:
-    """A check of an answer of /v1/ocr: what is wrong with it, or nothing."""
+    """A check of an answer of /v1/ocr. It returns what is wrong, or an empty text."""
 
     def check(answer: Any) -> str:
         found = "|".join(line["text"] for page in answer["pages"] for line in page["lines"])
@@ -210,8 +210,8 @@ def post_page(url: str, body: bytes, *, seconds: float = 60) -> Any:
 
 
 def missing_lines(page: SamplePage, texts: Iterable[str]) -> list[str]:
-    """The lines of a page that were not read. Blanks, and the width of a comma or a yen sign beside
-    Chinese text, are a matter of taste."""
+    """The lines of a page that were not read. Differences in blanks and in the width of characters
+    (commas, yen signs) are ignored."""
     found = {_bare(text) for text in texts}
     return [line for line in page.lines if _bare(line) not in found]
 
@@ -221,7 +221,7 @@ def _bare(text: str) -> str:
 
 
 def first_text(url: str, page: SamplePage, *, seconds: float = PATIENCE_SECONDS) -> list[str]:
-    """What is read on a page, asked for again until somebody answers."""
+    """The text of a page. Sends it again until there is an answer."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What cannot work becomes a condition that says what to do, on the real kubelet and scheduler."""
+"""Invalid input becomes a condition that says what to do, with the real kubelet and scheduler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tools.devcluster.testing import Namespace
 pytestmark = pytest.mark.timeout(300, func_only=True)
 
 
-def test_an_image_that_does_not_exist(restricted_namespace: Namespace) -> None:
+def test_an_image_that_does_not_exist_is_reported_and_the_next_edit_repairs_it(
+    restricted_namespace: Namespace,
+) -> None:
     body = pools.fake_engine_pool(template={"image": "localhost/ocrpool/nonesuch:dev"})
     pool = pools.apply(restricted_namespace, body)
 
@@ -21,13 +23,15 @@ def test_an_image_that_does_not_exist(restricted_namespace: Namespace) -> None:
 
     assert "localhost/ocrpool/nonesuch:dev" in condition["message"]
     assert "template.image" in condition["message"]
-    # The next edit mends it.
+    # The next edit repairs it.
     pools.apply(restricted_namespace, pools.fake_engine_pool())
     pool.until_ready(1)
     assert pool.condition("Degraded")["status"] == "False"
 
 
-def test_a_gpu_that_no_node_has(restricted_namespace: Namespace) -> None:
+def test_a_gpu_that_no_node_has_is_reported_as_waiting_for_capacity(
+    restricted_namespace: Namespace,
+) -> None:
     spec = {"device": "gpu", "resourceName": "nvidia.com/mig-1g.10gb"}
     pool = pools.apply(restricted_namespace, pools.fake_engine_pool(**spec))
 
@@ -37,7 +41,7 @@ def test_a_gpu_that_no_node_has(restricted_namespace: Namespace) -> None:
     assert pool.condition("Ready")["reason"] == "WaitingForCapacity"
 
 
-def test_a_folder_without_models(restricted_namespace: Namespace) -> None:
+def test_a_folder_without_models_is_reported(restricted_namespace: Namespace) -> None:
     body = pools.real_pool(models={"dir": "/tmp/nothing"})
     pool = pools.apply(restricted_namespace, body)
 
@@ -46,8 +50,11 @@ def test_a_folder_without_models(restricted_namespace: Namespace) -> None:
     assert "/tmp/nothing" in condition["message"]
 
 
-def test_more_memory_asked_for_than_the_container_has(restricted_namespace: Namespace) -> None:
-    """The kernel kills its first instance while it warms up; after the third it is not tried on."""
+def test_an_instance_larger_than_its_container_is_reported_as_insufficient_memory(
+    restricted_namespace: Namespace,
+) -> None:
+    """The kernel kills each instance during its warm-up; after the third kill the worker gives
+    up."""
     resources = {"requests": {"cpu": "100m"}, "limits": {"memory": "768Mi"}}
     pool = pools.apply(restricted_namespace, pools.real_pool(template={"resources": resources}))
 
@@ -56,7 +63,7 @@ def test_more_memory_asked_for_than_the_container_has(restricted_namespace: Name
     assert "killed by the kernel, out of memory" in condition["message"]
 
 
-def test_rights_that_were_taken_away(
+def test_missing_rights_of_the_operator_are_reported(
     installation: Installation, restricted_namespace: Namespace
 ) -> None:
     role = json.loads(installation.cluster.kubectl("get", "clusterrole", OPERATOR, "-o", "json"))

@@ -1,4 +1,4 @@
-"""The release from upgrade to uninstall, with a pool that serves all the while.
+"""The release from upgrade to uninstall, with a pool that serves all the time.
 
 These are the last tests on the node; they leave the release installed.
 """
@@ -35,7 +35,7 @@ def pool(restricted_namespaces: RestrictedNamespaces) -> Iterator[LivePool]:
 
 
 def _next_version(folder: Path) -> Path:
-    """The chart as a later version of it: another version, another default."""
+    """A copy of the chart with a later version."""
     chart = shutil.copytree(CHART, folder / "ocrpool")
     about = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
     about["version"] = "99.0.0"
@@ -48,7 +48,7 @@ def _version(cluster: Cluster) -> str:
     return str(release["chart"])
 
 
-def test_upgraded_and_rolled_back_while_the_pool_serves(
+def test_upgrade_and_rollback_fail_no_request(
     installation: Installation, pool: LivePool, tmp_path: Path
 ) -> None:
     cluster, before, uids = installation.cluster, _version(installation.cluster), pool.uids
@@ -69,10 +69,10 @@ def test_upgraded_and_rolled_back_while_the_pool_serves(
     assert not load.failures
 
 
-def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
+def test_uninstall_keeps_the_users_objects_and_a_new_install_continues_with_them(
     installation: Installation, pool: LivePool
 ) -> None:
-    """The CRD, the pools and their workers stay; workers without an operator serve on."""
+    """The CRD, the pools and their workers stay, and workers serve without an operator."""
     cluster, uids = installation.cluster, pool.uids
     with pool.load() as load:
         cluster.helm("uninstall", RELEASE, *IN_SYSTEM, "--wait", timeout_s=110)
@@ -88,7 +88,7 @@ def test_uninstalled_it_leaves_what_is_the_users_and_comes_back_to_it(
 
     assert pool.uids < uids
     assert not load.failures
-    # Kubernetes' own, and the Lease, which the operator made.
+    # An object of Kubernetes itself, and the Lease of the operator.
     expected = {"configmap/kube-root-ca.crt", "lease.coordination.k8s.io/ocrpool-operator"}
     assert set(left.split()) == expected
 

@@ -1,4 +1,4 @@
-"""PaddleOCR in a container with a memory limit: as many instances as it has room for."""
+"""PaddleOCR in a container with a memory limit: as many instances as fit into it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_instances_grow_by_headroom_under_the_containers_limit(
     )
     pool = pools.apply(restricted_namespace, body)
 
-    grown = pool.until("as many instances as there is room for", _has_grown, seconds=240)
+    grown = pool.until("as many instances as fit", _has_grown, seconds=240)
 
     (worker,) = grown["status"]["workers"]
     count = worker["instances"]["ready"]

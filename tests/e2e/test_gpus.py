@@ -1,4 +1,4 @@
-"""A pool on the node's two fake GPUs: the figures are the fake driver's, the engine a stand-in."""
+"""A pool on the two fake GPUs of the node, with a fake driver and a fake engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pool(restricted_namespace: Namespace) -> LivePool:
     return pools.apply(restricted_namespace, pools.fake_engine_pool(device="gpu", replicas=2))
 
 
-def test_a_worker_has_a_gpu_each_and_a_third_waits_for_one(
+def test_each_worker_has_its_own_gpu_and_a_third_worker_waits(
     restricted_namespace: Namespace, pool: LivePool
 ) -> None:
     gpus = {gpu.uuid: gpu for gpu in restricted_namespace.cluster.gpus}

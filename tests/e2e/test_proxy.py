@@ -1,7 +1,7 @@
-"""Through a pool's proxy (HAProxy): what is done to workers is not seen by clients.
+"""With a proxy (HAProxy), changes of workers fail no request of a client.
 
-Every request of a steady load is accounted for; clients keep their connections, which is what makes
-it hard: a connection outlives the worker behind it. The engine is a stand-in, 0.4 s a page.
+The tests check every request of a steady load. Clients keep their connections, which therefore live
+longer than the worker behind them. The fake engine takes 0.4 s for a page.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _selector(pool: LivePool) -> dict[str, str]:
     return found
 
 
-def test_a_changed_spec_is_rolled(pool: LivePool) -> None:
+def test_a_changed_spec_is_rolled_out_without_a_failed_request(pool: LivePool) -> None:
     before = pool.uids
     with pool.load(keep_alive=True) as load:
         pool.patch(admission={"queue": 65})
@@ -62,7 +62,9 @@ def test_a_changed_spec_is_rolled(pool: LivePool) -> None:
     assert not load.failures
 
 
-def test_the_operator_is_restarted(installation: Installation, pool: LivePool) -> None:
+def test_a_restart_of_the_operator_fails_no_request(
+    installation: Installation, pool: LivePool
+) -> None:
     before = pool.uids
     with pool.load(keep_alive=True) as load:
         installation.restart()
@@ -71,8 +73,8 @@ def test_the_operator_is_restarted(installation: Installation, pool: LivePool) -
     assert not load.failures
 
 
-def test_a_worker_pod_is_deleted(pool: LivePool) -> None:
-    """As `kubectl drain` and the eviction API do it: the operator hears of it afterwards."""
+def test_a_deleted_worker_pod_fails_no_request(pool: LivePool) -> None:
+    """As with `kubectl drain` and evictions, the operator learns of it afterwards."""
     before = pool.uids
     with pool.load(keep_alive=True) as load:
         time.sleep(2)
@@ -83,7 +85,7 @@ def test_a_worker_pod_is_deleted(pool: LivePool) -> None:
     assert not load.failures
 
 
-def test_the_proxy_itself_is_rolled(pool: LivePool) -> None:
+def test_a_rollout_of_the_proxy_fails_no_request(pool: LivePool) -> None:
     with pool.load(keep_alive=True) as load:
         pool.namespace.kubectl("rollout", "restart", f"deployment/{pool.name}-proxy")
         _await_proxy(pool)
@@ -91,14 +93,17 @@ def test_the_proxy_itself_is_rolled(pool: LivePool) -> None:
     assert not load.failures
 
 
-def test_a_worker_is_killed_outright(pool: LivePool) -> None:
-    """Only what it held may fail, with an error that says so; what is safe is sent again."""
+def test_a_killed_worker_fails_only_requests_that_cannot_be_sent_again(pool: LivePool) -> None:
+    """Its open requests may fail with WorkerLost; requests that are safe to repeat are sent
+    again."""
     with pool.load(keep_alive=True) as load:
         time.sleep(2)
         victim = pool.pods[f"{pool.name}-0"]
         killed_at = load.seconds
         assert kill_processes_of(victim["metadata"]["uid"]) >= 3
-        pool.until("its end was seen", lambda body: body["status"]["readyReplicas"] == 1)
+        pool.until(
+            "the loss of the worker is noticed", lambda body: body["status"]["readyReplicas"] == 1
+        )
         pool.until_ready(2)
 
     for each in load.failures:
@@ -106,8 +111,8 @@ def test_a_worker_is_killed_outright(pool: LivePool) -> None:
         assert "WorkerLost" in each.error
 
 
-def test_a_node_is_drained(second_node: str, pool: LivePool) -> None:
-    """All of the pool on one node, then `kubectl drain` of that node: eviction by eviction."""
+def test_a_drained_node_fails_no_request(second_node: str, pool: LivePool) -> None:
+    """The whole pool runs on one node, then `kubectl drain` evicts its pods."""
     cluster = pool.namespace.cluster
     (first,) = (
         each["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""What may be reached, and by whom: rights, control ports, what a pod may do."""
+"""Restrictions: RBAC rights, access to control ports, and the rights of a pod."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ for port in ({data}, {control}):
 
 
 def _control(pool: LivePool, *words: str) -> tuple[int, str]:
-    """What the control port of the pool's worker answers inside of its pod: path, token."""
+    """The answer of the worker's control port, called inside its pod with a path and a token."""
     (name,) = pool.pods
     ask = ASK.format(port=CONTROL_PORT)
-    said = pool.namespace.kubectl("exec", name, "--", "python", "-c", ask, *words)
-    status, _, text = said.partition(" ")
+    output = pool.namespace.kubectl("exec", name, "--", "python", "-c", ask, *words)
+    status, _, text = output.partition(" ")
     return int(status), text
 
 
@@ -66,24 +66,24 @@ def test_the_control_port_asks_for_the_token(pool: LivePool) -> None:
 def test_from_another_namespace_only_the_data_port_answers(
     pool: LivePool, namespace: Namespace
 ) -> None:
-    """The pool's NetworkPolicy, which this node enforces. Its operator has seen it ready."""
-    namespace.apply(pod("stranger"))
-    await_ready(namespace, "stranger")
+    """This node enforces the pool's NetworkPolicy. The operator can reach the control port."""
+    namespace.apply(pod("other"))
+    await_ready(namespace, "other")
     (worker,) = pool.pods.values()
     ip = worker["status"]["podIP"]
 
     found = run_python(
-        namespace, "stranger", REACH.format(data=DATA_PORT, control=CONTROL_PORT, ip=ip)
+        namespace, "other", REACH.format(data=DATA_PORT, control=CONTROL_PORT, ip=ip)
     )
 
     data, control = found.split()
     assert data == "open"
-    # Who enforces a policy may drop or reject; kube-router rejects. The operator is answered there.
+    # Network plugins may drop or reject; kube-router rejects.
     assert control in ("ConnectionRefusedError", "TimeoutError")
 
 
-def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: LivePool) -> None:
-    """The namespace enforces the level `restricted`, so that it runs at all says the rest."""
+def test_a_worker_runs_as_nobody_and_writes_only_to_its_temporary_folder(pool: LivePool) -> None:
+    """The namespace enforces the level `restricted`, which checks everything else."""
     (name,) = pool.pods
     look = (
         "import os\n"
@@ -103,8 +103,8 @@ def test_a_worker_is_nobody_and_can_write_only_to_its_temporary_folder(pool: Liv
     assert found[2] == "False"
 
 
-def test_the_first_process_reaps_what_dead_instances_leave(pool: LivePool) -> None:
-    """An orphan's end is nobody's but process 1's to notice; the supervisor does not know it."""
+def test_process_1_reaps_orphans_of_ended_instances(pool: LivePool) -> None:
+    """Only process 1 can reap an orphan; the supervisor is not its parent."""
     (name,) = pool.pods
     orphan = "import os\nif os.fork() == 0:\n    os.fork() or os.execlp('sleep', 'sleep', '0.2')"
     count = (
@@ -121,7 +121,7 @@ def test_the_first_process_reaps_what_dead_instances_leave(pool: LivePool) -> No
     assert found == ["tini", "0"]
 
 
-def test_letters_that_a_pdf_has_no_font_for_have_one_in_the_image(pool: LivePool) -> None:
+def test_the_image_has_fonts_for_letters_without_a_font_in_a_pdf(pool: LivePool) -> None:
     (name,) = pool.pods
     letters = "ŁąřőğİΩαЖщŠž发票號請カな한글"
     look = (
@@ -141,7 +141,7 @@ def _allowed(installation: Installation, account: str, namespace: str) -> set[Ri
         "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": namespace},
     }
-    # Its own check of what it sends would ask for rights that the account need not have.
+    # kubectl's own validation would need rights that the account need not have.
     words = ("create", "--filename=-", "--output=json", "--validate=false", f"--as={account}")
     groups = ("--as-group=system:serviceaccounts", "--as-group=system:authenticated")
     answer = json.loads(installation.cluster.kubectl(*words, *groups, manifest=review))
@@ -158,10 +158,10 @@ def _flat(rules: list[dict[str, Any]]) -> set[Right]:
     }
 
 
-def test_the_operator_may_do_what_the_tests_see_it_do_and_nothing_else(
+def test_the_operator_has_exactly_the_rights_that_it_uses(
     installation: Installation, restricted_namespace: Namespace
 ) -> None:
-    """tests/operator/test_rights.py holds these rules against the calls that it makes."""
+    """tests/operator/test_rights.py compares these rules with the calls of the operator."""
     nobody = f"system:serviceaccount:{restricted_namespace.name}:default"
     everybodys = _allowed(installation, nobody, restricted_namespace.name)
     lease = {(verb, "coordination.k8s.io", "leases") for verb in ("get", "create", "update")}

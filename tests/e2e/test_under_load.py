@@ -1,6 +1,6 @@
-"""A pool of two workers under a steady load, through the Service, while it is changed and hurt.
+"""A pool of two workers under a steady load through the Service, while it changes or loses workers.
 
-Every request is accounted for. The engine is a stand-in that takes a tenth of a second a page.
+The tests check every request. The fake engine takes a tenth of a second for a page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.timeout(300, func_only=True),
     pytest.mark.skipif(handle.existing() is not None, reason="of our own node only"),
 ]
-# Until kubelet has seen that a worker is dead, and kube-proxy that it is not to be asked.
+# Until kubelet has noticed the end of a worker, and kube-proxy no longer sends to it.
 UNSEEN_SECONDS = 15.0
 
 
@@ -33,7 +33,7 @@ def pool(restricted_namespaces: RestrictedNamespaces) -> Iterator[LivePool]:
         yield live
 
 
-def test_a_changed_spec_is_rolled_without_a_failed_request(pool: LivePool) -> None:
+def test_a_changed_spec_is_rolled_out_without_a_failed_request(pool: LivePool) -> None:
     before = pool.uids
     with pool.load() as load:
         pool.patch(admission={"queue": 65})
@@ -54,13 +54,13 @@ def test_the_number_of_workers_follows_without_a_failed_request(pool: LivePool) 
     assert not load.failures
 
 
-def test_the_operator_is_restarted_and_nobody_notices(
+def test_a_restart_of_the_operator_fails_no_request(
     installation: Installation, pool: LivePool
 ) -> None:
     before = pool.uids
     with pool.load() as load:
         installation.restart()
-        # The new ones do their work: an edit is followed.
+        # The new operator works: it applies an edit.
         pool.patch(instances={"min": 2, "max": 2})
         pool.until("two instances each", lambda body: body["status"]["instances"]["ready"] == 4)
         pool.patch(instances={"min": 1, "max": 2})
@@ -69,18 +69,20 @@ def test_the_operator_is_restarted_and_nobody_notices(
     assert not load.failures
 
 
-def test_a_worker_that_is_killed_outright_costs_only_what_it_held(pool: LivePool) -> None:
-    """Through the Service: what is sent to it before kubelet has seen its end is refused, too."""
+def test_a_killed_worker_fails_only_its_own_requests(pool: LivePool) -> None:
+    """Requests that the Service sends to it before kubelet notices its end fail, too."""
     with pool.load() as load:
         time.sleep(2)
         victim = pool.pods[f"{pool.name}-0"]
         killed_at = load.seconds
         assert kill_processes_of(victim["metadata"]["uid"]) >= 2
-        pool.until("its end was seen", lambda body: body["status"]["readyReplicas"] == 1)
+        pool.until(
+            "the loss of the worker is noticed", lambda body: body["status"]["readyReplicas"] == 1
+        )
         pool.until_ready(2)
 
     for each in load.failures:
         assert each.ended >= killed_at
         assert each.began <= killed_at + UNSEEN_SECONDS
-        assert each.status == 0  # a connection lost or refused: never half an answer, never a 500
+        assert each.status == 0  # the connection was lost or refused: no partial answer and no 500
     assert len(load.failures) < len(load.records) / 2

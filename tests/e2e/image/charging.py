@@ -1,7 +1,7 @@
-"""A stand-in for an OCR engine on the fake GPUs: `engine.name: charging:ChargingEngine`.
+"""A fake OCR engine for the fake GPUs: `engine.name: charging:ChargingEngine`.
 
-It reads no text. Each instance holds `options.bytes` of the GPU, in the way of the fake driver, and
-rests `options.seconds` on a page; the one line that it answers is the page's size, `WIDTHxHEIGHT`.
+It reads no text. Each instance holds `options.bytes` of the GPU through the fake driver, and sleeps
+`options.seconds` for a page. Its answer is one line with the size of the page, `WIDTHxHEIGHT`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ GIB = 1 << 30
 
 
 class ChargingEngine:
-    """Takes its memory while it boots, and is refused it as Paddle is: by a MemoryError."""
+    """Takes its memory when it starts; without free memory it raises MemoryError, as Paddle
+    does."""
 
     needs_models = False
 
