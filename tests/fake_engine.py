@@ -1,12 +1,12 @@
-"""A stand-in for an OCR engine. It reads no text: it obeys an order hidden in the picture.
+"""A fake OCR engine. It reads no text: it obeys an order that is encoded in the image.
 
-So tests can make real instance processes hang, die, fail and grow exactly when they want, without
-Paddle. An order is JSON, drawn as grey cells that survive PNG, JPEG, TIFF and a rendered PDF; see
-`obey` for what it may say. `engine.options` of the worker:
-    boot, warm   an order that is obeyed when the engine is built, or first reads a warm-up page
-    largest      an order that is obeyed on every warm-up page: what a page of that size costs
-    trace        a file to which every read appends a line `PID SAY`, before it obeys
-    device       bytes of device memory that it claims to hold (an order changes it)
+With it tests make real instance processes hang, exit, fail and grow at a chosen moment, without
+Paddle. An order is JSON, drawn as grey cells that survive PNG, JPEG, TIFF and a rendered PDF.
+`obey` lists its fields. `engine.options` of the worker:
+    boot, warm   an order for the construction of the engine, or for its first warm-up page
+    largest      an order for every warm-up page: the cost of the largest page
+    trace        a file to which every read appends a line `PID SAY` before it obeys
+    device       bytes of device memory that it reports (an order changes it)
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _MAGIC = b"ocrpool!"
 
 
 class FakeEngine:
-    """Answers two lines: what the order says, and `pid N`; a third holds the request's params, and
-    where the order has `bulk`, one of so many characters comes at last. With `words` in the order
+    """Answers two lines: the `say` of the order, and `pid N`. A third line has the parameters of
+    the request, if any. With `bulk` in the order a last line has so many characters. With `words`
     each line is a word."""
 
     needs_models = False
@@ -65,12 +65,12 @@ class FakeEngine:
             return Reading(lines=())
         height, width = pixels.shape[:2]
         order = order_in(pixels)
-        said = str(order.get("say", f"{width}x{height}"))
+        text = str(order.get("say", f"{width}x{height}"))
         if "trace" in self._options:
-            _append(self._options["trace"], f"{os.getpid()} {said}\n")
-        if order.get("asked", said) in (said, *params):
+            _append(self._options["trace"], f"{os.getpid()} {text}\n")
+        if order.get("asked", text) in (text, *params):
             self.obey(order)
-        texts = [said, f"pid {os.getpid()}"]
+        texts = [text, f"pid {os.getpid()}"]
         if params:
             texts.append(json.dumps(dict(params), sort_keys=True))
         if "bulk" in order:
@@ -94,15 +94,15 @@ class FakeEngine:
         return self._device
 
     def obey(self, order: Mapping[str, Any]) -> None:
-        """Do what an order says, in this order; with `once` only if that file is not there yet,
-        with `asked` only for a request with that parameter.
+        """Obey an order, field by field as listed here. With `once` only if that file does not
+        exist yet, with `asked` only for a request with that parameter.
 
-        log: text for standard output · gate: wait until that file exists · sleep, spin, native:
-        seconds, asleep, in a busy loop, or in C without letting go of the interpreter · steps: so
-        many times 0.1 s, with progress after each, before native · grow: bytes to hold from now on
-        · device: bytes of device memory to claim · raise: `Type:message` · stop: SIGSTOP itself ·
-        rubbish: a text into the channel to the supervisor, as Latin-1, and a wait for the end ·
-        signal: a name · exit: a status.
+        log: text for stdout · gate: wait until that file exists · sleep, spin, native: seconds
+        asleep, in a busy loop, or in C while holding the GIL · steps: so many times 0.1 s, with
+        progress after each, before native · grow: bytes to hold from now on · device: bytes of
+        device memory to report · raise: `Type:message` · stop: SIGSTOP to itself · garbage: a
+        Latin-1 text into the channel to the supervisor, then wait for the end · signal: a name ·
+        exit: a status.
         """
         if "once" in order and not _first_time(order["once"]):
             return
@@ -127,8 +127,8 @@ class FakeEngine:
             raise getattr(builtins, name)(message)
         if order.get("stop"):
             os.kill(os.getpid(), signal.SIGSTOP)
-        if "rubbish" in order:
-            os.write(int(sys.argv[1]), order["rubbish"].encode("latin-1"))
+        if "garbage" in order:
+            os.write(int(sys.argv[1]), order["garbage"].encode("latin-1"))
             time.sleep(60)
         if "signal" in order:
             os.kill(os.getpid(), signal.Signals[order["signal"]])
@@ -138,13 +138,13 @@ class FakeEngine:
 
 
 class FakeEngineWithModels(FakeEngine):
-    """The same, but it asks for staged model files (and does not open them)."""
+    """A fake engine that needs staged model files (and does not open them)."""
 
     needs_models = True
 
 
 def order_png(**order: Any) -> bytes:
-    """A small PNG that carries an order."""
+    """A small PNG with an order in it."""
     rows = _cells(order)
     line = [b"\x00" + b"".join(bytes([nibble * 17]) * _CELL for nibble in row) for row in rows]
     raw = b"".join(pixels * _CELL for pixels in line)
@@ -152,7 +152,7 @@ def order_png(**order: Any) -> bytes:
 
 
 def png(width: int, height: int, raw: bytes) -> bytes:
-    """A grey PNG of the given size, whatever `raw` holds: the header may lie about the pixels."""
+    """A grey PNG with this size in its header; `raw` may have another number of pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw, 1)), (b"IEND", b""))
     body = b"".join(
@@ -212,7 +212,7 @@ def _pdf_file(objects: Sequence[bytes]) -> bytes:
 
 
 def order_in(pixels: Pixels) -> dict[str, Any]:
-    """The order that a page carries, or none."""
+    """The order in a page, empty where there is none."""
     if pixels.shape[1] != _ACROSS * _CELL:
         return {}
     grey = pixels[_CELL // 2 :: _CELL, _CELL // 2 :: _CELL, 0].ravel().astype(int)

@@ -1,7 +1,7 @@
-"""Starts a real worker with the fake engine, talks to it over HTTP, and leaves nothing behind.
+"""Starts a real worker with the fake engine, and removes everything at the end.
 
-Use it as `with start_worker(tmp_path, instances=2) as worker:`. When the block ends, the worker is
-stopped with SIGTERM and must end in order: status 0, no traceback in its log, no instance left.
+Use it as `with start_worker(tmp_path, instances=2) as worker:`. At the end of the block the worker
+gets SIGTERM. It must exit with 0, without a traceback in its log and without an instance left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "engine": {"name": ENGINE, "options": {}},
     "admission": {"maxMegapixels": 0.25, "maxPages": 100, "timeoutSeconds": 15},
     "memory": {"reserve": 0},
-    # Small processes grow by half when they load PDFium; tests of recycling say what they want.
+    # Small processes grow by half when they load PDFium. Tests of recycling set their own value.
     "recycle": {"memoryGrowth": 0},
     "http": {"graceSeconds": 0.2},
 }
@@ -44,7 +44,7 @@ def launch(
     control_port: int = 0,
 ) -> Worker:
     """Start a worker process and return at once, before it listens. `inside` wraps its command.
-    `host` None: it is told none."""
+    With `host` None the command has no --host."""
     config, log = tmp_path / "worker.yaml", tmp_path / "worker.log"
     config.write_text(yaml.safe_dump(merged(SETTINGS, settings or {})), encoding="utf-8")
     command = [sys.executable, "-m", "ocrpool_worker", "serve", "--config", str(config)]
@@ -58,7 +58,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            # One thread a process: what the libraries would start is of no use here.
+            # One thread for each process: tests need no thread pools of libraries.
             env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
         )
     return Worker(process, log, host or "127.0.0.1")
@@ -73,7 +73,7 @@ def start_worker(
     ready: bool = True,
     inside: Callable[[list[str]], list[str]] = list,
 ) -> Iterator[Worker]:
-    """A worker that listens; with `ready` also one with all of its instances warm."""
+    """A worker that listens, and with `ready` has all of its instances warm."""
     tmp_path.mkdir(exist_ok=True)
     given = ("--instances", str(instances), *arguments)
     worker = launch(tmp_path, *given, settings=settings, inside=inside)
@@ -91,21 +91,21 @@ def start_worker(
 
 
 def until_listening(worker: Worker) -> None:
-    """Wait for its ports and take them down."""
+    """Wait until it listens, and store its ports."""
 
-    def look() -> bool:
-        assert worker.process.poll() is None, f"it ended: {worker.log_tail()}"
+    def find_ports() -> bool:
+        assert worker.process.poll() is None, f"the worker ended: {worker.log_tail()}"
         for event in worker.events():
             if event.get("event") == "listening":
                 worker.port, worker.control_port = event["port"], event["controlPort"]
                 return True
         return False
 
-    wait_for("the worker listens", look, or_tell=worker.log_tail)
+    wait_for("the worker listens", find_ports, or_tell=worker.log_tail)
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """`more` over `base`, mapping by mapping."""
+    """Merge `more` into `base`, also in nested mappings."""
     both = dict(base)
     for key, value in more.items():
         inside = both.get(key)

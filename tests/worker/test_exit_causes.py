@@ -129,7 +129,7 @@ def test_the_log_says_that_an_instance_sent_invalid_bytes(tmp_path: Path) -> Non
     """An instance that writes invalid bytes to its socket is killed."""
     flag = str(tmp_path / "flag")
     with start_worker(tmp_path, instances=2) as worker:
-        answer = worker.read(say="second try", once=flag, rubbish="\xff" * 64)
+        answer = worker.read(say="second try", once=flag, garbage="\xff" * 64)
         assert answer.text == "second try"
         worker.until("it died", lambda state: state["counters"]["deaths"] == 1)
         (died,) = events_named(worker, "instance died")

@@ -36,7 +36,7 @@ def test_an_invalid_message_costs_an_instance_and_no_answer(tmp_path: Path) -> N
         for number, (what, head) in enumerate(FRAMES.items()):
             worker.until_ready(2)
             flag = str(tmp_path / f"once {number}")
-            answer = worker.read(say=what, rubbish=frame(head), once=flag)
+            answer = worker.read(say=what, garbage=frame(head), once=flag)
             assert (answer.status, answer.text) == (200, what)
         worker.until_ready(2)
         counters = worker.counters()
@@ -49,7 +49,7 @@ def test_an_instance_that_reports_too_much_progress_is_killed(tmp_path: Path) ->
     for what in (frame(progress) * 9, frame(progress, b"and more")):
         with start_worker(tmp_path) as worker:
             flag = str(tmp_path / f"once {len(what)}")
-            answer = worker.read(say="read", rubbish=what, once=flag)
+            answer = worker.read(say="read", garbage=what, once=flag)
             assert (answer.status, answer.text) == (200, "read"), answer
             (died,) = [one for one in worker.events() if one["event"] == "instance died"]
             assert "'progress'" in died["why"]
