@@ -321,6 +321,20 @@ async def test_the_only_instance_is_replaced_once_its_successor_is_warm() -> Non
 
 
 @in_loop
+async def test_nothing_more_starts_when_the_replaced_instance_exits_by_itself() -> None:
+    world = await World(recycle={"afterRequests": 1, "memoryGrowth": 0}).warm_up(1)
+    world.assign("i1")
+    world.process("i1").report("done")
+    await settle()
+    assert world.states == {"i1": "idle", "i2": "starting"}
+    world.process("i1").exit(-signal.SIGSEGV)
+    await settle()
+    world.process("i2").report("ready")
+    await settle()
+    assert world.states == {"i2": "idle"}
+
+
+@in_loop
 async def test_the_only_instance_is_retired_first_where_memory_is_short() -> None:
     world = await World(recycle={"afterRequests": 1, "memoryGrowth": 0}).warm_up(1)
     world.watch.free = 10 * MIB
