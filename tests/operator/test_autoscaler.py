@@ -42,8 +42,8 @@ def _pod(name: str, gpus: int, safe: str = "true") -> dict[str, Any]:
 
 
 def _ready(namespace: Namespace, *names: str) -> None:
-    words = (f"pod/{name}" for name in names)
-    namespace.kubectl("wait", "--for=condition=Ready", *words, "--timeout=60s", timeout_s=70)
+    pods = (f"pod/{name}" for name in names)
+    namespace.kubectl("wait", "--for=condition=Ready", *pods, "--timeout=60s", timeout_s=70)
 
 
 def _until(look: Callable[[], bool], what: str) -> None:
@@ -96,11 +96,13 @@ def test_pod_moves_only_if_annotation_and_disruption_budget_allow_it(
     namespace.kubectl("delete", "pod", "filler")
     nodes = list(autoscaler.nodes)
     time.sleep(autoscaler.idle_seconds + 1)
-    assert autoscaler.nodes == nodes, "it says that it may not be evicted"
+    assert autoscaler.nodes == nodes, "the pod is not evictable"
 
     namespace.kubectl("annotate", "--overwrite", "pod", "small", f"{SAFE}=true")
     _until(lambda: _is_cordoned(namespace, nodes[1]), "the node was not taken out of use")
-    assert namespace.get("pod", "small")["spec"]["nodeName"] == nodes[1], "its budget says no"
+    assert namespace.get("pod", "small")["spec"]["nodeName"] == nodes[1], (
+        "its disruption budget forbids it"
+    )
 
     namespace.kubectl("delete", "poddisruptionbudget", "all")
     _until(lambda: autoscaler.nodes == nodes[:1], "the node stayed")

@@ -155,7 +155,8 @@ def test_exhausted_quota_keeps_existing_workers_without_hot_loop(
     uid = harness.uid("pages-0")
     with Clients(harness, rate=15, seconds=0.1):
         harness.until(
-            "it says so", lambda: harness.condition("Degraded") == ("True", "QuotaExceeded")
+            "the quota is reported",
+            lambda: harness.condition("Degraded") == ("True", "QuotaExceeded"),
         )
         tried = 'ocrpool_operator_api_calls_total{resource="pods",verb="create"}'
         before = operator.metric(tried)

@@ -29,7 +29,8 @@ def test_operator_recovers_when_its_rights_are_restored(harness: OperatorHarness
     harness.start()
     harness.apply(pool(replicas=1))
     harness.until(
-        "it says what it may not", lambda: harness.condition("Degraded") == ("True", "Forbidden")
+        "the missing right is reported",
+        lambda: harness.condition("Degraded") == ("True", "Forbidden"),
     )
     assert "rbac.yaml" in str(harness.status()["conditions"])
     time.sleep(1)  # the Events of that
@@ -50,7 +51,8 @@ def test_forbidden_pod_list_is_reported_and_nothing_is_done(harness: OperatorHar
     rights.grant(harness.namespace, without)
     harness.apply(pool(replicas=1))
     harness.until(
-        "it says what it may not", lambda: harness.condition("Degraded") == ("True", "Forbidden")
+        "the missing right is reported",
+        lambda: harness.condition("Degraded") == ("True", "Forbidden"),
     )
     assert not harness.pods()
 
@@ -85,7 +87,7 @@ def test_hanging_worker_is_reported_and_recovers(harness: OperatorHarness) -> No
     os.kill(process.pid, signal.SIGSTOP)
     try:
         harness.until(
-            "it is told that the worker is silent",
+            "the unreachable worker is reported",
             lambda: (
                 harness.condition("Ready")[0] == "False"
                 or harness.condition("Degraded")[0] == "True"
@@ -97,7 +99,7 @@ def test_hanging_worker_is_reported_and_recovers(harness: OperatorHarness) -> No
 
 
 @contextmanager
-def nonsense(ip: str) -> Iterator[None]:
+def invalid_states(ip: str) -> Iterator[None]:
     """A control port that answers JSON that is not a state."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -132,9 +134,9 @@ def test_invalid_state_of_a_worker_is_reported(harness: OperatorHarness) -> None
     assert sandbox.process is not None
     sandbox.process.kill()
     sandbox.process.wait()
-    with nonsense(sandbox.ip):
+    with invalid_states(sandbox.ip):
         harness.until(
-            "it says that this is no worker's state",
+            "the invalid state is reported",
             lambda: (
                 harness.condition("Degraded") == ("True", "WorkerUnreachable")
                 and "not a worker's state" in str(harness.status())
@@ -168,7 +170,7 @@ def test_problems_that_no_schema_can_refuse_are_reported(harness: OperatorHarnes
     expected = {"gpus": "WaitingForCapacity", "empty": "ModelMissing", "wrong": "Refused"}
     for name, reason in expected.items():
         harness.until(
-            f"{name} says {reason}",
+            f"{name} reports {reason}",
             lambda name=name, reason=reason: (
                 harness.condition("Degraded", name) == ("True", reason)
             ),
@@ -198,7 +200,9 @@ def test_taken_pod_name_is_reported(harness: OperatorHarness) -> None:
     )
     harness.start()
     harness.apply(pool(replicas=1))
-    harness.until("it says so", lambda: harness.condition("Degraded") == ("True", "NameTaken"))
+    harness.until(
+        "the taken name is reported", lambda: harness.condition("Degraded") == ("True", "NameTaken")
+    )
     # The name is checked once a round; no create is tried.
     writes, rounds = harness.operators[-1].writes(), rounds_of(harness.operators[-1])
     harness.until("some rounds more", lambda: rounds_of(harness.operators[-1]) > rounds + 5)
@@ -214,10 +218,10 @@ def test_nothing_is_written_to_an_unchanged_pool(harness: OperatorHarness) -> No
     harness.apply(still_pool())
     harness.until_ready(2)
     operator.settle()
-    told = harness.reported()
+    before = harness.reported()
     writes, rounds = operator.writes(), rounds_of(operator)
     time.sleep(20)
-    assert harness.reported() == told, f"before:\n{told}\nafter:\n{harness.reported()}"
+    assert harness.reported() == before, f"before:\n{before}\nafter:\n{harness.reported()}"
     assert operator.writes() == writes
     assert rounds_of(operator) - rounds > 60
     operator.stop()

@@ -30,9 +30,9 @@ def message(harness: OperatorHarness, kind: str, name: str) -> str:
 def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: Path) -> None:
     """For every kind and every kind of owner: the object stays identical, also after the pool is
     deleted, and the conflict is reported."""
-    dresses = foreign_objects.dresses(harness)
+    owners = foreign_objects.dresses(harness)
     theirs: set[tuple[str, str]] = set()
-    for style, dress in dresses.items():
+    for style, dress in owners.items():
         harness.apply(pool(style, proxy=PROXY, replicas=1, **ELSEWHERE))
         others = foreign_objects.of_a_pool(style, uid_of(harness, style))
         # A second pool has all objects but its pod; the first pool has none.
@@ -44,34 +44,34 @@ def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: P
     assert before.keys() == theirs
 
     harness.start("--network-policy", ingress(tmp_path))
-    for style in dresses:
+    for style in owners:
         move(harness, style)
         harness.apply(pool(_pods_of(style), replicas=1))
-    for style in dresses:
+    for style in owners:
         for name in (style, _pods_of(style)):
             harness.until(
-                f"{name} says it", lambda name=name: harness.condition("Degraded", name) == TAKEN
+                f"{name} reports it", lambda name=name: harness.condition("Degraded", name) == TAKEN
             )
             harness.until(
                 f"{name} is not ready",
                 lambda name=name: harness.condition("Ready", name) == NOT_READY,
             )
-        told = message(harness, "Degraded", style)
+        reported = message(harness, "Degraded", style)
         for kind, name in theirs:
             # Without the objects that it mounts, no Deployment of a proxy is created.
             if name in _names_of(harness, style) and kind != "Deployment":
-                assert f"{kind} {name} " in told, told
+                assert f"{kind} {name} " in reported, reported
         assert f"Pod {_pods_of(style)}-0 " in message(harness, "Degraded", _pods_of(style))
-        assert "delete" not in told
-    for style, words in WHOSE.items():
-        assert words in message(harness, "Degraded", style)
+        assert "delete" not in reported
+    for style, sentence in OWNER_SENTENCES.items():
+        assert sentence in message(harness, "Degraded", style)
     some_rounds(harness, 24)  # an Event is posted after the status that it reports
-    told = harness.events("NameTaken")
+    reported = harness.events("NameTaken")
     some_rounds(harness, 12 * 3)
-    assert harness.events("NameTaken") == told
+    assert harness.events("NameTaken") == reported
     assert foreign_objects.snapshot(harness, theirs) == before
 
-    own = [name for style in dresses for name in (style, _pods_of(style))]
+    own = [name for style in owners for name in (style, _pods_of(style))]
     harness.namespace.kubectl("delete", "ocrp", *own, "--timeout=60s", timeout_s=90)
     # The garbage collector deletes what a pool owns within moments. It would have deleted these.
     harness.until("what was theirs is gone", lambda: not _owned_by_pools(harness, own))
@@ -82,7 +82,7 @@ def test_foreign_objects_are_never_changed(harness: OperatorHarness, tmp_path: P
 
 
 TAKEN, NOT_READY = ("True", "NameTaken"), ("False", "NameTaken")
-WHOSE = {
+OWNER_SENTENCES = {
     "unowned": "Service unowned has no owner",
     "owned": "Service owned belongs to ConfigMap owner",
     "pools": "Service pools belongs to OcrPool another",
@@ -123,7 +123,7 @@ def test_pool_recovers_when_taken_names_become_free(
         foreign_objects.make(harness, "unowned", lambda body: body, "pages", body)
     operator = harness.start("--network-policy", ingress(tmp_path))
     move(harness, "pages")
-    harness.until("it says so", lambda: harness.condition("Ready") == NOT_READY)
+    harness.until("the taken names are reported", lambda: harness.condition("Ready") == NOT_READY)
     some_rounds(harness)
     writes = operator.writes()
     some_rounds(harness, 20)
@@ -133,7 +133,8 @@ def test_pool_recovers_when_taken_names_become_free(
         path = f"{harness.path(foreign_objects.PLURALS[body['kind']])}/{body['metadata']['name']}"
         harness.api.call("DELETE", path, {"gracePeriodSeconds": 0})
     harness.until_ready(1)
-    assert harness.condition("Degraded")[0] == "False"
+    # A busy machine may have reported a worker that answered late.
+    harness.until("nothing is wrong", lambda: harness.condition("Degraded")[0] == "False")
     assert {each["metadata"]["name"] for each in harness.items("networkpolicies")} == {"pages"}
 
 
@@ -144,18 +145,18 @@ def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
     """Our object is deleted and a foreign one created between the operator's read and its write."""
     name = {"configmaps": "pages-settings", "services": "pages"}[plural]
     bodies = foreign_objects.of_a_pool("pages", "")
-    [stranger] = [
+    [foreign] = [
         each
         for each in bodies
         if (foreign_objects.PLURALS[each["kind"]], each["metadata"]["name"]) == (plural, name)
     ]
     # It equals ours in everything but its owner.
-    stranger["metadata"]["labels"] = names.labels_of("pages")
+    foreign["metadata"]["labels"] = names.labels_of("pages")
     path = f"{harness.path(plural)}/{name}"
 
     def replace() -> None:
         harness.api.call("DELETE", path)
-        harness.api.call("POST", harness.path(plural), stranger)
+        harness.api.call("POST", harness.path(plural), foreign)
 
     with FaultyWire(api) as wire:
         harness.use_server(wire.url)
@@ -166,11 +167,11 @@ def test_object_that_replaced_ours_after_it_was_read_is_left_alone(
         met = wire.rule(rf"^PATCH .*/{plural}/{name}", first=replace)
         harness.api.merge(path, {"metadata": {"labels": {names.LABEL_NAME: "by-hand"}}})
         harness.until("it happened", lambda: met.met == 1)
-        harness.until("it is told", lambda: harness.condition("Ready") == NOT_READY)
+        harness.until("the conflict is reported", lambda: harness.condition("Ready") == NOT_READY)
         found = harness.api.get(path)
         assert found["metadata"]["uid"] != uid
         assert "ownerReferences" not in found["metadata"]
-        assert found.get("data", found.get("spec")).items() >= _content(stranger).items()
+        assert found.get("data", found.get("spec")).items() >= _content(foreign).items()
         # The running pods are not deleted for that.
         assert harness.uid("pages-0") == pod
         harness.api.call("DELETE", path)
@@ -204,7 +205,9 @@ def test_foreign_pod_with_our_labels_is_left_alone(harness: OperatorHarness) -> 
     harness.apply(
         {**foreign_objects.pod_of("pages"), "metadata": {"name": "pages-7", "labels": labels}}
     )
-    harness.until("it is told", lambda: harness.condition("Degraded") == ("True", "ForeignPod"))
+    harness.until(
+        "the conflict is reported", lambda: harness.condition("Degraded") == ("True", "ForeignPod")
+    )
     harness.until("all are there", lambda: len(harness.pods()) == 4)
     before = {name: pod["metadata"]["uid"] for name, pod in harness.pods().items()}
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=2")

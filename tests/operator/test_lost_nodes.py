@@ -48,7 +48,7 @@ def test_failing_device_replaces_the_pod_with_backoff(
         uid = harness.uid("pages-0")
         break_device(harness)
         harness.until(
-            "it is told that the device fails",
+            "the failing device is reported",
             lambda n=failures: (
                 "its device does not recover" in str(harness.events("WorkerDeleted")[n - 1 :])
             ),
@@ -81,7 +81,7 @@ def test_workers_of_an_unreachable_node_are_replaced(harness: OperatorHarness) -
     with Kubelet(harness.api, harness.folder / "other") as other:
         harness.kubelet.freeze()
         harness.until(
-            "it says that the node is lost",
+            "the lost node is reported",
             lambda: harness.condition("Degraded") == ("True", "NodeLost"),
             150,
         )
@@ -130,7 +130,7 @@ def test_spec_that_an_older_crd_accepted_is_reported_as_invalid(harness: Operato
     with a_lax_schema(harness.api):
         harness.until("the lax schema is in force", lambda: queue("many"))
         harness.until(
-            "it says what is wrong",
+            "the invalid spec is reported",
             lambda: harness.condition("Degraded") == ("True", "InvalidSpec"),
         )
     said = next(each for each in harness.status()["conditions"] if each["type"] == "Degraded")

@@ -45,7 +45,7 @@ def test_status_of_many_workers_without_their_image(harness: OperatorHarness) ->
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(break_it, harness.pods()))
     harness.until(
-        "it is told of all",
+        "all workers are reported",
         lambda: f"pages-0 and {WORKERS - 1} more" in str(harness.status()["conditions"]),
         120,
     )

@@ -93,8 +93,8 @@ def test_pool_belongs_to_one_operator_and_can_move(harness: OperatorHarness) -> 
     three = harness.api.get(f"{harness.path('ocrpools')}/three")
     assert "status" not in three
     assert "finalizers" not in three["metadata"]
-    told = [each["involvedObject"]["name"] for each in harness.items("events")]
-    assert "three" not in told
+    pools = [each["involvedObject"]["name"] for each in harness.items("events")]
+    assert "three" not in pools
     assert not first.metric(
         f'ocrpool_pool_workers{{namespace="{harness.namespace.name}",pool="two",state="ready"}}'
     )

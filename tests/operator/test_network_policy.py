@@ -79,14 +79,14 @@ def test_network_policies_are_created_reverted_and_removed(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "error"),
     [
         ("ports: []", "not a list of NetworkPolicy ingress rules"),
         ("[", "expected the node content"),
         (None, "No such file"),
     ],
 )
-def test_unreadable_ingress_rules_are_refused(tmp_path: Path, text: str | None, words: str) -> None:
+def test_unreadable_ingress_rules_are_refused(tmp_path: Path, text: str | None, error: str) -> None:
     file = tmp_path / "ingress.yaml"
     if text is not None:
         file.write_text(text, encoding="utf-8")
@@ -100,4 +100,4 @@ def test_unreadable_ingress_rules_are_refused(tmp_path: Path, text: str | None, 
         check=False,
     )
     assert done.returncode == 2
-    assert words in done.stderr
+    assert error in done.stderr

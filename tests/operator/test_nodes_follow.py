@@ -137,7 +137,7 @@ def test_pool_keeps_working_without_the_nodes_it_waits_for(
     with Clients(harness, rate=4, seconds=0.2) as clients:
         harness.until("it wants more", lambda: harness.status()["desiredReplicas"] >= 2)
         harness.until(
-            "it says what it lacks",
+            "the missing capacity is reported",
             lambda: (
                 harness.condition("Progressing")[1] == "WaitingForCapacity"
                 or harness.condition("Degraded")[1] == "WaitingForCapacity"

@@ -51,9 +51,9 @@ async def test_busy_and_broken_api_servers_are_retried(
 @pytest.mark.parametrize("status", [403, 409, 422])
 async def test_refusals_become_pool_problems(server: kmock.RawHandler, status: int) -> None:
     server[f"get {PATH}"] << status << {"message": "it may not be", "reason": "Because"}
-    trouble = persistent_problem(await refused(server))
+    problem = persistent_problem(await refused(server))
 
-    assert "it may not be" in trouble.message
+    assert "it may not be" in problem.message
 
 
 @pytest.mark.asyncio

@@ -67,7 +67,7 @@ def test_changes_during_broken_watches_are_noticed(
     harness.namespace.kubectl("delete", "pod", "pages-1", "--wait=false")
     harness.until("the pod is gone for good", lambda: harness.uid("pages-1") != uid)
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")
-    harness.until("blind for a while", lambda: watches[0].met >= 3, 30)
+    harness.until("watches fail for a while", lambda: watches[0].met >= 3, 30)
     wire.clear()
     harness.until_ready(1)
     harness.until("the other one is gone", lambda: sorted(harness.pods()) == ["pages-0"])
@@ -76,10 +76,10 @@ def test_changes_during_broken_watches_are_noticed(
     # Then nothing is written any more.
     harness.until("the deletion is over", lambda: harness.condition("Progressing")[0] == "False")
     operator.settle()
-    before, told = operator.writes(), harness.reported()
+    writes, status = operator.writes(), harness.reported()
     time.sleep(5)
-    assert harness.reported() == told, f"before:\n{told}\nafter:\n{harness.reported()}"
-    assert operator.writes() == before
+    assert harness.reported() == status, f"before:\n{status}\nafter:\n{harness.reported()}"
+    assert operator.writes() == writes
 
 
 @pytest.mark.parametrize("fault", ["429 and 500", "answers that are lost"])
@@ -134,7 +134,7 @@ def test_pod_that_replaced_ours_before_the_delete_is_kept(
     harness.start()
     harness.apply(pool())
     harness.until_ready(2)
-    stranger = {
+    foreign_pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "pages-1"},
@@ -144,7 +144,7 @@ def test_pod_that_replaced_ours_before_the_delete_is_kept(
     def replace() -> None:
         body = {"gracePeriodSeconds": 0}
         harness.api.call("DELETE", f"{harness.path('pods')}/pages-1", body)
-        harness.api.call("POST", harness.path("pods"), stranger)
+        harness.api.call("POST", harness.path("pods"), foreign_pod)
 
     met = wire.rule(r"^DELETE .*/pods/pages-1", first=replace)
     harness.namespace.kubectl("scale", "ocrp/pages", "--replicas=1")

@@ -148,7 +148,9 @@ def test_service_selects_workers_while_no_proxy_is_ready(
     harness.start()
     harness.apply(pool(template=TEMPLATE, proxy={**PROXY, "nodeSelector": {"no": "such-node"}}))
     harness.until("workers serve", lambda: harness.status().get("readyReplicas") == 2)
-    harness.until("it says so", lambda: harness.condition("Ready") == ("False", "ProxyNotReady"))
+    harness.until(
+        "it is reported", lambda: harness.condition("Ready") == ("False", "ProxyNotReady")
+    )
     harness.until(
         "and why", lambda: harness.condition("Degraded") == ("True", "WaitingForCapacity")
     )

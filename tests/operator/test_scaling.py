@@ -176,14 +176,14 @@ def test_insufficient_memory_degrades_the_pool(harness: OperatorHarness) -> None
     harness.kubelet.devices.shrink(int(1.2 * GIB))
     harness.apply(gpu_pool(instances={"min": 2, "max": 2}, memory={"reserve": "128Mi"}))
     harness.until(
-        "it says that memory is short",
+        "the insufficient memory is reported",
         lambda: harness.condition("Degraded") == ("True", "InsufficientMemory"),
     )
     harness.until("it serves", lambda: harness.condition("Ready") == ("True", "AllWorkersReady"))
     assert "instances.min is 2" in harness.status()["workers"][0]["problem"]
     harness.apply(gpu_pool(memory={"reserve": "8Gi"}))
     harness.until(
-        "it says that the reserve is too large",
+        "the too large reserve is reported",
         lambda: (
             harness.condition("Degraded") == ("True", "InsufficientMemory")
             and "reserve" in harness.status()["workers"][0]["problem"]
@@ -201,7 +201,10 @@ def test_lost_device_is_reported_and_recovers(harness: OperatorHarness) -> None:
     uid = harness.uid("pages-0")
     gpu = harness.kubelet.gpu("pages-0")
     gpu.set_fault(GPU_IS_LOST)
-    harness.until("it is told", lambda: harness.condition("Degraded") == ("True", "DeviceLost"))
+    harness.until(
+        "the lost device is reported",
+        lambda: harness.condition("Degraded") == ("True", "DeviceLost"),
+    )
     harness.until("and not ready", lambda: harness.condition("Ready") == ("False", "DeviceLost"))
     assert gpu.uuid in harness.status()["workers"][0]["problem"]
     gpu.set_fault(0)
@@ -246,11 +249,11 @@ def test_jitter_of_measurements_writes_nothing(
     until_instances(harness, 3)
     with jitter(harness.kubelet.gpu("pages-0"), 200 * MIB):
         time.sleep(5)
-        before, looks = operator.writes(), operator.metric(held_metric())
+        writes, decisions = operator.writes(), operator.metric(held_metric())
         time.sleep(QUIET_SECONDS)
-        assert operator.writes() == before
+        assert operator.writes() == writes
         # The operator did observe the worker meanwhile, and decided to hold.
-        assert operator.metric(held_metric()) - looks > 8
+        assert operator.metric(held_metric()) - decisions > 8
     assert harness.condition("Degraded")[0] == "False"
 
 
@@ -260,7 +263,7 @@ def test_metrics_of_a_pool(harness: OperatorHarness) -> None:
     until_instances(harness, 2)
     where = f'namespace="{harness.namespace.name}",pool="pages"'
     harness.until(
-        "the target is told",
+        "the target is in the metrics",
         lambda: operator.metric(f'ocrpool_pool_instances{{{where},state="target"}}') == 2,
     )
     assert operator.metric(f'ocrpool_pool_condition{{{where},type="Ready"}}') == 1

@@ -53,11 +53,11 @@ def users_kubeconfig(namespace: Namespace, folder: Path) -> Path:
     return path
 
 
-def try_it(harness: OperatorHarness, *words: str) -> subprocess.CompletedProcess[str]:
+def run_smoke_test(harness: OperatorHarness, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ocrpool_operator.cli", "smoke-test"]
     where = [f"--namespace={harness.namespace.name}", f"--name={NAME}"]
     return subprocess.run(
-        [*command, *where, f"--spec={json.dumps(SPEC)}", *words],
+        [*command, *where, f"--spec={json.dumps(SPEC)}", *arguments],
         cwd=ROOT,
         env={"KUBECONFIG": str(users_kubeconfig(harness.namespace, harness.folder)), "PATH": ""},
         capture_output=True,
@@ -71,7 +71,7 @@ def test_smoke_test_reads_a_picture_and_leaves_nothing(harness: OperatorHarness)
     harness.start()
     url = f"http://{harness.kubelet.first_address}:8080"
     # The fake engine answers the picture's size.
-    done = try_it(harness, f"--url={url}", "--expect=640x160")
+    done = run_smoke_test(harness, f"--url={url}", "--expect=640x160")
     assert done.returncode == 0, done.stdout + done.stderr
     made, ready, read, removed = done.stdout.splitlines()
     assert made == f"made OcrPool {harness.namespace.name}/{NAME}"
@@ -84,7 +84,7 @@ def test_smoke_test_reads_a_picture_and_leaves_nothing(harness: OperatorHarness)
 def test_smoke_test_fails_on_unexpected_text_and_leaves_nothing(harness: OperatorHarness) -> None:
     harness.start()
     url = f"http://{harness.kubelet.first_address}:8080"
-    done = try_it(harness, f"--url={url}", "--expect=OCR")
+    done = run_smoke_test(harness, f"--url={url}", "--expect=OCR")
     assert done.returncode == 1
     assert "which is without 'OCR'" in done.stderr
     assert "removed it again" in done.stdout
@@ -92,7 +92,7 @@ def test_smoke_test_fails_on_unexpected_text_and_leaves_nothing(harness: Operato
 
 
 def test_smoke_test_reports_a_missing_operator(harness: OperatorHarness) -> None:
-    done = try_it(harness, "--seconds=3")
+    done = run_smoke_test(harness, "--seconds=3")
     assert done.returncode == 1
     assert "does the operator run?" in done.stderr
     # Without an operator there is no finalizer either.
@@ -102,14 +102,14 @@ def test_smoke_test_reports_a_missing_operator(harness: OperatorHarness) -> None
 def test_smoke_test_leaves_other_pools_alone(harness: OperatorHarness) -> None:
     harness.apply({**POOL, "metadata": {"name": NAME}})
     before = harness.pools()
-    done = try_it(harness, "--seconds=3")
+    done = run_smoke_test(harness, "--seconds=3")
     assert done.returncode == 1
     assert "no smoke test made it" in done.stderr
     assert harness.pools() == before
 
 
 def test_smoke_test_reports_a_refused_spec(harness: OperatorHarness) -> None:
-    done = try_it(harness, '--spec={"device": "tpu"}')
+    done = run_smoke_test(harness, '--spec={"device": "tpu"}')
     assert done.returncode == 1
     assert 'supported values: "gpu", "cpu"' in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -16,13 +16,13 @@ def images(harness: OperatorHarness) -> dict[str, str]:
 
 
 def one_serves(pods: dict[str, Object]) -> None:
-    told = [
+    ready = [
         condition["status"]
         for name, pod in pods.items()
         for condition in pod["status"].get("conditions", ())
         if name.startswith("pages-") and condition["type"] == "Ready"
     ]
-    assert "True" in told, pods
+    assert "True" in ready, pods
 
 
 def test_upgrade_rolls_only_pools_without_an_image(harness: OperatorHarness) -> None:

@@ -81,13 +81,13 @@ class ScalingSetup:
         """Run one round, `after` seconds after the last, in which the workers have these states."""
         self.now += after
         workers = tuple(
-            ObservedWorker(a_pod(index, **pod), WorkerObservation(state=said))  # type: ignore[arg-type]
-            for index, said in enumerate(states)
+            ObservedWorker(a_pod(index, **pod), WorkerObservation(state=state))  # type: ignore[arg-type]
+            for index, state in enumerate(states)
         )
         return await self.scaling.scale(self.pool, PoolSnapshot(self.pool, "new", workers, 0.0), "")
 
-    def spec(self, **said: object) -> None:
-        spec = PoolSpec.model_validate({"device": "cpu", **said})
+    def spec(self, **fields: object) -> None:
+        spec = PoolSpec.model_validate({"device": "cpu", **fields})
         self.pool = replace(self.pool, spec=spec)
 
 
@@ -115,9 +115,9 @@ async def test_rounds_between_two_observations_decide_nothing() -> None:
     setup = ScalingSetup()
     await setup.observe(a_worker())
     for _ in range(40):
-        told = await setup.observe(a_worker(), after=0.1)
+        result = await setup.observe(a_worker(), after=0.1)
     assert setup.workers.asked == []
-    assert told.decisions["pages-0"].sentence  # still reported
+    assert result.decisions["pages-0"].sentence  # still reported
     assert setup.scaling.seconds_until_due(setup.pool.key) == pytest.approx(1.0)
     await setup.observe(a_worker(), after=1.01)
     assert setup.workers.asked == [("pages-0", 2)]
@@ -142,8 +142,8 @@ async def test_target_that_did_not_arrive_is_decided_again() -> None:
     setup = ScalingSetup()
     await setup.observe(a_worker())
     setup.workers.unreachable = True
-    said = await setup.observe(a_worker())
-    assert said.observations["uid-0-new"].error
+    result = await setup.observe(a_worker())
+    assert result.observations["uid-0-new"].error
     assert setup.events.lines == []
     await setup.observe(a_worker(), after=0.1)
     assert len(setup.workers.asked) == 1  # not in a hot loop
@@ -189,8 +189,8 @@ async def test_worker_that_restarted_in_its_pod_cools_down_and_grows_again() -> 
     await setup.observe(a_worker(2, boots=2, oom=1))
     assert setup.workers.asked == [("pages-0", 1)]
     for _ in range(3):
-        said = await setup.observe(a_worker(1, boots=1))
-    assert said.decisions["pages-0"].reason == "CoolDown"
+        result = await setup.observe(a_worker(1, boots=1))
+    assert result.decisions["pages-0"].reason == "CoolDown"
     assert setup.workers.asked == [("pages-0", 1)]
     await setup.observe(a_worker(1, boots=1), after=90.0)
     assert setup.workers.asked[1:] == [("pages-0", 2)]
@@ -199,11 +199,11 @@ async def test_worker_that_restarted_in_its_pod_cools_down_and_grows_again() -> 
 async def test_draining_and_ending_workers_are_left_alone() -> None:
     setup = ScalingSetup()
     for _ in range(3):
-        said = await setup.observe(a_worker(), draining_since=1.0)
+        result = await setup.observe(a_worker(), draining_since=1.0)
     for _ in range(3):
-        said = await setup.observe(a_worker(), ends_at=1.0)
+        result = await setup.observe(a_worker(), ends_at=1.0)
     assert setup.workers.asked == []
-    assert said.decisions == {}
+    assert result.decisions == {}
 
 
 async def test_edit_of_the_spec_is_followed() -> None:
@@ -219,14 +219,14 @@ async def test_edit_of_the_spec_is_followed() -> None:
     # A reserve larger than the device: nothing grows, and the reason is reported.
     setup.spec(instances={"min": 1, "max": 8}, memory={"reserve": "30Gi"})
     for _ in range(3):
-        said = await setup.observe(a_worker(1))
+        result = await setup.observe(a_worker(1))
     assert setup.workers.asked[3:] == []
-    assert said.decisions["pages-0"].reason == "InsufficientMemory"
+    assert result.decisions["pages-0"].reason == "InsufficientMemory"
     # A larger memory.perInstance than was measured is used at once.
     setup.spec(instances={"min": 1, "max": 8}, memory={"perInstance": "25Gi"})
     for _ in range(3):
-        said = await setup.observe(a_worker(1))
-    assert "24Gi promised" in said.decisions["pages-0"].sentence
+        result = await setup.observe(a_worker(1))
+    assert "24Gi promised" in result.decisions["pages-0"].sentence
 
 
 async def test_worker_that_gave_up_is_asked_again_with_pauses() -> None:

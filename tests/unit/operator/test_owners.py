@@ -70,10 +70,12 @@ def test_all_taken_names_are_one_problem() -> None:
 
 def test_blocking_problem_makes_a_pool_with_all_workers_not_ready() -> None:
     def ready(*problems: PoolProblem) -> tuple[str, str]:
-        told = tuple(("", each) for each in problems)
-        finding = ConditionInputs(2, False, 2, 2, 0, ("Ready", "Ready"), problems=told)
-        word = next(each for each in build_conditions(finding, (), 1, "") if each.type == "Ready")
-        return word.status, word.reason
+        listed = tuple(("", each) for each in problems)
+        finding = ConditionInputs(2, False, 2, 2, 0, ("Ready", "Ready"), problems=listed)
+        condition = next(
+            each for each in build_conditions(finding, (), 1, "") if each.type == "Ready"
+        )
+        return condition.status, condition.reason
 
     budget = PoolProblem("NameTaken", "PodDisruptionBudget pages has no owner")
     assert ready(budget) == ("True", "AllWorkersReady")
@@ -155,9 +157,9 @@ def test_foreign_pods_with_our_labels_are_reported_by_name() -> None:
         )
         == []
     )
-    [told] = foreign_pod_problems(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
-    assert told.reason == "ForeignPod"
-    assert told.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
+    [problem] = foreign_pod_problems(pool, [ObservedPod(f"x{number}", "") for number in range(7)])
+    assert problem.reason == "ForeignPod"
+    assert problem.message.startswith("x0, x1, x2, x3, x4 and 2 more: ")
 
 
 def test_owner_is_parsed_from_the_controller_reference() -> None:
@@ -195,8 +197,8 @@ def test_object_names_of_two_pools_never_collide() -> None:
 
 
 def test_operators_with_the_same_name_share_a_lease() -> None:
-    def lease(*words: str) -> tuple[str, str]:
-        found = options_from(_parser().parse_args(["run", *words])).lease
+    def lease(*arguments: str) -> tuple[str, str]:
+        found = options_from(_parser().parse_args(["run", *arguments])).lease
         assert found is not None
         return found.namespace, found.name
 

@@ -110,8 +110,8 @@ def test_proxy_without_a_ready_worker_for_long_is_reported() -> None:
 
 def test_status_reports_the_proxy() -> None:
     workers = (ObservedWorker(a_pod(0), WorkerObservation(state=a_state())),)
-    trouble = PoolProblem("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
-    broken = replace(PROXY_POD, ready=False, problem=trouble)
+    problem = PoolProblem("ImageNotAvailable", "image 'x': no such image; look at proxy.image")
+    broken = replace(PROXY_POD, ready=False, problem=problem)
     seen = a_seen(proxied(1), *workers, proxy=ObservedProxy((PROXY_POD, broken)))
     status = build_status(ReconcileResult(seen, WorkerPlan()))
 
@@ -130,9 +130,9 @@ def test_status_reports_the_proxy() -> None:
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "ProxyNotReady")
 
 
-@pytest.mark.parametrize(("lame_duck", "told", "settled"), [(0, 2, 2), (1, 1, 2), (3, 0, 3)])
+@pytest.mark.parametrize(("lame_duck", "drain_after", "settled"), [(0, 2, 2), (1, 1, 2), (3, 0, 3)])
 def test_worker_drains_early_and_is_deleted_after_its_lame_duck_time(
-    lame_duck: float, told: float, settled: float
+    lame_duck: float, drain_after: float, settled: float
 ) -> None:
     """The operator does not add its own wait to the lame-duck time of the worker."""
     pool = a_pool(0)
@@ -144,10 +144,10 @@ def test_worker_drains_early_and_is_deleted_after_its_lame_duck_time(
         worker = ObservedWorker(pod, WorkerObservation(state=a_state(draining=draining)))
         return [type(action) for action in plan_workers(a_seen(pool, worker, now=now)).actions]
 
-    assert actions(NOW + told, draining=False) == [DrainWorker]
-    if told:
-        assert actions(NOW + told - 0.5, draining=False) == []
-    if settled > told:
+    assert actions(NOW + drain_after, draining=False) == [DrainWorker]
+    if drain_after:
+        assert actions(NOW + drain_after - 0.5, draining=False) == []
+    if settled > drain_after:
         assert actions(NOW + settled - 0.5, draining=True) == []
     assert actions(NOW + settled, draining=True) == [DeletePod]
 
@@ -203,19 +203,20 @@ def test_changed_config_changes_the_deployment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "limit"), [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)]
+    ("fields", "limit"),
+    [({}, 600), ({"timeout_seconds": 900}, 900), ({"page_seconds": 2000}, 2000)],
 )
 def test_ending_proxy_and_worker_have_time_for_a_whole_page(
-    said: dict[str, float], limit: int
+    fields: dict[str, float], limit: int
 ) -> None:
     spec = proxied().spec
-    spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=said)})
+    spec = spec.model_copy(update={"admission": spec.admission.model_copy(update=fields)})
     assert termination_grace_seconds(spec) > limit
     assert spec.proxy is not None
     text = haproxy_cfg(proxy_config(spec, spec.proxy, "pages"))
     assert f"hard-stop-after {limit + 10}s" in text
-    (told,) = re.findall(r"timeout server (\d+)s", text)
-    assert int(told) > limit
+    (seconds,) = re.findall(r"timeout server (\d+)s", text)
+    assert int(seconds) > limit
     assert drain_limit(a_seen(replace(proxied(), spec=spec))) > limit
 
 
@@ -224,8 +225,8 @@ def test_worker_settings_have_only_what_differs_from_the_default() -> None:
     spec = proxied().spec
     assert "pageSeconds" not in worker_settings(spec)["admission"]
     longer = spec.admission.model_copy(update={"page_seconds": 900.0})
-    told = worker_settings(spec.model_copy(update={"admission": longer}))
-    assert settings_from({"admission": told["admission"]}).admission.page_seconds == 900
+    settings = worker_settings(spec.model_copy(update={"admission": longer}))
+    assert settings_from({"admission": settings["admission"]}).admission.page_seconds == 900
 
 
 CSV = """# pxname,svname,status,addr,check_status

@@ -8,12 +8,12 @@ from ocrpool_operator.reconcile.pool_object import merge_patch
 
 def test_removed_fields_are_null_and_list_items_have_no_nulls() -> None:
     status = PoolStatus(workers=(WorkerReport(name="pages-0", phase="Pending"),))
-    said = merge_patch(status.model_dump(mode="json", by_alias=True))
+    patch = merge_patch(status.model_dump(mode="json", by_alias=True))
 
-    assert said["proxy"] is None
-    assert said["autoscaling"] is None
-    assert said["workers"][0]["name"] == "pages-0"
-    assert "memory" not in said["workers"][0]
+    assert patch["proxy"] is None
+    assert patch["autoscaling"] is None
+    assert patch["workers"][0]["name"] == "pages-0"
+    assert "memory" not in patch["workers"][0]
 
 
 def test_removed_nested_field_is_null() -> None:
