@@ -1,4 +1,4 @@
-"""Helm, and a cluster in which nothing of ours was ever installed."""
+"""Helm, and a cluster without any installation of ocrpool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A release's life on a real API server, from a cluster that never heard of us."""
+"""The life cycle of a release on a real API server, starting from an empty cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POOL = {"name": "scans", "spec": {"device": "cpu", "replicas": 2}}
 
 
 class Release:
-    """Helm with one release in one cluster."""
+    """One Helm release in one cluster."""
 
     def __init__(self, helm: Helm, cluster: Cluster) -> None:
         self.helm, self.cluster = helm, cluster
@@ -110,7 +110,7 @@ def test_operator_has_exactly_the_rights_of_its_rules(release: Release) -> None:
 
 
 def test_a_second_operator_for_the_same_pools_is_refused(release: Release) -> None:
-    """It would fight the first over each of them; under another name it does not."""
+    """Two operators of one name would manage the same pools. Another name is accepted."""
     release.install()
 
     def second(*, name: str | None = None, namespace: str = "elsewhere") -> Outcome:
@@ -195,7 +195,7 @@ def test_notes_warn_about_missing_prerequisites(release: Release) -> None:
 
 
 def test_manifests_install_the_same_objects_without_helm(fresh: Cluster, helm: Helm) -> None:
-    """`kubectl apply -k manifests/` makes what the chart makes, and so does a second time."""
+    """`kubectl apply -k manifests/` creates the objects of the chart, and can be repeated."""
     where = f"--kustomize={ROOT / 'manifests'}"
     first = fresh.kubectl("apply", where)
     assert "deployment.apps/ocrpool-operator created" in first

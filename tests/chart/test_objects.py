@@ -1,4 +1,4 @@
-"""What the chart makes of a matrix of values is taken by a real API server, field by field."""
+"""A real API server accepts all objects of the chart, for a matrix of values."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ MATRIX: Mapping[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: Cluster) -> Iterator[Cluster]:
-    """With our CRD, stand-ins for others' kinds, and namespaces that take restricted pods only."""
+    """A cluster with the CRD, CRDs of monitoring, and namespaces with the level restricted."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     spaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -190,7 +190,7 @@ def test_worker_pods_satisfy_the_restricted_level(cluster: Cluster, device: str)
 
 
 def test_privileged_pod_is_refused(cluster: Cluster) -> None:
-    """That the namespaces of these tests do refuse."""
+    """The namespaces of these tests do enforce the level."""
     spec = PoolSpec.model_validate({"models": {"hostPath": "/models"}}).with_image("w:1")
     pool = ObservedPool(HERE, "scans", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", 1, spec)
     with pytest.raises(AssertionError, match="violates PodSecurity"):

@@ -1,4 +1,4 @@
-"""Every value is used, and every value that makes no sense is refused with its path."""
+"""Every value is used, and every invalid value is refused with its path."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_every_value_is_used(helm: Helm, everything: str, value: Value) -> None:
 
 
 def test_value_of_the_wrong_type_is_refused_with_its_path(helm: Helm) -> None:
-    """All at once: Helm tells of each."""
+    """Helm reports all of them at once."""
     wrong = merged(*(at(value.path, {"no": {"such": 1}}) for value in LEAVES))
     refused = helm.template(wrong)
     assert not refused.done

@@ -1,4 +1,4 @@
-"""Pools, pods and workers for tests of the planner, and a cluster of a few lines that obeys it."""
+"""Pools, pods and workers for tests of the planner, and a simulated cluster that runs its plans."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def a_seen(
 
 @dataclass
 class Cluster:
-    """Pods that boot in a few steps and end when they are deleted; one step is a second."""
+    """Pods that start in a few steps and end when they are deleted. One step is a second."""
 
     pool: ObservedPool
     revision: str = "r1"
@@ -112,12 +112,12 @@ class Cluster:
         return sum(1 for pod in self.pods.values() if pod.ready and pod.draining_since is None)
 
     def settled(self) -> bool:
-        """As many as wanted, all of this revision, and all serve."""
+        """Whether the desired number of pods serves, all of this revision."""
         fresh = all(pod.revision == self.revision for pod in self.pods.values())
         return fresh and self.serving() == self.pool.desired_replicas == len(self.pods)
 
     def step(self) -> WorkerPlan:
-        """Plan, obey, and let a second pass."""
+        """Plan, carry the plan out, and let a second pass."""
         found = plan_workers(self.seen())
         for action in found.actions:
             match action:
@@ -156,7 +156,7 @@ class Cluster:
         self.draining.discard(name)
 
     def settle(self, most: int) -> int:
-        """Steps until nothing is to be done and everybody serves."""
+        """Step until nothing is left to do and all pods serve; return the number of steps."""
         for count in range(most):
             found = self.step()
             if not found.actions and self.settled():

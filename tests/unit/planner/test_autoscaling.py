@@ -1,4 +1,4 @@
-"""How many workers: what holds whatever is seen, and one test for each sentence of the rule."""
+"""The number of workers: properties that always hold, and one test per part of the rule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POLICY = AutoscalingPolicy(1, 10, target=2.0, up=30.0, down=120.0, shared=True)
 
 @dataclass
 class Days:
-    """A pool that works off what comes, 5 s a look; new workers serve after `lead` seconds."""
+    """A simulated pool, observed every 5 s; new workers serve after `lead` seconds."""
 
     policy: AutoscalingPolicy = POLICY
     slots: int = 4
@@ -52,7 +52,7 @@ class Days:
     silent: int = 0
 
     def run(self, load: float, seconds: float) -> Days:
-        """`load` instances' work comes in all the time."""
+        """Let a constant load of `load` busy instances arrive."""
         for _ in range(int(seconds / 5)):
             self.now += 5
             serving = sum(each <= self.now for each in self.ready)
@@ -176,7 +176,7 @@ def test_refused_requests_count_as_load() -> None:
 
 
 def test_refused_requests_count_at_most_twice_the_processed_work() -> None:
-    """Who is refused comes again at once and is counted again."""
+    """A refused client retries at once and is counted again."""
     past, calm = LoadHistory(), figure(work=0, refused=0)
     past = record_load(past, (calm,), 0.0)
     for moment in range(5, 65, 5):
@@ -250,7 +250,7 @@ def test_pending_workers_are_not_requested_again() -> None:
 
 
 def test_rising_load_is_predicted() -> None:
-    """The trend of the last minutes is followed for as long as a worker takes to come."""
+    """The trend of the last minutes is extrapolated by the lead time of a worker."""
     days = Days(lead=180.0).run(2.0, 600)
     late = 0
     for step in range(120):

@@ -1,4 +1,4 @@
-"""Which decision is told: steps at once, the rest when it has settled."""
+"""Which decision the status shows: a new target at once, a new reason once it is stable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool wants, from what its workers say: the shell's part of the rule, without a cluster."""
+"""The desired number of workers of a pool, from its spec, its status and its workers."""
 
 from __future__ import annotations
 

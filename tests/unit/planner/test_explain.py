@@ -1,4 +1,4 @@
-"""Decisions can be checked with the numbers in their own sentences, whatever the worker says."""
+"""The numbers in the sentence of every decision add up, whatever the worker reports."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def limits(draw: st.DrawFn) -> InstanceLimits:
 
 
 def exact(text: str) -> tuple[float, float]:
-    """The number that a text names, and how far rounding may have moved it."""
+    """Return the number in a text and its possible rounding error."""
     sign, digits = (-1, text[1:]) if text.startswith("−") else (1, text)
     unit = 1 if digits[-1].isdigit() else parse_bytes("1" + digits[-2:])
     return sign * float(parse_bytes(digits)), 0 if unit == 1 else unit * 0.0501
 
 
 def adds_up(result: str, *parts: tuple[int, str]) -> None:
-    """The sum of the signed parts is the result, but for rounding."""
+    """Check that the signed parts add up to the result, except for rounding."""
     value, slack = exact(result)
     total = 0.0
     for sign, text in parts:
@@ -123,7 +123,7 @@ def test_numbers_in_every_sentence_add_up(bounds: InstanceLimits, seen: list[Sta
 def test_unchanged_state_never_leads_to_both_growth_and_shrink(
     bounds: InstanceLimits, one: State
 ) -> None:
-    """Looking again and again at the same state never says both more and fewer."""
+    """Repeated observations of the same state never lead to growth and to a shrink."""
     history, ways = InstanceHistory(), set()
     for look in range(6):
         decision = plan_instances(bounds, history, one, look * 5.0)

@@ -1,4 +1,4 @@
-"""The rule of docs/scaling.md, one test for each of its sentences."""
+"""The rule of docs/scaling.md, one test for each part of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_does_not_grow_while_an_instance_starts_or_is_missing() -> None:
 
 
 def test_memory_of_a_starting_instance_counts_once() -> None:
-    """Half of it is gone from `free` already, and the worker cannot tell yet whose it is."""
+    """Half of its memory has gone from `free`, and the worker does not know its size yet."""
     before = state(3 * GI, each=[instance()])
     during = state(int(2.5 * GI), each=[instance(), instance(0, "booting")])
     decision = decide(before, during, during, during)
@@ -97,7 +97,7 @@ def test_shrinks_at_once_by_as_many_as_are_missing() -> None:
 
 
 def test_keeps_more_if_other_processes_took_more_than_the_reserve() -> None:
-    """2 Gi went, so 2.5 Gi are to be left, and only 2.4 Gi are."""
+    """2 GiB were taken, so 2.5 GiB must be left, but only 2.4 GiB are."""
     decision = decide(
         state(int(4.4 * GI), each=[instance()] * 6), state(int(2.4 * GI), each=[instance()] * 6)
     )
@@ -109,7 +109,7 @@ def test_keeps_more_if_other_processes_took_more_than_the_reserve() -> None:
 
 
 def test_larger_footprint_lowers_the_count_at_once() -> None:
-    """A page larger than all before: the footprint goes up, and the count down."""
+    """A page larger than all before raises the footprint, so the count falls."""
     before = state(int(1.5 * GI))
     after = state(
         int(1.1 * GI),
@@ -270,7 +270,7 @@ def test_does_not_grow_while_other_processes_take_memory() -> None:
 
 
 def test_memory_taken_by_others_during_a_startup_shrinks() -> None:
-    """The boot has had its 1 Gi and more; what goes now may all be the stranger's."""
+    """The starting instance has its 1 GiB; further memory may be that of other processes."""
     before = state(4 * GI, each=[instance()] * 2)
     booting = [instance()] * 2 + [instance(0, "booting")]
     hidden, racing = state(int(3.1 * GI), each=booting), state(int(1.7 * GI), each=booting)
@@ -288,7 +288,7 @@ def test_fast_startup_is_not_attributed_to_other_processes() -> None:
 
 
 def test_whole_reserve_at_min_is_not_a_problem() -> None:
-    """It would give one up, were it not the last; only a touched reserve is worth a word."""
+    """At the minimum nothing shrinks. Only a reserve that is in use is a problem."""
     whole, touched = state(GI, each=[instance()]), state(GI - 1, each=[instance()])
     assert decide(whole, whole).reason == "Hold"
     decision = decide(touched, touched)
@@ -297,7 +297,7 @@ def test_whole_reserve_at_min_is_not_a_problem() -> None:
 
 
 def test_restarted_worker_cools_down() -> None:
-    """Its container may have been ended for want of memory, with all that it knew of it."""
+    """Its container may have been killed for its memory, and its counters are lost."""
     old = decide(_out_of_memory(0)).history
     fresh = state(6 * GI, each=[instance()], counters=Counters(boots=1))
     history = old

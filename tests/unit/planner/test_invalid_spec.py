@@ -1,4 +1,4 @@
-"""A pool whose spec cannot be read: it says so, and keeps what it has."""
+"""A pool with an invalid spec reports it and keeps its workers."""
 
 from __future__ import annotations
 

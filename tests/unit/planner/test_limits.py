@@ -1,4 +1,4 @@
-"""The planner's limits as the spec says them."""
+"""The planner's limits follow from the spec."""
 
 from __future__ import annotations
 

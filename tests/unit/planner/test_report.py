@@ -1,4 +1,4 @@
-"""The status: what it says, and that it says nothing new while nothing is."""
+"""The status: what it reports, and that it does not change without a relevant change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool's spec says to its workers, newer and older ones."""
+"""The settings file that newer and older workers get from a spec."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_max_regions_has_an_upper_bound() -> None:
 
 
 def test_default_of_a_new_field_is_not_sent_to_older_workers() -> None:
-    """It would refuse to start, and whoever upgrades the operator may keep the workers."""
+    """An older worker image refuses unknown settings; an upgrade of the operator may keep it."""
     told = worker_settings(PoolSpec())["engine"]
     assert told == {"name": "paddleocr", "options": {}}
     assert settings_from({"engine": told}).engine.max_regions == EngineSpec().max_regions

@@ -1,4 +1,4 @@
-"""A status fits into its object, however many workers there are and whatever is wrong with them."""
+"""A status fits into its object with any number of workers and problems."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_long_messages_are_cut_and_stable() -> None:
 
 
 class Refusing:
-    """Takes a status of at most so many bytes, as the API server and etcd say it."""
+    """Accepts a status up to a size, and answers larger ones as the API server and etcd do."""
 
     def __init__(self, most: int, status: int, message: str) -> None:
         self.most, self.error = most, (status, message)

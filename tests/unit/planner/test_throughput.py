@@ -1,4 +1,4 @@
-"""The throughput guard: one more is not wanted where the last one brought nothing."""
+"""Growth stops if the last instance did not raise the throughput."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.states import GI, LIMITS, instance, state
 def looks(
     rates: dict[int, float], *, count: int, pages: float, queued: int = 9, seconds: int = 120
 ) -> Iterator[tuple[State, float]]:
-    """Seconds of `count` busy instances that read `rates[count]` pages a second together."""
+    """Simulate `count` busy instances that together read `rates[count]` pages per second."""
     kind = "busy" if queued else "idle"
     for second in range(0, seconds, 5):
         done = pages + rates[count] * second
@@ -35,7 +35,7 @@ def looks(
 
 
 def climb(rates: dict[int, float], queued: int = 9) -> tuple[InstanceDecision, float]:
-    """Grow from one instance under this load until it holds; the decision, and the seconds."""
+    """Grow from one instance under load until the planner holds; return decision and seconds."""
     history, now, pages, count = InstanceHistory(), 0.0, 0.0, 1
     while True:
         for seen, done in looks(rates, count=count, pages=pages, queued=queued):
@@ -53,7 +53,7 @@ def climb(rates: dict[int, float], queued: int = 9) -> tuple[InstanceDecision, f
 
 
 def test_growth_stops_at_the_instance_without_gain() -> None:
-    """Two cores: a third and a fourth process bring no more."""
+    """Two cores: a third and a fourth process add nothing."""
     decision, _ = climb({1: 1.7, 2: 3.3, 3: 3.3, 4: 3.3})
     assert (decision.target, decision.reason) == (3, "NoGain")
     assert "the last instance gained nothing: 3.3" in decision.sentence

@@ -1,4 +1,4 @@
-"""Two pools on one GPU, each with a planner that knows nothing of the other: they settle."""
+"""Two pools on one GPU settle, although their planners do not know of each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOTAL = 24 * GI
 
 @dataclass
 class Pool:
-    """A worker in as few words as possible: each boot takes three looks, each end one."""
+    """A simple worker: an instance starts within three observations and ends within one."""
 
     footprint: int
     limits: InstanceLimits
@@ -88,7 +88,7 @@ def share(seed: int, *, newcomer: float | None = None) -> tuple[list[Pool], int]
 
 
 def at_rest(pools: list[Pool]) -> bool:
-    """Whether nobody took a step in the second half of the time."""
+    """Whether no pool changed its target in the second half of the time."""
     return not any(now > 300 * EVERY for pool in pools for now, _ in pool.steps)
 
 
@@ -102,7 +102,7 @@ def test_two_pools_share_a_gpu_and_settle(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_second_pool_gets_its_first_instance_on_a_full_gpu(seed: int) -> None:
-    """Where its boot takes less than the reserve within a look, the other one makes room."""
+    """If its start takes less than the reserve per observation, the other pool shrinks in time."""
     pools, left = share(seed, newcomer=1.5)
     assert at_rest(pools)
     assert min(pool.warm for pool in pools) >= 1

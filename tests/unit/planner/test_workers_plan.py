@@ -1,4 +1,4 @@
-"""The plan of worker pods: what holds for whatever was seen, and that it gets there."""
+"""The plan of worker pods: properties of any plan, and that plans converge."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_plan_is_deterministic_with_one_action_per_pod(seen: PoolSnapshot) -> No
 
 @given(seens())
 def test_busy_worker_is_not_deleted_before_the_page_limit(seen: PoolSnapshot) -> None:
-    """Nothing that reads a page is deleted before the time that a page may take is over."""
+    """A worker that reads a page is not deleted before the page limit."""
     for action in plan_workers(seen).actions:
         if (
             not isinstance(action, DeletePod)
@@ -233,7 +233,7 @@ def test_pod_with_a_lost_device_is_replaced_after_two_minutes(reason: str) -> No
 
 
 def test_device_that_fails_at_every_start_is_retried_every_ten_minutes() -> None:
-    """Two hours of one: it is never given up, and never tried in a hurry."""
+    """Within two hours, it is retried all the time, but not more often than the back-off."""
     cluster, made = Cluster(a_pool(1), boot=10**9), []
     for _ in range(7200):
         before = cluster.made
@@ -250,7 +250,7 @@ def test_device_that_fails_at_every_start_is_retried_every_ten_minutes() -> None
 
 
 def test_failure_count_is_reset_only_by_ready_time() -> None:
-    """A pod that waited for its node for long, and is ready for a moment, has shown nothing."""
+    """Waiting for a node does not count as ready time."""
     row = WorkerReport(name="pages-0", phase="Ready", failures=3, failed_at="1970-01-01T00:10:00Z")
     status = PoolStatus(workers=(row,))
     fresh = ObservedWorker(a_pod(created_at=700.0, ready_changed_at=2000.0))
