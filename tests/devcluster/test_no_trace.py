@@ -118,7 +118,7 @@ def test_a_control_plane_that_lost_a_process_is_reported_as_left_over(own: Folde
     _run("down", "--name", own.name)
 
     assert observe(own) == before
-    assert f"{own.name}: nothing was there" in _run("down", "--name", own.name)
+    assert f"{own.name}: does not exist" in _run("down", "--name", own.name)
 
 
 @pytest.mark.usefixtures("control_plane")
