@@ -67,6 +67,7 @@ class FakeProcess:
         self.pid = 0
         self.shared_buffer: FakeBuffer | None = FakeBuffer()
         self.connected = True
+        self.exiting = False  # its socket is still open, but nothing can be sent any more
         self.stopped = False
         self.ended = False
         self.last_taken = 0
@@ -84,9 +85,10 @@ class FakeProcess:
         self.pid = int(self.ident[1:])
 
     def send(self, head: Mapping[str, Any]) -> bool:
-        if self.connected:
+        reached = self.connected and not self.exiting
+        if reached:
             self.sent.append(head)
-        return self.connected
+        return reached
 
     def hang_up(self) -> None:
         self.hung_up = True

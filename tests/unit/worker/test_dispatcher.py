@@ -111,9 +111,10 @@ async def test_no_memory_for_the_bytes_of_a_request_is_answered(
 async def test_a_page_goes_back_to_the_queue_where_the_instance_cannot_be_reached() -> None:
     async with world_of() as world:
         (process,) = world.processes().values()
-        process.connected = False
+        process.exiting = True
         answer = await world.send()
         assert world.supervisor.state().queue.depth == 1
+        assert world.states() == ["idle"]
         process.exit(-signal.SIGTERM)
         await world.start_instances()
         world.busy().report("done")
