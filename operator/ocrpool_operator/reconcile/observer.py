@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ from ocrpool_operator.cluster.cache import Key
 from ocrpool_operator.cluster.client import PODS, ApiError
 from ocrpool_operator.cluster.owners import owned_proxy_pods, owned_worker_pods
 from ocrpool_operator.cluster.parse import pod_from
+from ocrpool_operator.cluster.resync import ResyncTimer
 from ocrpool_operator.reconcile.dependencies import Dependencies
 
 # A broken watch can miss the deletion of a pod. A list finds it after this long at the latest.
@@ -51,8 +51,8 @@ class PoolObserver:
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._deps = dependencies
-        self._listed: dict[Key, float] = {}
-        self._proxies_listed: dict[Key, float] = {}
+        self._pod_lists = ResyncTimer(RESYNC_SECONDS, dependencies.clock)
+        self._proxy_lists = ResyncTimer(RESYNC_SECONDS, dependencies.clock)
 
     async def observe(self, pool: ObservedPool, token: str) -> PoolObservation:
         """Ask the workers in the cache for their state, and the proxy for its backends. Raises
@@ -70,14 +70,14 @@ class PoolObserver:
         cache for their state. Raises ApiError."""
         bodies = await self._deps.client.list(PODS, pool.namespace, selector_of(pool.name))
         self._deps.cache.replace_pods(pool.key, map(pod_from, bodies))
-        self._listed[pool.key] = self._deps.clock()
+        self._pod_lists.record_list(pool.key)
         new = [pod for pod in self.worker_pods(pool) if pod.uid not in before.workers]
         found = await self._deps.workers.fetch_states(new, token)
         return replace(before, workers={**before.workers, **found})
 
     def is_list_due(self, pool: ObservedPool) -> bool:
         """Whether the pods were last listed too long ago."""
-        return self._is_due(self._listed, pool)
+        return self._pod_lists.is_due(pool.key)
 
     def snapshot(
         self, pool: ObservedPool, observation: PoolObservation, desired: DesiredReplicas
@@ -119,8 +119,8 @@ class PoolObserver:
 
     def forget_pool(self, key: Key) -> None:
         """Forget when the pods of a pool that is gone were listed."""
-        self._listed.pop(key, None)
-        self._proxies_listed.pop(key, None)
+        self._pod_lists.forget_pool(key)
+        self._proxy_lists.forget_pool(key)
 
     async def _observe_proxy(
         self, pool: ObservedPool
@@ -128,7 +128,7 @@ class PoolObserver:
         if pool.spec.proxy is None:
             return None, ()
         problems: tuple[PoolProblem, ...] = ()
-        if self._is_due(self._proxies_listed, pool):
+        if self._proxy_lists.is_due(pool.key):
             try:
                 await self._list_proxy_pods(pool)
             except ApiError as error:
@@ -141,7 +141,4 @@ class PoolObserver:
         bodies = await self._deps.client.list(PODS, pool.namespace, proxy_selector(pool.name))
         pods = [pod_from(body, template="proxy") for body in bodies]
         self._deps.cache.replace_proxy_pods(pool.key, pods)
-        self._proxies_listed[pool.key] = self._deps.clock()
-
-    def _is_due(self, listed: Mapping[Key, float], pool: ObservedPool) -> bool:
-        return self._deps.clock() - listed.get(pool.key, -math.inf) >= RESYNC_SECONDS
+        self._proxy_lists.record_list(pool.key)

@@ -6,7 +6,7 @@ only if the pool is its controller, and only if it has not changed since it was 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 from ocrpool.planner.observed import ObservedPool, PoolProblem
 from ocrpool.resource import names
@@ -14,6 +14,7 @@ from ocrpool_operator.cluster.api_errors import PersistentError, persistent_prob
 from ocrpool_operator.cluster.cache import Key, PoolCache
 from ocrpool_operator.cluster.client import BY_KIND, ApiError, KubeClient
 from ocrpool_operator.cluster.owners import NAME_TAKEN, Body, name_taken, owned_proxy_pods, owns
+from ocrpool_operator.cluster.resync import ResyncTimer
 from ocrpool_operator.manifests.desired_objects import desired_objects
 from ocrpool_operator.manifests.drift import json_patch_to, matches
 from ocrpool_operator.manifests.metadata import Object
@@ -36,6 +37,7 @@ class OwnedObjects:
         client: KubeClient,
         guarded: GuardedCalls,
         *,
+        clock: Callable[[], float],
         domain: str,
         ingress: IngressRules = None,
     ) -> None:
@@ -44,18 +46,18 @@ class OwnedObjects:
         self._guarded = guarded
         self._domain = domain
         self._ingress = ingress
-        self._listed: dict[Key, float] = {}
+        self._lists = ResyncTimer(RESYNC_SECONDS, clock)
 
     async def ensure(
-        self, pool: ObservedPool, now: float, *, evict: bool, has_secret: bool
+        self, pool: ObservedPool, *, evict: bool, has_secret: bool
     ) -> list[PoolProblem]:
         """Make all objects of a pool as desired, and return what prevents it. Raises ApiError if
         the API server is unavailable.
 
-        `now`: monotonic seconds. `evict`: Kubernetes may evict one worker. `has_secret`: the pool's
-        Secret exists; the proxy reads it when it starts.
+        `evict`: Kubernetes may evict one worker. `has_secret`: the pool's Secret exists; the proxy
+        reads it when it starts.
         """
-        await self._list_if_due(pool, now)
+        await self._list_if_due(pool)
         problems: list[PoolProblem] = []
         for desired in self._desired_objects(pool, evict=evict):
             if desired["kind"] != "Deployment" or (has_secret and self._can_start_proxy(pool)):
@@ -76,7 +78,7 @@ class OwnedObjects:
 
     def forget_pool(self, key: Key) -> None:
         """Forget when the objects of a pool that is gone were listed."""
-        self._listed.pop(key, None)
+        self._lists.forget_pool(key)
 
     def _has(self, pool: ObservedPool, kind: str, name: str) -> bool:
         found = self._cache.owned_object(kind, pool.namespace, name)
@@ -189,13 +191,13 @@ class OwnedObjects:
 
         return await self._guarded.attempt(pool, f"Delete {kind} {name}", delete)
 
-    async def _list_if_due(self, pool: ObservedPool, now: float) -> None:
-        if pool.key not in self._listed and not pool.status.observed_generation:
-            self._listed[pool.key] = now  # a new pool owns nothing yet
-        if now - self._listed.get(pool.key, -math.inf) >= RESYNC_SECONDS:
+    async def _list_if_due(self, pool: ObservedPool) -> None:
+        if not self._lists.has_listed(pool.key) and not pool.status.observed_generation:
+            self._lists.record_list(pool.key)  # a new pool owns nothing yet
+        if self._lists.is_due(pool.key):
             for kind in BY_KIND:
                 await self._list(pool, kind)
-            self._listed[pool.key] = now
+            self._lists.record_list(pool.key)
 
     async def _list(self, pool: ObservedPool, kind: str) -> None:
         """Replace the cached objects of one kind by those on the API server."""

@@ -63,7 +63,12 @@ class Reconciler:
         self._observer = PoolObserver(deps)
         self._worker_scaling = WorkerScaling(deps.events)
         self._owned_objects = OwnedObjects(
-            deps.cache, deps.client, self._guarded, domain=deps.domain, ingress=deps.ingress
+            deps.cache,
+            deps.client,
+            self._guarded,
+            clock=deps.clock,
+            domain=deps.domain,
+            ingress=deps.ingress,
         )
         self._executor = PlanExecutor(
             deps.cache,
@@ -146,7 +151,7 @@ class Reconciler:
         pool = snapshot.pool
         if not pool.deleting:
             found = await self._owned_objects.ensure(
-                pool, self._deps.clock(), evict=may_evict(snapshot), has_secret=bool(token)
+                pool, evict=may_evict(snapshot), has_secret=bool(token)
             )
             problems = (*problems, *found)
             if not token or not self._owned_objects.has_settings(pool):

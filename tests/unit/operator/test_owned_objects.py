@@ -31,11 +31,12 @@ class Setup:
             self.cache,
             self.server.client,
             GuardedCalls(lambda: self.now),
+            clock=lambda: self.now,
             domain="cluster.local",
         )
 
     async def ensure(self) -> list[PoolProblem]:
-        return await self.owned_objects.ensure(POOL, self.now, evict=True, has_secret=True)
+        return await self.owned_objects.ensure(POOL, evict=True, has_secret=True)
 
 
 async def test_missing_objects_are_created_once() -> None:
