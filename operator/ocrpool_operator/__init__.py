@@ -1,5 +1,5 @@
-"""The operator: decides how many workers and instances there should be, and makes it so.
+"""The operator: keeps the workers and instances of every OcrPool as its spec asks for.
 
-`planner` is policy and pure; `kubernetes` and `local` are two shells around it; `api` is the
-OcrPool resource, written once.
+`ocrpool.planner` decides, without I/O. Here `cluster` reads and writes the cluster, `manifests`
+makes the objects, and `reconcile` carries the decisions out.
 """

@@ -30,11 +30,11 @@ _RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an expected failure is one line on standard error."""
+    """Run one command. An expected failure is one line on standard error."""
     parser = _parser()
     args = parser.parse_args(arguments)
     logs.set_up(args.log_level)
-    # Until kopf listens to it. Process 1 of a container that has no handler ignores the signal.
+    # kopf replaces it later. Process 1 of a container ignores a signal without a handler.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command == "smoke-test":
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class OptionError(Exception):
-    """Options that do not go together."""
+    """Options that contradict each other."""
 
 
 def options_from(args: argparse.Namespace) -> Options:
@@ -64,8 +64,8 @@ def options_from(args: argparse.Namespace) -> Options:
         if name not in ("", shared):
             raise OptionError(
                 f"--lease {args.lease}: operators called {args.operator_name} share the Lease "
-                f"{shared}, or two of them would act at once; say --lease {namespace}, or give "
-                "this one another --operator-name"
+                f"{shared}, otherwise two of them would act at once; use --lease {namespace}, or "
+                "another --operator-name"
             )
         lease = LeaseSettings(namespace, shared, identity)
     return Options(
@@ -82,7 +82,7 @@ def options_from(args: argparse.Namespace) -> Options:
 
 
 def domain_in(file: Path) -> str:
-    """The cluster's domain, as the resolver's search list of a pod says it."""
+    """The cluster's DNS domain, from the search list in a pod's resolv.conf."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -100,7 +100,7 @@ def smoke_test_from(args: argparse.Namespace) -> SmokeTest:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ocrpool-operator", description="Keeps OcrPools: one worker pod per GPU"
+        prog="ocrpool-operator", description="Manages OcrPools: one worker pod per GPU"
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     _add_run(commands)
@@ -109,61 +109,62 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_smoke_test(commands: Any) -> None:
-    text = "make a small OcrPool, have it read a picture, and remove it again"
+    text = "create a small OcrPool, send it a picture, and delete it again"
     command = commands.add_parser("smoke-test", help=text, description=text)
-    command.add_argument("--namespace", required=True, metavar="NAME", help="where to make it")
-    command.add_argument("--name", default="ocrpool-test", help="its name (%(default)s)")
-    command.add_argument("--spec", type=_spec, default={}, metavar="JSON", help="its spec")
+    command.add_argument("--namespace", required=True, metavar="NAME", help="the pool's namespace")
+    command.add_argument("--name", default="ocrpool-test", help="the pool's name (%(default)s)")
+    command.add_argument("--spec", type=_spec, default={}, metavar="JSON", help="the pool's spec")
     command.add_argument(
-        "--expect", default="", metavar="WORDS", help="words that the text must have: it says OCR"
+        "--expect",
+        default="",
+        metavar="WORDS",
+        help="words that the read text must contain, for example OCR",
     )
     command.add_argument(
-        "--url", default="", help="where the pool answers, if not at its Service's name"
+        "--url", default="", help="URL of the pool, if it is not its Service's name"
     )
-    command.add_argument(
-        "--seconds", type=_seconds, default=300.0, help="most time for it (%(default)s)"
-    )
+    command.add_argument("--seconds", type=_seconds, default=300.0, help="time limit (%(default)s)")
     command.set_defaults(log_level="warning")
 
 
 def _add_run(commands: Any) -> None:
-    text = "watch OcrPools and keep their workers, until told to end"
+    text = "watch OcrPools and manage their workers until a signal ends it"
     command = commands.add_parser("run", help=text, description=text)
     command.add_argument(
         "--namespace",
         action="append",
         default=[],
         metavar="NAME",
-        help="look only there; may be said again. Without it: the whole cluster",
+        help="watch only this namespace; may be repeated. Without it: the whole cluster",
     )
     command.add_argument(
         "--operator-name",
         type=_operator,
         default=OPERATOR,
         metavar="NAME",
-        help="follow the pools whose spec.operatorName is this, and no others (%(default)s)",
+        help="manage only the pools with this spec.operatorName (%(default)s)",
     )
     command.add_argument(
         "--lease",
         metavar="NAMESPACE",
-        help="act only while holding the Lease there that all operators of this name share; it is "
-        "called NAME-operator. The others stand by",
+        help="act only while holding the Lease NAME-operator in this namespace. All operators of "
+        "this name share it; the others stand by",
     )
     command.add_argument(
         "--worker-image",
         default=WORKER_IMAGE,
         metavar="IMAGE",
-        help="image of pools that name none; another one rolls them (%(default)s)",
+        help="image of pools without one of their own; a new image rolls them (%(default)s)",
     )
     command.add_argument(
         "--network-policy",
         type=_ingress,
         metavar="FILE",
-        help="give every pool a NetworkPolicy with the ingress rules in this YAML file: who may "
-        "reach ports 8080 and 8081 of its workers. Without it: pools have none",
+        help="create a NetworkPolicy for every pool, with the ingress rules in this YAML file: who "
+        "may reach ports 8080 and 8081 of its workers. Without it: none",
     )
     command.add_argument(
-        "--interval", type=_seconds, default=5.0, help="seconds between looks (%(default)s)"
+        "--interval", type=_seconds, default=5.0, help="seconds between rounds (%(default)s)"
     )
     command.add_argument(
         "--host", default="0.0.0.0", help="address of /healthz and /metrics (%(default)s)"
@@ -172,7 +173,7 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--cluster-domain",
         metavar="DOMAIN",
-        help="domain of Services' names; without it what the resolver searches, or cluster.local",
+        help="the cluster's DNS domain. Without it: from /etc/resolv.conf, else cluster.local",
     )
     command.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"

@@ -8,12 +8,12 @@ from aiohttp import web
 
 from ocrpool_operator.metrics import OperatorMetrics
 
-# A pool that should have been looked at this long ago: the loop hangs, or every round does.
+# If a pool is this late, the loop hangs or every round does.
 LATE_SECONDS = 90.0
 
 
 def application(metrics: OperatorMetrics, late: Callable[[], float]) -> web.Application:
-    """`late` says by how many seconds reconciling is behind its time."""
+    """Make the web application. `late` returns the seconds that reconciling is behind schedule."""
 
     async def healthz(request: web.Request) -> web.Response:
         seconds = late()
@@ -22,12 +22,12 @@ def application(metrics: OperatorMetrics, late: Callable[[], float]) -> web.Appl
             return web.Response(status=503, text=text)
         return web.Response(text="ok\n")
 
-    async def show(request: web.Request) -> web.Response:
+    async def exposition(request: web.Request) -> web.Response:
         return web.Response(
             body=metrics.render(late()), headers={"Content-Type": "text/plain; version=0.0.4"}
         )
 
     app = web.Application()
     app.router.add_get("/healthz", healthz)
-    app.router.add_get("/metrics", show)
+    app.router.add_get("/metrics", exposition)
     return app

@@ -1,4 +1,4 @@
-"""Puts the operator together and runs it until it is told to end."""
+"""Assembles the operator and runs it until a signal ends it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CRD_PAUSE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Options:
-    """What `ocrpool-operator run` was told. No namespaces: the whole cluster."""
+    """The options of `ocrpool-operator run`. No namespaces: the whole cluster."""
 
     namespaces: tuple[str, ...] = ()
     interval: float = 5.0
@@ -45,14 +45,14 @@ class Options:
     port: int = 8082
     lease: LeaseSettings | None = None
     worker_image: str = WORKER_IMAGE
-    # Pools that name another operator are left alone.
+    # Pools that name another operator are ignored.
     operator: str = OPERATOR
     ingress: IngressRules = None
     cluster_domain: str = "cluster.local"
 
 
 async def run(options: Options, *, hook: Hook | None = None) -> None:
-    """Until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
+    """Run until SIGTERM or SIGINT. `hook` is awaited around every call to the API server."""
     metrics, cache = OperatorMetrics(), PoolCache()
     configuration = await load_configuration()
 
@@ -64,7 +64,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
 
     fence = Fence()
     async with contextlib.AsyncExitStack() as stack:
-        # One connection a worker stays open between rounds: a thousand workers, a thousand sockets.
+        # One connection per worker stays open between rounds: 1000 sockets for 1000 workers.
         workers_session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -73,7 +73,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
                 trust_env=False,
             )
         )
-        # What asks a worker for something is rare, and not worth another thousand sockets.
+        # Calls that change a worker are rare, so their connections are not kept.
         worker_writes = await stack.enter_async_context(
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(socket_factory=fence.socket, force_close=True),
@@ -118,7 +118,7 @@ async def run(options: Options, *, hook: Hook | None = None) -> None:
 
 
 class Leader:
-    """Lets the loop turn while this operator is the one that acts."""
+    """Runs the reconcile loop while this operator is the leader."""
 
     def __init__(self, loop: ReconcileLoop, metrics: OperatorMetrics) -> None:
         self._loop = loop
@@ -126,23 +126,23 @@ class Leader:
         self._task: asyncio.Task[None] | None = None
 
     def late(self) -> float:
-        """A standby is never late."""
+        """Seconds behind schedule; 0 for a standby."""
         return self._loop.lag_seconds if self._task is not None else 0.0
 
     async def lead(self, yes: bool) -> None:
-        """Begin, or stop: what has begun is over when this returns."""
+        """Start or stop the loop. After a stop no round runs any more."""
         self._metrics.set_leading(yes)
         if yes and self._task is None:
             self._task = asyncio.create_task(self._loop.run())
-            self._task.add_done_callback(_tell_end)
+            self._task.add_done_callback(_log_end)
         elif not yes and self._task is not None:
             task, self._task = self._task, None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _tell_end(task: asyncio.Task[None]) -> None:
-    """Nobody waits for the loop; /healthz fails from the moment on when it is late."""
+def _log_end(task: asyncio.Task[None]) -> None:
+    """Log why the loop ended. Nobody waits for its task; /healthz fails once it is late."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         _log.critical("reconciling has ended", exc_info=error)
@@ -153,8 +153,8 @@ async def _act(options: Options, client: KubeClient, leader: Leader, fence: Fenc
         lease = LeaderElector(client, options.lease, boot_seconds, fence, end_process_in)
         try:
             await lease.hold(leader.lead)
-        except Exception:  # nobody waits for this task
-            _log.critical("the Lease is not held any more; restart the operator", exc_info=True)
+        except Exception:  # kopf does not log this task's error
+            _log.critical("leader election has ended; restart the operator", exc_info=True)
             raise
         return
     fence.open()

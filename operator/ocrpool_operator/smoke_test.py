@@ -1,6 +1,6 @@
-"""`ocrpool-operator smoke-test`: make a small pool, have it read a picture, and remove it again.
+"""`ocrpool-operator smoke-test`: create a small pool, send it a picture, and delete it again.
 
-What `helm test` runs. It does what a user does, with a user's rights, and no more.
+`helm test` runs it. It does what a user does, with a user's rights only.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ocrpool_operator.cluster.client import POOLS, ApiError, KubeClient, Object
 from ocrpool_operator.cluster.connection import api_client, load_configuration
 
 PAUSE_SECONDS = 1.0
-# One page, on a busy CPU.
+# Time limit of one page on a busy CPU.
 POST_SECONDS = 60.0
-# The label of a pool that a smoke test has made, and may delete.
+# The label of pools that a smoke test created and may delete.
 LABEL = f"{GROUP}/smoke-test"
-# Says `OCR POOL 2026`.
+# Its text is `OCR POOL 2026`.
 PICTURE = "page.png"
 
 
 class SmokeTestError(Exception):
-    """It does not work, in a sentence with what is known of why."""
+    """The smoke test failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """What is tried. `url` is where the pool answers, `expect` words that the text must have."""
+    """The options. `url`: where the pool answers. `expect`: words that the text must contain."""
 
     namespace: str
     name: str
@@ -49,21 +49,21 @@ class SmokeTest:
 
 
 async def run_smoke_test(test: SmokeTest, say: Callable[[str], None]) -> None:
-    """All of it. Raises SmokeTestError, LoginError; the pool is removed in any case."""
+    """Run the test. Raises SmokeTestError, LoginError. The pool is deleted in any case."""
     configuration = await load_configuration()
     deadline = time.monotonic() + test.seconds
     async with api_client(configuration) as api:
         client = KubeClient(api)
         try:
-            await _remove(client, test, deadline)
+            await _delete_pool(client, test, deadline)
             await client.create(POOLS, _body(test))
-            say(f"made OcrPool {test.namespace}/{test.name}")
+            say(f"created OcrPool {test.namespace}/{test.name}")
             try:
                 say(await _until_ready(client, test, deadline))
-                say(await _read(test, deadline))
+                say(await _read_picture(test, deadline))
             finally:
-                await _remove(client, test, time.monotonic() + test.seconds)
-                say("removed it again")
+                await _delete_pool(client, test, time.monotonic() + test.seconds)
+                say("deleted it again")
         except ApiError as error:
             raise SmokeTestError(str(error)) from None
 
@@ -86,13 +86,13 @@ async def _until_ready(client: KubeClient, test: SmokeTest, deadline: float) -> 
         if ready.get("status") == "True":
             return f"ready: {ready['message']}"
         if time.monotonic() > deadline:
-            told = ready.get("message") or "its status is empty: does the operator run?"
-            raise SmokeTestError(f"not ready within {test.seconds:g} s: {told}")
+            reason = ready.get("message") or "its status is empty; check that the operator runs"
+            raise SmokeTestError(f"not ready within {test.seconds:g} s: {reason}")
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _read(test: SmokeTest, deadline: float) -> str:
-    """Post the picture until it is read: a Service needs a moment to hear of its pods."""
+async def _read_picture(test: SmokeTest, deadline: float) -> str:
+    """Post the picture until it is read: a Service needs a moment to learn of its pods."""
     page = resources.files(__package__).joinpath(PICTURE).read_bytes()
     url = f"{test.address}/v1/ocr"
     async with aiohttp.ClientSession(trust_env=False) as session:
@@ -104,12 +104,12 @@ async def _read(test: SmokeTest, deadline: float) -> str:
             answer = await _post(session, url, page)
     lines = [line["text"] for each in answer["pages"] for line in each["lines"]]
     if test.expect not in " ".join(lines):
-        raise SmokeTestError(f"read {lines}, which is without {test.expect!r}")
+        raise SmokeTestError(f"read {lines}, which does not contain {test.expect!r}")
     return f"read {lines}"
 
 
 async def _post(session: aiohttp.ClientSession, url: str, page: bytes) -> dict[str, Any] | str:
-    """The answer, or why there was none that counts."""
+    """The response, or why there is none that can be used."""
     try:
         timeout = aiohttp.ClientTimeout(total=POST_SECONDS)
         async with session.post(url, data=page, timeout=timeout) as response:
@@ -122,8 +122,8 @@ async def _post(session: aiohttp.ClientSession, url: str, page: bytes) -> dict[s
         return str(error) or type(error).__name__
 
 
-async def _remove(client: KubeClient, test: SmokeTest, deadline: float) -> None:
-    """Delete the pool, of this run or one before, and wait until it is drained and gone."""
+async def _delete_pool(client: KubeClient, test: SmokeTest, deadline: float) -> None:
+    """Delete the pool of this or of an earlier run, and wait until it is gone."""
     while True:
         try:
             body = await client.get(POOLS, test.namespace, test.name)
@@ -142,7 +142,7 @@ async def _remove(client: KubeClient, test: SmokeTest, deadline: float) -> None:
                 raise
         if time.monotonic() > deadline:
             raise SmokeTestError(
-                f"OcrPool {test.namespace}/{test.name} is deleted and does not go: does the "
-                "operator run?"
+                f"OcrPool {test.namespace}/{test.name} does not disappear after its deletion; "
+                "check that the operator runs"
             )
         await asyncio.sleep(PAUSE_SECONDS)

@@ -73,11 +73,11 @@ def test_smoke_test_reads_a_picture_and_leaves_nothing(harness: OperatorHarness)
     # The fake engine answers the picture's size.
     done = run_smoke_test(harness, f"--url={url}", "--expect=640x160")
     assert done.returncode == 0, done.stdout + done.stderr
-    made, ready, read, removed = done.stdout.splitlines()
-    assert made == f"made OcrPool {harness.namespace.name}/{NAME}"
+    created, ready, read, deleted = done.stdout.splitlines()
+    assert created == f"created OcrPool {harness.namespace.name}/{NAME}"
     assert ready == "ready: 1 of 1 workers are ready"
     assert read.startswith("read ['640x160', ")
-    assert removed == "removed it again"
+    assert deleted == "deleted it again"
     harness.until("nothing is left", harness.gone)
 
 
@@ -86,8 +86,8 @@ def test_smoke_test_fails_on_unexpected_text_and_leaves_nothing(harness: Operato
     url = f"http://{harness.kubelet.first_address}:8080"
     done = run_smoke_test(harness, f"--url={url}", "--expect=OCR")
     assert done.returncode == 1
-    assert "which is without 'OCR'" in done.stderr
-    assert "removed it again" in done.stdout
+    assert "which does not contain 'OCR'" in done.stderr
+    assert "deleted it again" in done.stdout
     harness.until("nothing is left", harness.gone)
 
 

@@ -1,7 +1,7 @@
-"""What the watches brought, by pool: a cache that is looked at, and never acted on alone.
+"""What the watches reported, by pool. Nothing is created or deleted from the cache alone.
 
-A watch may be late, and a broken one may have missed a deletion. So whoever is about to create or
-delete pods lists them first (`replace_pods`), and a late event never undoes what a list said.
+A watch can be late, and a broken watch can miss a deletion. So the operator lists a pool's pods
+before it creates or deletes one (`replace_pods`), and a late event never undoes a list.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ocrpool.planner.observed import ObservedPod, ObservedPool
 from ocrpool.resource.names import LABEL_POOL
 
 Key = tuple[str, str]
-# Of a companion object, what is compared with what is wanted.
+# The parts of an owned object that are compared with the desired object.
 _KEPT = ("spec", "data", "metadata")
 _KEPT_META = ("name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences")
 
 
 class PoolCache:
-    """Pools, their pods, and their companions. Keys are (namespace, pool)."""
+    """Pools, their pods, and their other objects. Keys are (namespace, pool)."""
 
     def __init__(self) -> None:
         self.pools: dict[Key, ObservedPool] = {}
@@ -30,8 +30,8 @@ class PoolCache:
         self._owned_objects: dict[tuple[str, str, str], Mapping[str, Any]] = {}
 
     def put_pool(self, pool: ObservedPool) -> bool:
-        """Keep what was read, unless it is older than what is held. Answers whether somebody
-        changed more than the status, which is our own word."""
+        """Keep a pool, unless it is older than the cached one. Returns whether more than the status
+        changed; the operator writes the status itself."""
         held = self.pools.get(pool.key)
         if held is not None and held.uid == pool.uid and held.version > pool.version:
             return False
@@ -39,7 +39,7 @@ class PoolCache:
         return held is None or replace(held, status=pool.status, version=pool.version) != pool
 
     def pods(self, key: Key) -> tuple[ObservedPod, ...]:
-        """All that bear the labels of a pool's workers, whosever they are."""
+        """All pods with the labels of the pool's workers, including foreign ones."""
         return tuple(self._pods.get(key, {}).values())
 
     def put_pod(self, key: Key, pod: ObservedPod) -> None:
@@ -53,11 +53,11 @@ class PoolCache:
             del self._pods[key][name]
 
     def replace_pods(self, key: Key, pods: Iterable[ObservedPod]) -> None:
-        """What a list said: all of it, and nothing else."""
+        """Replace all pods of a pool by those of a list."""
         self._pods[key] = {pod.name: pod for pod in pods}
 
     def proxy_pods(self, key: Key) -> tuple[ObservedPod, ...]:
-        """All that bear the label of a pool's proxy; the Deployment's controller makes them."""
+        """All pods with the label of the pool's proxy. The Deployment's controller creates them."""
         return tuple(self._proxies.get(key, {}).values())
 
     def put_proxy_pod(self, key: Key, pod: ObservedPod) -> None:
@@ -72,7 +72,7 @@ class PoolCache:
             del self._proxies[key]
 
     def owned_objects(self, key: Key, kind: str) -> tuple[Mapping[str, Any], ...]:
-        """All of one kind that bear the pool's label."""
+        """All objects of one kind with the pool's label."""
         namespace, pool = key
         return tuple(
             body
@@ -94,7 +94,7 @@ class PoolCache:
         self._owned_objects.pop((kind, namespace, name), None)
 
     def drop_pool(self, key: Key) -> None:
-        """The pool is gone. Its pods stay until they are gone, too."""
+        """Forget a pool that is gone. Its pods stay until they are gone, too."""
         self.pools.pop(key, None)
         if not self._pods.get(key):
             self._pods.pop(key, None)

@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of object, as its address says it."""
+    """A kind of object, as the path of its address names it."""
 
     group: str
     version: str
@@ -63,7 +63,7 @@ BY_KIND = {
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One call, in the words of RBAC."""
+    """One call, with the verbs and resources of RBAC."""
 
     verb: str
     resource: Resource
@@ -85,7 +85,7 @@ class ApiCall:
 
 
 class ApiError(Exception):
-    """The API server did not do it. `status` 0: it did not answer."""
+    """A call failed. `status` is 0 if the API server did not answer."""
 
     def __init__(self, call: ApiCall, status: int, reason: str, message: str) -> None:
         super().__init__(f"{call}: {message}")
@@ -96,7 +96,7 @@ class ApiError(Exception):
         self.retry_after = 0.0
 
 
-# Looks on: awaited with ("before", call) and, when it was done, with ("after", call).
+# Awaited with ("before", call) and, if the call succeeded, with ("after", call).
 Hook = Callable[[str, ApiCall], Awaitable[None]]
 
 
@@ -130,7 +130,7 @@ class KubeClient:
     async def list(
         self, resource: Resource, namespace: str, selector: str, *, name: str = ""
     ) -> list[Object]:
-        """All objects that match, as they are now and not as some cache remembers them."""
+        """All objects that match, from the API server and not from a cache."""
         call = ApiCall("list", resource, namespace)
         params = {"labelSelector": selector}
         if name:
@@ -144,20 +144,20 @@ class KubeClient:
         return await self._do(call, "POST", body=body, params={"fieldManager": MANAGER})
 
     async def update(self, resource: Resource, body: Object) -> Object:
-        """Replace; with metadata.resourceVersion only what was read is replaced."""
+        """Replace an object. With metadata.resourceVersion, fail if it has changed since."""
         meta = body["metadata"]
         call = ApiCall("update", resource, meta["namespace"], meta["name"])
         return await self._do(call, "PUT", body=body, params={"fieldManager": MANAGER})
 
     async def apply(self, resource: Resource, body: Object, *, subresource: str = "") -> Object:
-        """Server-side apply by our one field manager."""
+        """Server-side apply, with one field manager for the whole operator."""
         meta = body["metadata"]
         call = ApiCall("patch", resource, meta["namespace"], meta["name"], subresource)
         params = {"fieldManager": MANAGER, "force": "true"}
         return await self._do(call, "PATCH", body=body, params=params, content_type=APPLY)
 
     async def merge(self, resource: Resource, body: Object, *, subresource: str = "") -> Object:
-        """JSON merge patch: lists become what is said, whoever owned what was in them."""
+        """JSON merge patch: replaces whole lists, including the items of other field managers."""
         meta = body["metadata"]
         call = ApiCall("patch", resource, meta["namespace"], meta["name"], subresource)
         params = {"fieldManager": MANAGER}
@@ -166,8 +166,8 @@ class KubeClient:
     async def patch(
         self, resource: Resource, namespace: str, name: str, steps: Sequence[Object]
     ) -> Object:
-        """JSON Patch (RFC 6902). A step that sets the resourceVersion makes it one that fails with
-        `Conflict` where the object is another one by now."""
+        """JSON Patch (RFC 6902). A step that sets the resourceVersion makes it fail with `Conflict`
+        if the object has changed since."""
         call = ApiCall("patch", resource, namespace, name)
         params = {"fieldManager": MANAGER}
         return await self._do(call, "PATCH", body=steps, params=params, content_type=JSON_PATCH)
@@ -175,7 +175,7 @@ class KubeClient:
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, now: bool = False
     ) -> None:
-        """Delete the very object with that uid; `now`: without waiting for its node."""
+        """Delete the object with that uid. `now`: do not wait for its node."""
         body: Object = {"preconditions": {"uid": uid}}
         if now:
             body["gracePeriodSeconds"] = 0

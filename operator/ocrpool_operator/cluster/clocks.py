@@ -1,8 +1,8 @@
-"""The operator's two clocks: one for what it remembers, one for what is written in the cluster.
+"""The clock for times that are written to the cluster.
 
-Durations between moments of its own are measured with `time.monotonic`. Where a moment is written
-down (a pod's deletion, the time of a condition) it is in seconds since the epoch, and somebody may
-set the machine's clock between two looks: then a worker that drains must not look overdue.
+The operator measures its own durations with `time.monotonic`. Times in the cluster (a pod's
+deletion, a condition's change) are seconds since the epoch, and somebody may set the machine's
+clock. Without this clock a draining worker would then seem to be overdue.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from collections.abc import Callable
 
 from ocrpool_operator.cluster.fence import boot_seconds
 
-# No duration is measured wrong by more than this part of it.
+# The largest relative error of a measured duration.
 FOLLOW_SHARE = 0.05
 
 
 class SlewedClock:
-    """Seconds since the epoch that go on evenly; a clock that was set is followed slowly."""
+    """Seconds since the epoch without jumps: it follows a clock that was set slowly, as NTP does
+    when it slews."""
 
     def __init__(
         self,
         wall: Callable[[], float] = time.time,
-        passing: Callable[[], float] = boot_seconds,
+        monotonic: Callable[[], float] = boot_seconds,
     ) -> None:
         self._wall = wall
-        self._passing = passing
-        self._looked, self._now = passing(), wall()
+        self._monotonic = monotonic
+        self._last, self._now = monotonic(), wall()
 
     def __call__(self) -> float:
-        looked = self._passing()
-        passed = looked - self._looked
-        self._looked = looked
+        last = self._monotonic()
+        passed = last - self._last
+        self._last = last
         self._now += passed
         most = passed * FOLLOW_SHARE
         self._now += min(max(self._wall() - self._now, -most), most)

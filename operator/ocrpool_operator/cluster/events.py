@@ -1,4 +1,4 @@
-"""Kubernetes Events: a line for people whenever something changed, never because time passed."""
+"""Kubernetes Events: a line for people when something changes, never because time passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 1000
 
 
 class EventRecorder:
-    """Posts Events about pools. One that cannot be posted is logged; it stops nothing."""
+    """Posts Events about pools. An Event that cannot be posted is logged and nothing else."""
 
     def __init__(self, client: KubeClient, now: Callable[[], float]) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class EventRecorder:
             _log.warning("event not posted: %s", error, extra={"pool": where})
 
     async def post_transitions(self, pool: ObservedPool, after: PoolStatus) -> None:
-        """An Event for every condition whose status or reason is another one than before."""
+        """Post an Event for every condition whose status or reason changed."""
         old = {each.type: each for each in pool.status.conditions}
         for new in after.conditions:
             before = old.get(new.type)

@@ -1,9 +1,9 @@
-"""Until when this operator may write: a deadline that every write meets where it leaves.
+"""The write fence: after its deadline no write leaves this operator.
 
-A check before a call is not enough: the call waits for a connection, the process is stopped, and
-what was allowed a moment ago is sent when another operator acts. So writes have sockets of their
-own, which look at the deadline right before the kernel takes the bytes. Against a stop between
-these two, `end_process_in` has the kernel end the process.
+A check before a call is not enough. The call can wait for a connection, or the process can be
+stopped, and then the write is sent when another operator is the leader. So writes use sockets that
+check the deadline directly before the kernel takes the bytes. `end_process_in` covers a stop
+between these two: the kernel ends the process.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from typing import Any
 
 import aiohttp
 
-# Exit status of a process that was ended by `end_process_in`: the number of its signal.
+# The exit status after `end_process_in`: the number of the signal.
 ENDED_STATUS = int(signal.SIGALRM)
 
 
 def boot_seconds() -> float:
-    """Seconds since the machine started, those in which it slept included."""
+    """Seconds since the machine started, including the time that it was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Fence:
-    """Lets writes leave until a moment on `clock`, monotonic seconds. It begins shut."""
+    """Lets writes leave until a time on `clock`, in monotonic seconds. At first it is shut."""
 
     def __init__(self, clock: Callable[[], float] = boot_seconds) -> None:
         self._clock = clock
         self._until = -math.inf
         self._open_writes = 0
-        # Writes of which nobody knows what became of them.
+        # Writes without an answer: nobody knows whether they took effect.
         self._unanswered = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def seconds_left(self) -> float:
-        """Seconds for which writes may still leave; 0 where they may not."""
+        """Seconds for which writes may still leave; 0 if they may not."""
         return max(0.0, self._until - self._clock())
 
     def open(self, until: float = math.inf) -> None:
-        """Let writes leave until then."""
+        """Let writes leave until that time."""
         self._until = until
 
     def shut(self) -> None:
-        """Let none leave from now on."""
+        """Let no write leave from now on."""
         self._until = -math.inf
 
     @contextlib.contextmanager
@@ -73,7 +73,7 @@ class Fence:
                 self._idle.set()
 
     async def wait_until_answered(self, seconds: float) -> bool:
-        """Wait until every write that has begun is answered; whether all were within that time."""
+        """Wait until all open writes are answered. Returns False if one was not, or not in time."""
         before = self._unanswered
         try:
             async with asyncio.timeout(seconds):
@@ -83,20 +83,20 @@ class Fence:
         return self._unanswered == before
 
     def socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for writes: it sends nothing once the fence is shut."""
+        """Make a socket for writes. It sends nothing once the fence is shut."""
         family, kind, protocol, _, _ = address
         return _FencedSocket(self, int(family), int(kind), protocol)
 
 
 class FencedError(ConnectionAbortedError):
-    """This operator does not lead, or not any more."""
+    """This operator is not the leader, or no longer."""
 
     def __init__(self) -> None:
-        super().__init__("not sent: this operator does not lead, or not any more")
+        super().__init__("not sent: this operator is not the leader, or no longer")
 
 
 class _FencedSocket(socket.socket):
-    """All that asyncio sends by; TLS is above it."""
+    """Overrides every method that asyncio sends with. TLS is a layer above."""
 
     def __init__(self, fence: Fence, family: int, kind: int, protocol: int) -> None:
         super().__init__(family, kind, protocol)
@@ -114,18 +114,19 @@ class _FencedSocket(socket.socket):
 
 
 def never_fenced() -> Fence:
-    """For whoever needs no Lease."""
+    """Make a fence that is always open, for callers without a Lease."""
     fence = Fence()
     fence.open()
     return fence
 
 
 def end_process_in(seconds: float) -> None:
-    """Have the kernel end this process in so many seconds, unless called again; 0: never.
+    """Let the kernel end this process after so many seconds. A new call replaces the old one; 0
+    cancels it.
 
-    The kernel's timer runs on while the process is stopped (SIGSTOP, a frozen cgroup), and its
-    signal comes before the next instruction. The handler is libc's own `_exit`: one in Python would
-    run later, and without one process 1 of a container ignores the signal.
+    The kernel's timer continues while the process is stopped (SIGSTOP, a frozen cgroup), and the
+    signal arrives before the next instruction. The handler is libc's `_exit`: a Python handler
+    would run later, and without a handler process 1 of a container ignores the signal.
     """
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)

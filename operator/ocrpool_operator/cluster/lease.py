@@ -1,8 +1,9 @@
-"""Hot standby: of several operators one acts, and it holds a Lease.
+"""Leader election: of several operators only the one that holds the Lease acts.
 
-Expiry is measured with our own clock from the moment at which we saw the Lease change, so clocks
-of different machines need not agree. Whoever acts does so for a part of that time after the call
-that renewed the Lease was begun; the rest is for what is still on its way to the API server.
+Expiry is measured with this operator's own clock, from the moment at which it saw the Lease change.
+So the clocks of different machines need not agree. The leader writes only for a part of the Lease's
+duration, counted from the start of the call that renewed it. The rest of the duration is a margin
+for writes that are still on their way to the API server.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RELEASE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
-    """Where the Lease is, who we are, and how long a silent holder is waited for."""
+    """Where the Lease is, who this operator is, and how long a silent leader is waited for."""
 
     namespace: str
     name: str
@@ -31,28 +32,28 @@ class LeaseSettings:
     duration: float = 15.0
 
     @property
-    def pause(self) -> float:
+    def retry_period(self) -> float:
         """Seconds between renewals: two may fail."""
         return self.duration / 5
 
     @property
-    def acting(self) -> float:
-        """Seconds for which a renewal lets us write."""
+    def renew_deadline(self) -> float:
+        """Seconds after a renewal during which the leader may write."""
         return self.duration * 0.6
 
     @property
-    def living(self) -> float:
-        """Seconds after a renewal by which we have stopped acting, or the kernel ends us."""
+    def exit_deadline(self) -> float:
+        """Seconds after a renewal by which the leader has stopped, or the kernel ends it."""
         return self.duration * 0.8
 
 
-def _leave_it(seconds: float) -> None:
+def _no_alarm(seconds: float) -> None:
     return
 
 
 class LeaderElector:
-    """One operator's hand on the Lease. `clock` is monotonic seconds, the fence's own. `alarm`:
-    has this process ended in so many seconds; 0: not any more."""
+    """One operator's part in the election. `clock`: monotonic seconds, the same as the fence's.
+    `alarm`: ends this process after so many seconds; 0 cancels it."""
 
     def __init__(
         self,
@@ -60,40 +61,41 @@ class LeaderElector:
         name: LeaseSettings,
         clock: Callable[[], float],
         fence: Fence,
-        alarm: Callable[[float], None] = _leave_it,
+        alarm: Callable[[float], None] = _no_alarm,
     ) -> None:
         self._client = client
         self._name = name
         self._clock = clock
         self._fence = fence
         self._alarm = alarm
-        # The version that another one's Lease had when we last looked, and since when it has it.
+        # The version of another leader's Lease, and when it was first seen.
         self._seen: tuple[str, float] | None = None
-        # The Lease as we wrote it last; empty where it must be read before.
+        # The Lease as this operator wrote it last; empty if it must be read first.
         self._ours: dict[str, Any] = {}
         self._lost = False
 
     async def hold(self, leading: Callable[[bool], Awaitable[None]]) -> None:
-        """Until cancelled: take the Lease, and have `leading` told (and awaited) when we begin and
-        when we have to stop. It is given back when all that was begun has stopped."""
+        """Take part in the election until cancelled. `leading(True)` is awaited when this operator
+        becomes the leader, `leading(False)` when it must stop. After a cancellation the Lease is
+        released once all work has stopped."""
         while True:
             began = await self._attempt(self._name.duration)
             if began is not None and self._extend(began):
                 await self._lead(leading)
-            await asyncio.sleep(self._name.pause)
+            await asyncio.sleep(self._name.retry_period)
 
     async def _lead(self, leading: Callable[[bool], Awaitable[None]]) -> None:
-        """While the Lease is ours. Cancelled, it gives it back."""
+        """Lead while the Lease is held. After a cancellation release it."""
         _log.info("leading")
-        told = settled = False
+        cancelled = settled = False
         renewing = asyncio.create_task(self._renew())
         try:
             await leading(True)
-            # The deadline is watched apart from the calls: none of them can make it late.
+            # This waits for the deadline itself, so that no slow call can delay it.
             while not renewing.done() and (left := self._fence.seconds_left) > 0:
                 await asyncio.wait({renewing}, timeout=left)
         except asyncio.CancelledError:
-            told = True
+            cancelled = True
             renewing.cancel()
             left = self._fence.seconds_left
             self._fence.shut()
@@ -105,41 +107,45 @@ class LeaderElector:
             await leading(False)
             await asyncio.gather(renewing, return_exceptions=True)
             self._alarm(0.0)
-            if not told:
+            if not cancelled:
                 _log.warning(
-                    "the Lease was lost, or not renewed within %g s; standing by", self._name.acting
+                    "the Lease was lost, or not renewed within %g s; standing by",
+                    self._name.renew_deadline,
                 )
             elif settled:
                 await self._release()
             else:
-                _log.warning("a write was not answered: the Lease is left to run out")
+                _log.warning("a write was not answered; the Lease is not released and expires")
 
     async def _renew(self) -> None:
-        """Renew while that keeps us in time; returns where the Lease is lost."""
-        pause = self._name.pause
+        """Renew before each deadline. Returns when the Lease is lost."""
+        pause = self._name.retry_period
         while True:
             await asyncio.sleep(pause)
-            # Half of what is left: one that fails leaves time for another.
-            began = await self._attempt(max(self._fence.seconds_left / 2, self._name.pause / 10))
+            # Half of the time left: after a failed attempt there is time for another.
+            began = await self._attempt(
+                max(self._fence.seconds_left / 2, self._name.retry_period / 10)
+            )
             if self._lost or self._fence.seconds_left <= 0:
-                # What has lapsed is not taken up again without having stopped.
+                # After a lapse this operator must stop before it can lead again.
                 return
             if began is not None and not self._extend(began):
                 return
-            pause = self._name.pause / (3 if began is None else 1)
+            pause = self._name.retry_period / (3 if began is None else 1)
 
     def _extend(self, began: float) -> bool:
-        """Write for a while from the moment at which the call that renewed was begun."""
+        """Extend the deadlines, counted from the start of the renewing call. Returns False if it is
+        too late."""
         now = self._clock()
-        if now >= began + self._name.acting:
+        if now >= began + self._name.renew_deadline:
             return False
-        self._fence.open(began + self._name.acting)
-        self._alarm(began + self._name.living - now)
+        self._fence.open(began + self._name.renew_deadline)
+        self._alarm(began + self._name.exit_deadline - now)
         return True
 
     async def _attempt(self, seconds: float) -> float | None:
-        """Renew or take the Lease within so many seconds. Answers when the call that did it was
-        begun; None where it is not ours, or nobody can say."""
+        """Renew or take the Lease within so many seconds. Returns when the successful call started;
+        None if another operator holds the Lease, or if the outcome is unknown."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._try()
@@ -171,7 +177,7 @@ class LeaderElector:
         return await self._write(body)
 
     async def _write(self, before: dict[str, Any]) -> float:
-        """Ours from now on, if it still is as it was `before`; with nothing before, it is made."""
+        """Write this operator as the holder if the Lease is still `before`; empty: create it."""
         body = self._body(before, self._name.identity)
         began = self._clock()
         write = self._client.update if before else self._client.create
@@ -180,8 +186,8 @@ class LeaderElector:
         return began
 
     def _is_free(self, body: dict[str, Any]) -> bool:
-        """Whether nobody can be acting. One that was deleted (no body) had a holder that acts on
-        until it notices; whoever never saw one takes it for a new installation."""
+        """Whether no other operator can be acting. After a deletion (no body) the last leader acts
+        until it notices; an operator that never saw a Lease assumes a new installation."""
         if body and not (body.get("spec") or {}).get("holderIdentity"):
             return True
         if not body and self._seen is None:
@@ -192,7 +198,7 @@ class LeaderElector:
         return self._clock() - self._seen[1] >= self._name.duration
 
     async def _release(self) -> None:
-        """So that the next one need not wait."""
+        """Release the Lease, so that the next leader need not wait."""
         mine = self._name
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
@@ -200,7 +206,7 @@ class LeaderElector:
                 if (body.get("spec") or {}).get("holderIdentity") == mine.identity:
                     await self._client.update(LEASES, self._body(body, ""))
         except (ApiError, TimeoutError) as error:
-            _log.warning("lease not given back: %s", error or "no answer")
+            _log.warning("lease not released: %s", error or "no answer")
 
     def _body(self, before: dict[str, Any], holder: str) -> dict[str, Any]:
         mine = self._name

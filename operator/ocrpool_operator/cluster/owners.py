@@ -1,5 +1,5 @@
-"""Whose an object is. A pool's are those whose controller it is, by its uid, and no others: neither
-a name nor a label makes an object ours."""
+"""Ownership of objects. A pool owns an object only if the object's controller reference has the
+pool's uid. A name or a label is not enough."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ Body = Mapping[str, Any]
 NAME_TAKEN = "NameTaken"
 _HELM = "meta.helm.sh/release-name"
 _KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"
-# Names that are taken and told one by one.
-_MOST_TOLD = 20
+# Taken names that one message lists.
+_MAX_LISTED = 20
 _STAYS = (
-    "what is not this pool's stays as it is. Make the pool under another name; it also goes on by "
-    "itself once the name is free, as when Kubernetes has removed what an earlier pool left"
+    "the operator does not change objects of others. Create the pool under another name. It also "
+    "continues by itself once the name is free, for example after Kubernetes has removed the "
+    "objects of an earlier pool"
 )
 
 
 def controller_of(body: Body) -> Mapping[str, str]:
-    """The ownerReference of an object's controller, empty where it has none."""
+    """The ownerReference of an object's controller; empty if it has none."""
     references = body["metadata"].get("ownerReferences") or ()
     return next((each for each in references if each.get("controller")), {})
 
 
 def owns(pool: ObservedPool, body: Body) -> bool:
-    """Whether an object is this pool's."""
+    """Whether the pool owns an object."""
     return controller_of(body).get("uid") == pool.uid
 
 
 def name_taken(kind: str, body: Body, *, blocks: bool = False) -> PoolProblem:
-    """An object is in the way of one of ours."""
+    """The problem that another's object has the name of one of the pool's."""
     return PoolProblem(NAME_TAKEN, f"{kind} {body['metadata']['name']} {_whose(body)}", blocks)
 
 
 def _whose(body: Body) -> str:
-    """Whose an object is that is not ours, as far as it says so."""
+    """The owner of a foreign object, as far as the object names one."""
     meta = body["metadata"]
     owner, notes = controller_of(body), meta.get("annotations") or {}
     manager = (meta.get("labels") or {}).get(names.LABEL_MANAGED, names.MANAGER)
@@ -53,43 +54,42 @@ def _whose(body: Body) -> str:
     return "has no owner"
 
 
-def merge_name_conflicts(troubles: Iterable[PoolProblem]) -> list[PoolProblem]:
-    """All names that are taken as one trouble, the first: one Event, and one sentence that has all
-    of them."""
-    found = list(troubles)
+def merge_name_conflicts(problems: Iterable[PoolProblem]) -> list[PoolProblem]:
+    """Merge all taken names into one problem, the first, so that one Event lists them all."""
+    found = list(problems)
     taken = [each for each in found if each.reason == NAME_TAKEN]
     if not taken:
         return found
-    said = [each.message for each in taken]
-    more = f"; and {len(said) - _MOST_TOLD} more" if len(said) > _MOST_TOLD else ""
-    message = f"{'; '.join(said[:_MOST_TOLD])}{more}: {_STAYS}"
+    messages = [each.message for each in taken]
+    more = f"; and {len(messages) - _MAX_LISTED} more" if len(messages) > _MAX_LISTED else ""
+    message = f"{'; '.join(messages[:_MAX_LISTED])}{more}: {_STAYS}"
     one = PoolProblem(NAME_TAKEN, message, any(each.blocks for each in taken))
     others = [each for each in found if each.reason != NAME_TAKEN]
     return [one, *others]
 
 
 def foreign_pod_problems(pool: ObservedPool, pods: Iterable[ObservedPod]) -> list[PoolProblem]:
-    """Pods that look like this pool's workers and are not."""
+    """The problem of pods that have the labels of the pool's workers and are not its own."""
     found = sorted(pod.name for pod in pods if pod.ends_at is None and not pod.finished)
     if not found:
         return []
-    told = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    listed = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     return [
         PoolProblem(
             "ForeignPod",
-            f"{told}: not this pool's, but with its labels. The operator leaves it alone; yet the "
-            f"pool's Service may send it pages. Take its label {names.LABEL_POOL} off, or change "
-            "the template that it is made from",
+            f"{listed}: not this pool's, but with its labels. The operator does not change it, but "
+            f"the pool's Service may send it pages. Remove its label {names.LABEL_POOL}, or change "
+            "the template that it is created from",
         )
     ]
 
 
 def owned_proxy_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
-    """Of pods with the label of a proxy those that its Deployment made, by a ReplicaSet."""
+    """The pods that the proxy's Deployment created through a ReplicaSet."""
     kind, deployment = "ReplicaSet", names.proxy_name(pool.name)
     return tuple(pod for pod in pods if pod.created_by.rpartition("-")[0] == f"{kind} {deployment}")
 
 
 def owned_worker_pods(pool: ObservedPool, pods: Iterable[ObservedPod]) -> tuple[ObservedPod, ...]:
-    """Of pods with the labels of workers those that this pool owns."""
+    """The pods that the pool owns."""
     return tuple(pod for pod in pods if pod.owner_uid == pool.uid)

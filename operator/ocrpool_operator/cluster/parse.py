@@ -1,4 +1,4 @@
-"""From what the API server sends to what the planner knows."""
+"""From the API server's objects to the planner's types."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ocrpool_operator.cluster.owners import controller_of
 
 Body = Mapping[str, Any]
 _EVICTABLE = {"true": True, "false": False}
-# Kubelet's times are whole seconds, and what it saw first may be written last; nothing of ours is
-# ready so soon after its start.
-_SWIFT_SECONDS = 2.0
+# The kubelet's times are whole seconds, and it may write an earlier observation later. No worker
+# and no proxy is ready this soon after its start.
+_MIN_STARTUP_SECONDS = 2.0
 _BACKING_OFF = re.compile(r'^Back-off pulling image ".*?": ErrImagePull: ', re.DOTALL)
 
 
 def pool_from(body: Body) -> ObservedPool:
-    """A pool as it was read. Where the types refuse its spec, `invalid` says why and the spec is
-    the default one, which only its deletion may be guided by.
+    """Parse an OcrPool. If its spec is invalid, `invalid_reason` says why and the spec is the
+    default one, which only the deletion of the pool may use.
 
-    The schema refuses such a spec before; this is for objects that are older than the schema.
+    The CRD's schema refuses an invalid spec. Only objects older than the schema can have one.
     """
     meta = body["metadata"]
     invalid = ""
@@ -38,12 +38,12 @@ def pool_from(body: Body) -> ObservedPool:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in ("spec", *first["loc"]))
         spec, invalid = PoolSpec(), f"{where}: {first['msg']}"
-    # Also of a spec that cannot be read: it is its own operator that says so.
+    # Needed for an invalid spec, too: only the pool's own operator reports it.
     operator = (body.get("spec") or {}).get("operatorName", names.OPERATOR)
     try:
         status = PoolStatus.model_validate(body.get("status") or {})
     except ValidationError:
-        # Written by another version: what it said is lost, what is there will be seen again.
+        # Another version wrote it. The old status is lost; the next round observes all again.
         status = PoolStatus()
     return ObservedPool(
         namespace=meta["namespace"],
@@ -61,8 +61,8 @@ def pool_from(body: Body) -> ObservedPool:
 
 
 def pod_from(body: Body, *, template: str = "template") -> ObservedPod:
-    """A worker's pod, or one of the proxy. `template`: the field of the spec that it is made
-    from, for sentences about it."""
+    """Parse the pod of a worker or of a proxy. `template`: the field of the spec that the pod is
+    created from, for messages about it."""
     meta, status = body["metadata"], body.get("status") or {}
     notes = meta.get("annotations") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
@@ -83,30 +83,30 @@ def pod_from(body: Body, *, template: str = "template") -> ObservedPod:
         ends_at=parse_timestamp(meta.get("deletionTimestamp")),
         draining_since=parse_timestamp(notes.get(names.DRAINING_SINCE)),
         evictable=_EVICTABLE.get(notes.get(names.SAFE_TO_EVICT, "")),
-        problem=None if ready else _trouble(phase, status, conditions, template, turned),
+        problem=None if ready else _pod_problem(phase, status, conditions, template, turned),
         owner_uid=controller.get("uid", ""),
         created_by=f"{controller.get('kind', '')} {controller.get('name', '')}".strip(),
         version=int(meta.get("resourceVersion") or 0),
     )
 
 
-def _trouble(
+def _pod_problem(
     phase: str, status: Body, conditions: Mapping[str, Body], template: str, turned: float
 ) -> PoolProblem | None:
-    """Why Kubernetes cannot run a pod, with what to do about it."""
+    """Why Kubernetes cannot run a pod, and what to do about it."""
     if phase == "Failed":
         text = shorten(status.get("message") or status.get("reason") or "its container ended")
         return PoolProblem("PodFailed", f"the pod ended: {text}; it is replaced")
     for container in status.get("containerStatuses") or ():
-        found = _container_trouble(container, template, turned)
+        found = _container_problem(container, template, turned)
         if found is not None:
             return found
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        said = shorten(scheduled.get("message") or scheduled.get("reason", ""))
+        reason = shorten(scheduled.get("message") or scheduled.get("reason", ""))
         return PoolProblem(
             "WaitingForCapacity",
-            f"no node takes it: {said}; add a node, or look at resourceName, nodeSelector and "
+            f"no node takes it: {reason}; add a node, or look at resourceName, nodeSelector and "
             "tolerations",
         )
     if status.get("reason") == "NodeLost" or _marked_by_others(conditions):
@@ -119,24 +119,24 @@ def _trouble(
 
 
 def _marked_by_others(conditions: Mapping[str, Body]) -> bool:
-    """A pod that is not ready though its containers were when kubelet spoke last: where a node is
-    silent, Kubernetes marks its pods, and only with this one condition."""
+    """Whether Kubernetes marked the pod as not ready because its node is silent. It sets only this
+    one condition; the containers were ready in the kubelet's last report."""
     found = [conditions.get(name, {}).get("status") for name in ("Ready", "ContainersReady")]
     return found == ["False", "True"]
 
 
 def _recovered(container: Body, turned: float) -> bool:
-    """Whether the pod's readiness has `turned` since its container was started again: kubelet keeps
-    the last end of a container for as long as the pod lives."""
+    """Whether the pod's readiness changed (`turned`) since its container restarted. The kubelet
+    keeps the last exit of a container as long as the pod exists."""
     running = (container.get("state") or {}).get("running") or {}
     started = parse_timestamp(running.get("startedAt"))
-    return started is not None and turned > started + _SWIFT_SECONDS
+    return started is not None and turned > started + _MIN_STARTUP_SECONDS
 
 
-def _container_trouble(container: Body, template: str, turned: float) -> PoolProblem | None:
+def _container_problem(container: Body, template: str, turned: float) -> PoolProblem | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
-    # Kubelet takes turns between an error and the same with how it waits before its next try.
+    # The kubelet alternates between an error and the same error with its back-off in front.
     message = shorten(_BACKING_OFF.sub("", waiting.get("message", "")))
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
         return PoolProblem(

@@ -1,4 +1,4 @@
-"""What a pod of a proxy says that it sends requests to."""
+"""The backends that a proxy's pod sends requests to, from HAProxy's statistics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 3.0
 async def fetch_up_addresses(
     session: aiohttp.ClientSession, pods: Iterable[ObservedPod]
 ) -> dict[str, frozenset[str]]:
-    """By the uid of every pod that answered: the addresses that it sends to. Never raises."""
+    """The addresses that each pod sends to, by uid of the pods that answered. Never raises."""
     asked = [pod for pod in pods if pod.ip]
     views = await asyncio.gather(*(_view_of(session, pod.ip) for pod in asked))
     return {pod.uid: view for pod, view in zip(asked, views, strict=True) if view is not None}

@@ -1,6 +1,6 @@
-"""What the API server refused is not asked again in every round, but with a pause that grows.
+"""The pause after a call that the API server refused: it grows with each refusal.
 
-A refusal is about the spec as it was: an edit of the pool begins anew.
+A refusal concerns one generation of the spec. An edit of the pool ends the pause.
 """
 
 from __future__ import annotations
@@ -19,52 +19,55 @@ PAUSE_MOST = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    about: tuple[str, int]
+    # Uid and generation of the pool.
+    pool: tuple[str, int]
     times: int
     until: float
-    trouble: PoolProblem
+    problem: PoolProblem
 
 
 class RetryBackoff:
-    """Refusals by pool and call; `what` names a call in any words that stay. `now`: monotonic
-    seconds."""
+    """Refusals by pool and call. `call` is any text that names the call and does not change.
+    `now`: monotonic seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._held: dict[Key, dict[str, _Refusal]] = {}
+        self._refusals: dict[Key, dict[str, _Refusal]] = {}
 
-    def pending(self, pool: ObservedPool, what: str) -> PoolProblem | None:
-        """What was said to this call, while it is too early to ask again."""
-        held = self._of(pool).get(what)
-        return held.trouble if held is not None and self._now() < held.until else None
+    def pending(self, pool: ObservedPool, call: str) -> PoolProblem | None:
+        """The problem of a refused call whose pause is not over."""
+        refusal = self._current(pool).get(call)
+        if refusal is None or self._now() >= refusal.until:
+            return None
+        return refusal.problem
 
-    def record_refusal(self, pool: ObservedPool, what: str, trouble: PoolProblem) -> None:
-        """It was refused, again or for the first time."""
-        before = self._of(pool).get(what)
+    def record_refusal(self, pool: ObservedPool, call: str, problem: PoolProblem) -> None:
+        """Start the pause, or a longer one if the call was refused before."""
+        before = self._current(pool).get(call)
         times = 1 if before is None else before.times + 1
         pause = backoff_seconds(times, first=PAUSE_FIRST, most=PAUSE_MOST)
-        kept = self._held.setdefault(pool.key, {})
-        kept[what] = _Refusal(_about(pool), times, self._now() + pause, trouble)
+        refusal = _Refusal(_generation(pool), times, self._now() + pause, problem)
+        self._refusals.setdefault(pool.key, {})[call] = refusal
 
-    def clear(self, pool: ObservedPool, what: str) -> None:
-        """It was done after all, or need not be done any more."""
-        self._held.get(pool.key, {}).pop(what, None)
+    def clear(self, pool: ObservedPool, call: str) -> None:
+        """Forget the refusals of a call that succeeded or is no longer needed."""
+        self._refusals.get(pool.key, {}).pop(call, None)
 
     def next_retry(self, pool: ObservedPool) -> float:
-        """The next moment at which a call may be tried again; infinity where none waits."""
+        """When the first pause ends; infinity if no call waits."""
         now = self._now()
-        waits = (each.until for each in self._of(pool).values() if each.until > now)
-        return min(waits, default=math.inf)
+        ends = (each.until for each in self._current(pool).values() if each.until > now)
+        return min(ends, default=math.inf)
 
     def drop_pool(self, key: Key) -> None:
-        """The pool is gone."""
-        self._held.pop(key, None)
+        """Forget a pool that is gone."""
+        self._refusals.pop(key, None)
 
-    def _of(self, pool: ObservedPool) -> dict[str, _Refusal]:
-        held = self._held.get(pool.key, {})
-        return {what: each for what, each in held.items() if each.about == _about(pool)}
+    def _current(self, pool: ObservedPool) -> dict[str, _Refusal]:
+        """The refusals that concern the pool as it is now."""
+        found = self._refusals.get(pool.key, {})
+        return {call: each for call, each in found.items() if each.pool == _generation(pool)}
 
 
-def _about(pool: ObservedPool) -> tuple[str, int]:
-    """What a refusal was about: this pool, as it was spelled then."""
+def _generation(pool: ObservedPool) -> tuple[str, int]:
     return pool.uid, pool.generation

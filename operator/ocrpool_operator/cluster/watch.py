@@ -1,6 +1,6 @@
-"""kopf's part: the watches. Every event goes into the cache and marks its pool; nothing else.
+"""The watches, which kopf runs. Every event is kept in the cache and marks its pool; nothing else.
 
-kopf reconnects, lists anew and logs in again; no handler writes anything, and kopf's own
+kopf reconnects, lists again and logs in again. No handler writes anything, and kopf's own
 finalizers, annotations and Events are not used.
 """
 
@@ -21,9 +21,9 @@ from ocrpool_operator.cluster.owners import controller_of
 from ocrpool_operator.cluster.parse import pod_from, pool_from
 
 _log = logging.getLogger(__name__)
-# From watches that failed altogether to their next beginning.
+# The pause before watches that failed are started again.
 PAUSE_SECONDS = 3.0
-_COMPANIONS = {
+_OWNED_KINDS = {
     "ConfigMap": ("", "v1", "configmaps"),
     "Service": ("", "v1", "services"),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
@@ -33,23 +33,23 @@ _COMPANIONS = {
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf as this operator wants it: watching only what is ours, and silent."""
+    """The settings of kopf: it watches only the operator's own objects, and writes nothing."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.peering.standalone = True
-    # The CRD is waited for before; nothing else comes and goes.
+    # The CRD exists before kopf starts, and no other resource appears or disappears.
     found.scanning.disabled = True
     found.networking.request_timeout = 30
     found.networking.error_backoffs = (1, 2, 4, 8)
     found.networking.enforce_retry_after = True
     found.watching.server_timeout = 10 * 60
     found.watching.reconnect_backoff = 1.0
-    # kopf takes a finalizer of this name off whatever it has no deletion handler for, and it does
-    # not know who leads: so it is one that nothing has, and kopf never writes.
+    # kopf removes the finalizer of this name from objects without a deletion handler, even if this
+    # operator is not the leader. No object has this random name, so kopf never writes.
     found.persistence.finalizer = f"{names.GROUP}/kopf-{secrets.token_hex(8)}"
     ours = f"{names.LABEL_MANAGED}={names.MANAGER}"
     found.watching.label_selectors["", "v1", "pods"] = ours
-    for group, version, plural in _COMPANIONS.values():
+    for group, version, plural in _OWNED_KINDS.values():
         found.watching.label_selectors[group, version, plural] = ours
     return found
 
@@ -57,9 +57,9 @@ def settings() -> kopf.OperatorSettings:
 def registry(
     cache: PoolCache, mark: Callable[[Key], None], end: Callable[[], Awaitable[None]]
 ) -> kopf.OperatorRegistry:
-    """Handlers that keep `cache` and call `mark` with the pool that something happened to.
+    """Make the handlers: they update `cache` and call `mark` with the pool that changed.
 
-    `end` is awaited when kopf was told to end: it waits for every task that it does not know.
+    `end` is awaited when kopf ends, because kopf waits for every task that it did not start.
     """
     found = kopf.OperatorRegistry()
     kopf.on.login(registry=found)(login)
@@ -69,8 +69,8 @@ def registry(
 
     kopf.on.cleanup(registry=found)(on_cleanup)
 
-    # All of them coroutines: kopf calls plain functions in threads, and neither the cache nor the
-    # loop is made for that.
+    # All handlers are coroutines: kopf calls plain functions in threads, and neither the cache nor
+    # the loop is thread-safe.
     async def on_pool(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key = (body["metadata"]["namespace"], body["metadata"]["name"])
         if type == "DELETED":
@@ -82,13 +82,15 @@ def registry(
         pool = pool_from(body)
         if cache.put_pool(pool):
             if pool.invalid_reason:
-                _log.error("not followed: %s", pool.invalid_reason, extra={"pool": "/".join(key)})
+                _log.error(
+                    "the spec is invalid: %s", pool.invalid_reason, extra={"pool": "/".join(key)}
+                )
             mark(key)
 
     async def on_pod(*, body: kopf.Body, type: str | None, **_: Any) -> None:
         key, owner = _key_of(body), _key_of_owner(body)
         if owner is not None and owner != key:
-            # One of a pool's own whose label was taken off or changed: its pool has to look.
+            # The label of a pool's own pod was removed or changed: its pool needs a round.
             cache.drop_pod(owner, body["metadata"]["name"], body["metadata"]["uid"])
             mark(owner)
         if key is None:
@@ -103,8 +105,8 @@ def registry(
             cache.put_pod(key, pod)
         mark(key)
 
-    def companion(kind: str) -> Callable[..., Coroutine[Any, Any, None]]:
-        async def on_companion(*, body: kopf.Body, type: str | None, **_: Any) -> None:
+    def owned_kind(kind: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def on_owned_object(*, body: kopf.Body, type: str | None, **_: Any) -> None:
             key = _key_of(body)
             if key is None:
                 return
@@ -114,18 +116,18 @@ def registry(
                 cache.put_owned_object(kind, dict(body))
             mark(key)
 
-        return on_companion
+        return on_owned_object
 
     group = (names.GROUP, names.VERSION, names.PLURAL)
     kopf.on.event(*group, registry=found)(on_pool)
     kopf.on.event("", "v1", "pods", registry=found)(on_pod)
-    for kind, resource in _COMPANIONS.items():
-        kopf.on.event(*resource, id=kind, registry=found)(companion(kind))
+    for kind, resource in _OWNED_KINDS.items():
+        kopf.on.event(*resource, id=kind, registry=found)(owned_kind(kind))
     return found
 
 
 def _keep_proxy_pod(cache: PoolCache, body: kopf.Body, type: str | None) -> Key | None:
-    """What a pod that is no worker means. Answers the pool whose proxy it belongs to."""
+    """Keep the pod of a proxy in the cache. Returns the pool; None if the pod is no proxy's."""
     key = _key_of(body, names.LABEL_PROXY)
     if key is not None:
         pod = pod_from(body, template="proxy")
@@ -145,10 +147,11 @@ async def run_watches(
     with_settings: kopf.OperatorSettings | None = None,
     pause: float = PAUSE_SECONDS,
 ) -> None:
-    """Watch, and `act` beside it, until told to end by a signal; no namespaces: the whole cluster.
+    """Run the watches, and `act` beside them, until a signal ends the process. No namespaces: watch
+    the whole cluster.
 
-    kopf gives up over what it cannot read, such as a watch that ends with half a line. Then both
-    are begun again, after a pause; what was missed in between is seen by the next list.
+    kopf fails on data that it cannot parse, such as a watch that ends in the middle of a line. Then
+    both start again after a pause. The next list has what was missed.
     """
     while True:
         acting = asyncio.create_task(act())
@@ -166,7 +169,7 @@ async def run_watches(
                 standalone=True,
             )
             return
-        except Exception as error:  # whatever it is, ending would not mend it
+        except Exception as error:  # a restart of the process would not help more
             _log.error(
                 "the watches failed (%s: %s); again in %g s", type(error).__name__, error, pause
             )
@@ -176,7 +179,7 @@ async def run_watches(
 
 
 def _key_of_owner(body: kopf.Body) -> Key | None:
-    """The pool that an object's ownerReference names."""
+    """The pool that is the controller of an object."""
     owner = controller_of(body)
     return (
         (body["metadata"]["namespace"], owner["name"]) if owner.get("kind") == names.KIND else None

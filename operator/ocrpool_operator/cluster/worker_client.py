@@ -1,4 +1,4 @@
-"""Talks to the workers' control ports: what they are, what they shall be, when to end."""
+"""The client of the workers' control ports: their state, their number of instances, draining."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ocrpool.protocol import State
 from ocrpool.resource.names import CONTROL_PORT
 from ocrpool_operator.cluster.fence import Fence, FencedError, never_fenced
 
-# A worker whose loop turns answers in milliseconds; one that does not is as good as silent.
+# A healthy worker answers in milliseconds. Longer counts as no answer.
 TIMEOUT_SECONDS = 3.0
 MOST_AT_ONCE = 64
 MOST_REMEMBERED = 10_000
@@ -23,10 +23,10 @@ MOST_BYTES = 4 * 2**20
 
 
 class WorkerClient:
-    """The control ports of all workers. Sessions are closed by whoever made them.
+    """Calls to the control ports of all workers. The caller closes the sessions.
 
-    What asks a worker to change something passes `fence`, and `writes`, a session whose sockets are
-    the fence's own."""
+    Calls that change a worker pass `fence` and use `writes`, a session whose sockets check the
+    fence."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class WorkerClient:
     async def fetch_states(
         self, pods: Iterable[ObservedPod], token: str
     ) -> dict[str, WorkerObservation]:
-        """The state of every pod that has an address, by the pod's uid. Never raises."""
+        """Fetch the state of every pod that has an address, by uid of the pod. Never raises."""
         asked = [pod for pod in pods if pod.ip and not pod.finished]
         looks = await asyncio.gather(*(self._call("GET", pod, "state", token) for pod in asked))
         return {pod.uid: self._counted(pod, look) for pod, look in zip(asked, looks, strict=True)}
@@ -57,22 +57,22 @@ class WorkerClient:
             self._misses.pop(pod.uid, None)
             return look
         if len(self._misses) >= MOST_REMEMBERED:
-            # Pods that are gone are never heard of again.
+            # Nobody tells this client when a pod is gone, so all counts are dropped.
             self._misses.clear()
         self._misses[pod.uid] = self._misses.get(pod.uid, 0) + 1
         return replace(look, failures_in_a_row=self._misses[pod.uid])
 
     async def set_target(self, pod: ObservedPod, token: str, target: int) -> WorkerObservation:
-        """Ask a worker for so many instances."""
+        """Ask a worker to run this number of instances."""
         return await self._call("PUT", pod, "instances", token, body={"target": target})
 
     async def drain(self, pod: ObservedPod, token: str) -> WorkerObservation:
-        """Tell a worker to take nothing new."""
+        """Ask a worker to accept no new requests."""
         return await self._call("POST", pod, "drain", token)
 
     @contextlib.contextmanager
-    def _way_of(self, method: str) -> Iterator[tuple[aiohttp.ClientSession, float]]:
-        """The session for a call and the seconds that it may take. Raises FencedError."""
+    def _route(self, method: str) -> Iterator[tuple[aiohttp.ClientSession, float]]:
+        """The session for a call and the seconds that the call may take. Raises FencedError."""
         if method == "GET":
             yield self._session, self._seconds
             return
@@ -91,7 +91,7 @@ class WorkerClient:
         url = f"http://{host}:{CONTROL_PORT}/v1/{path}"
         try:
             async with self._gate:
-                with self._way_of(method) as (session, seconds):
+                with self._route(method) as (session, seconds):
                     async with session.request(
                         method,
                         url,
