@@ -1,4 +1,4 @@
-"""A plain client of the API server for tests: what kubelet would say, and what a test looks at."""
+"""A plain client of the API server for tests and for the stand-in kubelet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 
 class Refused(Exception):
-    """The API server said no."""
+    """The API server refused a call."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 class Api:
-    """Calls as the admin of a kubeconfig."""
+    """Calls with the credentials of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ class Api:
                 self.tls.load_cert_chain(paths[0], paths[1])
 
     def call(self, method: str, path: str, body: object = None, kind: str = "json") -> Object:
-        """One call; answers the object. Raises Refused, OSError."""
+        """Make one call and return the object. Raises Refused, OSError."""
         content = {"json": "application/json", "merge": "application/merge-patch+json"}[kind]
         request = urllib.request.Request(
             self.server + path,

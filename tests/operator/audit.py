@@ -1,7 +1,6 @@
-"""Every write of the operators of one test, from the API server's own record: none was to an object
-that no operator had made.
+"""The API server's audit log of one test: operators wrote only to objects that an operator created.
 
-An object is told by its uid, so what took the place of one of ours is another one.
+Objects are compared by uid, so an object that replaced one of the operator's is a different one.
 """
 
 from __future__ import annotations

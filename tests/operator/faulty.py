@@ -1,9 +1,8 @@
-"""A stand-in for a wire in trouble: a proxy in front of the real API server.
+"""A faulty connection: a proxy in front of the real API server.
 
-Everything passes unchanged (so its semantics are the real ones) but for what a test asks for:
-answers that come instead, answers that are lost after the deed, watches that break in the middle of
-a line, and something that happens right before a call is passed on. kmock cannot sit in front of
-another server; what needs no real semantics is played with it in test_wire.py.
+All calls pass unchanged, with the real semantics, except for the faults that a test asks for: other
+answers, answers that are lost after the write, watches that break in the middle of a line, and an
+action directly before a call is passed on. kmock cannot be placed in front of another server.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Passed:
-    """One write. `at`: monotonic seconds at which the whole of it was here."""
+    """One write. `at`: when all of it had arrived, in monotonic seconds."""
 
     at: float
     call: str
@@ -59,7 +58,7 @@ class Passed:
 
 
 class FaultyWire:
-    """Use as a context manager; `url` is where the operator shall find the API server."""
+    """Use as a context manager. `url`: the API server's address for the operator."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -85,7 +84,7 @@ class FaultyWire:
         self._thread.join(20)
 
     def rule(self, pattern: str, **what: Any) -> Rule:
-        """Meet calls like this; the rule that was made last goes first."""
+        """Add a rule for calls. A newer rule takes precedence."""
         made = Rule(pattern, **what)
         self._rules.insert(0, made)
         return made
@@ -94,7 +93,7 @@ class FaultyWire:
         self._rules.clear()
 
     def cut_watches(self) -> int:
-        """Break every open watch in the middle of a line; how many there were."""
+        """Break every open watch in the middle of a line. Returns their number."""
         return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
 
     async def _cut(self) -> int:

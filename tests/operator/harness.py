@@ -1,4 +1,4 @@
-"""What tests of the operator do: start and end it, apply pools, wait, and look."""
+"""The harness of operator tests: starts and ends operators, applies pools, waits for conditions."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def pool(name: str = "pages", **spec: Any) -> Object:
 
 
 def still_pool() -> Object:
-    """An OcrPool with one instance on each of two fake GPUs: of the RAM others may take and give
-    back while a test looks whether all is quiet, and that is to be told."""
+    """An OcrPool with one instance on each of two fake GPUs. Its status stays the same while other
+    processes on the machine take and release RAM."""
     return gpu_pool(replicas=2, instances={"min": 1, "max": 1})
 
 
@@ -95,7 +95,7 @@ class OperatorProcess:
             )
 
     def stop(self) -> None:
-        """SIGTERM; it must end in order."""
+        """Send SIGTERM; the process must exit with status 0."""
         if self.process.poll() is None:
             self.process.terminate()
         assert self.process.wait(20) == 0, self.tail()
@@ -105,7 +105,7 @@ class OperatorProcess:
         self.process.wait()
 
     def metric(self, line: str) -> float:
-        """The value of one line of /metrics; 0 where it is not there."""
+        """The value of one line of /metrics; 0 if the line is missing."""
         url = f"http://127.0.0.1:{self.port}/metrics"
         with urllib.request.urlopen(url, timeout=5) as response:
             text = response.read().decode()
@@ -116,7 +116,7 @@ class OperatorProcess:
         return self.metric("ocrpool_operator_api_writes_total")
 
     def settle(self) -> None:
-        """Wait until all is told of what has just come up: nothing written for some looks."""
+        """Wait until the operator has reported everything: no write for three seconds."""
         deadline = time.monotonic() + 30
         while True:
             writes = self.writes()
@@ -157,7 +157,7 @@ class OperatorHarness:
         audit.hold(self.namespace)
 
     def use_server(self, server: str) -> None:
-        """The operators that are started from now on reach the API server here."""
+        """Let operators that start from now on use this address of the API server."""
         config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
         config["clusters"][0]["cluster"] = {"server": server}
         self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -195,7 +195,7 @@ class OperatorHarness:
         return {each["metadata"]["name"]: each for each in self.items("pods")}
 
     def uid(self, pod: str) -> str:
-        """A pod's uid, empty where there is none of that name."""
+        """A pod's uid; empty if there is no pod of that name."""
         return str(self.pods().get(pod, {}).get("metadata", {}).get("uid", ""))
 
     def status(self, name: str = "pages") -> Object:
@@ -203,7 +203,7 @@ class OperatorHarness:
         return found
 
     def reported(self) -> str:
-        """All that the operator has told of the pool: its status and its Events."""
+        """Everything that the operator reported about the pool: its status and its Events."""
         return yaml.safe_dump([self.status(), self.events()])
 
     def events(self, *reasons: str) -> list[str]:
@@ -224,7 +224,7 @@ class OperatorHarness:
         return "", ""
 
     def until(self, what: str, look: Callable[[], object], seconds: float = 60) -> None:
-        """Wait until `look` is true; tells what is there instead, with the operator's log."""
+        """Wait until `look` is true. The failure shows the statuses and the operator's log."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, Refused):
@@ -243,7 +243,7 @@ class OperatorHarness:
         self.until(f"{count} workers of {name} are ready", look, seconds)
 
     def queues_below(self, seconds: float) -> bool:
-        """Whether no request has waited for so long, as the workers' own metrics say."""
+        """Whether no request waits longer than this, according to the workers' metrics."""
         for pod in self.pods().values():
             url = f"http://{pod['status']['podIP']}:8081/metrics"
             with urllib.request.urlopen(url, timeout=5) as response:
@@ -260,7 +260,7 @@ class OperatorHarness:
         return "\n".join([json.dumps(statuses, indent=1), *logs])
 
     def gone(self) -> bool:
-        """Nothing of any pool is left in the namespace."""
+        """Whether no object of any pool is left in the namespace."""
         left = self.pools() + self.items("pods") + self.items("services")
         left += self.items("poddisruptionbudgets") + self.items("secrets")
         left += self.items("networkpolicies") + self.items("deployments")
@@ -270,7 +270,7 @@ class OperatorHarness:
 
 @contextlib.contextmanager
 def watching(harness: OperatorHarness, look: Callable[[dict[str, Object]], None]) -> Iterator[None]:
-    """Call `look` with the pods all the time while the block runs; its failure is the test's."""
+    """Call `look` with the pods repeatedly while the block runs. If it fails, the test fails."""
     import threading  # noqa: PLC0415
 
     stop, failures = threading.Event(), []

@@ -1,7 +1,7 @@
 """The operator, killed at the first call to the API server at which it was not killed before.
 
-KILL_LOG names a file with a line for every death: phase (KILL_PHASE), before or after, the call.
-The exit is as hard as SIGKILL: nothing is flushed, released or said.
+KILL_LOG names a file with a line for every exit: phase (KILL_PHASE), before or after, the call.
+The exit is as hard as SIGKILL: nothing is flushed, released or logged.
 """
 
 from __future__ import annotations

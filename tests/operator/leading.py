@@ -1,4 +1,4 @@
-"""The operator with a Lease of LEASE_SECONDS, so that tests need not wait for the usual fifteen."""
+"""The operator with a Lease of LEASE_SECONDS, so that tests are faster than with 15."""
 
 from __future__ import annotations
 
