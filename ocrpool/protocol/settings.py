@@ -58,8 +58,8 @@ LameDuckSeconds = Annotated[
         ge=0,
         le=300,
         description="Seconds after SIGTERM or `POST /v1/drain` in which the worker is not ready "
-        "but still accepts requests, until the clients' load balancer has taken it out. 0 refuses "
-        "new requests at once.",
+        "but still accepts requests, so that load balancers stop sending to it. 0 refuses new "
+        "requests at once.",
     ),
 ]
 GraceSeconds = Annotated[
@@ -103,7 +103,7 @@ class EngineFields(SharedFields):
 
 
 class AdmissionFields(SharedFields):
-    """Limits that a request must satisfy before any pixel is decoded."""
+    """Limits of requests: sizes, which are checked before any pixel is decoded, and times."""
 
     max_megapixels: float = Field(
         default=16,
@@ -128,16 +128,15 @@ class AdmissionFields(SharedFields):
         default=60,
         gt=0,
         le=3600,
-        description="Longest time without progress, in seconds: without an answer, a finished "
-        "page of a document, or a progress report of the page in work. Then the request is "
-        "answered 504.",
+        description="A request is answered 504 if for this many seconds none of its pages is "
+        "finished or reports progress.",
     )
     page_seconds: float = Field(
         default=600,
         gt=0,
         le=3600,
-        description="Longest time for one page that makes progress, in seconds. If "
-        "`timeoutSeconds` is larger, that counts.",
+        description="Longest time for one page that makes progress, in seconds. The "
+        "larger of this and `timeoutSeconds` applies.",
     )
 
     @property
@@ -158,7 +157,9 @@ class MemoryFields(SharedFields, Generic[Bytes_, BytesOrAuto_]):
     """How device memory is planned. The type parameters say how a side holds a quantity."""
 
     reserve: Bytes_ = _quantity_field(
-        "1Gi", "Memory of each device that is never planned for, as a quantity such as 1Gi."
+        "1Gi",
+        "Memory of each device that is kept free, as a quantity such as 1Gi. Only instances up "
+        "to instances.min may use it.",
     )
     per_instance: BytesOrAuto_ = _quantity_field(
         "auto",
@@ -177,7 +178,8 @@ class RecycleFields(SharedFields):
     after_requests: int = Field(
         default=0,
         ge=0,
-        description="Replace an instance after this number of pages. 0 switches it off.",
+        description="Replace an instance after this number of pages (a request here is one page). "
+        "0 switches it off.",
     )
     memory_growth: float = Field(
         default=1.5,

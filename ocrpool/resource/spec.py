@@ -110,9 +110,9 @@ class DisruptionSpec(ApiModel):
 
     annotate: bool = Field(
         default=True,
-        description="Annotate the worker pods: a worker that starts, drains or has had a request "
-        "within restSeconds is not evictable; an idle one is. If false, new pods get no such "
-        "annotations. They get none either if template.annotations has "
+        description="Annotate the worker pods. A worker that starts, drains or had a request within "
+        "restSeconds is marked as not evictable, an idle worker as evictable. New pods get no such "
+        "annotation if this is false, or if template.annotations sets "
         "cluster-autoscaler.kubernetes.io/safe-to-evict.",
     )
     rest_seconds: float = Field(
@@ -190,7 +190,7 @@ class ModelsSpec(ApiModel):
 
 
 class AdmissionSpec(ApiModel, AdmissionFields):
-    """Limits that a request must satisfy before any pixel is decoded."""
+    """Limits of requests: sizes, which are checked before any pixel is decoded, and times."""
 
 
 class RecycleSpec(ApiModel, RecycleFields):
@@ -332,7 +332,7 @@ class PoolSpec(ApiModel):
         ge=0,
         le=1000,
         description="Number of workers, one device each. 1 if neither this nor autoscaling is set. "
-        "Set it if an HPA or `kubectl scale` changes it.",
+        "Set it if you scale with an HPA or `kubectl scale`.",
     )
     autoscaling: Autoscaling | None = Field(
         default=None,
@@ -343,7 +343,7 @@ class PoolSpec(ApiModel):
         ge=0,
         le=3600,
         description="With replicas: scale down to the highest value that replicas had within this "
-        "many seconds. A short dip then costs no worker. 0 scales down at once.",
+        "many seconds. A short decrease then removes no worker. 0 scales down at once.",
     )
     disruption: DisruptionSpec = Field(
         default=DisruptionSpec(), description="Annotations for cluster autoscalers."
@@ -360,7 +360,7 @@ class PoolSpec(ApiModel):
         default="nvidia.com/gpu",
         pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
         max_length=253,
-        description="Extended resource of which each worker gets one, such as "
+        description="Extended resource of which each worker requests one unit, such as "
         "nvidia.com/mig-1g.10gb.",
     )
     instances: InstanceRange = Field(

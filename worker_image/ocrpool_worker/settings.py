@@ -44,12 +44,17 @@ class _Settings(BaseModel):
 class InstancesSettings(_Settings):
     """How many instances the worker may be asked for."""
 
-    min: int = Field(default=1, ge=0, le=MAX_INSTANCES, description="instances that it starts with")
+    min: int = Field(
+        default=1, ge=0, le=MAX_INSTANCES, description="Instances that the worker starts with."
+    )
     max: int = Field(
-        default=8, ge=1, le=MAX_INSTANCES, description="most instances that it accepts"
+        default=8,
+        ge=1,
+        le=MAX_INSTANCES,
+        description="Largest target that `PUT /v1/instances` accepts.",
     )
     boot_seconds: float = Field(
-        default=600, gt=0, description="longest time that one boot may take, warm-up included"
+        default=600, gt=0, description="Longest time for one instance to start, warm-up included."
     )
 
     @model_validator(mode="after")
@@ -67,36 +72,37 @@ class ModelsSettings(_Settings):
     """Where the staged model files are."""
 
     dir: Path | None = Field(
-        default=None, description="folder of staged models; verified before every boot"
+        default=None,
+        description="Folder of the staged models. It is verified before each start of an instance.",
     )
 
 
 class AdmissionSettings(_Settings, AdmissionFields):
-    """What a request must satisfy before any pixel is decoded."""
+    """Limits of requests: sizes before any pixel is decoded, and times."""
 
-    max_body: Bytes = Field(default=128 * 2**20, description="largest request body")
+    max_body: Bytes = Field(default=128 * 2**20, description="Largest request body.")
     body_memory: Bytes = Field(
         default=2**30,
-        description="most memory that all bodies held at once may take; an eighth of it is kept "
-        "for bodies of up to 1Mi",
+        description="Memory for all request bodies together. An eighth of it is reserved for bodies of "
+        "up to 1Mi.",
     )
     client_share: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="most of bodyMemory that the bodies of one client address may take, but "
-        "always one of maxBody",
+        description="Largest share of bodyMemory for one client address. One body of maxBody always "
+        "fits.",
     )
     min_body_rate: Bytes = Field(
         default=8 * 1024,
-        description="slowest upload, in bytes a second, over five seconds; 0 = as slow as "
-        "timeoutSeconds allows",
+        description="Slowest upload, in bytes per second over five seconds. 0: only timeoutSeconds "
+        "limits it.",
     )
 
-    max_answer: Bytes = Field(default=256 * 2**20, description="largest answer of one request")
+    max_answer: Bytes = Field(default=256 * 2**20, description="Largest answer of one request.")
     answer_memory: Bytes = Field(
         default=2**30,
-        description="most memory that all answers may take, until their clients have taken them",
+        description="Memory for all answers together, until their clients have received them.",
     )
 
     @property
@@ -105,8 +111,7 @@ class AdmissionSettings(_Settings, AdmissionFields):
 
     @property
     def progress_seconds(self) -> float:
-        """Seconds between two words of an instance that its page comes on: few, and several in
-        `timeout_seconds`."""
+        """Seconds between two progress reports of an instance. Several fit into `timeout_seconds`."""
         return min(1.0, self.timeout_seconds / 4)
 
 
@@ -114,7 +119,7 @@ class MemorySettings(_Settings, MemoryFields[Bytes, Literal["auto"] | Bytes]):
     """How device memory is planned; quantities are numbers of bytes."""
 
     look_seconds: float = Field(
-        default=1.0, gt=0, le=60, description="time between two looks at the device's memory"
+        default=1.0, gt=0, le=60, description="Time between two readings of the device's memory."
     )
 
 
@@ -134,64 +139,66 @@ class HttpSettings(_Settings):
 
     host: str = Field(
         default="127.0.0.1",
-        description="address of the data port; 0.0.0.0 = reachable from outside",
+        description="Address of the data port. 0.0.0.0: reachable from other machines.",
     )
-    port: int = Field(default=8080, ge=0, le=65535, description="data port; 0 = any free one")
+    port: int = Field(default=8080, ge=0, le=65535, description="Data port. 0: any free port.")
     control_host: str = Field(
         default="127.0.0.1",
-        description="address of the control port; reachable from outside it wants a tokenFile",
+        description="Address of the control port. If other machines can reach it, tokenFile is required.",
     )
     control_port: int = Field(
-        default=8081, ge=0, le=65535, description="control port; 0 = any free one"
+        default=8081, ge=0, le=65535, description="Control port. 0: any free port."
     )
     token_file: Path | None = Field(
-        default=None, description="file with the bearer token that /v1/* of the control port asks"
+        default=None,
+        description="File with the bearer token that /v1/* of the control port requires.",
     )
     max_connections: int = Field(
         default=1024,
         ge=1,
-        description="most connections of the data port; fewer where the limit of open files "
-        "(RLIMIT_NOFILE) is too low",
+        description="Most connections of the data port. Fewer if the limit of open files "
+        "(RLIMIT_NOFILE) is too low.",
     )
     header_seconds: float = Field(
         default=10,
         gt=0,
-        description="longest time until a connection's first request has its header",
+        description="Longest time until the header of a connection's first request has arrived.",
     )
     keep_alive_seconds: float = Field(
-        default=75, gt=0, description="longest time that a connection waits between two requests"
+        default=75, gt=0, description="Longest idle time of a connection between two requests."
     )
     proxy_secret_file: Path | None = Field(
         default=None,
-        description="file with a secret that a proxy before the worker sends along with its "
-        "client's address, in `X-Ocrpool-Client: ADDRESS SECRET`; where it is not said, a file "
-        "`proxy` beside tokenFile",
+        description="File with the secret of a proxy in front of the worker. The proxy sends it with "
+        "its client's address: `X-Ocrpool-Client: ADDRESS SECRET`. Default: the file `proxy` beside "
+        "tokenFile.",
     )
     visualize: bool = Field(
-        default=True, description="/ocr draws pictures where a request does not say"
+        default=True,
+        description="Default of `visualize` in requests to /ocr: draw pictures of the result.",
     )
     fetch_urls: bool = Field(
-        default=False, description="/ocr fetches `file` where it is a URL, of public addresses only"
+        default=False, description="/ocr fetches `file` if it is a URL with a public address."
     )
     fetch_networks: list[Network] = Field(
         default_factory=list,
-        description="networks besides the public ones that URLs may lead to, e.g. [10.1.0.0/16]",
+        description="Further networks that URLs may lead to, for example [10.1.0.0/16].",
     )
     max_fetches: int = Field(
-        default=8, ge=1, description="most URLs that are fetched at once; others wait their turn"
+        default=8, ge=1, description="URLs that are fetched at the same time. Others wait."
     )
     take_seconds: float = Field(
         default=20,
         gt=0,
-        description="time in which a client takes the next 128Ki of its answer, or the rest; a "
-        "slower one is cut off",
+        description="Longest time for a client to receive the next 128Ki of its answer. A slower "
+        "client is disconnected.",
     )
     lame_duck_seconds: LameDuckSeconds = 0
     grace_seconds: GraceSeconds = 25
 
     @property
     def proxy_secret(self) -> Path | None:
-        """Where the proxy's secret would be."""
+        """The path of the proxy's secret. The file may not exist."""
         if self.proxy_secret_file is None and self.token_file is not None:
             return self.token_file.with_name("proxy")
         return self.proxy_secret_file
@@ -203,8 +210,8 @@ class WorkerSettings(_Settings):
     device: str = Field(
         default="cpu",
         pattern=r"^(cpu|gpu(:\S+)?)$",
-        description="cpu, gpu (the only visible one), gpu:0 (the first of them) or gpu:UUID; "
-        "CUDA_VISIBLE_DEVICES is honoured",
+        description="cpu, gpu (the only visible one), gpu:0 (the first visible one) or gpu:UUID. "
+        "CUDA_VISIBLE_DEVICES is honoured.",
     )
     instances: InstancesSettings = InstancesSettings()
     engine: EngineSettings = EngineSettings()
@@ -216,7 +223,7 @@ class WorkerSettings(_Settings):
 
 
 def settings_from(raw: object, *, origin: str = "settings") -> WorkerSettings:
-    """Check `raw` (what YAML or a program gave). Raises SettingsError: one line, with the path."""
+    """Check settings from YAML or a program. Raises SettingsError: one line with the path."""
     if raw is None:
         raw = {}
     if not isinstance(raw, dict):
@@ -243,8 +250,8 @@ def load_settings(path: Path) -> dict[str, Any]:
 
 
 def describe(error: ValidationError, *, within: str = "") -> str:
-    """Every complaint of a pydantic error in one line: `path: what (got value)`. `within`: the path
-    of what was checked."""
+    """All messages of a pydantic error in one line: `path: message (got value)`. `within`: the path
+    of the checked value."""
     parts = []
     for item in error.errors(include_url=False):
         steps = [within, *map(str, item["loc"])] if within else map(str, item["loc"])
