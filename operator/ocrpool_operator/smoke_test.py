@@ -86,7 +86,7 @@ async def _until_ready(client: KubeClient, test: SmokeTest, deadline: float) -> 
         if ready.get("status") == "True":
             return f"ready: {ready['message']}"
         if time.monotonic() > deadline:
-            reason = ready.get("message") or "its status is empty; check that the operator runs"
+            reason = ready.get("message") or "its status is empty: does the operator run?"
             raise SmokeTestError(f"not ready within {test.seconds:g} s: {reason}")
         await asyncio.sleep(PAUSE_SECONDS)
 
