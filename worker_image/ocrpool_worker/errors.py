@@ -85,7 +85,7 @@ class PoisonPage(RequestError):
 
 
 class EngineFailure(RequestError):
-    """The engine raised an error on this page, on two instances."""
+    """The engine raised an error on this page, twice."""
 
     status, reason = 422, "EngineFailure"
 

@@ -83,15 +83,15 @@ class AdmissionSettings(_Settings, AdmissionFields):
     max_body: Bytes = Field(default=128 * 2**20, description="Largest request body.")
     body_memory: Bytes = Field(
         default=2**30,
-        description="Memory for all request bodies together. An eighth of it is reserved for bodies of "
-        "up to 1Mi.",
+        description="Memory for all request bodies together. An eighth of it is reserved for "
+        "bodies of up to 1Mi.",
     )
     client_share: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="Largest share of bodyMemory for one client address. One body of maxBody always "
-        "fits.",
+        description="Largest share of bodyMemory for one client address. One body of maxBody "
+        "always fits.",
     )
     min_body_rate: Bytes = Field(
         default=8 * 1024,
@@ -111,7 +111,8 @@ class AdmissionSettings(_Settings, AdmissionFields):
 
     @property
     def progress_seconds(self) -> float:
-        """Seconds between two progress reports of an instance. Several fit into `timeout_seconds`."""
+        """Seconds between two progress reports of an instance. Several fit into
+        `timeout_seconds`."""
         return min(1.0, self.timeout_seconds / 4)
 
 
@@ -144,7 +145,8 @@ class HttpSettings(_Settings):
     port: int = Field(default=8080, ge=0, le=65535, description="Data port. 0: any free port.")
     control_host: str = Field(
         default="127.0.0.1",
-        description="Address of the control port. If other machines can reach it, tokenFile is required.",
+        description="Address of the control port. If other machines can reach it, tokenFile is "
+        "required.",
     )
     control_port: int = Field(
         default=8081, ge=0, le=65535, description="Control port. 0: any free port."
@@ -169,9 +171,10 @@ class HttpSettings(_Settings):
     )
     proxy_secret_file: Path | None = Field(
         default=None,
-        description="File with the secret of a proxy in front of the worker. The proxy sends it with "
-        "its client's address: `X-Ocrpool-Client: ADDRESS SECRET`. Default: the file `proxy` beside "
-        "tokenFile.",
+        description="File with the secret of a proxy in front of the worker. The proxy sends it "
+        "with "
+        "its client's address: `X-Ocrpool-Client: ADDRESS SECRET`. Default: the file `proxy` "
+        "beside tokenFile.",
     )
     visualize: bool = Field(
         default=True,

@@ -100,7 +100,8 @@ def _progressing(inputs: ConditionInputs) -> ConditionDraft:
     if inputs.outdated:
         return yes(
             "Rolling",
-            f"{inputs.outdated} workers still run an older spec; ready ones are replaced one at a time",
+            f"{inputs.outdated} workers still run an older spec; ready ones are replaced one "
+            "at a time",
         )
     waiting = inputs.phases.count("Waiting") + inputs.phases.count("Pending")
     if waiting:

@@ -63,7 +63,7 @@ async def test_a_draining_worker_takes_requests_until_its_lame_duck_time_is_over
 @in_loop
 async def test_a_worker_that_ends_does_not_take_its_drain_back() -> None:
     async with world_of() as world:
-        world.supervisor.drain(ending=True)
+        world.supervisor.drain(final=True)
         assert not world.supervisor.undrain()
         assert world.supervisor.draining
 

@@ -99,7 +99,7 @@ async def serve(settings: WorkerSettings, *, instances: int, wait_on_failed_star
             "draining",
             extra={"lameDuckSeconds": http.lame_duck_seconds, "graceSeconds": http.grace_seconds},
         )
-        supervisor.drain(http.lame_duck_seconds, ending=True)
+        supervisor.drain(http.lame_duck_seconds, final=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(http.lame_duck_seconds + http.grace_seconds):
                 await supervisor.wait_until_drained()

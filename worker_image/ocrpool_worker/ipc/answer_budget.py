@@ -51,7 +51,7 @@ class AnswerBudget:
         return QueueFull(
             f"the answers that clients have not taken yet hold {format_bytes(self.used)}, this one "
             f"has {format_bytes(size)}, and the limit is {format_bytes(self._total)} "
-            "(admission.answerMemory); come back later, or add workers",
+            "(admission.answerMemory); retry later, or add workers",
             limit=self._total,
             retry_after=2,
         )

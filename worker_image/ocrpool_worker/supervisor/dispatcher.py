@@ -24,7 +24,7 @@ WRITE_STEP = 4 << 20
 
 
 class Dispatcher:
-    """Between the queue and the instances. Implements InstanceEvents."""
+    """Takes pages from the queue and gives them to idle instances. Implements InstanceEvents."""
 
     def __init__(
         self,
@@ -103,8 +103,7 @@ class Dispatcher:
         self.manager.assign(instance, item)
 
     async def _write(self, instance: ManagedInstance, item: WorkItem, buffer: SharedBuffer) -> None:
-        """Write a large body in steps, so that it does not block the event loop, and hand it out
-        then."""
+        """Write a large body in steps, so that the event loop is not blocked, then send the command."""
         body = memoryview(item.request.body)
         instance.buffered_request = 0
         try:
@@ -123,7 +122,7 @@ class Dispatcher:
             instance.process.kill("it could not be given a request's bytes")
 
     def _send_command(self, instance: ManagedInstance, item: WorkItem, size: int) -> bool:
-        """Send the command. False where the instance is exiting, which will be reported."""
+        """Send the command. Returns False if the instance is exiting; its exit will be reported."""
         request, spec = item.request, item.request.spec
         sent = instance.process.send(
             {
@@ -146,12 +145,12 @@ class Dispatcher:
             item.waited = self._clock() - item.queued_at
             item.begun_at = item.progressed_at = self._active_clock()
             limit = self._limits.timeout_seconds
-            most = self._limits.page_limit - limit
+            last_start = self._limits.page_limit - limit
             deadline = Deadline(
                 limit,
                 self._active_clock,
                 lambda: self._on_page_timeout(instance, item),
-                since=lambda: min(item.progressed_at, item.begun_at + most),
+                since=lambda: min(item.progressed_at, item.begun_at + last_start),
             )
             instance.timers.append(deadline)
         return sent
@@ -172,7 +171,7 @@ class Dispatcher:
         if most > limit and item.progressed_at > item.begun_at + most - limit:
             limit, setting = most, "admission.pageSeconds"
         why = f"no answer within {limit:g} s ({setting})"
-        message = item.name_page(f"{why}; the OCR process that it was on is replaced")
+        message = item.name_page(f"{why}; the OCR process that was reading it is being replaced")
         item.resolve(TimedOut(message, limit=limit))
         self.manager.kill(instance, why)
 

@@ -90,7 +90,7 @@ class InstanceManager:
         self._memory_pressure = MemoryPressure(
             self.instances, self.ceiling, self._stopper, counters
         )
-        # How the last instance exited that was not asked to.
+        # Exit reason of the last instance that exited without being asked to.
         self.last_exit: ExitReason | None = None
         self._closing = False
 
@@ -123,7 +123,7 @@ class InstanceManager:
         return self._startup.starting
 
     def is_alone(self, instance: ManagedInstance) -> bool:
-        """Whether no other instance could take its work, now or after a startup."""
+        """Whether it is the only instance that can take work, and no other will start."""
         complete = self.desired <= len(self.instances.active)
         none_starts = complete or self.startup_backoff.problem is not None
         return none_starts and not self.instances.has_other(instance)
@@ -275,7 +275,7 @@ class InstanceManager:
             self.last_exit = exit_reason
         self._replacement.on_exit()
         if item is not None:
-            # Busy seconds that were reported for it must not vanish from the sum.
+            # Its busy seconds were reported already; without them `page_seconds` would decrease.
             self._counters["page_seconds"] += self._clock() - instance.assigned_at
             self._events.on_exit(instance, item, exit_reason)
         elif exit_reason.cause == "memory" and not was_starting:

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class MemoryPressure:
-    """Lowers the ceiling, and retires an instance where that does not wait."""
+    """Lowers the ceiling, and retires the newest instance if memory is critically low."""
 
     def __init__(
         self,
@@ -28,15 +28,18 @@ class MemoryPressure:
         self._counters = counters
 
     def lower_ceiling(self, instance: ManagedInstance) -> None:
-        """Memory ran out for this instance: allow as many as there are besides it."""
+        """Memory ran out for this instance: the ceiling becomes the number of other active ones."""
         self._counters["out_of_memory"] += 1
         others = sum(other.active for other in self._instances.values() if other is not instance)
         self._ceiling.lower(others)
         _log.warning("out of memory", extra={"ceiling": self._ceiling.value})
 
     def retire_newest(self) -> bool:
-        """Give up the newest instance. False where it is the only one, or where one is exiting
-        already: the memory that it gives back is not visible yet."""
+        """Retire the newest instance.
+
+        Returns False if it is the only one, or if one is already exiting: the memory that it
+        returns is not visible yet.
+        """
         active = self._instances.active
         if len(active) < 2 or len(active) < len(self._instances):
             return False

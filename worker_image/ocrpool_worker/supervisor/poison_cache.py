@@ -1,5 +1,7 @@
 """Remembers, for a while, the digests of requests that ended two instances by their own fault.
 
+`failure_rules` decides when a request is one, `Supervisor.process` refuses it.
+
 A request is its bytes and everything else that decides how they are read. The same file with other
 parameters is another request, so no client can have another client's file refused.
 """

@@ -15,8 +15,11 @@ _log = logging.getLogger(__name__)
 
 
 class Replacement:
-    """The only ready instance is replaced only once its successor is warm, where the device has
-    memory for both. `surge` is then 1: one instance more than desired."""
+    """Replaces worn-out instances.
+
+    If only one instance is ready, its successor starts first if the device has memory for both.
+    Until then `surge` is 1: one instance more than desired.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class Replacement:
         self.surge = 0
 
     def check_wear(self, instance: ManagedInstance) -> None:
-        """Mark an instance that has just answered, where the rules say that it is worn out."""
+        """Mark an instance that has just answered if the rules say that it is worn out."""
         cap = self._settings.memory.per_instance
         instance.replace_reason = instance.replace_reason or failure_rules.should_recycle(
             answered=instance.answered,
@@ -54,7 +57,7 @@ class Replacement:
             self._stopper.retire(instance, why)
 
     def replace_next(self, desired: int) -> None:
-        """Begin to replace one worn-out instance, where all others are there."""
+        """Begin to replace one worn-out instance, if no instance is missing or exiting."""
         instances = self._instances
         worn = next((one for one in instances.values() if one.replace_reason and one.warm), None)
         if worn is None or self.surge:
@@ -70,6 +73,6 @@ class Replacement:
             self.surge = 1
 
     def on_exit(self) -> None:
-        """An instance has exited. There is no surge without one that is to be replaced."""
+        """After an exit: if no instance is marked for replacement any more, end the surge."""
         if not any(instance.replace_reason for instance in self._instances.values()):
             self.surge = 0

@@ -112,7 +112,10 @@ class Supervisor:
         self._manager.reconcile()
 
     async def wait_until_ready(self) -> None:
-        """Wait for the first warm instance. Raises BootError where there will be none."""
+        """Wait for the first warm instance. Raises BootError if starting has failed.
+
+        Returns at once if the target is 0.
+        """
         while not self._manager.ready:
             problem = self._manager.startup_backoff.problem
             if problem is not None:
@@ -121,13 +124,16 @@ class Supervisor:
                 return
             await self._wait_for_change()
 
-    def drain(self, lame_duck: float = 0, *, ending: bool = False) -> None:
-        """Become not ready now, and refuse new requests in `lame_duck` seconds, or when an earlier
-        call said. Accepted requests are finished. `ending`: for good."""
-        self._draining.begin(lame_duck, ready=self.ready, final=ending)
+    def drain(self, lame_duck: float = 0, *, final: bool = False) -> None:
+        """Become not ready now, and refuse new requests after `lame_duck` seconds.
+
+        The time of an earlier call stays in force. Accepted requests are finished. `final`: the
+        drain cannot be undone.
+        """
+        self._draining.begin(lame_duck, ready=self.ready, final=final)
 
     def undrain(self) -> bool:
-        """Take requests again. False, and nothing changes, where the worker is ending."""
+        """Accept requests again. Returns False and changes nothing if the worker is stopping."""
         return self._draining.cancel()
 
     async def wait_until_drained(self) -> None:
@@ -207,8 +213,8 @@ class Supervisor:
 
     @contextlib.contextmanager
     def track_arrival(self) -> Iterator[None]:
-        """Around a request whose head has arrived: it is finished even where the worker begins to
-        refuse others while its body is on its way. Raises what `check_capacity` raises."""
+        """Wraps a request whose head has arrived: it is finished even if a drain begins before its
+        body has arrived. Raises what `check_capacity` raises."""
         self.check_capacity()
         self._arriving += 1
         try:
@@ -239,8 +245,8 @@ class Supervisor:
         if len(self._queue) >= limit and not manager.instances.idle():
             self.counters["rejected"] += 1
             raise QueueFull(
-                f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); come "
-                "back later, or add workers",
+                f"{len(self._queue)} requests wait, the limit is {limit} (admission.queue); retry "
+                "later, or add workers",
                 limit=limit,
                 retry_after=self._retry_after(),
             )
@@ -280,7 +286,7 @@ class Supervisor:
 
     async def _record_failure(self, body: Buffer, spec: RequestSpec, error: RequestError) -> None:
         self.counters["failed"] += 1
-        # Counted here and not by the timers: a request's and its page's may expire together.
+        # The timers of a request and of its page may expire together; one time-out is counted.
         if isinstance(error, TimedOut):
             self.counters["timeouts"] += 1
         if isinstance(error, PoisonPage) and error.remember:
