@@ -111,8 +111,8 @@ class DisruptionSpec(ApiModel):
     annotate: bool = Field(
         default=True,
         description="Annotate the worker pods. A worker that starts, drains or had a request "
-        "within restSeconds is marked as not evictable, an idle worker as evictable. New pods get no such "
-        "annotation if this is false, or if template.annotations sets "
+        "within restSeconds is marked as not evictable, an idle worker as evictable. New pods "
+        "get no such annotation if this is false, or if template.annotations sets "
         "cluster-autoscaler.kubernetes.io/safe-to-evict.",
     )
     rest_seconds: float = Field(

@@ -103,7 +103,7 @@ class Dispatcher:
         self.manager.assign(instance, item)
 
     async def _write(self, instance: ManagedInstance, item: WorkItem, buffer: SharedBuffer) -> None:
-        """Write a large body in steps, so that the event loop is not blocked, then send the command."""
+        """Write a large body in steps, which do not block the event loop; then send the command."""
         body = memoryview(item.request.body)
         instance.buffered_request = 0
         try:
