@@ -10,7 +10,7 @@ from PIL import Image
 
 from ocrpool_worker.decoding.document_page import DocumentPage, EncodedImage, open_document
 from ocrpool_worker.errors import NotAnImage
-from tests.worker import pictures
+from tests.worker import pdf_pictures, pictures
 from tests.worker.newer_pictures import jp2
 
 _DEEP = pictures.COLOUR_PAGE.astype(np.uint16) * 257
@@ -65,7 +65,7 @@ def test_a_deep_jpeg_2000_with_transparency_is_refused(mode: str) -> None:
 def test_an_undecodable_jpeg_2000_in_a_pdf_has_a_warning(samples: np.ndarray) -> None:
     whole = codestream(samples)
     for data, told in ((whole, []), (halved(whole), ["IncompleteImage"])):
-        pdf = pictures.pdf_with(data, b"/Filter/JPXDecode/ColorSpace/DeviceRGB")
+        pdf = pdf_pictures.pdf_with(data, b"/Filter/JPXDecode/ColorSpace/DeviceRGB")
         page = DocumentPage(open_document("pdf", pdf, 10**6), 0)
         assert (page.pixels() < 64).any() == (not told)
         assert [warning.reason for warning in page.warnings] == told
