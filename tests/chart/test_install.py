@@ -87,7 +87,7 @@ def test_install_upgrade_rollback_and_uninstall_keep_pools(release: Release) -> 
 def test_operator_has_exactly_the_rights_of_its_rules(release: Release) -> None:
     release.install()
     own = f"--as={ACCOUNT}"
-    strangers = "--as=system:serviceaccount:default:nobody"
+    nobody = "--as=system:serviceaccount:default:nobody"
 
     def rights_of(who: str, namespace: str) -> set[str]:
         words = ("auth", "can-i", "--list", "--no-headers", f"--namespace={namespace}")
@@ -101,9 +101,9 @@ def test_operator_has_exactly_the_rights_of_its_rules(release: Release) -> None:
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    everybodys = rights_of(strangers, "default")
-    assert rights_of(own, "default") - everybodys == wanted
-    assert rights_of(own, NAMESPACE) - everybodys == wanted | {
+    rights_of_nobody = rights_of(nobody, "default")
+    assert rights_of(own, "default") - rights_of_nobody == wanted
+    assert rights_of(own, NAMESPACE) - rights_of_nobody == wanted | {
         "leases.coordination.k8s.io [] [] [create]",
         "leases.coordination.k8s.io [] [ocrpool-operator] [get update]",
     }

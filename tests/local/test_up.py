@@ -1,4 +1,4 @@
-"""`ocrpool up` with real workers: starts, is looked at, survives deaths, ends in order.
+"""`ocrpool up` with real workers: starts, shows its state, survives crashes, stops in order.
 
 How it follows memory is in tests/headroom.
 """

@@ -1,4 +1,4 @@
-"""A worker's log is bounded, and whoever reads it, or does not, the worker goes on."""
+"""A worker's log is bounded, and the worker does not depend on its being read."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Autoscaler:
         self._unneeded.pop(node, None)
         self.remove(node)
         self.done.append(("remove", node))
-        # Last: whoever waits for the node to go reads `done` next.
+        # Last: a test that waits for the node to go reads `done` next.
         self.nodes.remove(node)
 
     def _cordon(self, node: str, yes: bool) -> None:

@@ -1,6 +1,6 @@
 """Clients of a pool, for tests: a steady number of pages a second to whatever the Service selects.
 
-A stand-in for kube-proxy: every request goes to a pod at random among those that are ready and bear
+A stand-in for kube-proxy: every request goes to a pod at random among those that are ready and have
 the label that the Service selects; a refused connection or a 503 is tried again on another one.
 """
 

@@ -138,7 +138,7 @@ class FaultyWire:
                 if request.transport is None or request.transport.is_closing():
                     return web.Response(status=408)
             if rule.status is not None:
-                said = {"kind": "Status", "message": "the wire is in trouble", "code": rule.status}
+                said = {"kind": "Status", "message": "the connection fails", "code": rule.status}
                 return web.json_response(said, status=rule.status, headers=rule.headers)
         given, at = await request.read(), time.monotonic()
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}

@@ -70,13 +70,13 @@ def dresses(harness: OperatorHarness) -> dict[str, Dress]:
     owner = next(
         each for each in harness.items("configmaps") if each["metadata"]["name"] == "owner"
     )
-    nobodys = {
+    unowned = {
         "apiVersion": "ocrpool.dev/v1alpha1",
         "kind": "OcrPool",
         "metadata": {"name": "another"},
         "spec": {"operatorName": "nobody"},
     }
-    harness.apply(nobodys)
+    harness.apply(unowned)
     pool = next(each for each in harness.pools() if each["metadata"]["name"] == "another")
 
     def owned(kind: str, version: str, by: Object) -> Dress:

@@ -59,7 +59,7 @@ class Kubelet:
         *,
         devices: dict[str, int] | None = None,
         claims: dict[str, Path] | None = None,
-        node: str = "standin",
+        node: str = "fake",
     ) -> None:
         """`devices`: how many of each extended resource it has. `claims`: where volume claims
         lie on this machine."""
@@ -135,7 +135,7 @@ class Kubelet:
         ready = {
             "type": "Ready",
             "status": "True",
-            "reason": "StandIn",
+            "reason": "FakeKubelet",
             "lastHeartbeatTime": now,
             "lastTransitionTime": now,
         }
@@ -244,7 +244,7 @@ class Kubelet:
         ]
         container = {
             "name": pod["spec"]["containers"][0]["name"],
-            "image": "standin",
+            "image": "fake",
             "imageID": "",
             "ready": ready,
             "restartCount": sandbox.restarts,

@@ -29,7 +29,7 @@ def write(data: dict[str, str], folder: Path, ip: str, dns: int) -> None:
     """The settings as they are mounted, but for what a pod's own network would bring."""
     text = data["haproxy.cfg"]
     assert "parse-resolv-conf" in text
-    text = text.replace("parse-resolv-conf", f"nameserver standin 127.0.0.1:{dns}")
+    text = text.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{dns}")
     (folder / "haproxy.cfg").write_text(text.replace("bind :", f"bind {ip}:"), encoding="utf-8")
 
 

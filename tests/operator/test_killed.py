@@ -53,7 +53,7 @@ def until(harness: OperatorHarness, phase: str, log: Path, done: Callable[[], bo
 
 
 def test_operator_killed_around_every_call_converges(harness: OperatorHarness) -> None:
-    log = harness.folder / "deaths"
+    log = harness.folder / "exits"
     log.touch()
 
     def never_doubled(pods: dict[str, Object]) -> None:
@@ -83,16 +83,16 @@ def test_operator_killed_around_every_call_converges(harness: OperatorHarness) -
         assert harness.pools()[0]["metadata"]["finalizers"] == ["ocrpool.dev/drain"]
         harness.namespace.kubectl("delete", "ocrp", "pages", "--wait=false")
         until(harness, "delete", log, harness.gone)
-    deaths = log.read_text(encoding="utf-8").splitlines()
-    print(f"died {len(deaths)} times")
+    exits = log.read_text(encoding="utf-8").splitlines()
+    print(f"exited {len(exits)} times")
     # An Event reports a transition once. A killed operator may leave none for the next one.
     # A deleted pool may be gone before a round comes far enough to write its status.
     line = "roll before create events"
-    assert any(each.startswith(line) for each in deaths), (line, deaths)
+    assert any(each.startswith(line) for each in exits), (line, exits)
     for phase, writes in WRITES.items():
         for write in writes:
             for moment in ("before", "after"):
                 start = f"{phase} {moment} {write}"
-                assert any(line == start or line.startswith(f"{start} ") for line in deaths), (
-                    f"{start}: {deaths}"
+                assert any(line == start or line.startswith(f"{start} ") for line in exits), (
+                    f"{start}: {exits}"
                 )

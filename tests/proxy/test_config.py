@@ -47,6 +47,6 @@ def test_haproxy_accepts_the_configuration(
     ("replicas", "slots"), [(0, 16), (1, 16), (8, 16), (9, 32), (16, 32), (17, 64), (200, 512)]
 )
 def test_there_are_two_slots_for_every_worker(replicas: int, slots: int) -> None:
-    """A worker that is gone may keep its slot for a while, and scaling seldom changes the
+    """A worker that is gone may keep its slot for a while, and scaling rarely changes the
     number."""
     assert server_slots(PoolSpec(replicas=replicas)) == slots

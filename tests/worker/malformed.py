@@ -250,7 +250,7 @@ def _no_http(rng: random.Random) -> tuple[str, bytes, bool]:
         "HTTP/0.9": b"GET /health\r\n\r\n",
         "HTTP/9.9": b"GET /health HTTP/9.9\r\nHost: x\r\n\r\n",
         "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(200),
-        "rubbish": rng.randbytes(rng.choice([1, 30, 3000])),
+        "garbage": rng.randbytes(rng.choice([1, 30, 3000])),
         "newlines": b"\r\n" * 500,
         "zeros": bytes(2000),
         "bad length": post + b"Content-Length: -5\r\n\r\nabc",

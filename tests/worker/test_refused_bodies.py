@@ -75,7 +75,7 @@ def test_not_an_image_is_422_in_paddlex_shape(worker: Worker) -> None:
 
 BROKEN_LATER = {
     "PNG without its end": order_png(say="cut" * 200)[:-150],
-    "PDF of rubbish": b"%PDF-1.4\n" + b"rubbish " * 50,
+    "PDF of garbage": b"%PDF-1.4\n" + b"garbage " * 50,
     "PDF without pages": pdf_of([]),
     "TIFF without its end": tiff_of([{"say": "a"}, {"say": "b"}])[:300],
 }

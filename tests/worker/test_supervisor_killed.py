@@ -1,4 +1,4 @@
-"""docs/failure-rules.md: when the supervisor dies, every instance exits within a second."""
+"""docs/failure-rules.md: when the supervisor exits, every instance exits within a second."""
 
 from __future__ import annotations
 

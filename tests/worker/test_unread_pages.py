@@ -141,7 +141,7 @@ def test_in_a_program_it_is_raised_or_given(
 
 
 def test_in_a_run_over_many_inputs_the_others_go_on(pool: InstancePool) -> None:
-    inputs = [order_png(say="a"), damaged_pdf(2), b"rubbish", damaged_pdf(1, 2, 3)]
+    inputs = [order_png(say="a"), damaged_pdf(2), b"garbage", damaged_pdf(1, 2, 3)]
     found = list(pool.map(inputs, return_errors=True))
     pages = [page for page in found if isinstance(page, Page)]
     assert told(pages) == ["a", "first", "NotAnImage", "third"]

@@ -139,7 +139,7 @@ class OwnedObjects:
             found = await self._find(pool, kind, name)
 
     async def _find(self, pool: ObservedPool, kind: str, name: str) -> Object | None:
-        """The object of that name as it is now, whoever owns it. Only the pool's own is cached."""
+        """The object of that name as it is now, with any owner. Only the pool's own is cached."""
         found = await self._client.list(BY_KIND[kind], pool.namespace, "", name=name)
         if found and owns(pool, found[0]):
             self._cache.put_owned_object(kind, found[0])

@@ -139,7 +139,7 @@ class PlanExecutor:
         )
 
     async def _find_pod(self, pool: ObservedPool, name: str) -> Object | None:
-        """The pod of that name, whoever owns it."""
+        """The pod of that name, with any owner."""
         found = await self._client.list(PODS, pool.namespace, "", name=name)
         return found[0] if found else None
 

@@ -81,11 +81,11 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_pod_problems_say_what_to_do(status: dict[str, Any], reason: str, words: str) -> None:
-    trouble = pod_from(a_body(**status)).problem
+    problem = pod_from(a_body(**status)).problem
 
-    assert trouble is not None
-    assert trouble.reason == reason
-    assert words in trouble.message
+    assert problem is not None
+    assert problem.reason == reason
+    assert words in problem.message
 
 
 def test_old_container_exit_is_not_reported_forever() -> None:
@@ -95,12 +95,12 @@ def test_old_container_exit_is_not_reported_forever() -> None:
         "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
     }
 
-    def trouble(turned: str) -> object:
+    def problem(turned: str) -> object:
         ready = {"type": "Ready", "status": "False", "lastTransitionTime": turned}
         return pod_from(a_body(conditions=[ready], containerStatuses=[container])).problem
 
-    assert trouble("2026-01-01T00:00:04Z") is not None  # with its end; not ready since
-    assert trouble("2026-01-01T00:07:00Z") is None  # it was, and drains now
+    assert problem("2026-01-01T00:00:04Z") is not None  # with its end; not ready since
+    assert problem("2026-01-01T00:07:00Z") is None  # it was, and drains now
 
 
 def test_starting_pod_has_no_problem() -> None:

@@ -9,7 +9,7 @@ from ocrpool.planner.observed import PoolProblem
 from ocrpool_operator.cluster.retry_backoff import PAUSE_FIRST, PAUSE_MOST, RetryBackoff
 from tests.unit.planner.pools import a_pool
 
-TROUBLE = PoolProblem("Refused", "no such thing")
+PROBLEM = PoolProblem("Refused", "no such thing")
 POOL = a_pool()
 
 
@@ -26,8 +26,8 @@ def test_pause_grows_up_to_a_minute() -> None:
     backoff = RetryBackoff(clock)
     pauses = []
     for _ in range(8):
-        backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
-        assert backoff.pending(POOL, "Create pages-0") == TROUBLE
+        backoff.record_refusal(POOL, "Create pages-0", PROBLEM)
+        assert backoff.pending(POOL, "Create pages-0") == PROBLEM
         pauses.append(backoff.next_retry(POOL) - clock.now)
         clock.now = backoff.next_retry(POOL)
         assert backoff.pending(POOL, "Create pages-0") is None
@@ -40,12 +40,12 @@ def test_pause_grows_up_to_a_minute() -> None:
 
 def test_other_spec_pool_or_call_has_no_pause() -> None:
     backoff = RetryBackoff(Clock())
-    backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
+    backoff.record_refusal(POOL, "Create pages-0", PROBLEM)
 
     assert backoff.pending(POOL, "Create pages-1") is None
     assert backoff.pending(replace(POOL, generation=2), "Create pages-0") is None
     assert backoff.pending(replace(POOL, uid="other"), "Create pages-0") is None
-    assert backoff.pending(replace(POOL, version=9), "Create pages-0") == TROUBLE
+    assert backoff.pending(replace(POOL, version=9), "Create pages-0") == PROBLEM
 
 
 def test_cleared_call_and_dropped_pool_have_no_pause() -> None:
@@ -54,7 +54,7 @@ def test_cleared_call_and_dropped_pool_have_no_pause() -> None:
         lambda: backoff.clear(POOL, "Create pages-0"),
         lambda: backoff.drop_pool(POOL.key),
     ):
-        backoff.record_refusal(POOL, "Create pages-0", TROUBLE)
+        backoff.record_refusal(POOL, "Create pages-0", PROBLEM)
         forget()
         assert backoff.pending(POOL, "Create pages-0") is None
         assert backoff.next_retry(POOL) == math.inf

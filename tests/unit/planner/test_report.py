@@ -28,12 +28,12 @@ def report(
     now: float = 1000.0,
     decision: str = "2: hold, nothing to do",
     reason: InstanceReason = "Hold",
-    troubles: int = 0,
+    problems: int = 0,
 ) -> PoolStatus:
     seen = a_seen(pool, *workers, now=now)
     decisions = {each.pod.name: a_decision(decision, reason) for each in workers}
-    trouble = [PoolProblem("Forbidden", "no rights")] * troubles
-    return build_status(ReconcileResult(seen, plan_workers(seen), decisions, {}, trouble))
+    problem = [PoolProblem("Forbidden", "no rights")] * problems
+    return build_status(ReconcileResult(seen, plan_workers(seen), decisions, {}, problem))
 
 
 def a_decision(sentence: str, reason: InstanceReason = "Hold", target: int = 2) -> InstanceDecision:
@@ -111,7 +111,7 @@ def test_unreachable_worker_keeps_its_figures_and_is_reported() -> None:
 
 
 def test_requests_that_the_api_server_refused_are_reported() -> None:
-    status = report(a_pool(2), *served(), troubles=1)
+    status = report(a_pool(2), *served(), problems=1)
 
     assert conditions(status)["Degraded"] == ("True", "Forbidden")
     assert conditions(status)["Ready"][0] == "True"

@@ -86,8 +86,8 @@ def test_status_fits_any_limit(well: int, ill: int, most: int) -> None:
         ObservedWorker(a_pod(index), WorkerObservation(state=a_state())) for index in range(well)
     ]
     for index in range(well, well + ill):
-        trouble = PoolProblem("ContainerRefused", f"{index}: {'y' * 200}")
-        workers.append(ObservedWorker(a_pod(index, ready=False, problem=trouble)))
+        problem = PoolProblem("ContainerRefused", f"{index}: {'y' * 200}")
+        workers.append(ObservedWorker(a_pod(index, ready=False, problem=problem)))
     whole = told(a_pool(well + ill), *workers)
     status = fit_status(whole, most)
 
@@ -122,9 +122,9 @@ def test_long_messages_are_cut_and_stable() -> None:
         "message": "0/5000 nodes: " + "n" * 9000,
     }
     meta = {"name": "pages-0", "uid": "u", "resourceVersion": "1"}
-    trouble = pod_from({"metadata": meta, "status": {"conditions": [scheduled]}}).problem
-    assert trouble is not None
-    assert len(trouble.message) < 500
+    problem = pod_from({"metadata": meta, "status": {"conditions": [scheduled]}}).problem
+    assert problem is not None
+    assert len(problem.message) < 500
 
 
 class Refusing:

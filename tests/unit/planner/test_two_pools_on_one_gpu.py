@@ -74,7 +74,7 @@ def share(seed: int, *, newcomer: float | None = None) -> tuple[list[Pool], int]
     dice = random.Random(seed)
     pools = [
         Pool(int(dice.uniform(0.7, most) * GI), InstanceLimits(1, 32, GI, name=name))
-        for name, most in (("desk", 4.0), (f"batch-{seed}", newcomer or 4.0))
+        for name, most in (("first", 4.0), (f"batch-{seed}", newcomer or 4.0))
     ]
     comes, phase = (0 if newcomer is None else 100), dice.uniform(0, EVERY)
     for look in range(600):

@@ -69,7 +69,7 @@ def test_an_unknown_format_is_refused(data: bytes) -> None:
     ("data", "pdf"),
     [
         (b"%PDF-1.7\n", True),
-        (b"rubbish" * 100 + b"%PDF-1.4", True),
+        (b"garbage" * 100 + b"%PDF-1.4", True),
         (b"\n" * 1024 + b"%PDF-1.4", False),
         (encoded("PNG")[:40] + b"%PDF-1.4", False),
         (b"\xff\xd8\xff\xe1%PDF-1.4", False),

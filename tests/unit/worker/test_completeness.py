@@ -49,7 +49,7 @@ def test_an_end_marker_in_a_thumbnail_is_not_the_end() -> None:
         JPEG + JPEG[:300],  # a second picture, as phones write it, that breaks off
         JPEG[:2] + b"\xff" * 50 + JPEG[2:],
         JPEG[:-2] + b"\xff\xff" + END,
-        JPEG[:-2] + b"rubbish" + END,
+        JPEG[:-2] + b"garbage" + END,
         cut_files.encoded("PNG") + bytes(9),
         cut_files.encoded("BMP") + bytes(9),
         cut_files.encoded("WEBP") + bytes(9),

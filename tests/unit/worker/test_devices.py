@@ -123,7 +123,7 @@ CPU_V1 = "sys__fs__cgroup__cpu__cpu."
         ({CPU_V2 + "max": "max 100000\n"}, 8),
         ({CPU_V2 + "max": "250000 100000\n"}, 2.5),
         ({CPU_V2 + "max": "1600000 100000\n"}, 8),
-        ({CPU_V2 + "max": "rubbish\n"}, 8),
+        ({CPU_V2 + "max": "garbage\n"}, 8),
         ({CPU_V1 + "cfs_quota_us": "-1\n", CPU_V1 + "cfs_period_us": "100000\n"}, 8),
         ({CPU_V1 + "cfs_quota_us": "50000\n", CPU_V1 + "cfs_period_us": "100000\n"}, 0.5),
     ],
@@ -165,7 +165,7 @@ def test_over_the_limit_nothing_is_free(tmp_path: Path) -> None:
     assert measured(folder) == (500 * KIB, 500 * KIB, 0)
 
 
-@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "rubbish\n", "MemTotal: x kB\n\xff"])
+@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "garbage\n", "MemTotal: x kB\n\xff"])
 def test_a_kernel_without_memory_figures_is_a_problem(tmp_path: Path, text: str) -> None:
     look = RamProbe(root(tmp_path, proc__meminfo=text)).observe()
     assert look.memory is None

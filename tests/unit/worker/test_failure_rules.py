@@ -12,7 +12,7 @@ from ocrpool_worker.supervisor.failure_rules import PageFailure, after_failure, 
 @pytest.mark.parametrize(
     ("failure", "action", "lowers"),
     [
-        ("death", "gone", False),
+        ("exit", "gone", False),
         ("memory", "retire", True),
         ("device", "kill", False),
         ("engine", "keep", False),
@@ -30,7 +30,7 @@ def test_the_first_failure_puts_the_page_back(
 @pytest.mark.parametrize(
     ("failure", "action", "remember", "words"),
     [
-        ("death", "gone", True, "ended two OCR processes (boom)"),
+        ("exit", "gone", True, "ended two OCR processes (boom)"),
         ("memory", "retire", True, "ran out of memory in two OCR processes (boom)"),
         ("starved", "gone", True, "ran out of memory in two OCR processes (boom)"),
         # A failing device is not the page's fault.
@@ -56,7 +56,7 @@ def test_a_page_whose_instances_other_processes_kill_is_503_and_not_remembered()
 
 @pytest.mark.parametrize(
     ("before", "failure"),
-    [(["killed"], "death"), (["death"], "killed"), (["killed", "death"], "killed")],
+    [(["killed"], "exit"), (["exit"], "killed"), (["killed", "exit"], "killed")],
 )
 def test_a_kill_by_another_process_is_no_fault(
     before: list[PageFailure], failure: PageFailure
@@ -67,7 +67,7 @@ def test_a_kill_by_another_process_is_no_fault(
 
 @pytest.mark.parametrize("before", ["device", "engine"])
 def test_one_fault_of_its_own_is_not_remembered(before: PageFailure) -> None:
-    verdict = after_failure("death", before=[before], in_a_row=1, detail="by SIGSEGV")
+    verdict = after_failure("exit", before=[before], in_a_row=1, detail="by SIGSEGV")
     assert isinstance(verdict.error, PoisonPage)
     assert "failed in two OCR processes (by SIGSEGV)" in verdict.error.message
     assert not verdict.remember

@@ -112,7 +112,7 @@ def test_rarer_headers() -> None:
     motorola = b"MM\x00*" + struct.pack(">IH", 8, 2)
     motorola += struct.pack(">HHIHH", 256, 3, 1, 340, 0) + struct.pack(">HHII", 257, 4, 1, 120)
     assert read_header(motorola) == ("TIFF", 340, 120)
-    filled = b"\xff\xd8" + b"\xff" * 9 + b"\xe0\x00\x04ab" + b"rubbish" + b"\xff\xd0" + FRAME
+    filled = b"\xff\xd8" + b"\xff" * 9 + b"\xe0\x00\x04ab" + b"garbage" + b"\xff\xd0" + FRAME
     assert read_header(filled) == ("JPEG", 340, 120)
 
 
@@ -157,10 +157,10 @@ def test_a_header_cut_anywhere_is_unknown_or_whole(data: bytes) -> None:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "BMP", "WEBP", "TIFF", None]), st.binary(max_size=200))
-def test_random_bytes_raise_only_unknown_format(form: str | None, rubbish: bytes) -> None:
-    start = encoded(form)[: 4 + len(rubbish) % 24] if form else b""
+def test_random_bytes_raise_only_unknown_format(form: str | None, garbage: bytes) -> None:
+    start = encoded(form)[: 4 + len(garbage) % 24] if form else b""
     with contextlib.suppress(UnknownFormat):
-        read_header(start + rubbish)
+        read_header(start + garbage)
 
 
 @pytest.mark.parametrize(

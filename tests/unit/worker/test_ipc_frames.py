@@ -49,9 +49,9 @@ def test_a_lone_surrogate_becomes_a_question_mark() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_random_bytes_raise_channel_broken_and_nothing_else(rubbish: bytes) -> None:
+def test_random_bytes_raise_channel_broken_and_nothing_else(garbage: bytes) -> None:
     try:
-        frames = list(FrameReader().feed(rubbish))
+        frames = list(FrameReader().feed(garbage))
     except ChannelBroken:
         return
     assert all(isinstance(frame.head, dict) for frame in frames)

@@ -100,7 +100,7 @@ static int find_devices(void)
     return SUCCESS;
 }
 
-/* Strangers, and every charge whose lock a living process holds. */
+/* Other processes, and every charge whose lock a living process holds. */
 static bytes_t used_of(device_t device)
 {
     bytes_t used = figure_of(device, "used");

@@ -12,10 +12,10 @@ from typing import Literal
 
 from ocrpool_worker.errors import EngineFailure, PoisonPage, RequestError, Unavailable
 
-# How a try at a page failed. `death`: the instance exited by its own fault, or by the page's.
+# How a try at a page failed. `exit`: the instance exited by its own fault, or by the page's.
 # Out of memory is `memory` where the engine reports it, `starved` where the kernel has killed the
 # instance for it. `killed`: another process killed the instance.
-PageFailure = Literal["death", "memory", "starved", "device", "engine", "killed"]
+PageFailure = Literal["exit", "memory", "starved", "device", "engine", "killed"]
 # What to do with the instance. `gone`: nothing, it has exited.
 InstanceAction = Literal["gone", "keep", "retire", "kill"]
 
@@ -26,7 +26,7 @@ ATTEMPTS = 2
 KILLED_RETRY = 5.0
 # Failures that are the page's own fault. A request with only such failures is remembered.
 _OWN_FAULTS = {
-    "death": "ended two OCR processes",
+    "exit": "ended two OCR processes",
     "memory": "ran out of memory in two OCR processes",
     "starved": "ran out of memory in two OCR processes",
 }

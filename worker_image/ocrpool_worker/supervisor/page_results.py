@@ -100,7 +100,7 @@ class PageResults:
             return  # it was killed for this page, and the client has an error
         begun = instance.process.last_taken == instance.command_number
         if begun or item.result.done():
-            failure = _FAILURES.get(exit_reason.cause, "death")
+            failure = _FAILURES.get(exit_reason.cause, "exit")
             self._on_failure(manager, instance, item, failure, exit_reason.why)
             return
         # It exited before it began the item: the page is not the cause.

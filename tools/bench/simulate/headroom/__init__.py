@@ -1,1 +1,1 @@
-"""A simulator over the real planner: GPUs with strangers, drift, noise, delay, boots and deaths."""
+"""A simulator over the real planner: GPUs with other processes, drift, noise, starts and exits."""
