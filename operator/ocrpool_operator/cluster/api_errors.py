@@ -43,7 +43,7 @@ def persistent_problem(error: ApiError) -> PoolProblem:
         return PoolProblem("PodRefused", f"{text}; check spec.template")
     if error.status == 403:
         return PoolProblem(
-            "Forbidden", f"{text}; give the operator the rights in manifests/base/rbac.yaml"
+            "Forbidden", f"{text}; run `helm upgrade`, or apply manifests/base/rbac.yaml"
         )
     if error.status == 422:
         return PoolProblem("Refused", f"{text}; check spec.template")
