@@ -76,7 +76,7 @@ def test_missing_rights_of_the_operator_are_reported(
         pool = pools.apply(restricted_namespace, pools.fake_engine_pool())
         condition = pool.until_reason("Degraded", "Forbidden")
         assert "pods" in condition["message"]
-        assert "give the operator the rights" in condition["message"]
+        assert "manifests/base/rbac.yaml" in condition["message"]
     finally:
         installation.cluster.kubectl(*change, f"--patch={json.dumps([all_of_them])}")
     pool.until_ready(1)
