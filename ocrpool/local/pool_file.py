@@ -127,7 +127,7 @@ def worker_settings(
     # `hostPath` is a folder of this machine; `dir` is the path inside a container.
     folder = models or spec.models.host_path or spec.models.dir
     settings = settings_of(spec)
-    settings["memory"] = {**settings["memory"], "lookSeconds": min(1.0, interval / 2)}
+    settings["memory"] = {**settings["memory"], "pollSeconds": min(1.0, interval / 2)}
     settings |= {
         "device": device,
         "instances": {"min": 1, "max": spec.instances.max},

@@ -103,7 +103,9 @@ class Counters(_Wire):
     killed: int = Field(default=0, description="instances that a signal from outside ended")
     out_of_memory: int = Field(default=0, description="pages on which memory ran out")
     device_errors: int = Field(default=0, description="pages on which the device failed")
-    braked: int = Field(default=0, description="instances given up for want of memory")
+    memory_guard_stops: int = Field(
+        default=0, description="instances that the memory guard stopped: memory was critically low"
+    )
     recycled: int = Field(default=0, description="instances replaced by rule")
     boots: int = Field(default=0, description="instances that became ready")
     boot_failures: int = Field(default=0, description="instances that failed to boot")

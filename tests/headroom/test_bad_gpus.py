@@ -144,7 +144,7 @@ def pod(tmp_path: Path, gpu: FakeGpu) -> dict[str, Any]:
     return {
         "device": f"gpu:{gpu.uuid}",
         "engine": gpu_pool()["engine"],
-        "memory": {"reserve": "1Gi", "lookSeconds": 0.1},
+        "memory": {"reserve": "1Gi", "pollSeconds": 0.1},
     }
 
 

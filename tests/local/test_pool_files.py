@@ -52,7 +52,7 @@ def test_a_whole_file_becomes_limits_and_settings(tmp_path: Path) -> None:
     assert settings["engine"]["options"] == {"lang": "ch"}
     assert (settings["http"]["port"], settings["http"]["controlPort"]) == (8080, 8081)
     assert settings["http"]["graceSeconds"] == 7
-    assert settings["memory"] == {"reserve": "1.5Gi", "perInstance": "3Gi", "lookSeconds": 1.0}
+    assert settings["memory"] == {"reserve": "1.5Gi", "perInstance": "3Gi", "pollSeconds": 1.0}
     file.write_text(WHOLE.replace("dir: /models", "dir: /models, hostPath: /srv"))
     mounted = worker_settings(
         load_pool(file), "cpu", models=None, host="::1", port=0, control_port=0
@@ -73,7 +73,7 @@ def test_two_observations_are_two_looks_at_the_device(tmp_path: Path) -> None:
         control_port=0,
         interval=0.5,
     )
-    assert settings["memory"]["lookSeconds"] == 0.25
+    assert settings["memory"]["pollSeconds"] == 0.25
 
 
 def test_without_a_spec_there_are_defaults(tmp_path: Path) -> None:

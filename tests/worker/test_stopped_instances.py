@@ -12,7 +12,7 @@ from tests.worker.harness import Worker, start_worker, wait_for
 
 
 def settings(seconds: float) -> dict[str, Any]:
-    return {"admission": {"timeoutSeconds": seconds}, "memory": {"lookSeconds": 0.1}}
+    return {"admission": {"timeoutSeconds": seconds}, "memory": {"pollSeconds": 0.1}}
 
 
 def send(number: signal.Signals, pids: Iterable[int]) -> None:

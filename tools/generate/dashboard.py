@@ -61,7 +61,7 @@ REPLACEMENT_REASONS = {
     "ocrpool_deaths_total": "crashed or killed",
     "ocrpool_out_of_memory_total": "out of memory",
     "ocrpool_device_errors_total": "device error",
-    "ocrpool_braked_total": "stopped by the memory guard",
+    "ocrpool_memory_guard_stops_total": "stopped by the memory guard",
     "ocrpool_recycled_total": "recycled",
     "ocrpool_boot_failures_total": "start failed",
 }

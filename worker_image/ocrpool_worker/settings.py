@@ -119,7 +119,7 @@ class AdmissionSettings(_Settings, AdmissionFields):
 class MemorySettings(_Settings, MemoryFields[Bytes, Literal["auto"] | Bytes]):
     """How device memory is planned; quantities are numbers of bytes."""
 
-    look_seconds: float = Field(
+    poll_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Time between two readings of the device's memory."
     )
 

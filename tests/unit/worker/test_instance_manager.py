@@ -399,7 +399,7 @@ async def test_critically_low_memory_costs_the_newest_instance_one_at_a_time() -
     world.process("i2").exit(0)
     world.manager.relieve_memory()
     world.manager.relieve_memory()
-    assert world.counters["braked"] == 2
+    assert world.counters["memory_guard_stops"] == 2
     world.process("i3").exit(0)
     world.manager.relieve_memory()
     assert world.states == {"i1": "idle"}, "the only one stays"

@@ -81,7 +81,7 @@ COUNTERS = {
     "killed": "Instances ended by a signal from outside, starting ones included",
     "out_of_memory": "Times that an instance ran out of memory",
     "device_errors": "Pages on which the device failed",
-    "braked": "Instances stopped because device memory was critically low",
+    "memory_guard_stops": "Instances stopped because device memory was critically low",
     "recycled": "Instances replaced by a recycling rule",
     "boots": "Instances that became ready",
     "boot_failures": "Instances that failed to start",

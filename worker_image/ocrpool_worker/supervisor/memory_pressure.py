@@ -43,7 +43,7 @@ class MemoryPressure:
         active = self._instances.active
         if len(active) < 2 or len(active) < len(self._instances):
             return False
-        self._counters["braked"] += 1
+        self._counters["memory_guard_stops"] += 1
         self._ceiling.lower(len(active) - 1)
         newest = max(active, key=lambda instance: instance.created_at)
         self._stopper.retire(newest, "the device's memory is critically low")

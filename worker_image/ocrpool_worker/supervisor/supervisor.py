@@ -59,7 +59,7 @@ class Supervisor:
         self._watch = DeviceWatch(
             probe,
             clock=clock,
-            interval=settings.memory.look_seconds,
+            interval=settings.memory.poll_seconds,
             pids=lambda: [one.process.pid for one in self._manager.instances.values()],
         )
         self._active_clock = ActiveClock(clock)

@@ -42,7 +42,7 @@ def measure(
 def report(
     results: Sequence[TraceResult],
     fixed: Sequence[TraceResult],
-    braked: Sequence[TraceResult],
+    guarded: Sequence[TraceResult],
     again: Sequence[TraceResult],
     observations: int,
 ) -> Report:
@@ -52,7 +52,7 @@ def report(
         rows.append(_row(name, [one for one in results if low <= one.surge < high]))
     slower = [one for one in results if one.growth < 1]
     rows.append(_row("other processes under 1 reserve per observation", slower))
-    rows.append(_row("a sample with the worker's memory guard", braked))
+    rows.append(_row("a sample with the worker's memory guard", guarded))
     rows.append(_row("those that ran out, with the memory guard", again))
     rows.append(_row("a sample with a fixed count, as set by hand", fixed))
     foreseeable = [one for one in results if one.surge < 1]
