@@ -78,7 +78,11 @@ def test_it_grows_to_what_fits_and_shrinks_for_another_process(
         until_settled(local_pool, 5)
         assert local_pool.decisions()[-2:] == [(3, 4), (4, 5)]
         counters = worker.counters()
-        assert (counters["outOfMemory"], counters["memoryGuardStops"], counters["deaths"]) == (0, 0, 0)
+        assert (counters["outOfMemory"], counters["memoryGuardStops"], counters["deaths"]) == (
+            0,
+            0,
+            0,
+        )
 
 
 def test_another_process_that_takes_all_memory_at_once_fails_no_request(
