@@ -28,9 +28,8 @@ def iterate_inputs(images: Iterable[Any]) -> Iterator[Any]:
     """An iterator over `images`. Raises TypeError for a single input that is itself iterable."""
     one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
     shape: Any = getattr(images, "shape", ())
-    page = len(shape) == 2 or (
-        len(shape) == 3 and shape[2] <= 4
-    )  # a stack of pages is several inputs
+    # More channels than four are a stack of pages, which is several inputs.
+    page = len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)
     if one or page or _is_stream(images):
         raise TypeError(f"map takes several inputs, this is one ({_name(images)}): use read")
     return iter(images)

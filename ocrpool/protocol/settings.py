@@ -127,14 +127,14 @@ class AdmissionFields(SharedFields):
     timeout_seconds: float = Field(
         default=60,
         gt=0,
-        le=3600,
+        le=86_400,
         description="A request is answered 504 if for this many seconds none of its pages is "
         "finished or reports progress.",
     )
     page_seconds: float = Field(
         default=600,
         gt=0,
-        le=3600,
+        le=86_400,
         description="Longest time for one page that makes progress, in seconds. The "
         "larger of this and `timeoutSeconds` applies.",
     )

@@ -64,12 +64,16 @@ def default(field: FieldInfo) -> str:
 def bounds(field: FieldInfo) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     found = [
-        f"{sign} {getattr(item, name):g}"
+        f"{sign} {_number(getattr(item, name))}"
         for item in field.metadata
         for name, sign in signs.items()
         if getattr(item, name, None) is not None and item not in _BYTES
     ]
     return f" ({', '.join(found)})" if found else ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 # Metadata that a field gets from the annotation `Bytes`.

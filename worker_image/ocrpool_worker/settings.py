@@ -1,4 +1,4 @@
-"""What a worker is told: one YAML file in the words of the OcrPool resource, checked at start."""
+"""The settings of a worker: one YAML file with the words of OcrPool, checked at the start."""
 
 from __future__ import annotations
 
@@ -172,8 +172,7 @@ class HttpSettings(_Settings):
     proxy_secret_file: Path | None = Field(
         default=None,
         description="File with the secret of a proxy in front of the worker. The proxy sends it "
-        "with "
-        "its client's address: `X-Ocrpool-Client: ADDRESS SECRET`. Default: the file `proxy` "
+        "with its client's address: `X-Ocrpool-Client: ADDRESS SECRET`. Default: the file `proxy` "
         "beside tokenFile.",
     )
     visualize: bool = Field(

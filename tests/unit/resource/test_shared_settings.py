@@ -107,8 +107,8 @@ def test_the_worker_accepts_every_spec_that_the_crd_admits(raw: dict[str, Any]) 
         {"engine": {"name": "x" * 201}},
         {"admission": {"maxPages": 100_001}},
         {"admission": {"queue": 1_000_001}},
-        {"admission": {"timeoutSeconds": 3601}},
-        {"admission": {"pageSeconds": 3601}},
+        {"admission": {"timeoutSeconds": 86_401}},
+        {"admission": {"pageSeconds": 86_401}},
         {"memory": {"reserve": "lots"}},
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from ocrpool_worker.errors import (
@@ -47,3 +50,27 @@ async def test_a_document_over_a_limit_is_refused_before_its_pages_are_read(
         with pytest.raises(error, match=text):
             await answer
         assert world.states() == ["idle"]
+
+
+@in_loop
+async def test_a_failed_request_frees_its_bytes_at_once() -> None:
+    """Not at the next garbage collection: `bodyMemory` has given the memory to others by then."""
+
+    class Body(bytearray):
+        """Bytes that a weak reference can follow."""
+
+    async with world_of() as world:
+        body = Body(b"page")
+        left = weakref.ref(body)
+        answer = await world.send(body)
+        del body
+        gc.disable()
+        try:
+            world.busy().report("refused", reason="NotAnImage", message="no image")
+            with pytest.raises(RequestError):
+                await answer
+            del answer
+            await settle()
+            assert left() is None
+        finally:
+            gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrpool.protocol import Problem
-from ocrpool_worker.supervisor.startup_backoff import ATTEMPTS, BACKOFF_MOST, StartupBackoff
+from ocrpool_worker.supervisor.startup_backoff import BACKOFF_MOST, STARTUP_ATTEMPTS, StartupBackoff
 from tests.unit.worker.fake_instances import Clock
 
 PROBLEM = Problem(reason="BootFailed", message="no such language")
@@ -27,7 +27,7 @@ def test_the_first_startup_does_not_wait(backoff: StartupBackoff) -> None:
 
 def test_startups_wait_longer_and_end_after_three_failures(backoff: StartupBackoff) -> None:
     delays = []
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(STARTUP_ATTEMPTS - 1):
         backoff.record_failure(PROBLEM)
         assert backoff.problem is None
         delays.append(backoff.delay())
@@ -69,7 +69,7 @@ def test_external_failures_never_end_the_attempts_once_one_was_ready(
         backoff.record_external_failure(PROBLEM)
     assert (backoff.problem, backoff.delay()) == (None, BACKOFF_MOST)
     fresh = StartupBackoff(Clock())
-    for _ in range(ATTEMPTS):
+    for _ in range(STARTUP_ATTEMPTS):
         fresh.record_external_failure(PROBLEM)
     assert fresh.problem == PROBLEM
 
@@ -89,7 +89,7 @@ def test_exits_without_an_answer_wait_longer_until_a_page_is_answered(
 
 
 def test_reset_starts_over_at_once(backoff: StartupBackoff) -> None:
-    for _ in range(ATTEMPTS):
+    for _ in range(STARTUP_ATTEMPTS):
         backoff.record_failure(PROBLEM)
     backoff.postpone(60)
     assert backoff.delay() == 60

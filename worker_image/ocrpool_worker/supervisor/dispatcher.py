@@ -106,12 +106,18 @@ class Dispatcher:
         """Write a large body in steps, which do not block the event loop; then send the command."""
         body = memoryview(item.request.body)
         instance.buffered_request = 0
+
+        def has_exited() -> bool:  # its exit is reported to `on_exit`
+            return instance.item is not item or instance.process.shared_buffer is not buffer
+
         try:
             for at in range(0, len(body), WRITE_STEP):
+                if has_exited():
+                    return
                 buffer.write(body[at : at + WRITE_STEP], at)
                 await asyncio.sleep(0)
-                if instance.item is not item or instance.process.shared_buffer is not buffer:
-                    return  # it has exited; its exit is reported to `on_exit`
+            if has_exited():
+                return
         except OSError as error:
             item.resolve(_no_memory(error))
             self.manager.kill(instance, f"no memory for a request's bytes: {error}")

@@ -1,7 +1,7 @@
 """The failure rules: pure functions from what happened to what follows.
 
 Source: the table of failure rules in docs/failure-rules.md. Time-outs are in `dispatcher`, faults
-of a start in `startup`, shortage of memory in `memory_guard`.
+of a start in `startup_control`, shortage of memory in `memory_pressure`.
 """
 
 from __future__ import annotations

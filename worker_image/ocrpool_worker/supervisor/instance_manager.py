@@ -82,6 +82,7 @@ class InstanceManager:
             scheduler=self._scheduler,
             counters=counters,
             limit=lambda: self.desired + self._replacement.surge,
+            desired=lambda: self.desired,
             on_change=self.reconcile,
         )
         self._replacement = Replacement(
@@ -147,7 +148,7 @@ class InstanceManager:
         if not self.starting and self.startup_backoff.problem is None:
             self._replacement.replace_next(self.desired)
         if len(self.instances) < self.desired + self._replacement.surge:
-            self._startup.start_when_due(desired=self.desired)
+            self._startup.start_when_due()
         self._events.dispatch()
 
     async def close(self) -> None:

@@ -86,9 +86,10 @@ class RequestProcessor:
         finally:
             for item in items:
                 item.result.cancel()
-            # An error refers to this frame, and an item to its error. Without this, the cycle would
-            # keep the request's bytes and its other answers until the next garbage collection.
+            # An error refers to this frame, and an item to its error. Without these lines the cycle
+            # would keep the request's bytes and other answers until the next garbage collection.
             items.clear()
+            del item
 
     def _enqueue(
         self, request: AcceptedRequest, op: Literal["inspect", "read"], page: int | None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ocrpool.protocol import Problem, backoff_seconds
 from ocrpool_worker.supervisor.active_clock import Clock
 
-ATTEMPTS = 3
+STARTUP_ATTEMPTS = 3
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 30.0  # seconds
 
 
 class StartupBackoff:
-    """Waits longer after each failure, and gives up after ATTEMPTS of them: no crash loop."""
+    """Waits longer after each failure, and gives up after STARTUP_ATTEMPTS failures in a row."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class StartupBackoff:
         """A startup failed. `final`: the next one would fail in the same way, unless one has
         worked before."""
         self._failures += 1
-        if self._failures >= ATTEMPTS or (final and not self.was_ready):
+        if self._failures >= STARTUP_ATTEMPTS or (final and not self.was_ready):
             self.problem = problem
         else:
             self._back_off(self._failures)

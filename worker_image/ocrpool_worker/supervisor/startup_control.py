@@ -29,7 +29,8 @@ _DEVICE_LOST_SECONDS = 5.0
 
 
 class StartupControl:
-    """`limit` is how many instances there may be now. `on_change` is called after every attempt."""
+    """`limit` is how many instances there may be now, `desired` how many there should be: an
+    instance gets its share of the cores by it. `on_change` is called after every attempt."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class StartupControl:
         scheduler: Scheduler,
         counters: dict[str, float],
         limit: Callable[[], int],
+        desired: Callable[[], int],
         on_change: Callable[[], None],
     ) -> None:
         self._starter = starter
@@ -52,6 +54,7 @@ class StartupControl:
         self._scheduler = scheduler
         self._counters = counters
         self._limit = limit
+        self._desired = desired
         self._on_change = on_change
         self._preparing = False
         self._driver_refused = False
@@ -62,9 +65,9 @@ class StartupControl:
         """Instances that are starting; 1 also while one is prepared and has no process yet."""
         return self._instances.starting or int(self._preparing)
 
-    def start_when_due(self, *, desired: int) -> None:
+    def start_when_due(self) -> None:
         """Start one instance, unless one is starting, the last failure was too recent, or there
-        were too many. `desired`: how many there will be with it, for its share of the cores."""
+        were too many failures."""
         if self.starting or self._backoff.problem is not None:
             return
         delay = self._backoff.delay()
@@ -72,24 +75,26 @@ class StartupControl:
             self._scheduler.wake_in(delay)
         else:
             self._preparing = True
-            self._scheduler.spawn(self._start(desired))
+            self._scheduler.spawn(self._start())
 
-    async def _start(self, desired: int) -> None:
+    async def _start(self) -> None:
         try:
-            instance = await self._starter.create(alone=not self._instances, instances=desired)
+            instance = await self._starter.create(
+                alone=not self._instances, instances=self._desired()
+            )
             if self._closing or self._limit() <= len(self._instances):
                 return
             await self._starter.start(instance)
             self._instances[instance.ident] = instance
         except ModelError as error:
-            self.on_failure(Problem(reason=error.reason, message=str(error)))
+            self._on_failure(Problem(reason=error.reason, message=str(error)))
         except OSError as error:
             message = f"no process could be started: {error}"
-            self.on_failure(Problem(reason="BootFailed", message=message), external=True)
+            self._on_failure(Problem(reason="BootFailed", message=message), external=True)
         except DeviceUnavailable:
             self._backoff.postpone(_DEVICE_LOST_SECONDS)  # the state reports the device's problem
         except ReserveExceedsDevice as error:
-            self.on_failure(Problem(reason="InsufficientMemory", message=str(error)), final=True)
+            self._on_failure(Problem(reason="InsufficientMemory", message=str(error)), final=True)
         finally:
             self._preparing = False
             self._on_change()
@@ -100,9 +105,9 @@ class StartupControl:
         if exit_reason.cause == "outside":
             self._counters["killed"] += 1
         reported = exit_reason.reported is not None and problem.reason == "BootFailed"
-        self.on_failure(problem, final=reported, external=exit_reason.cause == "outside")
+        self._on_failure(problem, final=reported, external=exit_reason.cause == "outside")
 
-    def on_failure(self, problem: Problem, *, final: bool = False, external: bool = False) -> None:
+    def _on_failure(self, problem: Problem, *, final: bool = False, external: bool = False) -> None:
         """A startup failed, with or without a process. `final`, `external`: see StartupBackoff."""
         self._counters["boot_failures"] += 1
         extra = {"reason": problem.reason, "why": problem.message}
