@@ -8,6 +8,7 @@ tests, deadlines, and errors that say which call failed and why.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -229,17 +230,19 @@ class KubeClient:
     ) -> Object:
         try:
             with self._route(call) as (api, seconds):
-                request = await api.param_serialize(
-                    method,
-                    path,
-                    query_params=list((params or {}).items()),
-                    header_params={"Content-Type": content_type},
-                    body=body,
-                    auth_settings=["BearerToken"],
-                )
-                timeout = aiohttp.ClientTimeout(total=seconds)
-                response = await api.call_api(*request, _request_timeout=timeout)
-                text = await response.read()
+                # One limit for all of it: a token may have to be renewed first.
+                async with asyncio.timeout(seconds):
+                    request = await api.param_serialize(
+                        method,
+                        path,
+                        query_params=list((params or {}).items()),
+                        header_params={"Content-Type": content_type},
+                        body=body,
+                        auth_settings=["BearerToken"],
+                    )
+                    timeout = aiohttp.ClientTimeout(total=seconds)
+                    response = await api.call_api(*request, _request_timeout=timeout)
+                    text = await response.read()
         except FencedError as error:
             raise ApiError(call, 0, "NotLeading", str(error)) from None
         except ConfigException as error:

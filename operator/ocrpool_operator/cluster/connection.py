@@ -17,8 +17,9 @@ from kubernetes.aio.config import (
     ConfigException,
     incluster_config,
     load_incluster_config,
-    load_kube_config,
 )
+
+from ocrpool_operator.cluster.kubeconfig import kubeconfig_path, load_kubeconfig
 
 USER_AGENT = "ocrpool-operator"
 CONNECTIONS = 32
@@ -33,11 +34,11 @@ async def load_configuration() -> Configuration:
     """
     configuration = Configuration()
     configuration.connection_pool_maxsize = CONNECTIONS
+    if not _in_cluster():
+        await load_kubeconfig(configuration, kubeconfig_path())
+        return configuration
     try:
-        if _in_cluster():
-            load_incluster_config(configuration)
-        else:
-            await _load_kubeconfig(configuration, _kubeconfig())
+        load_incluster_config(configuration)
     except (ConfigException, OSError) as error:
         raise kopf.LoginError(f"no connection to a cluster: {error}") from error
     return configuration
@@ -45,30 +46,6 @@ async def load_configuration() -> Configuration:
 
 def _in_cluster() -> bool:
     return os.path.isfile(incluster_config.SERVICE_TOKEN_FILENAME)
-
-
-def _kubeconfig() -> str:
-    """The kubeconfig's path, or several with a colon between. Raises kopf.LoginError."""
-    paths = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
-    if not any(os.path.isfile(os.path.expanduser(path)) for path in paths.split(os.pathsep)):
-        raise kopf.LoginError(
-            f"no cluster: neither a service account nor a kubeconfig ({paths}); set KUBECONFIG"
-        )
-    return paths
-
-
-async def _load_kubeconfig(configuration: Configuration, paths: str) -> None:
-    loader = await load_kube_config(
-        config_file=paths, client_configuration=configuration, persist_config=False
-    )
-
-    async def refresh(configuration: Configuration) -> None:
-        """Take a new token from the kubeconfig's plugin; it runs only when the old one expires."""
-        await loader.load_from_exec_plugin()
-        configuration.api_key["BearerToken"] = loader.token
-
-    if hasattr(loader, "exec_plugin_expiry"):
-        configuration.refresh_api_key_hook = refresh
 
 
 async def login(**_: Any) -> kopf.ConnectionInfo:

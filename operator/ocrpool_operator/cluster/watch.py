@@ -62,7 +62,7 @@ def registry(
     `end` is awaited when kopf ends, because kopf waits for every task that it did not start.
     """
     found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(login)
+    kopf.on.login(registry=found, backoff=PAUSE_SECONDS)(login)
 
     async def on_cleanup(**_: Any) -> None:
         await end()

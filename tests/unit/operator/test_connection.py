@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import datetime
 import json
 import socket
@@ -18,6 +20,7 @@ from kubernetes.aio.config import incluster_config
 
 from ocrpool_operator.cluster.client import CONFIG_MAPS, PODS, ApiError, KubeClient
 from ocrpool_operator.cluster.connection import LARGE_BYTES, api_client, load_configuration, login
+from ocrpool_operator.cluster.kubeconfig import RENEW_SECONDS, _Renewal
 
 pytestmark = pytest.mark.asyncio
 
@@ -199,3 +202,76 @@ async def test_a_server_that_does_not_answer_in_time_is_an_api_error(
             await get_pod(Configuration(host=f"http://{host}:{port}"))
 
     assert (error.value.status, error.value.reason) == (0, "Unreachable")
+
+
+async def test_a_plugin_that_gives_no_credentials_is_a_login_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = {"apiVersion": "v1", "command": str(tmp_path / "no-such-plugin")}
+    write_kubeconfig(tmp_path / "config", "http://here", {"exec": plugin})
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(kopf.LoginError, match="plugin gave no credentials"):
+        await load_configuration()
+
+
+async def test_a_rotated_token_file_of_a_kubeconfig_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("first", encoding="utf-8")
+    async with RecordingServer() as server:
+        write_kubeconfig(tmp_path / "config", server.url, {"tokenFile": "token"})
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        configuration = await load_configuration()
+        await get_pod(configuration)
+        (tmp_path / "token").write_text("second", encoding="utf-8")
+        configuration.refresh_api_key_hook._due = 0.0  # a minute later
+        await get_pod(configuration)
+
+    assert server.tokens == ["Bearer first", "Bearer second"]
+
+
+async def test_a_token_is_renewed_once_by_all_requests_of_a_moment() -> None:
+    runs = []
+
+    async def renew() -> None:
+        runs.append(len(runs))
+        await asyncio.sleep(0.01)
+
+    now = 0.0
+    renewal = _Renewal(renew, lambda: now)
+    await asyncio.gather(*(renewal(Configuration()) for _ in range(5)))
+    assert len(runs) == 1
+    now = RENEW_SECONDS
+    await renewal(Configuration())
+    assert len(runs) == 2
+
+
+async def test_a_hanging_plugin_costs_its_time_limit_and_the_old_token_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ocrpool_operator.cluster.kubeconfig.PLUGIN_SECONDS", 0.05)
+    await _Renewal(asyncio.Event().wait)(Configuration())  # type: ignore[arg-type]
+
+
+async def test_certificates_are_written_again_when_tmp_was_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = base64.b64encode(b"a certificate").decode()
+    user = {"client-certificate-data": data, "client-key-data": data}
+    write_kubeconfig(tmp_path / "config", "https://here", user)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    before = (await load_configuration()).cert_file
+    Path(before).unlink()  # noqa: ASYNC240
+    after = (await login()).certificate_path
+    assert after is not None
+    assert Path(after).read_bytes() == b"a certificate"  # noqa: ASYNC240
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "users: 3"])
+async def test_any_unusable_kubeconfig_is_a_login_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "config").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(kopf.LoginError, match="cannot be used"):
+        await load_configuration()
