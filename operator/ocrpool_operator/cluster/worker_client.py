@@ -116,7 +116,7 @@ class WorkerClient:
             )
         if status == 401:
             return WorkerObservation(
-                error="it refuses the operator's control token (401); the Secret and the pod disagree"
+                error="it refuses the operator's token (401): the Secret and the pod differ"
             )
         if status != 200:
             return WorkerObservation(
