@@ -82,7 +82,7 @@ def test_samples_get_the_same_defaults_as_in_python(namespace: Namespace, sample
 def test_every_field_has_a_description(namespace: Namespace) -> None:
     text = namespace.kubectl("explain", "ocrpool.spec.memory")
 
-    assert "never planned for" in text
+    assert "is kept free" in text
     assert "reserve" in text
 
 

@@ -58,7 +58,7 @@ GAUGES: dict[str, tuple[str, Callable[[State, Supervisor], float]]] = {
         lambda _, supervisor: supervisor.answer_bytes,
     ),
     "ocrpool_memory_reserve_bytes": (
-        "Memory of the device that is never planned for",
+        "Memory of the device that is kept free",
         lambda _, supervisor: supervisor.settings.memory.reserve,
     ),
 }
