@@ -20,7 +20,7 @@ def test_a_largest_page_that_is_too_slow_is_told_and_the_worker_is_ready(tmp_pat
         assert state["ready"]
         assert state["problem"]["reason"] == "PagesTooSlow"
         for words in (
-            "s at the warm-up",
+            "s during the warm-up",
             "admission.timeoutSeconds is 0.5",
             "lower admission.maxMegapixels (now 0.25)",
             "threads",

@@ -46,7 +46,7 @@ def refusal(
         (["--device", "tpu"], ["device", "'tpu'"]),
         (["--set", "engine.name=nonsense"], ["no engine 'nonsense'", "paddleocr"]),
         (["--set", "engine.name=nonsense:Engine"], ["'nonsense:Engine' cannot be loaded"]),
-        (["--set", "engine.name=json:loads"], ["is no engine"]),
+        (["--set", "engine.name=json:loads"], ["is not an engine"]),
     ],
 )
 def test_wrong_settings(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
