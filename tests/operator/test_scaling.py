@@ -86,7 +86,10 @@ def test_instances_follow_gpu_memory_with_and_without_an_operator(harness: Opera
     )
     assert "784Mi footprint" in decision(harness)
     grown = harness.events("Grow")
-    assert [each.partition(": headroom")[0] for each in grown] == ["pages-0: 1 → 2", "pages-0: 2 → 3"]
+    assert [each.partition(": headroom")[0] for each in grown] == [
+        "pages-0: 1 → 2",
+        "pages-0: 2 → 3",
+    ]
     worker = harness.status()["workers"][0]
     gpu = harness.kubelet.gpu("pages-0")
     assert worker["device"] == {"name": "Fake GPU", "uuid": gpu.uuid}
