@@ -16,7 +16,6 @@ from tools.devcluster.errors import DevClusterError
 from tools.devcluster.layout import REPOSITORY, folder
 
 PYTHON = sys.executable
-NOBODY = 65534
 
 
 def _tool(*words: str, user: int | None = None, **environment: str) -> str:

@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import json
 import re
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.operator.api import Api
+from tests.threaded_server import ThreadedServer
 
 _HOP = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
@@ -57,31 +58,22 @@ class Passed:
     status: int
 
 
-class FaultyWire:
-    """Use as a context manager. `url`: the API server's address for the operator."""
+class FaultyWire(ThreadedServer):
+    """`url`: the API server's address for the operator."""
 
     def __init__(self, api: Api) -> None:
+        super().__init__(largest_body=2**26)
         self._api = api
         self._rules: list[Rule] = []
         self._cuts: set[asyncio.Event] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="faulty-wire", daemon=True)
-        self._up = threading.Event()
-        self._end = asyncio.Event()
-        self.url = ""
         # Every call as `METHOD path?query`, in their order.
         self.calls: list[str] = []
         # The writes that reached the API server: when they arrived here, how it answered, the body.
         self.passed: list[Passed] = []
 
-    def __enter__(self) -> FaultyWire:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(20)
+    def __exit__(self, *error: object) -> None:
+        self.cut_watches()
+        super().__exit__(*error)
 
     def rule(self, pattern: str, **what: Any) -> Rule:
         """Add a rule for calls. A newer rule takes precedence."""
@@ -102,29 +94,12 @@ class FaultyWire:
             each.set()
         return count
 
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        # Closed connections are taken down by the loop's next turns; without them their sockets
-        # would be left to the garbage collector, which tells it in the middle of another test.
-        self._loop.run_until_complete(asyncio.sleep(0.1))
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        app = web.Application(client_max_size=2**26)
-        app.router.add_route("*", "/{path:.*}", self._pass)
+    @asynccontextmanager
+    async def _resources(self) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as self._session:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-            await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            self.url = f"http://{host}:{port}"
-            self._up.set()
-            await self._end.wait()
-            await self._cut()
-            await runner.cleanup()
+            yield
 
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = f"{request.method} {request.path_qs}"
         self.calls.append(call)
         rule = next((each for each in self._rules if each.matches(call)), None)

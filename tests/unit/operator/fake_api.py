@@ -15,26 +15,15 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.threaded_server import ThreadedServer
 
-class FakeApi:
+
+class FakeApi(ThreadedServer):
     """Use as a context manager."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="fake-api", daemon=True)
-        self._up = threading.Event()
-        self._end = asyncio.Event()
-        self.url = ""
+        super().__init__()
         self.begin()
-
-    def __enter__(self) -> FakeApi:
-        self._thread.start()
-        assert self._up.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(20)
 
     def begin(self) -> None:
         """Everything anew: there is no Lease, and nobody wrote."""
@@ -101,20 +90,3 @@ class FakeApi:
             body["metadata"].get("resourceVersion") == self.lease["metadata"]["resourceVersion"]
         )
         return web.json_response(self._keep(body) if same else {}, status=200 if same else 409)
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.run_until_complete(asyncio.sleep(0.1))
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        self._up.set()
-        await self._end.wait()
-        await runner.cleanup()
